@@ -1,0 +1,113 @@
+//! Executing a plugin and reading its reply.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use linkspan_protocol::error::{ErrorCode, Failure, WireError};
+use linkspan_protocol::json::Json;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use std::os::fd::AsFd;
+
+/// How long an executable that is being written may stay so.
+const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Executes `exe` with the inherited environment and `env` on top, feeds it `stdin`, and returns its stdout.
+///
+/// Its stderr is forwarded when it succeeded. When it failed, the error object that it printed comes back as it is;
+/// where it printed none, code 999 tells what happened.
+pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>, Failure> {
+    let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
+    let output = spawn(exe, env)
+        .and_then(|child| talk(child, stdin))
+        .map_err(|err| {
+            Failure::new(ErrorCode::INTERNAL, err.to_string())
+                .context(format!("execute {}", exe.display()))
+                .hint("check that the plugin is executable and made for this machine")
+        })?;
+    if output.status.success() {
+        // The delegate's log lines are worth showing, but a closed stderr is no reason to fail.
+        drop(io::stderr().write_all(&output.stderr));
+        return Ok(output.stdout);
+    }
+    Err(failure(&name, output))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that executes plugins"
+)]
+fn spawn(exe: &Path, env: &[(&str, String)]) -> io::Result<Child> {
+    let mut command = Command::new(exe);
+    command
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let deadline = Instant::now() + BUSY_DEADLINE;
+    loop {
+        match command.spawn() {
+            Err(err) if err.kind() == io::ErrorKind::ExecutableFileBusy => {
+                // Watch first, then try again: the writer may have closed the file in between.
+                let closed = Inotify::init(InitFlags::IN_CLOEXEC)?;
+                closed.add_watch(exe, AddWatchFlags::IN_CLOSE_WRITE)?;
+                match command.spawn() {
+                    Err(err) if err.kind() == io::ErrorKind::ExecutableFileBusy => {
+                        wait(&closed, deadline).map_err(|errno| {
+                            if errno == Errno::ETIMEDOUT {
+                                err
+                            } else {
+                                errno.into()
+                            }
+                        })?;
+                    }
+                    spawned => return spawned,
+                }
+            }
+            spawned => return spawned,
+        }
+    }
+}
+
+fn wait(closed: &Inotify, deadline: Instant) -> Result<(), Errno> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+    match poll(&mut [PollFd::new(closed.as_fd(), PollFlags::POLLIN)], left) {
+        Ok(0) => Err(Errno::ETIMEDOUT),
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn talk(mut child: Child, stdin: &[u8]) -> io::Result<Output> {
+    if let Some(mut pipe) = child.stdin.take() {
+        match pipe.write_all(stdin) {
+            // A plugin that answers without reading its input is judged by its answer.
+            Err(err) if err.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
+    }
+    child.wait_with_output()
+}
+
+fn failure(name: &str, output: Output) -> Failure {
+    let printed: Option<WireError> = Json::parse(&output.stdout)
+        .and_then(|json| json.decode())
+        .ok();
+    if let Some(error) = printed {
+        return Failure::relayed(output.stdout, error);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let text = match (output.stdout.is_empty(), said.trim()) {
+        (true, "") => format!("netplugin failed with no error message: {}", output.status),
+        (true, said) => format!("netplugin failed: {said:?}: {}", output.status),
+        (false, _) => format!(
+            "netplugin failed but error parsing its diagnostic message {:?}",
+            String::from_utf8_lossy(&output.stdout)
+        ),
+    };
+    Failure::new(ErrorCode::INTERNAL, text).context(name)
+}

@@ -1,0 +1,93 @@
+//! The calls as values: what each verb is given, checked before the plugin sees it.
+
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::command::Command;
+use linkspan_protocol::conf::NetConf;
+use linkspan_protocol::env::{Env, Var};
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+use linkspan_protocol::version::SpecVersion;
+
+/// What every call carries.
+#[derive(Debug)]
+pub struct Call {
+    /// The network's name.
+    pub network: NetworkName,
+    /// The version that the configuration asks for.
+    pub version: SpecVersion,
+    /// The keys that every plugin knows.
+    pub netconf: NetConf,
+    /// `CNI_ARGS`.
+    pub args: String,
+    /// The environment and the raw input, for delegates only.
+    pub(crate) env: Env,
+    pub(crate) stdin: Vec<u8>,
+}
+
+impl Call {
+    /// The environment of a delegate that is asked to do `verb`.
+    pub(crate) fn delegate_env(&self, verb: Command) -> Vec<(&'static str, String)> {
+        Var::ALL
+            .into_iter()
+            .filter(|var| !self.env.get(*var).is_empty())
+            .map(|var| match var {
+                Var::Command => (var.name(), verb.name().to_owned()),
+                _ => (var.name(), self.env.get(var).to_owned()),
+            })
+            .collect()
+    }
+}
+
+macro_rules! call {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name {
+            pub(crate) call: Call,
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = Call;
+
+            fn deref(&self) -> &Call {
+                &self.call
+            }
+        }
+    };
+}
+
+call! {
+    /// ADD.
+    AddCall {
+        /// Who is attached.
+        attachment: AttachmentId,
+        /// `CNI_NETNS`, not yet opened.
+        netns: NetnsPath,
+    }
+}
+call! {
+    /// CHECK.
+    CheckCall {
+        /// Who is attached.
+        attachment: AttachmentId,
+        /// `CNI_NETNS`, not yet opened.
+        netns: NetnsPath,
+    }
+}
+call! {
+    /// DEL.
+    DelCall {
+        /// Who is detached.
+        attachment: AttachmentId,
+        /// `CNI_NETNS`; a runtime may no longer have one.
+        netns: Option<NetnsPath>,
+    }
+}
+call! {
+    /// GC.
+    GcCall {}
+}
+call! {
+    /// STATUS.
+    StatusCall {}
+}

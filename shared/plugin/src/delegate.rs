@@ -1,0 +1,50 @@
+//! Delegation to the IPAM plugin that the configuration names, by executing it from `CNI_PATH`.
+
+use linkspan_invoke::{exec, find, split_path};
+use linkspan_protocol::command::Command;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::json::Json;
+use linkspan_protocol::result::AddResult;
+use linkspan_protocol::wire;
+
+use crate::call::Call;
+use crate::{AddCall, CheckCall, DelCall, Result, StatusCall, Undo};
+
+/// Asks for addresses; their release is on `undo` before anybody looks at the answer.
+pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
+    let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    let env = call.delegate_env(Command::Add);
+    let release_env = call.delegate_env(Command::Del);
+    let stdin = call.stdin.clone();
+    let printed = exec(&exe, &env, &call.stdin)?;
+    undo.push("release addresses", move || {
+        exec(&exe, &release_env, &stdin).map(drop)
+    });
+    let name = &call.netconf.ipam.kind;
+    let undecodable = |failure: Failure| failure.context(format!("decode the result of {name}"));
+    let json = Json::parse(&printed)
+        .map_err(Failure::from)
+        .map_err(|failure| undecodable(failure.with_code(ErrorCode::INTERNAL)))?;
+    let (result, _) = wire::decode(&json, &call.netconf.cni_version).map_err(undecodable)?;
+    Ok(result)
+}
+
+/// Releases the attachment's addresses.
+pub fn del(call: &DelCall) -> Result<()> {
+    relay(call, Command::Del)
+}
+
+/// Asks whether the attachment's addresses are still its own.
+pub fn check(call: &CheckCall) -> Result<()> {
+    relay(call, Command::Check)
+}
+
+/// Asks whether addresses could be given.
+pub fn status(call: &StatusCall) -> Result<()> {
+    relay(call, Command::Status)
+}
+
+fn relay(call: &Call, verb: Command) -> Result<()> {
+    let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    exec(&exe, &call.delegate_env(verb), &call.stdin).map(drop)
+}

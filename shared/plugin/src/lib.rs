@@ -1,0 +1,87 @@
+//! The shell around a plugin: environment and stdin in, one JSON reply and an exit status out.
+//!
+//! A plugin implements [`Plugin`] and exports an [`Entry`]; [`serve`] is a pure function of its inputs and
+//! [`process`] is the only code that touches the process.
+
+pub mod call;
+pub mod delegate;
+pub mod process;
+pub mod serve;
+pub mod teardown;
+pub mod undo;
+
+use std::fmt;
+
+use linkspan_protocol::env::Env;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::AddResult;
+use serde::de::DeserializeOwned;
+
+pub use call::{AddCall, CheckCall, DelCall, GcCall, StatusCall};
+pub use serve::Reply;
+pub use teardown::Teardown;
+pub use undo::Undo;
+
+/// What a verb comes to.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// The verbs of one plugin type.
+pub trait Plugin {
+    /// The plugin's own configuration keys, decoded leniently from stdin.
+    type Conf: DeserializeOwned;
+
+    /// Its file names; the first one is the type's name.
+    const NAMES: &'static [&'static str];
+
+    /// Makes the attachment. Whatever it made is on `undo`, which runs when this or the printing fails.
+    fn add(call: &AddCall, conf: Self::Conf, undo: &mut Undo) -> Result<AddResult>;
+
+    /// Removes the attachment, from any half-made state; nothing to remove is success.
+    fn del(call: &DelCall, conf: Self::Conf) -> Result<()>;
+
+    /// Compares the attachment with what ADD promised.
+    fn check(call: &CheckCall, conf: Self::Conf) -> Result<()>;
+
+    /// Removes what belongs to no valid attachment. Refused until the plugin can do it.
+    fn gc(_call: &GcCall, _conf: Self::Conf) -> Result<()> {
+        let name = Self::NAMES.first().copied().unwrap_or_default();
+        Err(Failure::new(
+            ErrorCode::INTERNAL,
+            format!("{name} does not implement GC yet; nothing was collected"),
+        )
+        .hint("set disableGC in the network configuration list"))
+    }
+
+    /// Tells whether an ADD could succeed; changes nothing.
+    fn status(call: &StatusCall, conf: Self::Conf) -> Result<()>;
+}
+
+/// A plugin, ready to be served under its names.
+pub struct Entry {
+    /// File names; the first one is the type's name.
+    pub names: &'static [&'static str],
+    serve: fn(&Env, serve::Stdin<'_>) -> Reply,
+}
+
+impl Entry {
+    /// The entry of `P`.
+    pub const fn of<P: Plugin>() -> Self {
+        Self {
+            names: P::NAMES,
+            serve: serve::serve::<P>,
+        }
+    }
+
+    /// Serves one call.
+    pub fn serve(&self, env: &Env, stdin: serve::Stdin<'_>) -> Reply {
+        (self.serve)(env, stdin)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,227 @@
+//! One call, from environment and stdin to the reply, with libcni's exact order of checks and codes.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::command::Command;
+use linkspan_protocol::conf::NetConf;
+use linkspan_protocol::env::Env;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
+use linkspan_protocol::json::Json;
+use linkspan_protocol::version::{SpecVersion, numbers};
+use linkspan_protocol::wire;
+
+use crate::call::Call;
+use crate::{AddCall, CheckCall, DelCall, GcCall, Plugin, Result, StatusCall, Undo};
+
+/// Reads all of stdin; called only by the verbs that have an input.
+pub type Stdin<'a> = &'a mut dyn FnMut() -> io::Result<Vec<u8>>;
+
+/// What the process prints and whether it succeeded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Bytes for stdout.
+    pub stdout: Vec<u8>,
+    /// Text for stderr.
+    pub stderr: String,
+    /// Exit status 0, otherwise 1.
+    pub ok: bool,
+}
+
+impl Reply {
+    fn success(stdout: Vec<u8>) -> Self {
+        Self {
+            stdout,
+            ok: true,
+            ..Self::default()
+        }
+    }
+
+    fn about(name: &str) -> Self {
+        let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
+        let release = env!("CARGO_PKG_VERSION");
+        Self {
+            stderr: format!(
+                "CNI {name} plugin linkspan {release}\nCNI protocol versions supported: {versions}\n"
+            ),
+            ok: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Failure> for Reply {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            stdout: failure.to_bytes(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Serves one call of `P`.
+pub fn serve<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Reply {
+    if env.command.is_empty() {
+        return Reply::about(P::NAMES.first().copied().unwrap_or_default());
+    }
+    match dispatch::<P>(env, stdin) {
+        Ok(stdout) => Reply::success(stdout),
+        Err(failure) => Reply::from(&failure),
+    }
+}
+
+fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Vec<u8>> {
+    env.validate()?;
+    let command = Command::parse(&env.command);
+    if command == Some(Command::Version) {
+        return Ok(versions());
+    }
+    let stdin = stdin()
+        .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
+    let json = Json::parse(&stdin).map_err(undecodable)?;
+    let netconf = NetConf::decode(&json).map_err(undecodable)?;
+    let network = NetworkName::parse(&netconf.name)?;
+    let Some(command) = command else {
+        return Err(Failure::new(
+            ErrorCode::INVALID_ENVIRONMENT,
+            format!("unknown CNI_COMMAND: {}", env.command),
+        ));
+    };
+    let version = gate(command, &netconf.cni_version)?;
+    if matches!(command, Command::Add | Command::Del) {
+        guard(env)?;
+    }
+    let conf = json
+        .decode::<P::Conf>()
+        .map_err(|err| Failure::from(err).context("failed to load netconf"))?;
+    let call = Call {
+        network,
+        version,
+        netconf,
+        args: env.args.clone(),
+        env: env.clone(),
+        stdin,
+    };
+    run::<P>(command, call, conf)
+}
+
+fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>> {
+    let netns = NetnsPath::new(&call.env.netns);
+    let sandbox = netns.clone().ok_or_else(|| {
+        Failure::new(
+            ErrorCode::INVALID_ENVIRONMENT,
+            "required env variables [CNI_NETNS] missing",
+        )
+    });
+    match command {
+        Command::Add => {
+            let (attachment, netns) = (attachment(&call.env)?, sandbox?);
+            let call = AddCall {
+                call,
+                attachment,
+                netns,
+            };
+            // Encoding belongs to the attempt: a result that this version cannot express is undone too.
+            Undo::scope(|undo| {
+                let result = P::add(&call, conf, undo)?;
+                wire::encode(&result, call.version).map(String::into_bytes)
+            })
+        }
+        Command::Del => {
+            let attachment = attachment(&call.env)?;
+            P::del(
+                &DelCall {
+                    call,
+                    attachment,
+                    netns,
+                },
+                conf,
+            )
+            .map(|()| Vec::new())
+        }
+        Command::Check => {
+            let (attachment, netns) = (attachment(&call.env)?, sandbox?);
+            P::check(
+                &CheckCall {
+                    call,
+                    attachment,
+                    netns,
+                },
+                conf,
+            )
+            .map(|()| Vec::new())
+        }
+        Command::Gc => P::gc(&GcCall { call }, conf).map(|()| Vec::new()),
+        Command::Status => P::status(&StatusCall { call }, conf).map(|()| Vec::new()),
+        Command::Version => Ok(versions()),
+    }
+}
+
+fn attachment(env: &Env) -> Result<AttachmentId> {
+    Ok(AttachmentId {
+        container_id: ContainerId::parse(&env.container_id)?,
+        ifname: IfName::parse(&env.ifname)?,
+    })
+}
+
+fn undecodable(err: linkspan_protocol::json::Error) -> Failure {
+    Failure::from(err).context("error unmarshall network config")
+}
+
+/// The VERSION object, compact and with a newline as libcni prints it.
+fn versions() -> Vec<u8> {
+    let list = SpecVersion::ALL.map(|v| format!("\"{v}\"")).join(",");
+    let newest = SpecVersion::NEWEST;
+    format!("{{\"cniVersion\":\"{newest}\",\"supportedVersions\":[{list}]}}\n").into_bytes()
+}
+
+/// Whether the configuration's version allows the verb and is one that we speak.
+fn gate(command: Command, configured: &str) -> Result<SpecVersion> {
+    let since = match command {
+        Command::Check => Some((0, 4, 0)),
+        Command::Gc | Command::Status => Some((1, 1, 0)),
+        Command::Add | Command::Del | Command::Version => None,
+    };
+    let refuse = |msg: String| Failure::new(ErrorCode::INCOMPATIBLE_VERSION, msg);
+    if let Some(since) = since {
+        let given = numbers(configured).map_err(|err| Failure::new(ErrorCode::DECODING, err))?;
+        let verb = command.name();
+        if given < since {
+            return Err(refuse(format!("config version does not allow {verb}")));
+        }
+        if given > (1, 1, 0) {
+            return Err(refuse(format!("plugin version does not allow {verb}")));
+        }
+    }
+    SpecVersion::parse(configured).ok_or_else(|| {
+        let ours = SpecVersion::ALL.map(|v| format!("\"{v}\"")).join(" ");
+        refuse("incompatible CNI versions".to_owned()).detail(format!(
+            "config is {configured:?}, plugin supports [{ours}]"
+        ))
+    })
+}
+
+/// Refuses the plugin's own namespace as `CNI_NETNS`, before anything is changed. A path that cannot be examined
+/// passes: the verb itself says what is wrong with it, or tolerates it.
+fn guard(env: &Env) -> Result<()> {
+    if env.netns_override() || env.netns.is_empty() {
+        return Ok(());
+    }
+    let Ok(theirs) = fs::metadata(&env.netns) else {
+        return Ok(());
+    };
+    let ours = fs::metadata("/proc/thread-self/ns/net").map_err(|err| {
+        Failure::new(ErrorCode::INVALID_NETNS, err.to_string()).context("get plugin's netns failed")
+    })?;
+    if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+        return Err(Failure::new(
+            ErrorCode::INVALID_NETNS,
+            "plugin's netns and netns from CNI_NETNS should not be the same",
+        )
+        .hint("give the container a network namespace of its own, or set CNI_NETNS_OVERRIDE=1"));
+    }
+    Ok(())
+}

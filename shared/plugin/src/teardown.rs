@@ -1,0 +1,27 @@
+//! Removal that runs every step, whatever fails before it.
+
+use linkspan_protocol::error::Failure;
+
+use crate::Result;
+
+/// Collects failures: the first one is reported, the others are noted on it.
+#[derive(Debug, Default)]
+pub struct Teardown {
+    first: Option<Failure>,
+}
+
+impl Teardown {
+    /// Runs a step and remembers its failure.
+    pub fn run(&mut self, what: &str, step: impl FnOnce() -> Result<()>) {
+        match (step(), &mut self.first) {
+            (Ok(()), _) => {}
+            (Err(failure), None) => self.first = Some(failure),
+            (Err(failure), Some(first)) => first.note(format!("{what}: {failure}")),
+        }
+    }
+
+    /// What it all came to.
+    pub fn finish(self) -> Result<()> {
+        self.first.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,83 @@
+//! Undoing what a failed ADD had made.
+
+use std::fmt;
+
+use linkspan_protocol::error::Failure;
+
+use crate::Result;
+
+type Step = Box<dyn FnOnce() -> Result<()>>;
+
+/// What was made so far, and how to unmake it. The mechanism that makes a thing pushes its step right after.
+///
+/// This is courtesy towards the runtime, not a journal: a process that is killed undoes nothing, and DEL copes.
+#[derive(Default)]
+pub struct Undo {
+    steps: Vec<(&'static str, Step)>,
+}
+
+impl Undo {
+    /// Remembers how to unmake what was just made.
+    pub fn push(&mut self, label: &'static str, step: impl FnOnce() -> Result<()> + 'static) {
+        self.steps.push((label, Box::new(step)));
+    }
+
+    /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed.
+    pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let mut undo = Self::default();
+        attempt(&mut undo).map_err(|failure| undo.run(failure))
+    }
+
+    fn run(self, mut failure: Failure) -> Failure {
+        for (label, step) in self.steps.into_iter().rev() {
+            if let Err(err) = step() {
+                failure.note(format!("undo failed to {label}: {err}"));
+            }
+        }
+        failure
+    }
+}
+
+impl fmt::Debug for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.steps.iter().map(|(label, _)| label))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn steps_run_in_reverse_and_their_failures_are_noted() {
+        let ran = Rc::new(RefCell::new(Vec::new()));
+        let failed = Undo::scope(|undo| -> Result<()> {
+            for label in ["delete a", "delete b"] {
+                let ran = Rc::clone(&ran);
+                undo.push(label, move || {
+                    ran.borrow_mut().push(label);
+                    Err(Failure::config(format!("{label} is busy")))
+                });
+            }
+            Err(Failure::config("no"))
+        });
+        assert_eq!(*ran.borrow(), ["delete b", "delete a"]);
+        assert_eq!(
+            failed.unwrap_err().to_wire().details,
+            "undo failed to delete b: delete b is busy; undo failed to delete a: delete a is busy"
+        );
+    }
+
+    #[test]
+    fn success_undoes_nothing() {
+        let kept = Undo::scope(|undo| {
+            undo.push("never", || Err(Failure::config("ran")));
+            Ok(7)
+        });
+        assert_eq!(kept.unwrap(), 7);
+    }
+}

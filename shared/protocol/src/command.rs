@@ -1,0 +1,60 @@
+//! The verbs of the protocol and what each one requires (spec 1.1.0, section 2; `CNI_PATH` as libcni's skel has it).
+
+use crate::env::Var;
+
+/// A verb of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Attach a container to a network.
+    Add,
+    /// Detach a container from a network.
+    Del,
+    /// Compare an attachment with what ADD promised.
+    Check,
+    /// Remove what belongs to no valid attachment.
+    Gc,
+    /// Tell whether the plugin could serve an ADD.
+    Status,
+    /// List the spec versions that the plugin speaks.
+    Version,
+}
+
+impl Command {
+    /// Every verb.
+    pub const ALL: [Self; 6] = [
+        Self::Add,
+        Self::Del,
+        Self::Check,
+        Self::Gc,
+        Self::Status,
+        Self::Version,
+    ];
+
+    /// The verb spelled `text`; the match is exact.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.name() == text)
+    }
+
+    /// The value of `CNI_COMMAND`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Del => "DEL",
+            Self::Check => "CHECK",
+            Self::Gc => "GC",
+            Self::Status => "STATUS",
+            Self::Version => "VERSION",
+        }
+    }
+
+    /// Whether `var` must be present and non-empty.
+    pub const fn requires(self, var: Var) -> bool {
+        match var {
+            Var::Command => true,
+            Var::ContainerId | Var::IfName => matches!(self, Self::Add | Self::Check | Self::Del),
+            Var::Netns => matches!(self, Self::Add | Self::Check),
+            Var::Path => !matches!(self, Self::Version),
+            Var::Args | Var::NetnsOverride => false,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The configuration keys that every plugin knows (spec 1.1.0, section 1), and serde forms that plugins share.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use crate::addr::{Cidr, optional_ip};
+use crate::error::{ErrorCode, Failure};
+use crate::json::{Error, Json};
+use crate::result::{AddResult, Dns, Route};
+use crate::wire;
+
+/// The standard keys of a network configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NetConf {
+    /// Version of the spec; empty means 0.1.0.
+    pub cni_version: String,
+    /// The network's name.
+    pub name: String,
+    /// The plugin's file name.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Capabilities that the runtime may fill in.
+    pub capabilities: BTreeMap<String, bool>,
+    /// The IPAM plugin.
+    pub ipam: IpamConf,
+    /// Name resolution for the result.
+    pub dns: DnsConf,
+    /// A previous result, not yet decoded: DEL must work with a malformed one.
+    #[serde(deserialize_with = "raw")]
+    pub prev_result: Option<Json>,
+    /// GC: the attachments that are still valid.
+    #[serde(rename = "cni.dev/valid-attachments")]
+    pub valid_attachments: Option<Vec<ValidAttachment>>,
+}
+
+/// The part of `ipam` that the caller of an IPAM plugin reads.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct IpamConf {
+    /// The IPAM plugin's file name; empty where the network has no IPAM.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// An element of `cni.dev/valid-attachments`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ValidAttachment {
+    /// Container id.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// Interface name.
+    pub ifname: String,
+}
+
+/// The `dns` key: a list that is present but empty differs from an absent one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DnsConf {
+    /// Servers.
+    pub nameservers: Option<Vec<String>>,
+    /// Local domain.
+    pub domain: String,
+    /// Search domains.
+    pub search: Option<Vec<String>>,
+    /// Resolver options.
+    pub options: Option<Vec<String>>,
+}
+
+impl DnsConf {
+    /// Whether the configuration says anything about name resolution, be it an empty list.
+    pub fn is_present(&self) -> bool {
+        let lists = [&self.nameservers, &self.search, &self.options];
+        !self.domain.is_empty() || lists.into_iter().any(Option::is_some)
+    }
+
+    /// As it stands in a result.
+    pub fn into_dns(self) -> Dns {
+        Dns {
+            nameservers: self.nameservers.unwrap_or_default(),
+            domain: self.domain,
+            search: self.search.unwrap_or_default(),
+            options: self.options.unwrap_or_default(),
+        }
+    }
+}
+
+/// A route in a configuration or a result; `dst` is required.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RouteConf {
+    dst: Cidr,
+    #[serde(default, deserialize_with = "optional_ip")]
+    gw: Option<IpAddr>,
+    #[serde(default)]
+    mtu: u32,
+    #[serde(default)]
+    advmss: u32,
+    #[serde(default)]
+    priority: u32,
+    #[serde(default)]
+    table: Option<u32>,
+    #[serde(default)]
+    scope: Option<u8>,
+}
+
+impl RouteConf {
+    /// As it stands in a result.
+    pub fn into_route(self) -> Route {
+        Route {
+            dst: self.dst,
+            gw: self.gw,
+            mtu: self.mtu,
+            advmss: self.advmss,
+            priority: self.priority,
+            table: self.table,
+            scope: self.scope,
+        }
+    }
+}
+
+fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
+}
+
+impl NetConf {
+    /// Decodes the standard keys and ignores the others.
+    pub fn decode(json: &Json) -> Result<Self, Error> {
+        let mut conf: Self = json.decode()?;
+        if conf.valid_attachments.is_none() {
+            // The spelling under which the key was first published.
+            let older = json.get("cni.dev/attachments");
+            conf.valid_attachments = older.map(Json::decode).transpose()?;
+        }
+        Ok(conf)
+    }
+
+    /// The previous result, which must be of the configuration's own result family.
+    pub fn prev_result(&self) -> Result<Option<AddResult>, Failure> {
+        let Some(json) = &self.prev_result else {
+            return Ok(None);
+        };
+        wire::decode_family(json, &self.cni_version)
+            .map(Some)
+            .map_err(|failure| {
+                failure
+                    .with_code(ErrorCode::DECODING)
+                    .context("could not parse prevResult")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(text: &str) -> Result<NetConf, Error> {
+        NetConf::decode(&Json::parse(text.as_bytes())?)
+    }
+
+    #[test]
+    fn standard_keys_in_any_case() {
+        let conf =
+            decode(r#"{"CNIVersion":"1.0.0","NAME":"n","Type":"bridge","IPAM":{"Type":"x"}}"#);
+        let conf = conf.unwrap();
+        assert_eq!(
+            (
+                &*conf.cni_version,
+                &*conf.name,
+                &*conf.kind,
+                &*conf.ipam.kind
+            ),
+            ("1.0.0", "n", "bridge", "x")
+        );
+    }
+
+    #[test]
+    fn a_malformed_previous_result_fails_only_who_reads_it() {
+        let conf = decode(r#"{"name":"n","cniVersion":"1.0.0","prevResult":"x"}"#).unwrap();
+        let failure = conf.prev_result().unwrap_err();
+        assert!(
+            failure
+                .message()
+                .starts_with("could not parse prevResult: ")
+        );
+        assert!(
+            decode(r#"{"prevResult":null}"#)
+                .unwrap()
+                .prev_result
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_valid_attachments() {
+        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+            let text = format!(r#"{{"{key}":[{{"containerID":"a","ifname":"eth0"}}]}}"#);
+            assert_eq!(decode(&text).unwrap().valid_attachments.unwrap().len(), 1);
+        }
+        let empty = decode(r#"{"cni.dev/valid-attachments":[]}"#).unwrap();
+        assert_eq!(empty.valid_attachments, Some(vec![]));
+        assert_eq!(decode("{}").unwrap().valid_attachments, None);
+    }
+
+    #[test]
+    fn an_empty_list_is_present_dns() {
+        assert!(decode(r#"{"dns":{"search":[]}}"#).unwrap().dns.is_present());
+        assert!(
+            !decode(r#"{"dns":{"search":null}}"#)
+                .unwrap()
+                .dns
+                .is_present()
+        );
+    }
+}

@@ -1,0 +1,458 @@
+//! JSON as clients of the Go suite rely on it: keys in any case, `null` = absent, unknown keys ignored, the last
+//! duplicate wins, integers written as integers. And the output form: four spaces, no final newline.
+//!
+//! Serde's derived structs name their fields to the deserializer; that is where keys are matched, so configuration
+//! types must not use `#[serde(flatten)]` (it hides the names) and should be `#[serde(default)]`.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::{ErrorCode, Explain};
+
+/// A JSON value that keeps the order and the duplicates of its keys.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(serde_json::Number),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object.
+    Object(Vec<(String, Json)>),
+}
+
+/// Why a JSON text could not be decoded, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// Such as `ipam.ranges[0]`; empty at the top.
+    pub path: String,
+    message: String,
+}
+
+impl Error {
+    fn at(mut self, segment: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        self.path = format!("{segment}{dot}{}", self.path);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: String::new(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl Explain for Error {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::DECODING
+    }
+}
+
+impl Json {
+    /// Parses a whole text; anything but white space after the value is an error.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(bytes).map_err(de::Error::custom)
+    }
+
+    /// Decodes into `T` with the leniency described above.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(self)
+    }
+
+    /// The value of the last key that equals `key` in any case and is not `null`.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        let Self::Object(members) = self else {
+            return None;
+        };
+        members
+            .iter()
+            .rev()
+            .find(|(name, value)| folds_to(name, key) && *value != Self::Null)
+            .map(|(_, value)| value)
+    }
+
+    /// The string, where this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn unexpected(&self) -> de::Unexpected<'_> {
+        match self {
+            Self::Null => de::Unexpected::Other("null"),
+            Self::Bool(value) => de::Unexpected::Bool(*value),
+            Self::Number(_) => de::Unexpected::Other("number"),
+            Self::String(text) => de::Unexpected::Str(text),
+            Self::Array(_) => de::Unexpected::Other("array"),
+            Self::Object(_) => de::Unexpected::Other("object"),
+        }
+    }
+}
+
+fn folds_to(name: &str, key: &str) -> bool {
+    name == key
+        || name.eq_ignore_ascii_case(key)
+        || (!name.is_ascii() && name.to_lowercase() == key.to_lowercase())
+}
+
+/// Prints with four spaces of indentation, no final newline and Go's escapes (`<`, `>`, `&`, U+2028, U+2029).
+pub fn pretty(value: &impl Serialize) -> String {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    // Our wire types have string keys and write to memory: neither can fail.
+    let printed = value.serialize(&mut serializer);
+    debug_assert!(printed.is_ok(), "wire types serialize: {printed:?}");
+    // Outside of strings JSON has none of these characters, so replacing them in the text is safe.
+    String::from_utf8_lossy(&out)
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
+        serde_json::Number::from_f64(value)
+            .map(Json::Number)
+            .ok_or_else(|| E::custom("number out of range"))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::String(text.to_owned()))
+    }
+    fn visit_string<E>(self, text: String) -> Result<Json, E> {
+        Ok(Json::String(text))
+    }
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(value) => value.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Array(items) => serializer.collect_seq(items),
+            Self::Object(members) => serializer.collect_map(members.iter().map(|(k, v)| (k, v))),
+        }
+    }
+}
+
+/// Members of an object, each key replaced by the field that it folds to.
+struct Members<'a> {
+    rest: std::vec::IntoIter<(&'a str, &'a Json)>,
+    value: Option<(&'a str, &'a Json)>,
+}
+
+impl<'a> Members<'a> {
+    fn of_struct(members: &'a [(String, Json)], fields: &'static [&'static str]) -> Self {
+        let chosen: Vec<_> = fields
+            .iter()
+            .filter_map(|field| {
+                let last = members
+                    .iter()
+                    .rev()
+                    .find(|(name, value)| folds_to(name, field) && *value != Json::Null);
+                last.map(|(_, value)| (*field, value))
+            })
+            .collect();
+        Self {
+            rest: chosen.into_iter(),
+            value: None,
+        }
+    }
+
+    fn of_map(members: &'a [(String, Json)]) -> Self {
+        let all: Vec<_> = members.iter().map(|(name, v)| (name.as_str(), v)).collect();
+        Self {
+            rest: all.into_iter(),
+            value: None,
+        }
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Members<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        self.value = self.rest.next();
+        self.value
+            .map(|(key, _)| seed.deserialize(key.into_deserializer()))
+            .transpose()
+    }
+
+    fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        let (key, value) = self
+            .value
+            .take()
+            .ok_or_else(|| <Error as de::Error>::custom("value before its key"))?;
+        seed.deserialize(value).map_err(|err| err.at(key))
+    }
+}
+
+struct Items<'a>(std::iter::Enumerate<std::slice::Iter<'a, Json>>);
+
+impl<'de> de::SeqAccess<'de> for Items<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some((at, item)) = self.0.next() else {
+            return Ok(None);
+        };
+        seed.deserialize(item)
+            .map(Some)
+            .map_err(|err| err.at(&format!("[{at}]")))
+    }
+}
+
+/// `null` is the zero value of whatever is asked for.
+macro_rules! zero_for_null {
+    ($($method:ident => $visit:ident($zero:expr);)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            if *self == Json::Null { visitor.$visit($zero) } else { self.deserialize_any(visitor) }
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for &'de Json {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Json::Null => visitor.visit_unit(),
+            Json::Bool(value) => visitor.visit_bool(*value),
+            Json::Number(value) => {
+                if let Some(value) = value.as_u64() {
+                    visitor.visit_u64(value)
+                } else if let Some(value) = value.as_i64() {
+                    visitor.visit_i64(value)
+                } else {
+                    visitor.visit_f64(value.as_f64().unwrap_or(f64::NAN))
+                }
+            }
+            Json::String(text) => visitor.visit_borrowed_str(text),
+            Json::Array(items) => visitor.visit_seq(Items(items.iter().enumerate())),
+            Json::Object(members) => visitor.visit_map(Members::of_map(members)),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Json::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self {
+            Json::Null => visitor.visit_map(Members::of_map(&[])),
+            Json::Object(members) => visitor.visit_map(Members::of_struct(members, fields)),
+            other => Err(de::Error::invalid_type(other.unexpected(), &visitor)),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Json::Null => visitor.visit_map(Members::of_map(&[])),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Json::Null => visitor.visit_seq(Items([].iter().enumerate())),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    zero_for_null! {
+        deserialize_bool => visit_bool(false);
+        deserialize_i8 => visit_i64(0);
+        deserialize_i16 => visit_i64(0);
+        deserialize_i32 => visit_i64(0);
+        deserialize_i64 => visit_i64(0);
+        deserialize_u8 => visit_u64(0);
+        deserialize_u16 => visit_u64(0);
+        deserialize_u32 => visit_u64(0);
+        deserialize_u64 => visit_u64(0);
+        deserialize_str => visit_str("");
+        deserialize_string => visit_str("");
+    }
+
+    serde::forward_to_deserialize_any! {
+        i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Conf {
+        is_gateway: bool,
+        mtu: i64,
+        bridge: String,
+        names: Vec<String>,
+        inner: Inner,
+        maybe: Option<u32>,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        list: Vec<Vec<u8>>,
+    }
+
+    fn decode(text: &str) -> Result<Conf, Error> {
+        Json::parse(text.as_bytes())?.decode()
+    }
+
+    #[test]
+    fn keys_fold_null_is_absent_unknown_is_ignored() {
+        let conf = decode(
+            r#"{"ISGATEWAY":true,"Mtu":1400,"bridge":null,"names":null,"x":[1],"inner":null,"maybe":null}"#,
+        );
+        let want = Conf {
+            is_gateway: true,
+            mtu: 1400,
+            ..Conf::default()
+        };
+        assert_eq!(conf, Ok(want));
+    }
+
+    #[test]
+    fn the_last_duplicate_wins_in_any_case_and_null_does_not_count() {
+        assert_eq!(decode(r#"{"mtu":1,"MTU":2,"mtu":3}"#).unwrap().mtu, 3);
+        assert_eq!(decode(r#"{"mtu":1,"MTU":2}"#).unwrap().mtu, 2);
+        assert_eq!(decode(r#"{"MTU":2,"mtu":null}"#).unwrap().mtu, 2);
+    }
+
+    #[test]
+    fn null_elements_are_zero_values() {
+        let conf = decode(r#"{"names":[null,"a"],"inner":{"list":[null,[1]]}}"#).unwrap();
+        assert_eq!(conf.names, ["", "a"]);
+        assert_eq!(conf.inner.list, [vec![], vec![1]]);
+    }
+
+    #[test]
+    fn wrong_types_name_the_path() {
+        for (text, path) in [
+            (r#"{"mtu":"1500"}"#, "mtu"),
+            (r#"{"mtu":1500.0}"#, "mtu"),
+            (r#"{"mtu":1e3}"#, "mtu"),
+            (r#"{"isGateway":"true"}"#, "isGateway"),
+            (r#"{"inner":{"list":[[1],[2,"x"]]}}"#, "inner.list[1][1]"),
+            (r#"{"inner":[]}"#, "inner"),
+            (r#"{"maybe":-1}"#, "maybe"),
+            ("[]", ""),
+        ] {
+            assert_eq!(decode(text).unwrap_err().path, path, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_one_whole_value_is_accepted() {
+        for text in ["", " ", "{", "{} x", "{}{}", "nul", "\u{0}"] {
+            assert!(decode(text).is_err(), "{text}");
+        }
+        assert!(decode("{} \n\t").is_ok());
+        assert!(decode(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn output_is_indented_and_escaped_as_go_does() {
+        assert_eq!(
+            pretty(&serde_json::json!({"b": "<&>\u{2028}", "a": []})),
+            "{\n    \"a\": [],\n    \"b\": \"\\u003c\\u0026\\u003e\\u2028\"\n}"
+        );
+    }
+}

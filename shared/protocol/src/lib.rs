@@ -1,0 +1,18 @@
+//! The words of the Container Network Interface, without I/O.
+//!
+//! - [`command`], [`env`], [`ident`], [`args`]: what a runtime hands to a plugin in the environment.
+//! - [`json`], [`conf`]: the network configuration on stdin, decoded as leniently as clients rely on.
+//! - [`result`]: the one result type inside the house; [`wire`] speaks every spec version of it.
+//! - [`error`]: codes, context and hints, and the error object on stdout.
+
+pub mod addr;
+pub mod args;
+pub mod command;
+pub mod conf;
+pub mod env;
+pub mod error;
+pub mod ident;
+pub mod json;
+pub mod result;
+pub mod version;
+pub mod wire;
