@@ -1,0 +1,189 @@
+//! The configuration, and the plan that it comes to. Nothing is touched here; each refusal is code 7.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use linkspan_plugin::Result;
+use linkspan_plugin::call::Call;
+use linkspan_protocol::addr::{Cidr, optional_cidr, optional_ip, parse_ip};
+use linkspan_protocol::args;
+use linkspan_protocol::conf::RouteConf;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::Route;
+use linkspan_protocol::version::SpecVersion;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::range::RangeSet;
+
+const DATA_DIR: &str = "/var/lib/cni/networks";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Conf {
+    ipam: Option<IpamConf>,
+    runtime_config: RuntimeConf,
+    args: ArgsConf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct IpamConf {
+    #[serde(deserialize_with = "optional_cidr")]
+    subnet: Option<Cidr>,
+    #[serde(deserialize_with = "optional_ip")]
+    range_start: Option<IpAddr>,
+    #[serde(deserialize_with = "optional_ip")]
+    range_end: Option<IpAddr>,
+    #[serde(deserialize_with = "optional_ip")]
+    gateway: Option<IpAddr>,
+    ranges: Vec<Vec<RangeConf>>,
+    routes: Vec<RouteConf>,
+    data_dir: String,
+    resolv_conf: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct RangeConf {
+    #[serde(deserialize_with = "optional_cidr")]
+    pub(crate) subnet: Option<Cidr>,
+    #[serde(deserialize_with = "optional_ip")]
+    pub(crate) range_start: Option<IpAddr>,
+    #[serde(deserialize_with = "optional_ip")]
+    pub(crate) range_end: Option<IpAddr>,
+    #[serde(deserialize_with = "optional_ip")]
+    pub(crate) gateway: Option<IpAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RuntimeConf {
+    ip_ranges: Vec<Vec<RangeConf>>,
+    ips: Vec<Requested>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ArgsConf {
+    cni: CniConf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CniConf {
+    ips: Vec<Requested>,
+}
+
+/// An address that somebody asks for; a prefix is accepted and ignored.
+#[derive(Debug)]
+struct Requested(IpAddr);
+
+impl Requested {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let ip = if text.contains('/') {
+            Cidr::parse(text).map(Cidr::ip)
+        } else {
+            parse_ip(text)
+        };
+        ip.map(Self)
+            .map_err(|_parse| format!("invalid IP address {text}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Requested {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// What to do, fully checked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// An attachment gets one address of each.
+    pub(crate) sets: Vec<RangeSet>,
+    pub(crate) requested: Vec<IpAddr>,
+    pub(crate) routes: Vec<Route>,
+    /// The network's own directory.
+    pub(crate) dir: PathBuf,
+    pub(crate) resolv_conf: Option<PathBuf>,
+}
+
+impl Plan {
+    pub(crate) fn new(call: &Call, conf: Conf) -> Result<Self> {
+        let ipam = conf
+            .ipam
+            .ok_or_else(|| Failure::config("IPAM config missing 'ipam' key"))?;
+        let mut requested = Vec::new();
+        for (_, value) in args::parse(&call.args, &["IP"])? {
+            let refuse = |err| {
+                let text = format!("ARGS: error parsing value of pair \"IP={value}\": {err}");
+                Failure::new(ErrorCode::INVALID_ENVIRONMENT, text)
+            };
+            requested.push(Requested::parse(&value).map_err(refuse)?.0);
+        }
+        requested.extend(conf.args.cni.ips.iter().map(|ip| ip.0));
+        requested.extend(conf.runtime_config.ips.iter().map(|ip| ip.0));
+        let mut seen = Vec::new();
+        requested.retain(|ip| {
+            !seen.contains(ip) && {
+                seen.push(*ip);
+                true
+            }
+        });
+
+        let single = ipam.subnet.map(|subnet| {
+            vec![RangeConf {
+                subnet: Some(subnet),
+                range_start: ipam.range_start,
+                range_end: ipam.range_end,
+                gateway: ipam.gateway,
+            }]
+        });
+        let sets = conf.runtime_config.ip_ranges.into_iter();
+        let sets = range_sets(sets.chain(single).chain(ipam.ranges), call.version)?;
+        let data_dir = if ipam.data_dir.is_empty() {
+            DATA_DIR
+        } else {
+            &ipam.data_dir
+        };
+        Ok(Self {
+            sets,
+            requested,
+            routes: ipam.routes.into_iter().map(RouteConf::into_route).collect(),
+            dir: PathBuf::from(data_dir).join(call.network.as_str()),
+            resolv_conf: (!ipam.resolv_conf.is_empty()).then(|| ipam.resolv_conf.into()),
+        })
+    }
+}
+
+fn range_sets(
+    confs: impl Iterator<Item = Vec<RangeConf>>,
+    version: SpecVersion,
+) -> Result<Vec<RangeSet>> {
+    let mut sets: Vec<RangeSet> = Vec::new();
+    for (at, ranges) in confs.enumerate() {
+        let refuse = |reason| Failure::config(format!("invalid range set {at}: {reason}"));
+        sets.push(RangeSet::new(&ranges).map_err(refuse)?);
+    }
+    if sets.is_empty() {
+        return Err(Failure::config("no IP ranges specified")
+            .hint("give ipam.ranges or ipam.subnet, or the capability ipRanges"));
+    }
+    let fours = sets.iter().filter(|set| set.is_ipv4()).count();
+    if version < SpecVersion::V0_3_0 && (fours > 1 || sets.len() - fours > 1) {
+        return Err(Failure::config(format!(
+            "CNI version {version} does not support more than 1 address per family"
+        )));
+    }
+    for (at, one) in sets.iter().enumerate() {
+        let mut later = sets.iter().enumerate().skip(at + 1);
+        if let Some((other, _)) = later.find(|(_, other)| one.overlaps(other)) {
+            return Err(Failure::config(format!(
+                "range set {at} overlaps with {other}"
+            )));
+        }
+    }
+    Ok(sets)
+}
