@@ -1,1 +1,13 @@
-//! To be written.
+//! Links, addresses, routes and namespaces of the kernel, over one rtnetlink handle per namespace.
+//!
+//! A handle keeps acting on the namespace it was opened in, and each [`link::Link`] carries its handle: where an
+//! operation acts is decided by the value it is called on. Errors name the action and the object.
+
+pub mod addr;
+pub mod error;
+pub mod link;
+pub mod netns;
+mod request;
+pub mod route;
+pub mod rtnl;
+pub mod watch;

@@ -1,0 +1,131 @@
+//! Addresses of a link.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::error::Error;
+use crate::link::Link;
+use crate::request::Attempt;
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Family {
+    /// The family of `ip`.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    pub(crate) fn kernel(self) -> AddressFamily {
+        match self {
+            Self::V4 => AddressFamily::Inet,
+            Self::V6 => AddressFamily::Inet6,
+        }
+    }
+}
+
+/// How an address is added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddrFlags {
+    /// IPv6: usable at once, without duplicate address detection.
+    pub nodad: bool,
+}
+
+/// An address that a link has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addr {
+    /// Address.
+    pub ip: IpAddr,
+    /// Prefix length in bits.
+    pub prefix: u8,
+    /// IPv6: duplicate address detection is not over.
+    pub tentative: bool,
+    /// IPv6: somebody else has it.
+    pub dad_failed: bool,
+    /// Scope as the kernel numbers it: 0 global, 253 link, 254 host.
+    pub scope: u8,
+}
+
+impl Link {
+    /// Its addresses, of one family or both.
+    pub fn addrs(&self, family: Option<Family>) -> Result<Vec<Addr>, Error> {
+        let mut message = AddressMessage::default();
+        message.header.index = self.index;
+        message.header.family = family.map_or(AddressFamily::Unspec, Family::kernel);
+        let attempt = Attempt("list addresses of", &self.name);
+        let found = self
+            .rtnl
+            .dump(attempt, &RouteNetlinkMessage::GetAddress(message))?;
+        Ok(found.into_iter().filter_map(read).collect())
+    }
+
+    /// Adds an address; `EEXIST` where the link has it.
+    pub fn add_addr(&self, ip: IpAddr, prefix: u8, flags: AddrFlags) -> Result<(), Error> {
+        let mut message = self.addr_message(ip, prefix);
+        if let IpAddr::V4(ip) = ip
+            && prefix < 31
+        {
+            let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let broadcast = Ipv4Addr::from(u32::from(ip) | host_bits);
+            message
+                .attributes
+                .push(AddressAttribute::Broadcast(broadcast));
+        }
+        if flags.nodad && ip.is_ipv6() {
+            let nodad = AddressAttribute::Flags(AddressFlags::Nodad);
+            message.attributes.push(nodad);
+        }
+        self.rtnl.change(
+            Attempt("add address", self.object(ip, prefix)),
+            NLM_F_CREATE | NLM_F_EXCL,
+            RouteNetlinkMessage::NewAddress(message),
+        )
+    }
+
+    /// Removes an address.
+    pub fn del_addr(&self, ip: IpAddr, prefix: u8) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::DelAddress(self.addr_message(ip, prefix));
+        let attempt = Attempt("remove address", self.object(ip, prefix));
+        self.rtnl.change(attempt, 0, message)
+    }
+
+    fn addr_message(&self, ip: IpAddr, prefix: u8) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.index = self.index;
+        message.header.family = Family::of(ip).kernel();
+        message.header.prefix_len = prefix;
+        message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
+        message
+    }
+}
+
+fn read(answer: RouteNetlinkMessage) -> Option<Addr> {
+    let RouteNetlinkMessage::NewAddress(message) = answer else {
+        return None;
+    };
+    let (mut local, mut address, mut flags) = (None, None, AddressFlags::empty());
+    for attribute in message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(ip),
+            AddressAttribute::Address(ip) => address = Some(ip),
+            AddressAttribute::Flags(all) => flags = all,
+            _ => {}
+        }
+    }
+    Some(Addr {
+        ip: local.or(address)?,
+        prefix: message.header.prefix_len,
+        tentative: flags.contains(AddressFlags::Tentative),
+        dad_failed: flags.contains(AddressFlags::Dadfailed),
+        scope: message.header.scope.into(),
+    })
+}

@@ -1,0 +1,70 @@
+//! What the kernel refused, in whose words.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+/// A refused request: "create bridge cni0: operation not permitted".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What was attempted.
+    pub action: String,
+    /// On what.
+    pub object: String,
+    /// The kernel's number; 0 where it gave none.
+    pub errno: i32,
+    /// The kernel's own text (extended acknowledgement), where it gave one.
+    pub kernel_says: Option<String>,
+}
+
+impl Error {
+    /// An error of `action` on `object`.
+    pub fn new(action: &str, object: impl fmt::Display, errno: i32) -> Self {
+        Self {
+            action: action.to_owned(),
+            object: object.to_string(),
+            errno,
+            kernel_says: None,
+        }
+    }
+
+    /// For `map_err` on I/O.
+    pub fn io(action: &str, object: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
+        move |err| Self::new(action, object, err.raw_os_error().unwrap_or(0))
+    }
+
+    /// The kernel's number.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+
+    /// Whether the kernel's number is `errno`.
+    pub fn is(&self, errno: Errno) -> bool {
+        self.errno == errno as i32
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match Errno::from_raw(self.errno) {
+            Errno::EPERM | Errno::EACCES => "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN",
+            Errno::EOPNOTSUPP if self.action.starts_with("create") => {
+                "load the kernel module of that kind of link"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.action, self.object)?;
+        if self.errno == 0 {
+            return f.write_str("no usable answer from the kernel");
+        }
+        f.write_str(&Errno::from_raw(self.errno).desc().to_lowercase())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,162 @@
+//! Network namespaces: opening, making and visiting them.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::abort;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
+
+use crate::error::Error;
+
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// An open network namespace; it lives at least as long as this value.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+    path: PathBuf,
+}
+
+/// What makes two handles the same namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NetnsId {
+    /// Device of the namespace filesystem.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+}
+
+/// Why a path could not be opened as a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenError {
+    /// The path.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub kind: OpenErrorKind,
+}
+
+/// What is wrong with a namespace's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    /// Nothing is there.
+    Missing,
+    /// Something else is there.
+    NotNamespace,
+    /// The kernel refused, with this number.
+    Io(i32),
+}
+
+impl OpenError {
+    /// Whether nothing is there, which DEL takes for done.
+    pub fn is_missing(&self) -> bool {
+        self.kind == OpenErrorKind::Missing
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to open netns \"{}\": ", self.path.display())?;
+        match self.kind {
+            OpenErrorKind::Missing => f.write_str("no such file or directory"),
+            OpenErrorKind::NotNamespace => f.write_str("not a network namespace"),
+            OpenErrorKind::Io(errno) => f.write_str(&Errno::from_raw(errno).desc().to_lowercase()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl Netns {
+    /// Opens `path`. The filesystem is examined first, so that opening never waits for the writer of a FIFO.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let fail = |kind| OpenError {
+            path: path.to_owned(),
+            kind,
+        };
+        let errno = |errno| match errno {
+            Errno::ENOENT => fail(OpenErrorKind::Missing),
+            errno => fail(OpenErrorKind::Io(errno as i32)),
+        };
+        let magic = statfs(path).map_err(errno)?.filesystem_type();
+        if magic != NSFS_MAGIC && magic != PROC_SUPER_MAGIC {
+            return Err(fail(OpenErrorKind::NotNamespace));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path)
+            .map_err(|err| errno(Errno::from_raw(err.raw_os_error().unwrap_or(0))))?;
+        if fstatfs(&file).map_err(errno)?.filesystem_type() != NSFS_MAGIC {
+            return Err(fail(OpenErrorKind::NotNamespace));
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The namespace that this thread is in.
+    pub fn current() -> Result<Self, Error> {
+        Ok(Self {
+            file: File::open(OWN).map_err(Error::io("open", OWN))?,
+            path: OWN.into(),
+        })
+    }
+
+    /// Makes an empty namespace; the thread stays where it is.
+    pub fn create() -> Result<Self, Error> {
+        let home = Self::current()?;
+        unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| Error::new("create", "a network namespace", errno as i32))?;
+        let made = Self::current();
+        home.enter_or_abort();
+        made
+    }
+
+    /// Runs `visit` inside this namespace and comes back, whatever it returns.
+    pub fn scope<T>(&self, visit: impl FnOnce() -> T) -> Result<T, Error> {
+        let home = Self::current()?;
+        setns(&self.file, CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| Error::new("enter netns", self.path.display(), errno as i32))?;
+        let seen = visit();
+        home.enter_or_abort();
+        Ok(seen)
+    }
+
+    /// A plugin in the wrong namespace is worse than a dead one.
+    #[expect(clippy::disallowed_methods, reason = "the one place that may abort")]
+    fn enter_or_abort(&self) {
+        if setns(&self.file, CloneFlags::CLONE_NEWNET).is_err() {
+            abort();
+        }
+    }
+
+    /// What tells this namespace from others.
+    pub fn id(&self) -> Result<NetnsId, Error> {
+        let meta = self
+            .file
+            .metadata()
+            .map_err(Error::io("examine netns", self.path.display()))?;
+        Ok(NetnsId {
+            dev: meta.dev(),
+            ino: meta.ino(),
+        })
+    }
+
+    /// The path under which it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

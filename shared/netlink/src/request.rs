@@ -1,0 +1,127 @@
+//! Requests and their answers: acknowledgements with the kernel's text, dumps that are whole.
+
+use std::fmt;
+use std::io;
+
+use futures_util::StreamExt;
+use netlink_packet_core::{
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+use rtnetlink::sys::AsyncSocket;
+
+use crate::error::Error;
+use crate::rtnl::Rtnl;
+
+/// How often a dump that changes interrupted is begun again.
+const DUMP_ATTEMPTS: usize = 20;
+
+/// The attribute of an extended acknowledgement that holds text (`NLMSGERR_ATTR_MSG`).
+const EXT_ACK_TEXT: u16 = 1;
+
+type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
+
+/// Asks the kernel for its own words, short of the request that it would echo, and for the flags of a dump's end.
+pub(crate) fn explain(connection: &mut Connection) -> io::Result<()> {
+    connection.set_forward_done(true);
+    let socket = connection.socket_mut().socket_mut();
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)
+}
+
+/// The name of an attempt, for its error.
+pub(crate) struct Attempt<'a, D>(pub(crate) &'a str, pub(crate) D);
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an attempt is written in place, for its one request"
+)]
+impl Rtnl {
+    /// Sends a request that changes something, and waits for its acknowledgement.
+    pub(crate) fn change<D: fmt::Display>(
+        &self,
+        attempt: Attempt<'_, D>,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Result<(), Error> {
+        self.exchange(&attempt, flags | NLM_F_ACK, message)
+            .map(drop)
+    }
+
+    /// Asks for one object; `None` where there is none.
+    pub(crate) fn get<D: fmt::Display>(
+        &self,
+        attempt: Attempt<'_, D>,
+        message: RouteNetlinkMessage,
+    ) -> Result<Option<RouteNetlinkMessage>, Error> {
+        match self.exchange(&attempt, 0, message) {
+            Err(err) if err.is(Errno::ENODEV) => Ok(None),
+            Err(err) => Err(err),
+            Ok((messages, _)) => Ok(messages.into_iter().next()),
+        }
+    }
+
+    /// Asks for all objects.
+    pub(crate) fn dump<D: fmt::Display>(
+        &self,
+        attempt: Attempt<'_, D>,
+        message: &RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let (messages, whole) = self.exchange(&attempt, NLM_F_DUMP, message.clone())?;
+            if whole {
+                return Ok(messages);
+            }
+        }
+        Err(Error::new(attempt.0, attempt.1, Errno::EINTR as i32))
+    }
+
+    fn exchange<D: fmt::Display>(
+        &self,
+        attempt: &Attempt<'_, D>,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Result<(Vec<RouteNetlinkMessage>, bool), Error> {
+        let fail = |errno| Error::new(attempt.0, &attempt.1, errno);
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | flags;
+        let mut handle = self.handle.clone();
+        let mut answers = handle.request(request).map_err(|_closed| fail(0))?;
+        let (mut messages, mut whole) = (Vec::new(), true);
+        self.context.0.block_on(async {
+            while let Some(answer) = answers.next().await {
+                whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(inner) => messages.push(inner),
+                    NetlinkPayload::Error(refused) if refused.code.is_some() => {
+                        let mut error = fail(refused.raw_code().abs());
+                        error.kernel_says = text(&refused);
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })?;
+        Ok((messages, whole))
+    }
+}
+
+/// The kernel's text behind the header of the refused request.
+fn text(refused: &ErrorMessage) -> Option<String> {
+    const REQUEST_HEADER: usize = 16;
+    let mut rest = refused.header.get(REQUEST_HEADER..)?;
+    while let Some(([len0, len1, kind0, kind1], value)) = rest.split_first_chunk::<4>() {
+        let len = usize::from(u16::from_ne_bytes([*len0, *len1]));
+        let kind = u16::from_ne_bytes([*kind0, *kind1]) & 0x3fff;
+        let value = value.get(..len.checked_sub(4)?)?;
+        if kind == EXT_ACK_TEXT {
+            let text = String::from_utf8_lossy(value);
+            return Some(text.trim_end_matches('\0').to_owned());
+        }
+        rest = rest.get(len.next_multiple_of(4)..)?;
+    }
+    None
+}

@@ -1,0 +1,150 @@
+//! Routes.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+    RouteType,
+};
+
+use crate::addr::Family;
+use crate::error::Error;
+use crate::link::Link;
+use crate::request::Attempt;
+use crate::rtnl::Rtnl;
+
+/// A route to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteSpec {
+    /// Destination and prefix length.
+    pub dst: (IpAddr, u8),
+    /// Next hop; on the link where absent.
+    pub gw: Option<IpAddr>,
+    /// Metric; 0 = the kernel's default.
+    pub priority: u32,
+    /// Routing table; main where absent.
+    pub table: Option<u32>,
+    /// Scope as the kernel numbers it; universe where absent.
+    pub scope: Option<u8>,
+    /// MTU along the path in bytes; 0 = not set.
+    pub mtu: u32,
+    /// Maximal segment size to advertise in bytes; 0 = not set.
+    pub advmss: u32,
+}
+
+/// A route of the main table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Destination and prefix length; a default route has the unspecified address and 0.
+    pub dst: (IpAddr, u8),
+    /// Next hop.
+    pub gw: Option<IpAddr>,
+    /// Index of the link.
+    pub oif: Option<u32>,
+}
+
+impl Link {
+    /// Adds a route by this link; routes of one destination may differ in their next hop.
+    pub fn add_route(&self, spec: &RouteSpec) -> Result<(), Error> {
+        let mut message = RouteMessage::default();
+        let (dst, prefix) = spec.dst;
+        message.header.address_family = Family::of(dst).kernel();
+        message.header.destination_prefix_length = prefix;
+        message.header.protocol = RouteProtocol::Boot;
+        message.header.kind = RouteType::Unicast;
+        message.header.scope = RouteScope::from(spec.scope.unwrap_or(0));
+        message.attributes.push(RouteAttribute::Oif(self.index));
+        if prefix > 0 {
+            message
+                .attributes
+                .push(RouteAttribute::Destination(dst.into()));
+        }
+        match spec.table.map(u8::try_from) {
+            None | Some(Ok(0)) => message.header.table = RouteHeader::RT_TABLE_MAIN,
+            Some(Ok(table)) => message.header.table = table,
+            Some(Err(_)) => message
+                .attributes
+                .extend(spec.table.map(RouteAttribute::Table)),
+        }
+        let gateway = spec.gw.map(|gw| RouteAttribute::Gateway(gw.into()));
+        message.attributes.extend(gateway);
+        if spec.priority > 0 {
+            message
+                .attributes
+                .push(RouteAttribute::Priority(spec.priority));
+        }
+        let metrics = [
+            (spec.mtu, RouteMetric::Mtu(spec.mtu)),
+            (spec.advmss, RouteMetric::Advmss(spec.advmss)),
+        ];
+        let metrics: Vec<_> = metrics
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(_, m)| m)
+            .collect();
+        if !metrics.is_empty() {
+            message.attributes.push(RouteAttribute::Metrics(metrics));
+        }
+        let object = match spec.gw {
+            Some(gw) => format!("{dst}/{prefix} via {gw} dev {}", self.name),
+            None => format!("{dst}/{prefix} dev {}", self.name),
+        };
+        let message = RouteNetlinkMessage::NewRoute(message);
+        self.rtnl
+            .change(Attempt("add route", object), NLM_F_CREATE, message)
+    }
+}
+
+impl Rtnl {
+    /// The routes of the main table.
+    pub fn routes(&self, family: Family) -> Result<Vec<Route>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.kernel();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|route| read(route, family))
+            .collect())
+    }
+}
+
+fn read(answer: RouteNetlinkMessage, family: Family) -> Option<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = answer else {
+        return None;
+    };
+    if message.header.table != RouteHeader::RT_TABLE_MAIN
+        || message.header.flags.contains(RouteFlags::Cloned)
+    {
+        return None;
+    }
+    let any = match family {
+        Family::V4 => IpAddr::from([0u8; 4]),
+        Family::V6 => IpAddr::from([0u8; 16]),
+    };
+    let mut route = Route {
+        dst: (any, message.header.destination_prefix_length),
+        gw: None,
+        oif: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::Destination(dst) => route.dst.0 = ip(&dst)?,
+            RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
+            RouteAttribute::Oif(index) => route.oif = Some(index),
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn ip(address: &netlink_packet_route::route::RouteAddress) -> Option<IpAddr> {
+    match address {
+        netlink_packet_route::route::RouteAddress::Inet(ip) => Some((*ip).into()),
+        netlink_packet_route::route::RouteAddress::Inet6(ip) => Some((*ip).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,201 @@
+//! The crate against the real kernel, in namespaces that each test makes and that vanish with it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, tells loudly what it skips, and runs mkfifo"
+)]
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::link::{BridgeSpec, PortFlags, VethSpec};
+use linkspan_netlink::netns::{Netns, OpenErrorKind};
+use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::watch::Watch;
+use nix::errno::Errno;
+
+/// A namespace and a handle on it; `None` where this user may not make one.
+fn namespace(context: &Context) -> Option<(Netns, Rtnl)> {
+    match Netns::create() {
+        Err(err) if err.is(Errno::EPERM) => {
+            eprintln!("SKIPPED: {err}; run the tests as root, or under `unshare -rn`");
+            None
+        }
+        made => {
+            let netns = made.unwrap();
+            let rtnl = Rtnl::open(context, &netns).unwrap();
+            Some((netns, rtnl))
+        }
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn bridge(name: &str) -> BridgeSpec {
+    BridgeSpec {
+        name: name.into(),
+        mac: [2, 0, 0, 0, 0, 7],
+        mtu: None,
+    }
+}
+
+fn default_route(gw: &str) -> RouteSpec {
+    RouteSpec {
+        dst: (ip("0.0.0.0"), 0),
+        gw: Some(ip(gw)),
+        priority: 0,
+        table: None,
+        scope: None,
+        mtu: 1400,
+        advmss: 0,
+    }
+}
+
+#[test]
+fn a_veth_is_born_in_both_namespaces_and_comes_up() {
+    let context = Context::new().unwrap();
+    let (Some((host, rtnl)), Some((pod, pod_rtnl))) = (namespace(&context), namespace(&context))
+    else {
+        return;
+    };
+    assert_ne!(host.id(), pod.id());
+    rtnl.create_bridge(&bridge("br0")).unwrap();
+    assert!(
+        rtnl.create_bridge(&bridge("br0"))
+            .unwrap_err()
+            .is(Errno::EEXIST)
+    );
+    let br0 = rtnl.link_by_name("br0").unwrap().unwrap();
+    assert_eq!((br0.kind.as_str(), br0.mac), ("bridge", [2, 0, 0, 0, 0, 7]));
+    br0.set_up().unwrap();
+    rtnl.create_veth(&VethSpec {
+        name: "veth0".into(),
+        controller: Some(br0.index),
+        mtu: Some(1400),
+        peer_name: "eth0".into(),
+        peer_mac: Some([2, 0, 0, 0, 0, 1]),
+        peer_netns: pod.as_fd(),
+    })
+    .unwrap();
+    let mut watch = Watch::open(&context, Some(&host)).unwrap();
+    let flags = PortFlags {
+        hairpin: true,
+        isolated: true,
+    };
+    let port = rtnl.link_by_name("veth0").unwrap().unwrap();
+    assert!(!port.up && port.controller == Some(br0.index));
+    port.set_bridge_port(flags, true).unwrap();
+    let eth0 = pod_rtnl.link_by_name("eth0").unwrap().unwrap();
+    assert_eq!(
+        (eth0.mac, eth0.mtu, eth0.kind.as_str()),
+        ([2, 0, 0, 0, 0, 1], 1400, "veth")
+    );
+    eth0.set_up().unwrap();
+    let up = watch.until(Duration::from_secs(10), || {
+        Ok(rtnl.link_by_index(port.index)?.filter(|link| link.oper_up))
+    });
+    let up = up.unwrap().unwrap();
+    assert_eq!(
+        (up.hairpin, up.isolated, up.up),
+        (Some(true), Some(true), true)
+    );
+    assert_eq!(rtnl.link_by_index(br0.index).unwrap().unwrap().mac, br0.mac);
+    port.delete().unwrap();
+    port.delete().unwrap();
+    assert!(pod_rtnl.link_by_name("eth0").unwrap().is_none());
+}
+
+#[test]
+fn addresses_and_routes_are_added_listed_and_removed() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    rtnl.create_bridge(&bridge("br0")).unwrap();
+    let br0 = rtnl.link_by_name("br0").unwrap().unwrap();
+    br0.set_up().unwrap();
+    let nodad = AddrFlags { nodad: true };
+    br0.add_addr(ip("10.0.0.1"), 24, nodad).unwrap();
+    br0.add_addr(ip("fd00::1"), 64, nodad).unwrap();
+    let twice = br0.add_addr(ip("10.0.0.1"), 24, nodad).unwrap_err();
+    assert!(twice.is(Errno::EEXIST));
+    assert!(
+        twice
+            .to_string()
+            .starts_with("add address 10.0.0.1/24 on br0: "),
+        "{twice}"
+    );
+    let six = br0.addrs(Some(Family::V6)).unwrap();
+    assert!(
+        six.iter()
+            .any(|addr| addr.ip == ip("fd00::1") && !addr.tentative)
+    );
+    assert_eq!(br0.addrs(Some(Family::V4)).unwrap().len(), 1);
+
+    br0.add_route(&default_route("10.0.0.2")).unwrap();
+    br0.add_route(&default_route("10.0.0.3")).unwrap();
+    let routes = rtnl.routes(Family::V4).unwrap();
+    let gateways: Vec<_> = routes
+        .iter()
+        .filter(|r| r.dst.1 == 0)
+        .map(|r| r.gw)
+        .collect();
+    assert_eq!(gateways.len(), 2);
+    assert!(
+        routes
+            .iter()
+            .any(|r| r.dst == (ip("10.0.0.0"), 24) && r.oif == Some(br0.index))
+    );
+    let refused = br0.add_route(&default_route("192.168.7.7")).unwrap_err();
+    assert_eq!(
+        refused.kernel_says.as_deref(),
+        Some("Nexthop has invalid gateway")
+    );
+    br0.del_addr(ip("10.0.0.1"), 24).unwrap();
+    assert!(br0.addrs(Some(Family::V4)).unwrap().is_empty());
+}
+
+#[test]
+fn a_link_that_is_not_there_is_none_and_lo_is_in_the_list() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    assert!(rtnl.link_by_name("nothing").unwrap().is_none());
+    assert!(rtnl.link_by_index(4711).unwrap().is_none());
+    let names: Vec<_> = rtnl
+        .links()
+        .unwrap()
+        .into_iter()
+        .map(|link| link.name)
+        .collect();
+    assert!(names.contains(&"lo".to_owned()));
+}
+
+#[test]
+fn what_is_no_namespace_is_refused_at_once() {
+    let dir = std::env::temp_dir().join(format!("linkspan-netns-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let plain = dir.join("plain");
+    fs::write(&plain, "x").unwrap();
+    let fifo = dir.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let kind = |path: &Path| Netns::open(path).unwrap_err().kind;
+    for path in [plain, fifo, PathBuf::from("/proc/self/status")] {
+        assert_eq!(kind(&path), OpenErrorKind::NotNamespace, "{path:?}");
+    }
+    assert!(Netns::open(&dir.join("missing")).unwrap_err().is_missing());
+    let pid = std::process::id();
+    assert!(Netns::open(Path::new(&format!("/proc/{pid}/ns/net"))).is_ok());
+    fs::remove_dir_all(&dir).unwrap();
+}
