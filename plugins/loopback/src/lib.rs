@@ -1,1 +1,105 @@
-//! To be written.
+//! The `loopback` plugin: brings a container's `lo` up, and reports its addresses.
+//!
+//! It owns nothing on the host. `CNI_IFNAME` is not looked at: the interface is always `lo`.
+
+use std::net::IpAddr;
+
+use linkspan_attach::{Side, Sides, kernel};
+use linkspan_plugin::{AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo};
+use linkspan_protocol::addr::{Cidr, MacAddr};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::{AddResult, Interface, IpConfig};
+use serde::Deserialize;
+
+/// The plugin under its name.
+pub static ENTRY: Entry = Entry::of::<Loopback>();
+
+const LO: &str = "lo";
+
+/// It has no keys of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Conf {}
+
+#[derive(Debug)]
+struct Loopback;
+
+impl Plugin for Loopback {
+    type Conf = Conf;
+    const NAMES: &'static [&'static str] = &["loopback"];
+
+    fn add(call: &AddCall, _conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+        let previous = call.netconf.prev_result()?;
+        let sides = Sides::open(&call.netns)?;
+        let lo = sides.sandbox.link(LO)?;
+        if !lo.up {
+            lo.set_up().map_err(kernel)?;
+            let made = lo.clone();
+            undo.push("set lo down", move || made.set_down().map_err(kernel));
+        }
+        let ips = addresses(&sides.sandbox)?;
+        Ok(previous.unwrap_or_else(|| AddResult {
+            interfaces: vec![Interface {
+                name: LO.to_owned(),
+                mac: MacAddr(lo.mac).to_string(),
+                sandbox: call.netns.to_string(),
+                ..Interface::default()
+            }],
+            ips,
+            ..AddResult::default()
+        }))
+    }
+
+    fn del(call: &DelCall, _conf: Conf) -> Result<()> {
+        let Some(path) = &call.netns else {
+            return Ok(());
+        };
+        match Side::sandbox(path)? {
+            Some(sandbox) => sandbox.link(LO)?.set_down().map_err(kernel),
+            None => Ok(()),
+        }
+    }
+
+    fn check(call: &CheckCall, _conf: Conf) -> Result<()> {
+        let sides = Sides::open(&call.netns)?;
+        if sides.sandbox.link(LO)?.up {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::INTERNAL,
+            format!("loopback interface is down in {}", call.netns),
+        )
+        .hint("something inside the container set lo down"))
+    }
+
+    /// There is nothing that an ADD could lack.
+    fn status(_call: &StatusCall, _conf: Conf) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The first address of each family; any that is not a loopback address is refused.
+fn addresses(sandbox: &Side) -> Result<Vec<IpConfig>> {
+    let mut ips: Vec<IpConfig> = Vec::new();
+    for addr in sandbox.link(LO)?.addrs(None).map_err(kernel)? {
+        if !addr.ip.is_loopback() {
+            let msg = format!(
+                "loopback interface found with non-loopback address \"{}\"",
+                addr.ip
+            );
+            return Err(Failure::new(ErrorCode::INTERNAL, msg));
+        }
+        let known = ips.iter().any(|ip| same_family(ip.address.ip(), addr.ip));
+        let address = Cidr::new(addr.ip, addr.prefix).filter(|_| !known);
+        ips.extend(address.map(|address| IpConfig {
+            interface: Some(0),
+            address,
+            gateway: None,
+        }));
+    }
+    Ok(ips)
+}
+
+fn same_family(one: IpAddr, other: IpAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4()
+}

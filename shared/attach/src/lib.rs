@@ -1,1 +1,18 @@
-//! To be written.
+//! The mechanism that plugins share for attaching a container to the host: policy stays in the plugins.
+//!
+//! - [`sides`]: the two namespaces of an attachment, each with its own view of the kernel.
+//! - [`veth`], [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: what an ADD does.
+//! - [`verify`]: what a CHECK compares.
+//! - [`failure`]: where the kernel's errors become the protocol's.
+
+pub mod addressing;
+pub mod bridge;
+pub mod failure;
+pub mod forwarding;
+pub mod sides;
+pub mod sysctl;
+pub mod verify;
+pub mod veth;
+
+pub use failure::kernel;
+pub use sides::{Side, Sides};

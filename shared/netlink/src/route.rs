@@ -16,7 +16,7 @@ use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 
 /// A route to be added.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSpec {
     /// Destination and prefix length.
     pub dst: (IpAddr, u8),

@@ -1,0 +1,176 @@
+//! What the sandbox's end is given: sysctls, addresses, routes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::watch::Watch;
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::{AddResult, IpConfig};
+
+use crate::sysctl::{of_interface, set, set_if_known};
+use crate::{Side, kernel};
+
+/// How long duplicate address detection may take; the kernel needs one to two seconds.
+const DAD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Applies `result` to `link` in `sandbox` and brings it up. `dad` keeps duplicate address detection, and waits for it.
+pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, dad: bool) -> Result<()> {
+    let ips = addresses_of(result, &link.name)?;
+    let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
+    sandbox.sysctl(|| prepare(&link.name, six, dad))?;
+    let mut watch = sandbox.watch()?;
+    for ip in &ips {
+        let flags = AddrFlags {
+            nodad: ip.address.ip().is_ipv6() && !dad,
+        };
+        link.add_addr(ip.address.ip(), ip.address.prefix(), flags)
+            .map_err(kernel)?;
+    }
+    link.set_up().map_err(kernel)?;
+    if six && dad {
+        wait_for_dad(link, &mut watch)?;
+    }
+    for route in routes_of(result, &ips) {
+        link.add_route(&route).map_err(kernel)?;
+    }
+    Ok(())
+}
+
+/// The addresses of the interface; one without an interface is nobody's to configure.
+fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpConfig>> {
+    let mut own = Vec::new();
+    for ip in &result.ips {
+        let Some(index) = ip.interface else { continue };
+        let interface = usize::try_from(index)
+            .ok()
+            .and_then(|index| result.interfaces.get(index));
+        if interface.is_none_or(|interface| interface.name != ifname) {
+            return Err(Failure::new(
+                ErrorCode::INTERNAL,
+                format!(
+                    "failed to add IP addr {} to {ifname:?}: invalid interface index {index}",
+                    ip.address
+                ),
+            ));
+        }
+        own.push(ip);
+    }
+    Ok(own)
+}
+
+/// Written while the link is down: the kernel reads most of these when it comes up.
+fn prepare(ifname: &str, six: bool, dad: bool) -> Result<()> {
+    let six_key = |key| of_interface("ipv6", ifname, key);
+    if six {
+        for name in ["lo", ifname] {
+            set_if_known(&of_interface("ipv6", name, "disable_ipv6"), "0")?;
+        }
+        set(&six_key("keep_addr_on_down"), "1")?;
+    }
+    if dad {
+        set_if_known(&six_key("enhanced_dad"), "1")?;
+    }
+    set_if_known(&six_key("accept_ra"), "0")?;
+    set_if_known(&six_key("accept_dad"), if dad { "1" } else { "0" })?;
+    set_if_known(&six_key("ndisc_notify"), "1")?;
+    set_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
+}
+
+fn wait_for_dad(link: &Link, watch: &mut Watch) -> Result<()> {
+    let settled = watch
+        .until(DAD_DEADLINE, || {
+            let addrs = link.addrs(Some(Family::V6))?;
+            if let Some(failed) = addrs.iter().find(|addr| addr.dad_failed) {
+                return Ok(Some(Err(failed.ip)));
+            }
+            Ok((!addrs.iter().any(|addr| addr.tentative)).then_some(Ok(())))
+        })
+        .map_err(kernel)?;
+    let refuse = |msg: String| Err(Failure::new(ErrorCode::INTERNAL, msg));
+    match settled {
+        Some(Ok(())) => Ok(()),
+        Some(Err(ip)) => refuse(format!(
+            "{} has address {ip} in DADFAILED state: another station on the link has it",
+            link.name
+        )),
+        None => refuse(format!(
+            "{} still has tentative addresses after {} s",
+            link.name,
+            DAD_DEADLINE.as_secs()
+        )),
+    }
+}
+
+/// The routes as the kernel takes them. One without a next hop gets the first gateway of its family; two that thereby
+/// become the same, such as an IPAM's default route and the bridge's, are one.
+fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Vec<RouteSpec> {
+    let mut routes = Vec::new();
+    for route in &result.routes {
+        let six = route.dst.ip().is_ipv6();
+        let gateway = || {
+            let gateways = ips.iter().filter_map(|ip| ip.gateway);
+            gateways.into_iter().find(|gw: &IpAddr| gw.is_ipv6() == six)
+        };
+        let spec = RouteSpec {
+            dst: (route.dst.network(), route.dst.prefix()),
+            gw: route.gw.or_else(gateway),
+            priority: route.priority,
+            table: route.table.filter(|table| *table > 0),
+            scope: route.scope,
+            mtu: route.mtu,
+            advmss: route.advmss,
+        };
+        if !routes.contains(&spec) {
+            routes.push(spec);
+        }
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::addr::Cidr;
+    use linkspan_protocol::result::{Interface, Route};
+
+    fn result() -> AddResult {
+        let default = Cidr::parse("0.0.0.0/0").unwrap();
+        let gateway = Some([10, 0, 0, 1].into());
+        AddResult {
+            interfaces: vec![Interface {
+                name: "eth0".into(),
+                ..Interface::default()
+            }],
+            ips: vec![IpConfig {
+                interface: Some(0),
+                address: Cidr::parse("10.0.0.2/24").unwrap(),
+                gateway,
+            }],
+            routes: vec![Route::via(default, None), Route::via(default, gateway)],
+            ..AddResult::default()
+        }
+    }
+
+    #[test]
+    fn a_default_route_given_twice_is_one_through_the_gateway() {
+        let result = result();
+        let ips = addresses_of(&result, "eth0").unwrap();
+        let routes = routes_of(&result, &ips);
+        assert_eq!(routes.len(), 1);
+        assert_eq!(routes[0].gw, Some([10, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn an_address_of_another_interface_is_refused_and_one_of_none_is_skipped() {
+        let mut result = result();
+        assert!(addresses_of(&result, "eth1").is_err());
+        result.ips[0].interface = Some(7);
+        assert!(addresses_of(&result, "eth0").is_err());
+        result.ips[0].interface = None;
+        assert!(addresses_of(&result, "eth0").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,144 @@
+//! The bridge that host ends are ports of. It is shared by many attachments and outlives them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
+use linkspan_netlink::watch::Watch;
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::{Cidr, MacAddr};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use nix::errno::Errno;
+
+use crate::{Side, kernel, sysctl, veth};
+
+/// How long a port may take to come up.
+const PORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Finds the bridge or makes it, and sees that it is up. Many processes may do this at once.
+pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> Result<Link> {
+    let bridge = match host.find(name)? {
+        Some(link) => link,
+        None => create(host, name, mtu)?,
+    };
+    if bridge.kind != "bridge" {
+        let kind = if bridge.kind.is_empty() {
+            "a device of no kind"
+        } else {
+            &bridge.kind
+        };
+        return Err(Failure::config(format!(
+            "{name:?} already exists but is not a bridge (it is {kind})"
+        ))
+        .hint("set \"bridge\" to another name"));
+    }
+    sysctl::refuse_router_advertisements(name)?;
+    if promiscuous {
+        bridge.set_promiscuous().map_err(kernel)?;
+    }
+    if !bridge.up {
+        bridge.set_up().map_err(kernel)?;
+    }
+    Ok(bridge)
+}
+
+/// An address given at creation stays; otherwise the bridge would take on that of its lowest port, and lose it again.
+fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
+    let made = host.rtnl.create_bridge(&BridgeSpec {
+        name: name.to_owned(),
+        mac: MacAddr::local(veth::random()).0,
+        mtu,
+    });
+    match made {
+        Err(err) if !err.is(Errno::EEXIST) => Err(kernel(err)),
+        // Another ADD was faster.
+        _ => host.link(name),
+    }
+}
+
+/// Sees that `gateway` is an address of the bridge. `bridge` is as it was before anything was attached: a bridge that
+/// does not have the address yet may be one whose hardware address still follows its ports, and is told to keep it.
+pub fn ensure_address(bridge: &Link, gateway: Cidr, force: bool) -> Result<()> {
+    let family = Family::of(gateway.ip());
+    for addr in bridge.addrs(Some(family)).map_err(kernel)? {
+        let Some(present) = Cidr::new(addr.ip, addr.prefix) else {
+            continue;
+        };
+        if present == gateway {
+            return Ok(());
+        }
+        if !conflicts(present, gateway) {
+            continue;
+        }
+        if !force {
+            return Err(Failure::config(format!(
+                "{:?} already has an IP address different from {gateway}: {present}",
+                bridge.name
+            ))
+            .hint("set \"forceAddress\", or another \"bridge\""));
+        }
+        match bridge.del_addr(addr.ip, addr.prefix) {
+            Err(err) if !err.is(Errno::EADDRNOTAVAIL) => return Err(kernel(err)),
+            _ => {}
+        }
+    }
+    let flags = AddrFlags { nodad: true };
+    match bridge.add_addr(gateway.ip(), gateway.prefix(), flags) {
+        Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
+        _ => {}
+    }
+    bridge.set_mac(bridge.mac).map_err(kernel)
+}
+
+/// A bridge has one IPv4 address, and IPv6 addresses of networks that do not overlap.
+fn conflicts(present: Cidr, wanted: Cidr) -> bool {
+    match wanted.ip() {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(_) => present.contains(wanted.ip()) || wanted.contains(present.ip()),
+    }
+}
+
+/// Sets a port's flags and brings it up.
+pub fn start_port(port: &Link, flags: PortFlags) -> Result<()> {
+    sysctl::refuse_router_advertisements(&port.name)?;
+    port.set_bridge_port(flags, true).map_err(kernel)
+}
+
+/// Waits until frames can pass the port; `watch` was opened before either end went up.
+pub fn wait_for_port(host: &Side, watch: &mut Watch, port: &Link) -> Result<()> {
+    let mut state = port.oper_state.clone();
+    let up = watch
+        .until(PORT_DEADLINE, || {
+            let now = host.rtnl.link_by_index(port.index)?;
+            state = now
+                .as_ref()
+                .map_or("gone".to_owned(), |link| link.oper_state.clone());
+            Ok(now.filter(|link| link.oper_up))
+        })
+        .map_err(kernel)?;
+    up.map(drop).ok_or_else(|| {
+        Failure::new(
+            ErrorCode::INTERNAL,
+            format!(
+                "bridge port {} in error state: {state}, expected up within {} s",
+                port.name,
+                PORT_DEADLINE.as_secs()
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_is_exclusive_and_ipv6_only_where_networks_overlap() {
+        let cidr = |text| Cidr::parse(text).unwrap();
+        assert!(conflicts(cidr("10.0.0.1/24"), cidr("10.9.0.1/24")));
+        assert!(conflicts(cidr("fd00::1/64"), cidr("fd00::2/48")));
+        assert!(conflicts(cidr("fd00::2/48"), cidr("fd00:0:0:1::1/64")));
+        assert!(!conflicts(cidr("fe80::1/64"), cidr("fd00::1/64")));
+    }
+}

@@ -1,0 +1,30 @@
+//! Where the kernel's errors become the protocol's; netlink itself knows no protocol.
+
+use linkspan_netlink::error::Error;
+use linkspan_netlink::netns::OpenError;
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+/// A refusal of the kernel, with its own words as the detail.
+#[expect(clippy::needless_pass_by_value, reason = "its place is map_err")]
+pub fn kernel(err: Error) -> Failure {
+    let hint = err.hint();
+    let says = err.kernel_says.clone();
+    let mut failure = Failure::new(ErrorCode::INTERNAL, err.to_string());
+    if let Some(says) = says {
+        failure = failure.detail(format!("kernel: {says}"));
+    }
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// A `CNI_NETNS` that cannot be entered: code 8.
+pub fn netns(err: &OpenError) -> Failure {
+    let hint = if err.is_missing() {
+        "start the container before attaching it, or detach it with DEL"
+    } else {
+        "CNI_NETNS must be the path of a network namespace, such as /run/netns/NAME"
+    };
+    Failure::new(ErrorCode::INVALID_NETNS, err.to_string()).hint(hint)
+}

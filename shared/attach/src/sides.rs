@@ -1,0 +1,121 @@
+//! The two namespaces of an attachment. Each is visited once for its socket; after that only sysctls need a visit.
+
+use std::fmt;
+use std::rc::Rc;
+
+use linkspan_netlink::link::Link;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::watch::Watch;
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+use crate::failure::{kernel, netns};
+
+/// The host and the sandbox of one attachment.
+#[derive(Debug)]
+pub struct Sides {
+    /// Where the plugin runs.
+    pub host: Side,
+    /// `CNI_NETNS`
+    pub sandbox: Side,
+}
+
+impl Sides {
+    /// Opens both; a sandbox that is missing is an error.
+    pub fn open(path: &NetnsPath) -> Result<Self> {
+        let host = Side::host()?;
+        let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
+        let sandbox = Side::visit(host.context.clone(), netns, path)?;
+        Ok(Self { host, sandbox })
+    }
+}
+
+/// One namespace.
+pub struct Side {
+    /// The kernel's view from inside.
+    pub rtnl: Rtnl,
+    context: Context,
+    netns: Option<Rc<Netns>>,
+    place: String,
+}
+
+impl Side {
+    /// The namespace that the plugin runs in.
+    pub fn host() -> Result<Self> {
+        let context = Context::new().map_err(kernel)?;
+        Ok(Self {
+            rtnl: Rtnl::here(&context).map_err(kernel)?,
+            context,
+            netns: None,
+            place: "the host".to_owned(),
+        })
+    }
+
+    /// A sandbox alone; `None` where the path is missing, which DEL takes for an attachment that is gone.
+    pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
+        match Netns::open(path.as_path()) {
+            Ok(netns) => {
+                let context = Context::new().map_err(kernel)?;
+                Self::visit(context, netns, path).map(Some)
+            }
+            Err(err) if err.is_missing() => Ok(None),
+            Err(err) => Err(netns(&err)),
+        }
+    }
+
+    fn visit(context: Context, netns: Netns, path: &NetnsPath) -> Result<Self> {
+        Ok(Self {
+            rtnl: Rtnl::open(&context, &netns).map_err(kernel)?,
+            context,
+            netns: Some(Rc::new(netns)),
+            place: path.to_string(),
+        })
+    }
+
+    /// The namespace, unless it is the plugin's own.
+    pub fn netns(&self) -> Option<&Netns> {
+        self.netns.as_deref()
+    }
+
+    /// Runs `act` where `/proc/sys/net` is this side's.
+    pub fn sysctl<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.netns {
+            Some(netns) => netns.scope(act).map_err(kernel)?,
+            None => act(),
+        }
+    }
+
+    /// The link of that name, if there is one.
+    pub fn find(&self, name: &str) -> Result<Option<Link>> {
+        self.rtnl.link_by_name(name).map_err(kernel)
+    }
+
+    /// The link of that name, which has to be there.
+    pub fn link(&self, name: &str) -> Result<Link> {
+        self.find(name)?.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::INTERNAL,
+                format!("interface {name:?} not found in {self}"),
+            )
+        })
+    }
+
+    /// Subscribes to this side's events; to be called before causing them.
+    pub fn watch(&self) -> Result<Watch> {
+        Watch::open(&self.context, self.netns()).map_err(kernel)
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Side({})", self.place)
+    }
+}

@@ -1,0 +1,117 @@
+//! A veth pair with one end on each side.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::AsFd;
+
+use linkspan_netlink::link::{Link, VethSpec};
+use linkspan_netlink::netns::Netns;
+use linkspan_plugin::{Result, Undo};
+use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::IfName;
+use nix::errno::Errno;
+
+use crate::{Sides, kernel};
+
+/// How often a random name may be taken before we stop believing in chance.
+const ATTEMPTS: usize = 10;
+
+/// What the pair shall be.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Name of the sandbox's end.
+    pub ifname: &'a IfName,
+    /// Index of the bridge that takes the host's end.
+    pub controller: Option<u32>,
+    /// MTU of both ends.
+    pub mtu: Option<u32>,
+    /// Hardware address of the sandbox's end.
+    pub mac: Option<MacAddr>,
+}
+
+/// Both ends; neither is up.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host's end.
+    pub host: Link,
+    /// The sandbox's end.
+    pub sandbox: Link,
+}
+
+/// Makes the pair with each end born where it belongs, so that no name can clash on the way.
+pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
+    let host = create_named(sides, request)?;
+    let rtnl = sides.host.rtnl.clone();
+    let index = host.index;
+    undo.push("delete the veth pair", move || {
+        match rtnl.link_by_index(index).map_err(kernel)? {
+            Some(link) => link.delete().map_err(kernel),
+            None => Ok(()),
+        }
+    });
+    let sandbox = sides.sandbox.link(request.ifname.as_str())?;
+    Ok(Pair { host, sandbox })
+}
+
+fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {
+    let ifname = request.ifname.as_str();
+    let own = Netns::current().map_err(kernel)?;
+    let netns = sides.sandbox.netns().unwrap_or(&own);
+    for _ in 0..ATTEMPTS {
+        let name = random_name();
+        let made = sides.host.rtnl.create_veth(&VethSpec {
+            name: name.clone(),
+            controller: request.controller,
+            mtu: request.mtu,
+            peer_name: ifname.to_owned(),
+            peer_mac: request.mac.map(|mac| mac.0),
+            peer_netns: netns.as_fd(),
+        });
+        match made {
+            Ok(()) => return sides.host.link(&name),
+            Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
+            Err(_) if sides.sandbox.find(ifname)?.is_some() => {
+                return Err(Failure::new(
+                    ErrorCode::INTERNAL,
+                    format!(
+                        "container interface {ifname:?} already exists in {}",
+                        sides.sandbox
+                    ),
+                )
+                .hint("detach it with DEL first, or choose another CNI_IFNAME"));
+            }
+            // The random name is taken.
+            Err(_) => {}
+        }
+    }
+    Err(Failure::new(
+        ErrorCode::INTERNAL,
+        format!("no free veth name on the host after {ATTEMPTS} attempts"),
+    ))
+}
+
+fn random_name() -> String {
+    format!("veth{:08x}", random() & 0xffff_ffff)
+}
+
+/// Randomness that std seeds from the kernel.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_eight_hex_digits_and_differ() {
+        let (a, b) = (random_name(), random_name());
+        assert_eq!(a.len(), 12);
+        assert!(
+            a.trim_start_matches("veth")
+                .chars()
+                .all(|c| c.is_ascii_hexdigit())
+        );
+        assert_ne!(a, b);
+    }
+}
