@@ -75,18 +75,21 @@ struct CniConf {
     ips: Vec<Requested>,
 }
 
-/// An address that somebody asks for; a prefix is accepted and ignored.
+/// An address that somebody asks for, absent where the text is empty; a prefix is accepted and ignored.
 #[derive(Debug)]
-struct Requested(IpAddr);
+struct Requested(Option<IpAddr>);
 
 impl Requested {
     fn parse(text: &str) -> std::result::Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
         let ip = if text.contains('/') {
             Cidr::parse(text).map(Cidr::ip)
         } else {
             parse_ip(text)
         };
-        ip.map(Self)
+        ip.map(|ip| Self(Some(ip)))
             .map_err(|_parse| format!("invalid IP address {text}"))
     }
 }
@@ -115,23 +118,14 @@ impl Plan {
         let ipam = conf
             .ipam
             .ok_or_else(|| Failure::config("IPAM config missing 'ipam' key"))?;
-        let mut requested = Vec::new();
-        for (_, value) in args::parse(&call.args, &["IP"])? {
-            let refuse = |err| {
-                let text = format!("ARGS: error parsing value of pair \"IP={value}\": {err}");
-                Failure::new(ErrorCode::INVALID_ENVIRONMENT, text)
-            };
-            requested.push(Requested::parse(&value).map_err(refuse)?.0);
-        }
-        requested.extend(conf.args.cni.ips.iter().map(|ip| ip.0));
-        requested.extend(conf.runtime_config.ips.iter().map(|ip| ip.0));
-        let mut seen = Vec::new();
-        requested.retain(|ip| {
-            !seen.contains(ip) && {
-                seen.push(*ip);
-                true
+        let mut requested = argument(&call.args)?;
+        for ip in conf.args.cni.ips.into_iter().chain(conf.runtime_config.ips) {
+            let unset = || Failure::config("cannot understand ip: IP <nil> not v4 nor v6");
+            let ip = ip.0.ok_or_else(unset)?;
+            if !requested.contains(&ip) {
+                requested.push(ip);
             }
-        });
+        }
 
         let single = ipam.subnet.map(|subnet| {
             vec![RangeConf {
@@ -156,6 +150,19 @@ impl Plan {
             resolv_conf: (!ipam.resolv_conf.is_empty()).then(|| ipam.resolv_conf.into()),
         })
     }
+}
+
+/// The address that `CNI_ARGS` asks for; of several the last one counts.
+fn argument(text: &str) -> Result<Vec<IpAddr>> {
+    let mut requested = None;
+    for (_, value) in args::parse(text, &["IP"])? {
+        let refuse = |err| {
+            let text = format!("ARGS: error parsing value of pair \"IP={value}\": {err}");
+            Failure::new(ErrorCode::INVALID_ENVIRONMENT, text)
+        };
+        requested = Requested::parse(&value).map_err(refuse)?.0;
+    }
+    Ok(requested.into_iter().collect())
 }
 
 fn range_sets(

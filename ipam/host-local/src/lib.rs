@@ -8,6 +8,7 @@ mod resolv_conf;
 mod store;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use linkspan_plugin::{AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo};
 use linkspan_protocol::addr::Cidr;
@@ -78,7 +79,7 @@ impl Plugin for HostLocal {
         let plan = Plan::new(call, conf)?;
         let owner = Owner::of(&call.attachment);
         let held = match Store::existing(&plan.dir)? {
-            Some(store) => !store.owned(&owner)?.is_empty(),
+            Some(store) => store.held(&owner)?.all().next().is_some(),
             None => false,
         };
         if held {
@@ -98,14 +99,11 @@ impl Plugin for HostLocal {
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
-        let store = Store::existing(&plan.dir).map_err(|err| unavailable(err.into()))?;
-        let Some(store) = store else {
-            return Ok(());
-        };
-        let taken = store.leases().map_err(|err| unavailable(err.into()))?;
+        let taken = store::leases(&plan.dir).map_err(|err| unavailable(err.into()))?;
         for set in &plan.sets {
-            if set.candidates(None).all(|(_, ip)| taken.contains(&ip)) {
-                return Err(unavailable(exhausted(set, &store)));
+            let mut candidates = set.candidates(None);
+            if candidates.all(|(_, ip)| taken.binary_search(&ip).is_ok()) {
+                return Err(unavailable(exhausted(set, &plan.dir)));
             }
         }
         Ok(())
@@ -136,7 +134,7 @@ fn allocate<'a>(
         }
         return Ok((range, ip));
     }
-    if let Some(ip) = store.owned(owner)?.into_iter().find(|ip| set.contains(*ip)) {
+    if let Some(ip) = store.held(owner)?.all().find(|ip| set.contains(*ip)) {
         let holder = &owner.container_id;
         return Err(refuse(format!(
             "{ip} has been allocated to {holder}, duplicate allocation is not allowed"
@@ -148,17 +146,17 @@ fn allocate<'a>(
             return Ok((range, ip));
         }
     }
-    Err(exhausted(set, store))
+    Err(exhausted(set, store.dir()))
 }
 
-fn exhausted(set: &RangeSet, store: &Store) -> Failure {
+fn exhausted(set: &RangeSet, dir: &Path) -> Failure {
     Failure::new(
         ErrorCode::INTERNAL,
         format!("no IP addresses available in range set: {set}"),
     )
     .hint(format!(
         "widen the range, or run DEL for containers that are gone; the leases are in {}",
-        store.dir().display()
+        dir.display()
     ))
 }
 

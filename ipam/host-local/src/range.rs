@@ -55,6 +55,10 @@ impl Range {
             return Err(outside("End", end));
         }
         range.end = conf.range_end.unwrap_or(last);
+        if range.start > range.end {
+            // A start at the broadcast address: walking on from there would leave the subnet.
+            return Err(outside("Start", range.start));
+        }
         Ok(range)
     }
 
@@ -231,6 +235,10 @@ mod tests {
             (
                 range("192.0.2.0/24", "192.0.2.50", "192.0.2.40"),
                 "RangeStart 192.0.2.50 not in network 192.0.2.0/24",
+            ),
+            (
+                range("192.0.2.0/24", "192.0.2.255", ""),
+                "RangeStart 192.0.2.255 not in network 192.0.2.0/24",
             ),
         ] {
             assert_eq!(Range::new(&conf), Err(text.to_owned()));

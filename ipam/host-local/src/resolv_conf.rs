@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::Path;
 
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::Dns;
 
-use crate::store::Error;
-
 /// Reads `path`; lines that say nothing known are ignored.
-pub(crate) fn read(path: &Path) -> Result<Dns, Error> {
-    let text = fs::read_to_string(path).map_err(Error::on("open", path))?;
-    Ok(parse(&text))
+pub(crate) fn read(path: &Path) -> Result<Dns> {
+    let bytes = fs::read(path).map_err(|err| {
+        let text = format!("open {}: {err}", path.display());
+        Failure::new(ErrorCode::INTERNAL, text)
+            .hint("set ipam.resolvConf to a file that this plugin can read")
+    })?;
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
 }
 
 fn parse(text: &str) -> Dns {

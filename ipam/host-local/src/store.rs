@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind::{AlreadyExists, IsADirectory, NotFound};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -24,7 +25,7 @@ pub(crate) struct Error {
 
 impl Error {
     /// For `map_err`.
-    pub(crate) fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self {
             action,
             path: path.to_owned(),
@@ -88,6 +89,30 @@ impl Owner {
     }
 }
 
+/// The leases of one owner.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Those that name container and interface.
+    exact: Vec<IpAddr>,
+    /// Those of an older plugin, which name the container alone.
+    legacy: Vec<IpAddr>,
+}
+
+impl Held {
+    pub(crate) fn all(&self) -> impl Iterator<Item = IpAddr> {
+        self.exact.iter().chain(&self.legacy).copied()
+    }
+
+    /// A container that has leases of its own form keeps the older ones: they may be another interface's.
+    fn releasable(self) -> Vec<IpAddr> {
+        if self.exact.is_empty() {
+            self.legacy
+        } else {
+            self.exact
+        }
+    }
+}
+
 /// One network's leases, locked.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -109,7 +134,7 @@ impl Store {
     /// Opens the store if there is one.
     pub(crate) fn existing(dir: &Path) -> Result<Option<Self>, Error> {
         match fs::metadata(dir) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) if err.kind() == NotFound => Ok(None),
             Err(err) => Err(Error::on("open", dir)(err)),
             Ok(_) => Self::lock(dir).map(Some),
         }
@@ -124,7 +149,7 @@ impl Store {
             options.open(&path)
         };
         let lock = match open(false) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => open(true),
+            Err(err) if err.kind() == NotFound => open(true),
             opened => opened,
         };
         let lock = lock.map_err(Error::on("open", &path))?;
@@ -144,35 +169,24 @@ impl Store {
         self.dir.join(ip.to_string())
     }
 
-    /// Every address that is given.
-    pub(crate) fn leases(&self) -> Result<Vec<IpAddr>, Error> {
-        let broken = |err| Error::on("read directory", &self.dir)(err);
-        let mut leases = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(broken)? {
-            let name = entry.map_err(broken)?.file_name();
-            leases.extend(name.to_str().and_then(|name| name.parse::<IpAddr>().ok()));
-        }
-        Ok(leases)
-    }
-
-    /// The addresses that `owner` holds; those that name only its container count where no other does.
-    pub(crate) fn owned(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        let (mut exact, mut legacy) = (Vec::new(), Vec::new());
-        for ip in self.leases()? {
+    /// The leases of `owner`.
+    pub(crate) fn held(&self, owner: &Owner) -> Result<Held, Error> {
+        let mut held = Held::default();
+        for ip in leases(&self.dir)? {
             let path = self.lease(ip);
             let content = match fs::read(&path) {
-                // Removed by hand meanwhile; removal by a plugin waits for our lock.
-                Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+                // Removed by hand meanwhile, or no lease at all; removal by a plugin waits for our lock.
+                Err(err) if matches!(err.kind(), NotFound | IsADirectory) => continue,
                 content => content.map_err(Error::on("read", &path))?,
             };
             let content = String::from_utf8_lossy(&content);
             match content.trim() {
-                text if text == owner.content() => exact.push(ip),
-                text if text == owner.container_id => legacy.push(ip),
+                text if text == owner.content() => held.exact.push(ip),
+                text if text == owner.container_id => held.legacy.push(ip),
                 _ => {}
             }
         }
-        Ok(if exact.is_empty() { legacy } else { exact })
+        Ok(held)
     }
 
     /// Gives `ip` to `owner`; false where somebody holds it.
@@ -181,7 +195,7 @@ impl Store {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
         let mut file = match file {
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(err) if err.kind() == AlreadyExists => return Ok(false),
             file => file.map_err(Error::on("create", &path))?,
         };
         if let Err(err) = file.write_all(owner.content().as_bytes()) {
@@ -193,7 +207,7 @@ impl Store {
 
     /// Takes back every address of `owner`.
     pub(crate) fn release(&self, owner: &Owner) -> Result<(), Error> {
-        for ip in self.owned(owner)? {
+        for ip in self.held(owner)?.releasable() {
             remove(&self.lease(ip))?;
         }
         Ok(())
@@ -220,10 +234,150 @@ impl Store {
     }
 }
 
+/// Every address that is given, in order; none where there is no store. Names are all it reads, so it needs no lock.
+pub(crate) fn leases(dir: &Path) -> Result<Vec<IpAddr>, Error> {
+    let broken = |err| Error::on("read directory", dir)(err);
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(broken)?,
+    };
+    let mut leases = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(broken)?.file_name();
+        leases.extend(name.to_str().and_then(|name| name.parse::<IpAddr>().ok()));
+    }
+    leases.sort_unstable();
+    Ok(leases)
+}
+
 /// Removes a lease; one that is gone is fine.
 pub(crate) fn remove(lease: &Path) -> Result<(), Error> {
     match fs::remove_file(lease) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(err) if err.kind() == NotFound => Ok(()),
         removed => removed.map_err(Error::on("remove", lease)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A directory of one test, removed with it.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(test: &str) -> Self {
+            let name = format!("linkspan-store-{}-{test}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn store(&self) -> Store {
+            Store::create(&self.0.join("mynet")).unwrap()
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.join("mynet").join(name)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn owner(ifname: &str) -> Owner {
+        Owner {
+            container_id: "dummy".to_owned(),
+            ifname: ifname.to_owned(),
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_lease_is_one_private_file_and_is_given_once() {
+        let dir = Dir::new("lease");
+        let store = dir.store();
+        for text in ["10.1.2.2", "2001:db8:1::2"] {
+            assert!(store.reserve(ip(text), &owner("eth0")).unwrap());
+            assert!(!store.reserve(ip(text), &owner("eth1")).unwrap());
+            let file = dir.file(text);
+            assert_eq!(fs::read(&file).unwrap(), b"dummy\r\neth0");
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert_eq!(
+            leases(&store.dir).unwrap(),
+            [ip("10.1.2.2"), ip("2001:db8:1::2")]
+        );
+    }
+
+    #[test]
+    fn release_leaves_other_interfaces_and_takes_the_older_form_only_alone() {
+        let dir = Dir::new("release");
+        let store = dir.store();
+        store.reserve(ip("10.1.2.2"), &owner("eth0")).unwrap();
+        store.reserve(ip("10.1.2.3"), &owner("eth1")).unwrap();
+        fs::write(dir.file("10.1.2.4"), "dummy\n").unwrap();
+        store.release(&owner("eth0")).unwrap();
+        assert_eq!(
+            leases(&store.dir).unwrap(),
+            [ip("10.1.2.3"), ip("10.1.2.4")]
+        );
+        store.release(&owner("eth0")).unwrap();
+        assert_eq!(leases(&store.dir).unwrap(), [ip("10.1.2.3")]);
+        store.release(&owner("eth0")).unwrap();
+        assert_eq!(leases(&store.dir).unwrap(), [ip("10.1.2.3")]);
+    }
+
+    #[test]
+    fn only_files_named_by_an_address_are_leases() {
+        let dir = Dir::new("names");
+        let store = dir.store();
+        fs::create_dir(dir.file("10.1.2.9")).unwrap();
+        fs::create_dir(dir.file("old")).unwrap();
+        for name in ["lock", "last_reserved_ip.0", "old/10.1.2.8", "notes"] {
+            fs::write(dir.file(name), "dummy\r\neth0").unwrap();
+        }
+        assert_eq!(store.held(&owner("eth0")).unwrap(), Held::default());
+        store.release(&owner("eth0")).unwrap();
+        assert!(dir.file("old/10.1.2.8").exists());
+    }
+
+    #[test]
+    fn the_last_address_is_remembered_and_nonsense_forgotten() {
+        let dir = Dir::new("last");
+        let store = dir.store();
+        assert_eq!(store.last(1), None);
+        store.remember_last(1, ip("2001:db8:1::22")).unwrap();
+        store.remember_last(1, ip("2001:db8:1::2")).unwrap();
+        let text = fs::read_to_string(dir.file("last_reserved_ip.1")).unwrap();
+        assert_eq!(text, "2001:db8:1::2");
+        assert_eq!(store.last(1), Some(ip("2001:db8:1::2")));
+        fs::write(dir.file("last_reserved_ip.1"), "x").unwrap();
+        assert_eq!(store.last(1), None);
+    }
+
+    #[test]
+    fn looking_for_a_store_makes_none() {
+        let dir = Dir::new("absent");
+        assert!(Store::existing(&dir.0).unwrap().is_none());
+        assert!(leases(&dir.0).unwrap().is_empty());
+        assert!(!dir.0.exists());
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let dir = Dir::new("broken");
+        fs::write(&dir.0, "").unwrap();
+        let err = leases(&dir.0).unwrap_err();
+        let start = format!("read directory {}: ", dir.0.display());
+        assert!(err.to_string().starts_with(&start), "{err}");
+        assert!(err.hint().is_some());
+        fs::remove_file(&dir.0).unwrap();
     }
 }
