@@ -1,9 +1,9 @@
-//! The configuration, and the plan that it comes to. Nothing is touched here; each refusal is code 7.
+//! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
 use linkspan_plugin::Result;
-use linkspan_plugin::call::Call;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::args;
+use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::json::Json;
@@ -66,9 +66,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(call: &Call, conf: Conf) -> Result<Self> {
+    pub(crate) fn new(netconf: &NetConf, cni_args: &str, conf: Conf) -> Result<Self> {
         refuse_unserved(&conf)?;
-        let layer3 = !call.netconf.ipam.kind.is_empty();
+        let layer3 = !netconf.ipam.kind.is_empty();
         if layer3 && conf.disable_container_interface {
             return Err(Failure::config(
                 "cannot use IPAM when DisableContainerInterface flag is set",
@@ -80,11 +80,11 @@ impl Plan {
             ));
         }
         let bridge = conf.bridge.unwrap_or_else(|| "cni0".to_owned());
-        IfName::parse(&bridge).map_err(|failure| {
-            let failure = failure.with_code(ErrorCode::INVALID_NETWORK_CONFIG);
-            failure.context(format!("bridge {bridge:?}"))
+        check_name(&bridge)?;
+        let mtu = u32::try_from(conf.mtu.max(0)).map_err(|_range| {
+            Failure::config(format!("mtu {} is more than a link can have", conf.mtu))
         })?;
-        let from_args = args::parse(&call.args, &["MAC"])?;
+        let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
         let mac = [conf.runtime_config.mac, conf.args.cni.mac];
         let mac = mac.into_iter().chain(from_args).find(|mac| !mac.is_empty());
@@ -93,7 +93,7 @@ impl Plan {
             is_gateway: conf.is_gateway || conf.is_default_gateway,
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
-            mtu: u32::try_from(conf.mtu).ok().filter(|mtu| *mtu > 0),
+            mtu: (mtu > 0).then_some(mtu),
             hairpin: conf.hairpin_mode,
             promiscuous: conf.promisc_mode,
             dad: conf.enabledad,
@@ -103,6 +103,17 @@ impl Plan {
             layer3,
         })
     }
+}
+
+fn check_name(bridge: &str) -> Result<()> {
+    let named = |failure: Failure| failure.context(format!("bridge {bridge:?}"));
+    IfName::parse(bridge)
+        .map_err(|failure| named(failure.with_code(ErrorCode::INVALID_NETWORK_CONFIG)))?;
+    if bridge.contains('%') {
+        let msg = "the kernel would make another name of one with %";
+        return Err(named(Failure::config(msg)));
+    }
+    Ok(())
 }
 
 fn refuse_unserved(conf: &Conf) -> Result<()> {
@@ -128,4 +139,63 @@ fn unicast(text: &str) -> Result<MacAddr> {
         )));
     }
     Ok(mac)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use linkspan_protocol::json::Json;
+
+    pub(crate) fn plan(keys: &str, cni_args: &str) -> Result<Plan> {
+        let json = Json::parse(format!("{{\"name\":\"n\"{keys}}}").as_bytes())?;
+        Plan::new(&NetConf::decode(&json)?, cni_args, json.decode()?)
+    }
+
+    #[test]
+    fn the_empty_configuration_is_a_layer_2_port_of_cni0() {
+        let plan = plan("", "").unwrap();
+        assert_eq!((&*plan.bridge, plan.mtu, plan.mac), ("cni0", None, None));
+        assert!(!plan.layer3 && !plan.is_gateway && !plan.leave_down && !plan.dad);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named() {
+        for (keys, named) in [
+            (r#","ipMasq":true"#, "ipMasq"),
+            (r#","vlan":-1"#, "vlan"),
+            (r#","vlanTrunk":[]"#, "vlanTrunk"),
+            (r#","preserveDefaultVlan":true"#, "preserveDefaultVlan"),
+            (r#","macspoofchk":true"#, "macspoofchk"),
+            (r#","bridge":"""#, "bridge \"\""),
+            (r#","bridge":"a/b""#, "a/b"),
+            (r#","bridge":"br%d""#, "br%d"),
+            (r#","mtu":4294967296"#, "mtu 4294967296"),
+            (r#","hairpinMode":true,"promiscMode":true"#, "hairpin mode"),
+            (
+                r#","ipam":{"type":"x"},"disableContainerInterface":true"#,
+                "IPAM",
+            ),
+            (
+                r#","runtimeConfig":{"mac":"01:00:5e:00:00:01"}"#,
+                "01:00:5e",
+            ),
+            (r#","args":{"cni":{"mac":"02:00"}}"#, "02:00"),
+        ] {
+            let failure = plan(keys, "").unwrap_err();
+            assert_eq!(failure.code(), ErrorCode::INVALID_NETWORK_CONFIG, "{keys}");
+            assert!(failure.message().contains(named), "{}", failure.message());
+        }
+        let off = r#","ipMasq":false,"vlan":0,"vlanTrunk":null,"macspoofchk":false,"mtu":-1"#;
+        assert_eq!(plan(off, "").unwrap().mtu, None);
+    }
+
+    #[test]
+    fn the_runtimes_mac_wins_over_args_and_those_over_cni_args() {
+        let cni = r#","args":{"cni":{"mac":"02:00:00:00:00:02"}}"#;
+        let both = format!(r#"{cni},"runtimeConfig":{{"mac":"02:00:00:00:00:01"}}"#);
+        for (keys, last) in [(both.as_str(), 1), (cni, 2), ("", 3)] {
+            let plan = plan(keys, "MAC=02:00:00:00:00:03").unwrap();
+            assert_eq!(plan.mac, Some(MacAddr([2, 0, 0, 0, 0, last])));
+        }
+    }
 }

@@ -32,7 +32,7 @@ impl Plugin for Bridge {
     const NAMES: &'static [&'static str] = &["bridge"];
 
     fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(call, conf)?;
+        let plan = Plan::new(&call.netconf, &call.args, conf)?;
         let sides = Sides::open(&call.netns)?;
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
         let request = veth::Request {
@@ -69,18 +69,18 @@ impl Plugin for Bridge {
         Ok(result)
     }
 
-    fn del(call: &DelCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+    /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
+    fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let mut teardown = Teardown::default();
         teardown.run("delete the interface", || delete(call));
-        if plan.layer3 {
+        if !call.netconf.ipam.kind.is_empty() {
             teardown.run("release addresses", || delegate::del(call));
         }
         teardown.finish()
     }
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+        let plan = Plan::new(&call.netconf, &call.args, conf)?;
         let promised = call.netconf.prev_result()?.ok_or_else(|| {
             Failure::config("Required prevResult missing")
                 .hint("the runtime must hand the result of ADD to CHECK")
@@ -118,7 +118,7 @@ impl Plugin for Bridge {
     }
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+        let plan = Plan::new(&call.netconf, &call.args, conf)?;
         let taken = Side::host()?.find(&plan.bridge)?;
         if let Some(link) = taken.filter(|link| link.kind != "bridge") {
             let text = format!("{:?} already exists but is not a bridge", link.name);

@@ -88,7 +88,12 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, force: bool) -> Result<()> {
         Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
         _ => {}
     }
-    bridge.set_mac(bridge.mac).map_err(kernel)
+    // An unpinned bridge that lost its last port has no hardware address left to keep.
+    let mac = match bridge.mac {
+        [0, 0, 0, 0, 0, 0] => MacAddr::local(veth::random()).0,
+        mac => mac,
+    };
+    bridge.set_mac(mac).map_err(kernel)
 }
 
 /// A bridge has one IPv4 address, and IPv6 addresses of networks that do not overlap.
