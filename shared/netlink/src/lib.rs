@@ -6,6 +6,7 @@
 pub mod addr;
 pub mod error;
 pub mod link;
+pub mod named;
 pub mod netns;
 mod request;
 pub mod route;

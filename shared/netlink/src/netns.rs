@@ -1,7 +1,7 @@
 //! Network namespaces: opening, making and visiting them.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
+use nix::unistd::{Gid, Uid};
 
 use crate::error::Error;
 
@@ -117,6 +118,27 @@ impl Netns {
         let made = Self::current();
         home.enter_or_abort();
         made
+    }
+
+    /// Moves the calling process, which must have one thread, into a new namespace for good. Who may not do that
+    /// becomes root of a new user namespace first (`user_namespaces(7)`).
+    pub fn isolate() -> Result<(), Error> {
+        let attempt = |errno| Error::new("create", "a network namespace", errno as i32);
+        match unshare(CloneFlags::CLONE_NEWNET) {
+            Err(Errno::EPERM) => {}
+            moved => return moved.map_err(attempt),
+        }
+        let (user, group) = (Uid::effective(), Gid::effective());
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(attempt)?;
+        for (file, text) in [
+            // Without this the kernel does not let an ordinary user write the map of groups.
+            ("/proc/self/setgroups", "deny".to_owned()),
+            ("/proc/self/uid_map", format!("0 {user} 1")),
+            ("/proc/self/gid_map", format!("0 {group} 1")),
+        ] {
+            fs::write(file, text).map_err(Error::io("write", file))?;
+        }
+        Ok(())
     }
 
     /// Runs `visit` inside this namespace and comes back, whatever it returns.
