@@ -1,10 +1,11 @@
-//! The `linkspan` binary: under a plugin's file name it is that plugin.
+//! The `linkspan` binary: the runtime's command line, and under a plugin's file name that plugin.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::cli;
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
@@ -13,24 +14,35 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_loopback::ENTRY,
 ];
 
+/// The name under which this binary is the runtime.
+const RUNTIME: &str = "linkspan";
+
 fn main() -> ExitCode {
+    let args = std::env::args_os();
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
     match ENTRIES.iter().find(|entry| entry.names.contains(&&*name)) {
         Some(entry) => process::run(entry),
-        None => process::fail(&not_a_plugin(&name)),
+        None if name == RUNTIME => cli::main(args, &names()),
+        None => process::fail(&unknown(&name)),
     }
 }
 
-fn not_a_plugin(name: &str) -> Failure {
-    let names: Vec<&str> = ENTRIES
+fn names() -> Vec<&'static str> {
+    ENTRIES
         .iter()
         .flat_map(|entry| entry.names)
         .copied()
-        .collect();
+        .collect()
+}
+
+fn unknown(name: &str) -> Failure {
     Failure::new(
         ErrorCode::INTERNAL,
         format!("{name:?} is no plugin of this binary"),
     )
-    .hint(format!("name the file as one of: {}", names.join(", ")))
+    .hint(format!(
+        "name the file {RUNTIME}, or as one of: {}",
+        names().join(", ")
+    ))
 }

@@ -1,0 +1,245 @@
+//! Results and configurations of live attachments, in libcni's format and place, so that either can read the other's.
+//!
+//! Unlike libcni this writes by temporary file and rename: a reader sees an old entry or a new one, never half of one.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{ContainerId, IfName, NetworkName};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Result;
+use crate::attachment::Attachment;
+use crate::conflist::NetworkList;
+
+/// What marks an entry of this format.
+const KIND: &str = "cniCacheV1";
+
+/// A directory of entries, by default `/var/lib/cni`.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// An entry, with its keys in libcni's order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Entry {
+    kind: String,
+    /// `CNI_CONTAINERID`
+    pub container_id: String,
+    /// The configuration's bytes in base64.
+    config: String,
+    /// `CNI_IFNAME`
+    pub if_name: String,
+    /// The network's name.
+    pub network_name: String,
+    /// `CNI_NETNS` at ADD.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub netns: String,
+    /// `CNI_ARGS` at ADD.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cni_args: Vec<(String, String)>,
+    /// Every capability argument at ADD.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub capability_args: Map<String, Value>,
+    /// The final result, in its own version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+}
+
+impl Entry {
+    /// The network as it was at ADD.
+    pub fn network(&self) -> Result<NetworkList> {
+        let raw = BASE64_STANDARD.decode(&self.config).map_err(|err| {
+            Failure::new(ErrorCode::DECODING, err.to_string())
+                .context("decode the cached configuration")
+        })?;
+        NetworkList::parse_either(&raw)
+    }
+}
+
+impl Cache {
+    /// The cache below `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.join("results"),
+        }
+    }
+
+    fn path(&self, network: &NetworkName, container: &ContainerId, ifname: &IfName) -> PathBuf {
+        self.dir.join(format!("{network}-{container}-{ifname}"))
+    }
+
+    /// Remembers a result and what it was made of.
+    pub fn store(&self, list: &NetworkList, at: &Attachment, result: &Value) -> Result<()> {
+        let network = list.network()?;
+        let entry = Entry {
+            kind: KIND.to_owned(),
+            container_id: at.container_id.to_string(),
+            config: BASE64_STANDARD.encode(&list.raw),
+            if_name: at.ifname.to_string(),
+            network_name: list.name.clone(),
+            netns: at.netns.clone(),
+            cni_args: at.args.clone(),
+            capability_args: at.capability_args.clone(),
+            result: Some(result.clone()),
+        };
+        let path = self.path(&network, &at.container_id, &at.ifname);
+        self.write(&path, &entry)
+            .map_err(crate::io(format!("write {}", path.display())))
+            .map_err(|err| {
+                err.context(format!(
+                    "failed to set network {network:?} cached result",
+                    network = list.name
+                ))
+            })
+    }
+
+    fn write(&self, path: &Path, entry: &Entry) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .and_then(|mut file| file.write_all(&serde_json::to_vec(entry)?))
+            .and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            drop(fs::remove_file(&temporary));
+        }
+        written
+    }
+
+    /// The entry of an attachment, where there is one that can be read.
+    pub fn entry(&self, network: &NetworkName, at: &Attachment) -> Option<Entry> {
+        let raw = fs::read(self.path(network, &at.container_id, &at.ifname)).ok()?;
+        serde_json::from_slice(&raw)
+            .ok()
+            .filter(|entry: &Entry| entry.kind == KIND)
+    }
+
+    /// The result of an attachment. An entry that is not of this format is itself the result, as old runtimes wrote it.
+    pub fn result(&self, network: &NetworkName, at: &Attachment) -> Result<Option<Value>> {
+        let Ok(raw) = fs::read(self.path(network, &at.container_id, &at.ifname)) else {
+            return Ok(None);
+        };
+        if let Ok(entry) = serde_json::from_slice::<Entry>(&raw)
+            && entry.kind == KIND
+        {
+            return Ok(entry.result);
+        }
+        serde_json::from_slice(&raw).map(Some).map_err(|err| {
+            Failure::new(ErrorCode::DECODING, err.to_string()).context(format!(
+                "failed to get network {:?} cached result",
+                network.as_str()
+            ))
+        })
+    }
+
+    /// Whether there is anything under the attachment's name.
+    pub fn has(&self, network: &NetworkName, at: &Attachment) -> bool {
+        self.path(network, &at.container_id, &at.ifname).exists()
+    }
+
+    /// Forgets an attachment; one that is not there is forgotten already.
+    pub fn remove(&self, network: &NetworkName, at: &Attachment) {
+        drop(fs::remove_file(self.path(
+            network,
+            &at.container_id,
+            &at.ifname,
+        )));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+    use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
+
+    const LIST: &str = r#"{"name":"n","cniVersion":"1.0.0","plugins":[{"type":"a"}]}"#;
+
+    fn world() -> (Scratch, Cache, NetworkList, Attachment) {
+        let dir = Scratch::new("cache").unwrap();
+        let cache = Cache::new(dir.path());
+        let list = NetworkList::parse(LIST.as_bytes()).unwrap();
+        (
+            dir,
+            cache,
+            list,
+            Attachment::new("c1", "/run/netns/x", "eth0").unwrap(),
+        )
+    }
+
+    #[test]
+    fn an_entry_has_the_bytes_of_libcni() {
+        let (dir, cache, list, mut at) = world();
+        at.args = vec![("A".into(), "1".into())];
+        cache
+            .store(&list, &at, &json!({"cniVersion": "1.0.0"}))
+            .unwrap();
+        let path = dir.path().join("results/n-c1-eth0");
+        let expected = format!(
+            r#"{{"kind":"cniCacheV1","containerId":"c1","config":"{}","ifName":"eth0","networkName":"n","netns":"/run/netns/x","cniArgs":[["A","1"]],"result":{{"cniVersion":"1.0.0"}}}}"#,
+            BASE64_STANDARD.encode(LIST)
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            fs::metadata(path.parent().unwrap())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o700
+        );
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        let network = list.network().unwrap();
+        assert_eq!(
+            cache
+                .entry(&network, &at)
+                .unwrap()
+                .network()
+                .unwrap()
+                .plugins[0]
+                .kind,
+            "a"
+        );
+        cache.remove(&network, &at);
+        assert!(!cache.has(&network, &at));
+    }
+
+    #[test]
+    fn an_old_entry_is_the_result_itself_and_a_broken_one_an_error() {
+        let (dir, cache, list, at) = world();
+        let network = list.network().unwrap();
+        assert!(cache.result(&network, &at).unwrap().is_none());
+        let path = dir.path().join("results/n-c1-eth0");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::write(&path, r#"{"cniVersion":"0.4.0","ips":[]}"#).unwrap();
+        assert_eq!(
+            cache.result(&network, &at).unwrap().unwrap()["ips"],
+            json!([])
+        );
+        assert!(cache.entry(&network, &at).is_none());
+        fs::write(&path, r#"{"kind":"cniCacheV1","resu"#).unwrap();
+        assert!(cache.result(&network, &at).is_err());
+    }
+}

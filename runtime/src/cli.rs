@@ -1,0 +1,312 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use linkspan_netlink::named;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::version::SpecVersion;
+
+use crate::attachment::{Attachment, id_of_netns, parse_args, parse_capability_args};
+use crate::cache::Cache;
+use crate::chain::{self, Runtime};
+use crate::conflist::NetworkList;
+use crate::plugins::{self, Bundled};
+use crate::{Result, confdir, demo, install, kernel, run};
+
+/// The network that `run` uses where none is named.
+pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../conf-examples/bridge.conflist");
+
+/// A CNI plugin suite and a small runtime in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "linkspan", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Places {
+    /// Directory of network configurations
+    #[arg(
+        long,
+        global = true,
+        env = "NETCONFPATH",
+        default_value = "/etc/cni/net.d",
+        value_name = "DIR"
+    )]
+    net_dir: PathBuf,
+    /// Directories of plugins; by default /opt/cni/bin, then the plugins in this binary
+    #[arg(long, global = true, env = "CNI_PATH", value_name = "DIR[:DIR]")]
+    plugin_dirs: Option<String>,
+    /// Directory of remembered results
+    #[arg(
+        long,
+        global = true,
+        default_value = "/var/lib/cni",
+        value_name = "DIR"
+    )]
+    cache_dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root
+    Demo,
+    /// Run a command in a fresh network namespace that is attached to a network
+    Run(RunArgs),
+    /// Attach a namespace to a network and print the result
+    Add(Target),
+    /// Compare an attachment with what its ADD returned
+    Check(Target),
+    /// Detach a namespace from a network
+    Del(Target),
+    /// Name network namespaces, as `ip netns` does
+    #[command(subcommand)]
+    Netns(NetnsCommand),
+    /// Put the plugins into a directory, as hard links to one copy of this binary
+    Install {
+        /// The directory, such as /opt/cni/bin
+        dir: PathBuf,
+    },
+    /// Print versions and the names of the plugins
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// A file with a network configuration
+    #[arg(long, conflicts_with = "net", value_name = "FILE")]
+    conf: Option<PathBuf>,
+    /// The name of a network; without this and --conf, a dual-stack bridge
+    #[arg(long, value_name = "NAME")]
+    net: Option<String>,
+    /// Name of the interface in the namespace
+    #[arg(long, default_value = "eth0", value_name = "NAME")]
+    ifname: String,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// The network's name, or the path of a file with its configuration
+    network: String,
+    /// The namespace's path, or its name in /run/netns
+    netns: String,
+    /// Name of the interface in the namespace
+    #[arg(long, env = "CNI_IFNAME", default_value = "eth0", value_name = "NAME")]
+    ifname: String,
+    /// The container's id; by default the one that `cnitool` makes of the namespace's path
+    #[arg(long, value_name = "ID")]
+    container_id: Option<String>,
+    /// Arguments for plugins, as K=V;K=V
+    #[arg(long, env = "CNI_ARGS", default_value = "", value_name = "PAIRS")]
+    args: String,
+    /// Values for capabilities, as a JSON object
+    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
+    capability_args: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum NetnsCommand {
+    /// Make an empty namespace
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// Take a name away
+    Del {
+        /// Its name
+        name: String,
+    },
+    /// Print the names
+    List,
+}
+
+/// Runs the command line; `plugins` are the names under which this binary is a plugin.
+pub fn main(args: impl Iterator<Item = OsString>, plugins: &[&str]) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let status = u8::try_from(usage.exit_code()).unwrap_or(2);
+            // Nobody is left to be told when the terminal is closed.
+            drop(usage.print());
+            return ExitCode::from(status);
+        }
+    };
+    match dispatch(&cli, plugins) {
+        Ok(status) => ExitCode::from(status),
+        Err((status, failure)) => {
+            drop(io::stderr().write_all(explain(&failure).as_bytes()));
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// The failure as a person reads it: the sentence, and below it what goes with it.
+fn explain(failure: &Failure) -> String {
+    let mut text = format!("linkspan: {}\n", failure.message());
+    for detail in failure
+        .to_wire()
+        .details
+        .split("; ")
+        .filter(|part| !part.is_empty())
+    {
+        text.push_str("  ");
+        text.push_str(detail);
+        text.push('\n');
+    }
+    text
+}
+
+fn dispatch(cli: &Cli, plugins: &[&str]) -> run::Ended {
+    let out = &mut io::stdout();
+    let done = match &cli.command {
+        Command::Run(args) => return run_command(&cli.places, args, plugins),
+        Command::Demo => demo::run(out, plugins),
+        Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
+            let result = runtime.add(&target.load(&cli.places)?, at)?;
+            print(out, &chain::print(&result)?)
+        }),
+        Command::Check(target) => with_target(&cli.places, target, plugins, |runtime, at| {
+            runtime.check(&target.load(&cli.places)?, at)
+        }),
+        Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
+            target.del(&cli.places, runtime, at)
+        }),
+        Command::Netns(command) => netns(out, command),
+        Command::Install { dir } => install::run(out, dir, plugins),
+        Command::Version => version(out, plugins),
+    };
+    done.map(|()| 0).map_err(|failure| (1, failure))
+}
+
+fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {
+    let prepared = || {
+        let list = match (&args.conf, &args.net) {
+            (Some(file), _) => confdir::load_file(file)?,
+            (None, Some(name)) => confdir::load(&places.net_dir, name)?,
+            (None, None) => NetworkList::parse(DEFAULT_NETWORK.as_bytes())?,
+        };
+        Ok((places.runtime(plugins)?, list))
+    };
+    let ((runtime, _bundled), list) = prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
+    run::run(&runtime, &list, &args.ifname, &args.command)
+}
+
+fn with_target(
+    places: &Places,
+    target: &Target,
+    plugins: &[&str],
+    act: impl FnOnce(&Runtime, &Attachment) -> Result<()>,
+) -> Result<()> {
+    let (runtime, _bundled) = places.runtime(plugins)?;
+    act(&runtime, &target.attachment()?)
+}
+
+impl Places {
+    /// The runtime, and what must outlive it.
+    fn runtime(&self, plugins: &[&str]) -> Result<(Runtime, Option<Bundled>)> {
+        let (plugin_dirs, bundled) = plugins::search(self.plugin_dirs.as_deref(), plugins)?;
+        let runtime = Runtime {
+            plugin_dirs,
+            cache: Cache::new(&self.cache_dir),
+        };
+        Ok((runtime, bundled))
+    }
+}
+
+impl Target {
+    fn load(&self, places: &Places) -> Result<NetworkList> {
+        if self.network.contains('/') {
+            confdir::load_file(Path::new(&self.network))
+        } else {
+            confdir::load(&places.net_dir, &self.network)
+        }
+    }
+
+    fn attachment(&self) -> Result<Attachment> {
+        let netns = if self.netns.contains('/') {
+            std::path::absolute(&self.netns)
+                .map_err(crate::io(format!("resolve {:?}", self.netns)))?
+        } else {
+            named::path(&self.netns).map_err(kernel)?
+        };
+        let container = self
+            .container_id
+            .clone()
+            .unwrap_or_else(|| id_of_netns(&netns));
+        let ifname = if self.ifname.is_empty() {
+            "eth0"
+        } else {
+            &self.ifname
+        };
+        let mut at = Attachment::new(&container, &netns.to_string_lossy(), ifname)?;
+        at.args = parse_args(&self.args)?;
+        if !self.capability_args.is_empty() {
+            at.capability_args = parse_capability_args(&self.capability_args)?;
+        }
+        Ok(at)
+    }
+
+    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
+    fn del(&self, places: &Places, runtime: &Runtime, at: &Attachment) -> Result<()> {
+        let loaded = self.load(places);
+        let name = match &loaded {
+            Ok(list) => list.network()?,
+            Err(_) => match linkspan_protocol::ident::NetworkName::parse(&self.network) {
+                Ok(name) => name,
+                Err(_) => return loaded.map(drop),
+            },
+        };
+        let Some(entry) = runtime.cache.entry(&name, at) else {
+            return runtime.del(&loaded?, at);
+        };
+        let list = match entry.network() {
+            Ok(list) => list,
+            Err(_) => loaded?,
+        };
+        let mut at = at.clone();
+        at.args = entry.cni_args;
+        at.capability_args = entry.capability_args;
+        runtime.del(&list, &at)
+    }
+}
+
+fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {
+    match command {
+        NetnsCommand::Add { name } => {
+            let path = named::create(name).map_err(kernel)?;
+            print(out, &path.display().to_string())
+        }
+        NetnsCommand::Del { name } => named::delete(name).map_err(kernel),
+        NetnsCommand::List => named::list()
+            .map_err(kernel)?
+            .iter()
+            .try_for_each(|name| print(out, name)),
+    }
+}
+
+fn version(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {
+    let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
+    let release = env!("CARGO_PKG_VERSION");
+    print(
+        out,
+        &format!(
+            "linkspan {release}\nCNI spec: {versions}\nplugins: {}",
+            plugins.join(", ")
+        ),
+    )
+}
+
+fn print(out: &mut dyn Write, text: &str) -> Result<()> {
+    writeln!(out, "{text}")
+        .map_err(|err| Failure::new(ErrorCode::IO, err.to_string()).context("print"))
+}

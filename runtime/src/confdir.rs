@@ -1,0 +1,179 @@
+//! Networks by name, out of a directory such as `/etc/cni/net.d`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+use crate::Result;
+use crate::conflist::{NetworkList, PluginConf};
+
+/// Loads the network `name`: the first list of that name in the order of file names, else the first single plugin.
+///
+/// A file that cannot be decoded fails the search even when it is another network's, as in libcni: a network that
+/// silently is not there is worse.
+pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
+    let lists = files(dir, &["conflist"])?;
+    for path in &lists {
+        let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
+        if list.name == name {
+            return with_fragments(list, dir);
+        }
+    }
+    let singles = files(dir, &["conf", "json"])?;
+    for path in &singles {
+        let list = NetworkList::of_single(&read(path)?).map_err(|err| naming(err, path))?;
+        if list.name == name {
+            return Ok(list);
+        }
+    }
+    let missing = if lists.is_empty() && singles.is_empty() {
+        format!("no net configurations found in {}", dir.display())
+    } else {
+        format!(
+            "no net configuration with name {name:?} in {}",
+            dir.display()
+        )
+    };
+    Err(Failure::new(ErrorCode::INVALID_NETWORK_CONFIG, missing)
+        .hint("put a .conflist there, or name another directory with --net-dir or NETCONFPATH"))
+}
+
+/// Loads the network in one file.
+pub fn load_file(path: &Path) -> Result<NetworkList> {
+    let raw = read(path)?;
+    let list = if path.extension().is_some_and(|ext| ext == "conflist") {
+        NetworkList::parse(&raw)
+    } else {
+        NetworkList::parse_either(&raw)
+    };
+    list.map_err(|err| naming(err, path))
+}
+
+/// Appends the plugins in `DIR/NETWORK/*.conf`, unless the list forbids it.
+fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
+    if !list.only_inlined {
+        // The name becomes a path here, so it is validated now.
+        let fragments = dir.join(list.network()?.as_str());
+        for path in files(&fragments, &["conf"])? {
+            let plugin = PluginConf::parse(&read(&path)?).map_err(|err| naming(err, &path))?;
+            list.plugins.push(plugin);
+        }
+    }
+    if list.plugins.is_empty() {
+        return Err(Failure::config("no plugin configs found")
+            .hint(format!("give {} a list of plugins", list.name)));
+    }
+    Ok(list)
+}
+
+fn naming(err: Failure, path: &Path) -> Failure {
+    err.detail(format!("in {}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(crate::io(format!("error reading {}", path.display())))
+}
+
+/// The files with one of the extensions, sorted by path; a directory that does not exist has none.
+fn files(dir: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(crate::io(format!("list {}", dir.display())))?,
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| !path.is_dir())
+        .filter(|path| {
+            let extension = path.extension().and_then(|ext| ext.to_str());
+            extension.is_some_and(|ext| extensions.contains(&ext))
+        })
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    const LIST: &str = r#"{"name":"n","cniVersion":"1.0.0","plugins":[{"type":"a"}]}"#;
+
+    fn dir_with(files: &[(&str, &str)]) -> Scratch {
+        let dir = Scratch::new("confdir").unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_list_wins_over_a_single_plugin_of_the_same_name() {
+        let single = r#"{"name":"n","type":"b"}"#;
+        let dir = dir_with(&[
+            ("00.conf", single),
+            ("10.conflist", LIST),
+            ("20.json", single),
+        ]);
+        assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind, "a");
+    }
+
+    #[test]
+    fn fragments_are_appended_unless_forbidden() {
+        let only = LIST.replace("\"plugins\"", "\"loadOnlyInlinedPlugins\":true,\"plugins\"");
+        for (list, count) in [(LIST, 3), (&*only, 1)] {
+            let dir = dir_with(&[
+                ("10.conflist", list),
+                ("n/20.conf", r#"{"type":"c"}"#),
+                ("n/10.conf", r#"{"type":"b"}"#),
+                ("n/deeper/30.conf", "{"),
+            ]);
+            let kinds: Vec<String> = load(dir.path(), "n")
+                .unwrap()
+                .plugins
+                .into_iter()
+                .map(|p| p.kind)
+                .collect();
+            assert_eq!(kinds, ["a", "b", "c"][..count]);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_broken_is_named() {
+        let missing = load(Path::new("/nonexistent"), "n").unwrap_err();
+        assert_eq!(
+            missing.message(),
+            "no net configurations found in /nonexistent"
+        );
+        let dir = dir_with(&[("00-bad.conflist", "{"), ("10.conflist", LIST)]);
+        assert!(
+            load(dir.path(), "n")
+                .unwrap_err()
+                .to_wire()
+                .details
+                .contains("00-bad.conflist")
+        );
+        let dir = dir_with(&[("10.conflist", LIST)]);
+        assert!(
+            load(dir.path(), "m")
+                .unwrap_err()
+                .message()
+                .starts_with("no net configuration with name \"m\" in ")
+        );
+    }
+
+    #[test]
+    fn a_network_name_cannot_leave_the_directory() {
+        let dir = dir_with(&[("10.conflist", r#"{"name":"../n","plugins":[{"type":"a"}]}"#)]);
+        let refused = load(dir.path(), "../n").unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "invalid characters found in network name"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! `linkspan demo`: the main job from end to end, in namespaces of its own.
+//!
+//! A namespace stands for the host and one for each pod; the plugins run as processes of their own, as they do under
+//! any runtime. Nothing of the machine is touched, and where user namespaces are allowed no privilege is needed.
+
+mod pod;
+mod proof;
+mod world;
+
+use std::io::Write;
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+use crate::Result;
+use pod::Pod;
+use world::World;
+
+/// Runs the demonstration. An error means that something did not work; what was proved is printed.
+pub(crate) fn run(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {
+    let world = World::new(plugins)?;
+    let mut say = |line: &str| writeln!(out, "{line}").map_err(crate::io("print"));
+    say(
+        "Two pods on a bridge, in namespaces of their own; this machine's network is not touched.",
+    )?;
+
+    let before = world.links()?;
+    let pods = [Pod::attach(&world, "pod-a")?, Pod::attach(&world, "pod-b")?];
+    for pod in &pods {
+        say(&pod.describe(&world)?)?;
+    }
+    say("\ntraffic, udp and tcp")?;
+    for line in proof::traffic(&world, &pods)? {
+        say(&line)?;
+    }
+    say("\nafterwards")?;
+    for pod in &pods {
+        say(&pod.check(&world)?)?;
+    }
+    for pod in &pods {
+        say(&pod.detach(&world)?)?;
+    }
+    proof::detached(&world, &pods, &before)?;
+    say(
+        "  links, addresses, leases and remembered results are gone; the empty bridge stays, as with any bridge plugin",
+    )?;
+    let ids = pods.iter().map(Pod::netns_id).collect::<Result<Vec<_>>>()?;
+    drop(pods);
+    proof::released(&ids)?;
+    say("  the pods' namespaces are gone: no process, descriptor or mount holds them")
+}
+
+/// A claim that turned out to be false.
+fn refuted(claim: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::INTERNAL, claim.into()).context("the demonstration failed")
+}

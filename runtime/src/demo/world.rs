@@ -1,0 +1,99 @@
+//! The demonstration's host: its namespace, its network and its directories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use serde_json::{Value, json};
+
+use crate::cache::Cache;
+use crate::chain::Runtime;
+use crate::cli::DEFAULT_NETWORK;
+use crate::conflist::NetworkList;
+use crate::plugins::Bundled;
+use crate::scratch::Scratch;
+use crate::{Result, kernel};
+
+/// What every step needs.
+pub(super) struct World {
+    pub(super) host: Netns,
+    pub(super) runtime: Runtime,
+    pub(super) list: NetworkList,
+    rtnl: Rtnl,
+    context: Context,
+    _plugins: Bundled,
+    state: Scratch,
+}
+
+impl World {
+    /// Leaves the machine's network for good.
+    pub(super) fn new(plugins: &[&str]) -> Result<Self> {
+        Netns::isolate().map_err(|err| {
+            kernel(err)
+                .hint("run as root, or allow user namespaces (sysctl user.max_user_namespaces)")
+        })?;
+        let state = Scratch::new("demo")?;
+        let plugins = Bundled::link(plugins)?;
+        let context = Context::new().map_err(kernel)?;
+        let rtnl = Rtnl::here(&context).map_err(kernel)?;
+        if let Some(lo) = rtnl.link_by_name("lo").map_err(kernel)? {
+            lo.set_up().map_err(kernel)?;
+        }
+        Ok(Self {
+            host: Netns::current().map_err(kernel)?,
+            runtime: Runtime {
+                plugin_dirs: vec![plugins.dir().to_owned()],
+                cache: Cache::new(&state.path().join("cache")),
+            },
+            list: network(&leases_dir(state.path()))?,
+            rtnl,
+            context,
+            _plugins: plugins,
+            state,
+        })
+    }
+
+    /// A handle that acts on a pod.
+    pub(super) fn rtnl_in(&self, netns: &Netns) -> Result<Rtnl> {
+        Rtnl::open(&self.context, netns).map_err(kernel)
+    }
+
+    /// The names of the host's links.
+    pub(super) fn links(&self) -> Result<Vec<String>> {
+        let links = self.rtnl.links().map_err(kernel)?;
+        Ok(links.into_iter().map(|link| link.name).collect())
+    }
+
+    /// The files of live leases and results.
+    pub(super) fn remembered(&self) -> Vec<PathBuf> {
+        let network = leases_dir(self.state.path()).join(&self.list.name);
+        let results = self.state.path().join("cache/results");
+        let named_after_address = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.parse::<std::net::IpAddr>().is_ok()
+        };
+        let leases = files(&network).filter(named_after_address);
+        leases.chain(files(&results)).collect()
+    }
+}
+
+fn leases_dir(state: &Path) -> PathBuf {
+    state.join("networks")
+}
+
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path())
+}
+
+/// The example network, with leases in a directory of the demonstration's own.
+fn network(leases: &Path) -> Result<NetworkList> {
+    let mut list = NetworkList::parse(DEFAULT_NETWORK.as_bytes())?;
+    for plugin in &mut list.plugins {
+        if let Some(ipam) = plugin.keys.get_mut("ipam").and_then(Value::as_object_mut) {
+            ipam.insert("dataDir".to_owned(), json!(leases));
+        }
+    }
+    Ok(list)
+}

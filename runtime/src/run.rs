@@ -1,0 +1,159 @@
+//! `linkspan run`: a command in a fresh namespace that is attached to a network for as long as the command runs.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
+
+use crate::attachment::Attachment;
+use crate::chain::Runtime;
+use crate::conflist::NetworkList;
+use crate::{Result, kernel};
+
+/// Exit statuses for what is not the command's own doing, as shells and container engines have them.
+pub(crate) const NOT_ATTACHED: u8 = 125;
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// What is left to tell: a failure with the exit status that goes with it.
+pub(crate) type Ended = std::result::Result<u8, (u8, Failure)>;
+
+/// Runs `command` and ends as it ends. DEL is run on every way out but the death of this process by SIGKILL.
+pub(crate) fn run(
+    runtime: &Runtime,
+    list: &NetworkList,
+    ifname: &str,
+    command: &[OsString],
+) -> Ended {
+    let not_attached = |failure| (NOT_ATTACHED, failure);
+    // From here on a signal is an event in a queue and interrupts nothing.
+    let mut signals = SignalsInfo::<WithOrigin>::new([
+        SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
+    ])
+    .map_err(crate::io("handle signals"))
+    .map_err(not_attached)?;
+    let netns = sandbox().map_err(not_attached)?;
+    let at = attachment(&netns, ifname).map_err(not_attached)?;
+    runtime.add(list, &at).map_err(not_attached)?;
+    let ended = match stop_requested(&mut signals) {
+        Some(signal) => Ok(exit_status(ExitStatus::from_raw(signal))),
+        None => start(&netns, command).and_then(|child| {
+            wait(child, &mut signals)
+                .map(exit_status)
+                .map_err(not_attached)
+        }),
+    };
+    match (runtime.del(list, &at), ended) {
+        (Ok(()), ended) => ended,
+        (Err(failure), Ok(status)) => {
+            Err((if status == 0 { NOT_ATTACHED } else { status }, failure))
+        }
+        (Err(undone), Err((status, mut failure))) => {
+            failure.note(undone.to_string());
+            Err((status, failure))
+        }
+    }
+}
+
+/// A namespace with its loopback interface up.
+pub(crate) fn sandbox() -> Result<Netns> {
+    let netns = Netns::create().map_err(kernel)?;
+    let context = Context::new().map_err(kernel)?;
+    let rtnl = Rtnl::open(&context, &netns).map_err(kernel)?;
+    if let Some(lo) = rtnl.link_by_name("lo").map_err(kernel)? {
+        lo.set_up().map_err(kernel)?;
+    }
+    Ok(netns)
+}
+
+/// The namespace's path for other processes, as long as this process holds it.
+pub(crate) fn path_of(netns: &Netns) -> String {
+    format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        netns.as_fd().as_raw_fd()
+    )
+}
+
+fn attachment(netns: &Netns, ifname: &str) -> Result<Attachment> {
+    let id = netns.id().map_err(kernel)?;
+    let container = format!("linkspan-{}-{}", std::process::id(), id.ino);
+    Attachment::new(&container, &path_of(netns), ifname)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user's command is no plugin: it gets the terminal and no protocol"
+)]
+fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, (u8, Failure)> {
+    let (program, args) = command.split_first().ok_or_else(|| {
+        let failure = Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no command given");
+        (NOT_FOUND, failure)
+    })?;
+    let spawned = netns.scope(|| Command::new(program).args(args).spawn());
+    spawned
+        .map_err(|err| (NOT_ATTACHED, kernel(err)))?
+        .map_err(|err| {
+            let status = match err.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            };
+            let program = program.to_string_lossy();
+            (status, crate::io(format!("execute {program}"))(err))
+        })
+}
+
+/// A signal that asked to end before there was a command to pass it to.
+fn stop_requested(signals: &mut SignalsInfo<WithOrigin>) -> Option<i32> {
+    signals
+        .pending()
+        .map(|origin| origin.signal)
+        .find(|signal| [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(signal))
+}
+
+fn wait(mut child: Child, signals: &mut SignalsInfo<WithOrigin>) -> Result<ExitStatus> {
+    let attempt = || crate::io("wait for the command");
+    loop {
+        if let Some(status) = child.try_wait().map_err(attempt())? {
+            return Ok(status);
+        }
+        for origin in signals.wait() {
+            forward(&child, &origin).map_err(attempt())?;
+        }
+    }
+}
+
+/// Passes a signal on. What the terminal sent it sent to the command, too.
+fn forward(child: &Child, origin: &Origin) -> io::Result<()> {
+    let by_terminal = matches!(origin.cause, Cause::Kernel);
+    if origin.signal == SIGCHLD || by_terminal {
+        return Ok(());
+    }
+    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    match kill(Pid::from_raw(pid), Signal::try_from(origin.signal)?) {
+        // It has ended meanwhile, which the next look sees.
+        Err(Errno::ESRCH) => Ok(()),
+        sent => Ok(sent?),
+    }
+}
+
+/// The status as shells tell it: 128 + N for a death by signal N.
+fn exit_status(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(NOT_ATTACHED)
+}

@@ -1,0 +1,81 @@
+//! Packets between namespaces, by sockets that are born where they belong. The demo and the tests prove with these.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use linkspan_netlink::netns::Netns;
+
+/// Long enough for the slowest machine; nothing waits for it when packets flow.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const WORD: &[u8; 5] = b"hello";
+
+/// A datagram from one namespace to an address of another, and its echo.
+pub fn udp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
+    let server = at(to, || UdpSocket::bind((ip, 0)))?;
+    udp_through(from, &server, server.local_addr()?).map(drop)
+}
+
+/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw.
+pub fn udp_through(
+    from: &Netns,
+    server: &UdpSocket,
+    address: SocketAddr,
+) -> io::Result<SocketAddr> {
+    let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0)))?;
+    client.connect(address)?;
+    client.set_read_timeout(Some(DEADLINE))?;
+    server.set_read_timeout(Some(DEADLINE))?;
+    client.send(WORD)?;
+    let mut buffer = [0; WORD.len()];
+    let (_, peer) = server.recv_from(&mut buffer)?;
+    server.send_to(&buffer, peer)?;
+    client.recv(&mut buffer)?;
+    expect_word(buffer).map(|()| peer)
+}
+
+/// A connection from one namespace to an address of another, a word there and its echo.
+pub fn tcp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
+    let listener = at(to, || TcpListener::bind((ip, 0)))?;
+    tcp_through(from, &listener, listener.local_addr()?).map(drop)
+}
+
+/// A connection from a namespace to `address`, which must reach `listener`, and a word's echo; whom the server saw.
+pub fn tcp_through(
+    from: &Netns,
+    listener: &TcpListener,
+    address: SocketAddr,
+) -> io::Result<SocketAddr> {
+    let mut client = at(from, || TcpStream::connect_timeout(&address, DEADLINE))?;
+    client.write_all(WORD)?;
+    let (mut served, peer) = listener.accept()?;
+    for stream in [&client, &served] {
+        stream.set_read_timeout(Some(DEADLINE))?;
+    }
+    let mut buffer = [0; WORD.len()];
+    served.read_exact(&mut buffer)?;
+    served.write_all(&buffer)?;
+    client.read_exact(&mut buffer)?;
+    expect_word(buffer).map(|()| peer)
+}
+
+/// Makes a socket in a namespace.
+pub fn at<T>(netns: &Netns, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    netns.scope(make).map_err(io::Error::other)?
+}
+
+fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::from([0u8; 4]),
+        IpAddr::V6(_) => IpAddr::from([0u8; 16]),
+    }
+}
+
+fn expect_word(buffer: [u8; WORD.len()]) -> io::Result<()> {
+    if &buffer == WORD {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("garbled echo {buffer:?}")))
+    }
+}
