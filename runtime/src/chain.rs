@@ -43,6 +43,11 @@ impl Runtime {
     }
 
     fn add_each(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
+        // A plugin that is not there is better found before the first one has made anything.
+        for plugin in &list.plugins {
+            let found = find(&plugin.kind, &self.plugin_dirs);
+            found.map_err(|err| during(err.into(), plugin, "add"))?;
+        }
         let mut result = None;
         for plugin in &list.plugins {
             let request = Request {
@@ -81,7 +86,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// Detaches, in reverse order. A result that cannot be read is forgotten and does not stop it.
+    /// Detaches, in reverse order. Neither a result that cannot be read, which is forgotten, nor a plugin that fails
+    /// stops it; libcni stops at the first failure. The attachment is remembered until every plugin succeeded.
     pub fn del(&self, list: &NetworkList, at: &Attachment) -> Result<()> {
         let network = list.network()?;
         let result = if list_numbers(list)? < (0, 4, 0) {
@@ -93,14 +99,23 @@ impl Runtime {
             })
         };
         let prev_result = result.as_ref();
+        let mut first: Option<Failure> = None;
         for plugin in list.plugins.iter().rev() {
             let request = Request {
                 list,
                 at,
                 prev_result,
             };
-            self.run("DEL", plugin, request)
-                .map_err(|err| during(err, plugin, "delete"))?;
+            let Err(err) = self.run("DEL", plugin, request) else {
+                continue;
+            };
+            match &mut first {
+                None => first = Some(during(err, plugin, "delete")),
+                Some(first) => first.note(format!("{}: {err}", plugin.describe())),
+            }
+        }
+        if let Some(failure) = first {
+            return Err(failure);
         }
         self.cache.remove(&network, at);
         Ok(())

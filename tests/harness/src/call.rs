@@ -1,0 +1,219 @@
+//! One run of an executable, as a runtime would do it, and what came of it.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::lab::Sandbox;
+
+/// A run to be. Its environment holds nothing but what is set here and `PATH`.
+#[derive(Debug, Clone)]
+pub struct Call {
+    exe: PathBuf,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    stdin: Vec<u8>,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    told: String,
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit status; -1 after a signal.
+    pub status: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+    told: String,
+}
+
+impl Call {
+    /// A run of `exe`.
+    pub fn new(exe: &Path) -> Self {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Self {
+            exe: exe.to_owned(),
+            args: Vec::new(),
+            env: BTreeMap::from([("PATH".to_owned(), path)]),
+            stdin: Vec::new(),
+        }
+    }
+
+    /// Adds command line arguments.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Takes a variable away.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.env.remove(name);
+        self
+    }
+
+    /// `CNI_COMMAND`
+    #[must_use]
+    pub fn verb(self, verb: &str) -> Self {
+        self.env("CNI_COMMAND", verb)
+    }
+
+    /// `CNI_NETNS`
+    #[must_use]
+    pub fn netns(self, path: &str) -> Self {
+        self.env("CNI_NETNS", path)
+    }
+
+    /// The attachment of `container`'s `eth0`; [`Call::env`] can still say otherwise.
+    #[must_use]
+    pub fn of(self, container: &str, sandbox: &Sandbox) -> Self {
+        self.env("CNI_CONTAINERID", container)
+            .env("CNI_IFNAME", "eth0")
+            .netns(&sandbox.path())
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn conf(self, conf: &Value) -> Self {
+        self.stdin(conf.to_string().as_bytes())
+    }
+
+    /// Raw input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: &[u8]) -> Self {
+        bytes.clone_into(&mut self.stdin);
+        self
+    }
+
+    /// ADD that must succeed; the result.
+    pub fn add(&self) -> Value {
+        self.clone().verb("ADD").run().json()
+    }
+
+    /// DEL that must succeed.
+    pub fn del(&self) {
+        self.clone().verb("DEL").run().succeeded();
+    }
+
+    /// CHECK of `result`, which must succeed.
+    pub fn check(&self, result: &Value) {
+        self.after(result).verb("CHECK").run().succeeded();
+    }
+
+    /// The same call with `prevResult` in its configuration.
+    #[must_use]
+    pub fn after(&self, result: &Value) -> Self {
+        let mut conf: Value = serde_json::from_slice(&self.stdin).unwrap();
+        conf.as_object_mut()
+            .unwrap()
+            .insert("prevResult".to_owned(), result.clone());
+        self.clone().conf(&conf)
+    }
+
+    /// Runs to the end.
+    pub fn run(&self) -> Output {
+        self.spawn().wait()
+    }
+
+    /// Starts, in the calling thread's namespace.
+    pub fn spawn(&self) -> Running {
+        let mut child = Command::new(&self.exe)
+            .args(&self.args)
+            .env_clear()
+            .envs(&self.env)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|err| panic_with(&format!("run {}: {err}", self.exe.display())));
+        // A configuration is far smaller than a pipe, so this cannot block; who needs no input may not read it.
+        match child.stdin.take().unwrap().write_all(&self.stdin) {
+            Err(err) if err.kind() != ErrorKind::BrokenPipe => panic_with(&err.to_string()),
+            _ => Running {
+                child,
+                told: format!(
+                    "{} {:?} {:?} <<< {}",
+                    self.exe.display(),
+                    self.args,
+                    self.env,
+                    String::from_utf8_lossy(&self.stdin)
+                ),
+            },
+        }
+    }
+}
+
+#[expect(
+    clippy::panic,
+    reason = "the one place where a run that cannot even start ends the test"
+)]
+fn panic_with(message: &str) -> ! {
+    panic!("{message}")
+}
+
+impl Running {
+    /// Waits for the end.
+    pub fn wait(self) -> Output {
+        let output = self.child.wait_with_output().unwrap();
+        Output {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            told: self.told,
+        }
+    }
+}
+
+impl Output {
+    /// Asserts success; what was printed.
+    pub fn succeeded(&self) -> &str {
+        let Self {
+            status,
+            stdout,
+            stderr,
+            told,
+        } = self;
+        assert_eq!(*status, 0, "{told}\nstdout: {stdout}\nstderr: {stderr}");
+        stdout
+    }
+
+    /// Asserts success; what was printed, decoded.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.succeeded()).expect("JSON on stdout")
+    }
+
+    /// Asserts a failure with `code` and exit status 1; its `msg` and `details` on one line.
+    pub fn failed(&self, code: u64) -> String {
+        let Self {
+            status,
+            stdout,
+            stderr,
+            told,
+        } = self;
+        assert_eq!(*status, 1, "{told}\nstdout: {stdout}\nstderr: {stderr}");
+        let error: Value = serde_json::from_str(stdout).expect("an error object on stdout");
+        assert_eq!(error["code"].as_u64(), Some(code), "{told}\n{stdout}");
+        let text = |key: &str| error[key].as_str().unwrap_or_default();
+        assert!(!text("msg").is_empty(), "{told}\n{stdout}");
+        assert!(!text("msg").contains('\n'), "{told}\n{stdout}");
+        format!("{}; {}", text("msg"), text("details"))
+    }
+}

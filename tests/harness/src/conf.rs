@@ -1,0 +1,50 @@
+//! Configurations for the suites.
+
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+/// `base` with the members of `over`; a null member takes away.
+#[must_use]
+pub fn with(mut base: Value, over: &Value) -> Value {
+    let (Some(members), Some(over)) = (base.as_object_mut(), over.as_object()) else {
+        return over.clone();
+    };
+    for (key, value) in over {
+        if value.is_null() {
+            members.remove(key);
+        } else {
+            members.insert(key.clone(), value.clone());
+        }
+    }
+    base
+}
+
+/// A host-local section with leases in the lab.
+#[must_use]
+pub fn host_local(lab: &Lab, subnets: &[&str]) -> Value {
+    let ranges: Vec<Value> = subnets
+        .iter()
+        .map(|subnet| json!([{ "subnet": subnet }]))
+        .collect();
+    json!({
+        "type": "host-local",
+        "dataDir": lab.leases(),
+        "ranges": ranges,
+        "routes": [],
+    })
+}
+
+/// A dual-stack bridge network with a gateway, changed by `over`.
+#[must_use]
+pub fn bridge(lab: &Lab, over: &Value) -> Value {
+    let base = json!({
+        "cniVersion": "1.1.0",
+        "name": "net",
+        "type": "bridge",
+        "bridge": "br0",
+        "isDefaultGateway": true,
+        "ipam": host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]),
+    });
+    with(base, over)
+}

@@ -1,0 +1,209 @@
+//! One test's world: a host namespace of its own, sandboxes, a directory, and `CNI_PATH`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::symlink;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::geteuid;
+
+use crate::call::Call;
+
+/// The plugins that the bundle answers for.
+pub const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+
+/// A test's world. It stays on the thread whose namespace plays the host.
+#[derive(Debug)]
+pub struct Lab {
+    host: Netns,
+    dir: PathBuf,
+    bundle: PathBuf,
+}
+
+/// A container's namespace, held by a descriptor.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The namespace.
+    pub netns: Netns,
+}
+
+impl Sandbox {
+    /// A path that other processes can open as long as the sandbox lives.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", id(), self.netns.as_fd().as_raw_fd())
+    }
+
+    /// A handle that acts on the sandbox.
+    pub fn rtnl(&self) -> Rtnl {
+        Rtnl::open(&Context::new().unwrap(), &self.netns).unwrap()
+    }
+}
+
+/// Runs `body` in a world of its own, where `bundle` is the executable under test.
+///
+/// Without root the test is run again below `unshare -rn`; where user namespaces are refused it is skipped, loudly.
+pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
+    let name = test_name::<F>();
+    if !geteuid().is_root() {
+        return in_user_namespace(&name);
+    }
+    let world = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("unshare the network namespace");
+        body(&Lab::new(Path::new(bundle)));
+    };
+    // A thread of its own: the test runner's thread may be the main one and must stay where it is.
+    let ended = thread::scope(|scope| {
+        let builder = thread::Builder::new().name(name.clone());
+        builder.spawn_scoped(scope, world).unwrap().join()
+    });
+    if let Err(panic) = ended {
+        panic::resume_unwind(panic);
+    }
+}
+
+/// The path of the running test; with a single test thread only the type of its body knows it.
+fn test_name<F>() -> String {
+    match thread::current().name() {
+        Some(name) if name != "main" => name.to_owned(),
+        _ => {
+            let body = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
+            body.split_once("::")
+                .map_or(body, |(_, path)| path)
+                .to_owned()
+        }
+    }
+}
+
+fn in_user_namespace(name: &str) {
+    let probe = Command::new("unshare")
+        .args(["-rn", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !probe.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED {name}: needs root or user namespaces (unshare -rn was refused)");
+        return;
+    }
+    let run = Command::new("unshare")
+        .arg("-rn")
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        run.status.success() && told.contains("1 passed"),
+        "{name} below unshare -rn: {told}\n{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+impl Lab {
+    fn new(bundle: &Path) -> Self {
+        let host = Netns::current().unwrap();
+        let lab = Self {
+            host,
+            dir: temporary_directory(),
+            bundle: bundle.to_owned(),
+        };
+        let lo = lab.rtnl().link_by_name("lo").unwrap();
+        lo.expect("a namespace has a loopback interface")
+            .set_up()
+            .unwrap();
+        fs::create_dir(lab.bin()).unwrap();
+        for name in PLUGINS {
+            let copy = lab.bin().join(name);
+            // A copy could be busy in a child that another test is just forking; a link never is.
+            fs::hard_link(bundle, &copy)
+                .or_else(|_other_device| symlink(bundle, &copy))
+                .unwrap();
+        }
+        lab
+    }
+
+    /// The namespace that plays the host.
+    pub fn host(&self) -> &Netns {
+        &self.host
+    }
+
+    /// A handle that acts on the host.
+    pub fn rtnl(&self) -> Rtnl {
+        Rtnl::open(&Context::new().unwrap(), &self.host).unwrap()
+    }
+
+    /// A new, empty namespace.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox {
+            netns: Netns::create().unwrap(),
+        }
+    }
+
+    /// The test's directory; it goes with the lab.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `CNI_PATH`: the bundle under each plugin's name.
+    pub fn bin(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
+    /// Where configurations made by [`crate::conf`] keep leases.
+    pub fn leases(&self) -> PathBuf {
+        self.dir.join("leases")
+    }
+
+    /// The names of the leases of `network`, sorted.
+    pub fn leased(&self, network: &str) -> Vec<String> {
+        let entries = match fs::read_dir(self.leases().join(network)) {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Vec::new(),
+            entries => entries.unwrap(),
+        };
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| {
+                name.starts_with(|c: char| c.is_ascii_hexdigit()) && name.contains(['.', ':'])
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A call of one of our plugins.
+    pub fn plugin(&self, name: &str) -> Call {
+        self.foreign(&self.bin(), name)
+    }
+
+    /// A call of a plugin in another directory, which is also its `CNI_PATH`.
+    pub fn foreign(&self, dir: &Path, name: &str) -> Call {
+        Call::new(&dir.join(name)).env("CNI_PATH", &dir.to_string_lossy())
+    }
+
+    /// A run of the bundle under its own name.
+    pub fn linkspan(&self, args: &[&str]) -> Call {
+        Call::new(&self.bundle).args(args)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(err) = fs::remove_dir_all(&self.dir) {
+            eprintln!("remove {}: {err}", self.dir.display());
+        }
+    }
+}
+
+fn temporary_directory() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("linkspan-lab-{}-{next}", id()));
+    fs::create_dir(&dir).unwrap();
+    dir
+}

@@ -1,0 +1,18 @@
+//! A laboratory for the suites: throw-away network namespaces, real plugin executables, real packets.
+//!
+//! Nothing here mounts, sleeps or needs more than a user namespace, and nothing is left behind: a namespace
+//! lives as long as a file descriptor of the test, a directory as long as its [`lab::Lab`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a harness fails by panicking, executes the programs under test and tells what it skips"
+)]
+
+pub mod call;
+pub mod conf;
+pub mod lab;
+pub mod snapshot;
+pub mod traffic;

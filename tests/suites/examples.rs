@@ -1,0 +1,99 @@
+//! Every file of `conf-examples`, executed as it is but for the directory of its leases.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::traffic;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
+
+/// The lists, by file name.
+fn examples() -> Vec<(String, Value)> {
+    let entries = fs::read_dir(EXAMPLES).unwrap();
+    let mut lists: Vec<(String, Value)> = entries
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            assert_eq!(path.extension().unwrap(), "conflist", "{}", path.display());
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (
+                name,
+                serde_json::from_slice(&fs::read(path).unwrap()).unwrap(),
+            )
+        })
+        .collect();
+    lists.sort_by(|(a, _), (b, _)| a.cmp(b));
+    lists
+}
+
+fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
+    for plugin in list["plugins"].as_array_mut().unwrap() {
+        if let Some(ipam) = plugin.get_mut("ipam") {
+            ipam["dataDir"] = json!(lab.leases());
+        }
+    }
+    fs::write(dir.join(file), list.to_string()).unwrap();
+}
+
+#[test]
+fn every_example_attaches_checks_and_detaches() {
+    let lists = examples();
+    assert!(lists.len() >= 6, "{lists:?}");
+    in_lab(LINKSPAN, |lab| {
+        // All of them lie in one directory, as they may on a node.
+        let dir = lab.dir().join("net.d");
+        fs::create_dir(&dir).unwrap();
+        for (file, list) in &lists {
+            install(lab, &dir, file, list.clone());
+        }
+        for (file, list) in &lists {
+            execute(lab, &dir, file, list);
+        }
+    });
+}
+
+fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
+    let sandbox = lab.sandbox();
+    let ifname = match list["plugins"][0]["type"].as_str().unwrap() {
+        "loopback" => "lo",
+        _ => "eth0",
+    };
+    let before = Snapshot::of_host(lab);
+    let run = |verb: &str| {
+        let cache = lab.dir().join("cache");
+        lab.linkspan(&[verb, list["name"].as_str().unwrap(), &sandbox.path()])
+            .args(&["--ifname", ifname, "--cache-dir", cache.to_str().unwrap()])
+            .env("NETCONFPATH", dir.to_str().unwrap())
+            .env("CNI_PATH", lab.bin().to_str().unwrap())
+            .run()
+    };
+    let result = run("add").json();
+    assert_eq!(result["cniVersion"], list["cniVersion"], "{file}");
+    let link = sandbox.rtnl().link_by_name(ifname).unwrap();
+    assert!(link.unwrap().up, "{file}");
+    reach_gateways(lab, &sandbox, &result);
+    run("check").succeeded();
+    run("del").succeeded();
+    if let Some(bridge) = list["plugins"][0]["bridge"].as_str() {
+        let bridge = lab.rtnl().link_by_name(bridge).unwrap();
+        bridge.unwrap().delete().unwrap();
+    }
+    assert_eq!(Snapshot::of_host(lab), before, "{file}");
+}
+
+/// A datagram and a connection to each gateway that the host has.
+fn reach_gateways(lab: &Lab, sandbox: &Sandbox, result: &Value) {
+    for ip in result["ips"].as_array().into_iter().flatten() {
+        if let Some(gateway) = ip["gateway"].as_str() {
+            traffic::flows(&sandbox.netns, lab.host(), gateway.parse().unwrap());
+        }
+    }
+}
