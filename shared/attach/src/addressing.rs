@@ -17,15 +17,32 @@ use crate::{Side, kernel};
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
 const DAD_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Applies `result` to `link` in `sandbox` and brings it up. `dad` keeps duplicate address detection, and waits for it.
-pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, dad: bool) -> Result<()> {
+/// Who else is on the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// The stations of the subnet. `dad` keeps IPv6 duplicate address detection, and waits for it.
+    Subnet {
+        /// Whether another station could have the address.
+        dad: bool,
+    },
+    /// Nobody but the gateway, through which the rest of the subnet is reached, too.
+    PointToPoint,
+}
+
+/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
+const SCOPE_LINK: u8 = 253;
+
+/// Applies `result` to `link` in `sandbox` and brings it up.
+pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) -> Result<()> {
     let ips = addresses_of(result, &link.name)?;
+    let dad = scheme == Scheme::Subnet { dad: true };
     let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
     sandbox.sysctl(|| prepare(&link.name, six, dad))?;
     let mut watch = sandbox.watch()?;
     for ip in &ips {
         let flags = AddrFlags {
-            nodad: ip.address.ip().is_ipv6() && !dad,
+            nodad: !dad,
+            noprefixroute: scheme == Scheme::PointToPoint,
         };
         link.add_addr(ip.address.ip(), ip.address.prefix(), flags)
             .map_err(kernel)?;
@@ -34,10 +51,50 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, dad: bool) -> Resu
     if six && dad {
         wait_for_dad(link, &mut watch)?;
     }
+    if scheme == Scheme::PointToPoint {
+        for route in gateway_routes(&ips) {
+            link.add_route(&route).map_err(kernel)?;
+        }
+    }
     for route in routes_of(result, &ips) {
         link.add_route(&route).map_err(kernel)?;
     }
     Ok(())
+}
+
+/// A route to each gateway, and through it one to the rest of the address' subnet.
+fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
+    let mut routes: Vec<RouteSpec> = Vec::new();
+    for ip in ips {
+        let (address, Some(gateway)) = (ip.address, ip.gateway) else {
+            continue;
+        };
+        let src = Some(address.ip());
+        let to_gateway = RouteSpec {
+            src,
+            scope: Some(SCOPE_LINK),
+            ..RouteSpec::to(gateway, host_prefix(gateway))
+        };
+        let to_subnet = RouteSpec {
+            src,
+            gw: Some(gateway),
+            ..RouteSpec::to(address.network(), address.prefix())
+        };
+        let is_alone = address.prefix() == host_prefix(gateway);
+        let wanted = [Some(to_gateway), (!is_alone).then_some(to_subnet)];
+        // Two addresses of one subnet share its routes; the first one is their source.
+        for route in wanted.into_iter().flatten() {
+            if !routes.iter().any(|known| known.dst == route.dst) {
+                routes.push(route);
+            }
+        }
+    }
+    routes
+}
+
+/// The prefix length of a single address of the family.
+pub fn host_prefix(like: IpAddr) -> u8 {
+    if like.is_ipv4() { 32 } else { 128 }
 }
 
 /// The addresses of the interface; one without an interface is nobody's to configure.
@@ -116,13 +173,13 @@ fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Vec<RouteSpec> {
             gateways.into_iter().find(|gw: &IpAddr| gw.is_ipv6() == six)
         };
         let spec = RouteSpec {
-            dst: (route.dst.network(), route.dst.prefix()),
             gw: route.gw.or_else(gateway),
             priority: route.priority,
             table: route.table.filter(|table| *table > 0),
             scope: route.scope,
             mtu: route.mtu,
             advmss: route.advmss,
+            ..RouteSpec::to(route.dst.network(), route.dst.prefix())
         };
         if !routes.contains(&spec) {
             routes.push(spec);
@@ -162,6 +219,34 @@ mod tests {
         let routes = routes_of(&result, &ips);
         assert_eq!(routes.len(), 1);
         assert_eq!(routes[0].gw, Some([10, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn beyond_a_point_to_point_link_everything_is_behind_the_gateway() {
+        let mut result = result();
+        let mut second = result.ips[0].clone();
+        second.address = Cidr::parse("10.0.0.3/24").unwrap();
+        let alone = IpConfig {
+            address: Cidr::parse("fd00::2/128").unwrap(),
+            gateway: Some("fd00::1".parse().unwrap()),
+            ..second.clone()
+        };
+        result.ips.extend([second, alone]);
+        let ips: Vec<_> = result.ips.iter().collect();
+        let routes = gateway_routes(&ips);
+        let told: Vec<_> = routes
+            .iter()
+            .map(|r| (r.dst.0.to_string(), r.dst.1, r.gw.is_some()))
+            .collect();
+        let expected = [
+            ("10.0.0.1", 32, false),
+            ("10.0.0.0", 24, true),
+            ("fd00::1", 128, false),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(ip, prefix, via)| (ip.to_owned(), prefix, via))
+        );
     }
 
     #[test]

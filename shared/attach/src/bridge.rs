@@ -83,7 +83,10 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, force: bool) -> Result<()> {
             _ => {}
         }
     }
-    let flags = AddrFlags { nodad: true };
+    let flags = AddrFlags {
+        nodad: true,
+        ..AddrFlags::default()
+    };
     match bridge.add_addr(gateway.ip(), gateway.prefix(), flags) {
         Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
         _ => {}

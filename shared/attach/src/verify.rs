@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route as Present;
-use linkspan_plugin::Result;
+use linkspan_plugin::{CheckCall, Result};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface};
 
+use crate::addressing::host_prefix;
 use crate::{Side, kernel};
 
 /// The kernel's main routing table, where a route lands that names none.
@@ -21,6 +22,49 @@ pub fn mismatch(what: impl std::fmt::Display, expected: &str, actual: &str) -> F
         format!("{what}: expected {expected}, found {actual}"),
     )
     .hint("attach the container anew")
+}
+
+/// The result that CHECK needs.
+pub fn promised(call: &CheckCall) -> Result<AddResult> {
+    call.netconf.prev_result()?.ok_or_else(|| {
+        Failure::config("Required prevResult missing")
+            .hint("the runtime must hand the result of ADD to CHECK")
+    })
+}
+
+/// The container's end of a veth pair, as it was promised for this attachment.
+pub fn container(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<Link> {
+    let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
+    let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
+    let item = promised.interfaces.iter().rfind(mine).ok_or_else(|| {
+        mismatch(
+            "Sandbox in prevResult",
+            &format!("{ifname} in configured netns {path}"),
+            "none",
+        )
+    })?;
+    interface(sandbox, item, "veth")
+}
+
+/// One of the promised host interfaces is the container's other end.
+pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<Link> {
+    let on_host = |item: &&Interface| item.sandbox.is_empty();
+    for item in promised.interfaces.iter().filter(on_host) {
+        let Some(link) = host.find(&item.name)? else {
+            return Err(mismatch(&item.name, "an interface on the host", "none"));
+        };
+        let peers =
+            link.peer_index == Some(container.index) && container.peer_index == Some(link.index);
+        if link.kind == "veth" && peers {
+            hardware_address(&link, item)?;
+            return Ok(link);
+        }
+    }
+    Err(mismatch(
+        format!("host end of {}", container.name),
+        "a veth",
+        "none",
+    ))
 }
 
 /// The interface of the result is there, of the given kind, and has its hardware address.
@@ -76,7 +120,7 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
                 &list.join(", "),
             ));
         }
-        let host_only = wanted.prefix() == if wanted.ip().is_ipv4() { 32 } else { 128 };
+        let host_only = wanted.prefix() == host_prefix(wanted.ip());
         let network = (wanted.network(), wanted.prefix());
         let connected = |route: &Present| route.dst == network;
         if !host_only && !table(sandbox, wanted.ip())?.iter().any(connected) {
@@ -88,6 +132,41 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// `link` on the host has the address.
+pub fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
+    let present = link.addrs(Some(Family::of(ip))).map_err(kernel)?;
+    if present
+        .iter()
+        .any(|addr| (addr.ip, addr.prefix) == (ip, prefix))
+    {
+        return Ok(());
+    }
+    let list: Vec<_> = present
+        .iter()
+        .map(|addr| format!("{}/{}", addr.ip, addr.prefix))
+        .collect();
+    Err(mismatch(
+        format!("addresses of {:?} on the host", link.name),
+        &format!("{ip}/{prefix}"),
+        &list.join(", "),
+    ))
+}
+
+/// The main table of `side` leads to `ip` alone by `link`.
+pub fn route_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
+    let dst = (ip, host_prefix(ip));
+    let by = |route: &Present| route.dst == dst && route.oif == Some(link.index);
+    if table(side, ip)?.iter().any(by) {
+        return Ok(());
+    }
+    let expected = format!("dev {}", link.name);
+    Err(mismatch(
+        format!("route to {ip} in {side}"),
+        &expected,
+        "none",
+    ))
 }
 
 /// Every route of the result is in the main table. Those of other tables cannot be seen here.
@@ -137,10 +216,5 @@ fn concerns(result: &AddResult, index: Option<i64>, link: &Link) -> bool {
 }
 
 fn table(sandbox: &Side, like: IpAddr) -> Result<Vec<Present>> {
-    let family = if like.is_ipv4() {
-        Family::V4
-    } else {
-        Family::V6
-    };
-    sandbox.rtnl.routes(family).map_err(kernel)
+    sandbox.rtnl.routes(Family::of(like)).map_err(kernel)
 }

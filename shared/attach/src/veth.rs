@@ -5,13 +5,14 @@ use std::os::fd::AsFd;
 
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
-use linkspan_plugin::{Result, Undo};
+use linkspan_plugin::{DelCall, Result, Undo};
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
+use linkspan_protocol::result::Interface;
 use nix::errno::Errno;
 
-use crate::{Sides, kernel};
+use crate::{Side, Sides, kernel};
 
 /// How often a random name may be taken before we stop believing in chance.
 const ATTEMPTS: usize = 10;
@@ -51,6 +52,37 @@ pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<P
     });
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })
+}
+
+/// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
+pub fn mtu(key: i64) -> Result<Option<u32>> {
+    let mtu = u32::try_from(key.max(0))
+        .map_err(|_range| Failure::config(format!("mtu {key} is more than a link can have")))?;
+    Ok((mtu > 0).then_some(mtu))
+}
+
+/// Deletes the container's end, and so the host's. A sandbox that is gone took both with it.
+pub fn delete(call: &DelCall) -> Result<()> {
+    let Some(path) = &call.netns else {
+        return Ok(());
+    };
+    let Some(sandbox) = Side::sandbox(path)? else {
+        return Ok(());
+    };
+    match sandbox.find(call.attachment.ifname.as_str())? {
+        Some(link) => link.delete().map_err(kernel),
+        None => Ok(()),
+    }
+}
+
+/// A link as a result tells it; `sandbox` is empty for the host.
+pub fn interface(link: &Link, sandbox: &str) -> Interface {
+    Interface {
+        name: link.name.clone(),
+        mac: MacAddr(link.mac).to_string(),
+        sandbox: sandbox.to_owned(),
+        ..Interface::default()
+    }
 }
 
 fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {

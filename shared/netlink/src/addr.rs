@@ -38,6 +38,8 @@ impl Family {
 pub struct AddrFlags {
     /// IPv6: usable at once, without duplicate address detection.
     pub nodad: bool,
+    /// Without the route to its subnet that the kernel adds by itself.
+    pub noprefixroute: bool,
 }
 
 /// An address that a link has.
@@ -80,9 +82,11 @@ impl Link {
                 .attributes
                 .push(AddressAttribute::Broadcast(broadcast));
         }
-        if flags.nodad && ip.is_ipv6() {
-            let nodad = AddressAttribute::Flags(AddressFlags::Nodad);
-            message.attributes.push(nodad);
+        let mut kernel = AddressFlags::empty();
+        kernel.set(AddressFlags::Nodad, flags.nodad && ip.is_ipv6());
+        kernel.set(AddressFlags::Noprefixroute, flags.noprefixroute);
+        if !kernel.is_empty() {
+            message.attributes.push(AddressAttribute::Flags(kernel));
         }
         self.rtnl.change(
             Attempt("add address", self.object(ip, prefix)),

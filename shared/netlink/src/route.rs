@@ -22,6 +22,8 @@ pub struct RouteSpec {
     pub dst: (IpAddr, u8),
     /// Next hop; on the link where absent.
     pub gw: Option<IpAddr>,
+    /// Source address that the host itself uses on this route.
+    pub src: Option<IpAddr>,
     /// Metric; 0 = the kernel's default.
     pub priority: u32,
     /// Routing table; main where absent.
@@ -43,6 +45,22 @@ pub struct Route {
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
+}
+
+impl RouteSpec {
+    /// A plain route to `dst`.
+    pub fn to(dst: IpAddr, prefix: u8) -> Self {
+        Self {
+            dst: (dst, prefix),
+            gw: None,
+            src: None,
+            priority: 0,
+            table: None,
+            scope: None,
+            mtu: 0,
+            advmss: 0,
+        }
+    }
 }
 
 impl Link {
@@ -70,6 +88,8 @@ impl Link {
         }
         let gateway = spec.gw.map(|gw| RouteAttribute::Gateway(gw.into()));
         message.attributes.extend(gateway);
+        let source = spec.src.map(|src| RouteAttribute::PrefSource(src.into()));
+        message.attributes.extend(source);
         if spec.priority > 0 {
             message
                 .attributes

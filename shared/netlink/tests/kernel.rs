@@ -50,13 +50,9 @@ fn bridge(name: &str) -> BridgeSpec {
 
 fn default_route(gw: &str) -> RouteSpec {
     RouteSpec {
-        dst: (ip("0.0.0.0"), 0),
         gw: Some(ip(gw)),
-        priority: 0,
-        table: None,
-        scope: None,
         mtu: 1400,
-        advmss: 0,
+        ..RouteSpec::to(ip("0.0.0.0"), 0)
     }
 }
 
@@ -123,7 +119,10 @@ fn addresses_and_routes_are_added_listed_and_removed() {
     rtnl.create_bridge(&bridge("br0")).unwrap();
     let br0 = rtnl.link_by_name("br0").unwrap().unwrap();
     br0.set_up().unwrap();
-    let nodad = AddrFlags { nodad: true };
+    let nodad = AddrFlags {
+        nodad: true,
+        ..AddrFlags::default()
+    };
     br0.add_addr(ip("10.0.0.1"), 24, nodad).unwrap();
     br0.add_addr(ip("fd00::1"), 64, nodad).unwrap();
     let twice = br0.add_addr(ip("10.0.0.1"), 24, nodad).unwrap_err();
