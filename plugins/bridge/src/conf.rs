@@ -1,5 +1,6 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
+use linkspan_attach::veth;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::args;
@@ -81,9 +82,6 @@ impl Plan {
         }
         let bridge = conf.bridge.unwrap_or_else(|| "cni0".to_owned());
         check_name(&bridge)?;
-        let mtu = u32::try_from(conf.mtu.max(0)).map_err(|_range| {
-            Failure::config(format!("mtu {} is more than a link can have", conf.mtu))
-        })?;
         let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
         let mac = [conf.runtime_config.mac, conf.args.cni.mac];
@@ -93,7 +91,7 @@ impl Plan {
             is_gateway: conf.is_gateway || conf.is_default_gateway,
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
-            mtu: (mtu > 0).then_some(mtu),
+            mtu: veth::mtu(conf.mtu)?,
             hairpin: conf.hairpin_mode,
             promiscuous: conf.promisc_mode,
             dad: conf.enabledad,

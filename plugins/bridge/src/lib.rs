@@ -6,13 +6,13 @@
 mod conf;
 mod gateway;
 
+use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::veth::{self, Pair};
-use linkspan_attach::{Side, Sides, addressing, bridge, forwarding, kernel, verify};
+use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, verify};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo, delegate,
 };
-use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface};
 
@@ -72,7 +72,7 @@ impl Plugin for Bridge {
     /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let mut teardown = Teardown::default();
-        teardown.run("delete the interface", || delete(call));
+        teardown.run("delete the interface", || veth::delete(call));
         if !call.netconf.ipam.kind.is_empty() {
             teardown.run("release addresses", || delegate::del(call));
         }
@@ -81,10 +81,7 @@ impl Plugin for Bridge {
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
-        let promised = call.netconf.prev_result()?.ok_or_else(|| {
-            Failure::config("Required prevResult missing")
-                .hint("the runtime must hand the result of ADD to CHECK")
-        })?;
+        let promised = verify::promised(call)?;
         if plan.layer3 {
             delegate::check(call)?;
         }
@@ -102,17 +99,12 @@ impl Plugin for Bridge {
                 "not promiscuous",
             ));
         }
-        let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
-        let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
-        let container = promised.interfaces.iter().rfind(mine).ok_or_else(|| {
-            verify::mismatch(
-                "Sandbox in prevResult",
-                &format!("{ifname} in configured netns {path}"),
-                "none",
-            )
-        })?;
-        let container = verify::interface(&sides.sandbox, container, "veth")?;
-        check_port(&sides.host, &promised, (&bridge, &container))?;
+        let container = verify::container(call, &sides.sandbox, &promised)?;
+        let port = verify::host_end(&sides.host, &container, &promised)?;
+        if port.controller != Some(bridge.index) {
+            let expected = format!("a port of {}", bridge.name);
+            return Err(verify::mismatch(&port.name, &expected, "no port of it"));
+        }
         verify::addresses(&sides.sandbox, &container, &promised)?;
         verify::routes(&sides.sandbox, &promised)
     }
@@ -155,7 +147,12 @@ fn configure(
         ip.interface = Some(CONTAINER);
     }
     let gateways = gateway::adopt(result, plan);
-    addressing::apply(&sides.sandbox, &pair.sandbox, result, plan.dad)?;
+    addressing::apply(
+        &sides.sandbox,
+        &pair.sandbox,
+        result,
+        Scheme::Subnet { dad: plan.dad },
+    )?;
     for gateway in gateways {
         bridge::ensure_address(bridge, gateway, plan.force_address)?;
         forwarding::enable(gateway.ip())?;
@@ -164,60 +161,9 @@ fn configure(
 }
 
 fn interfaces(bridge: &Link, pair: &Pair, sandbox: &str) -> Vec<Interface> {
-    let interface = |link: &Link, sandbox: &str| Interface {
-        name: link.name.clone(),
-        mac: MacAddr(link.mac).to_string(),
-        sandbox: sandbox.to_owned(),
-        ..Interface::default()
-    };
     vec![
-        interface(bridge, ""),
-        interface(&pair.host, ""),
-        interface(&pair.sandbox, sandbox),
+        veth::interface(bridge, ""),
+        veth::interface(&pair.host, ""),
+        veth::interface(&pair.sandbox, sandbox),
     ]
-}
-
-/// Deletes the container's end, and so the host's. A sandbox that is gone took both with it.
-fn delete(call: &DelCall) -> Result<()> {
-    let Some(path) = &call.netns else {
-        return Ok(());
-    };
-    let Some(sandbox) = Side::sandbox(path)? else {
-        return Ok(());
-    };
-    match sandbox.find(call.attachment.ifname.as_str())? {
-        Some(link) => link.delete().map_err(kernel),
-        None => Ok(()),
-    }
-}
-
-/// One of the promised host interfaces is the container's other end, and a port of the bridge.
-fn check_port(
-    host: &Side,
-    promised: &AddResult,
-    (bridge, container): (&Link, &Link),
-) -> Result<()> {
-    for item in promised
-        .interfaces
-        .iter()
-        .filter(|item| item.sandbox.is_empty())
-    {
-        let Some(link) = host.find(&item.name)? else {
-            return Err(verify::mismatch(
-                &item.name,
-                "an interface on the host",
-                "none",
-            ));
-        };
-        let peers =
-            link.peer_index == Some(container.index) && container.peer_index == Some(link.index);
-        if link.kind == "veth" && peers && link.controller == Some(bridge.index) {
-            return verify::hardware_address(&link, item);
-        }
-    }
-    Err(verify::mismatch(
-        format!("host end of {}", container.name),
-        &format!("a veth that is a port of {}", bridge.name),
-        "none",
-    ))
 }

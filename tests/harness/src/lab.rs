@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 use crate::call::Call;
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+pub const PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "ptp", "veth"];
 
 /// A test's world. It stays on the thread whose namespace plays the host.
 #[derive(Debug)]

@@ -1,0 +1,66 @@
+//! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
+
+use linkspan_attach::veth;
+use linkspan_plugin::Result;
+use linkspan_protocol::conf::NetConf;
+use linkspan_protocol::error::Failure;
+use serde::Deserialize;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Conf {
+    mtu: i64,
+    // Not served yet: turned on, it is refused.
+    ip_masq: bool,
+}
+
+/// What to do, fully checked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Of both ends, in bytes; the kernel's default where absent.
+    pub(crate) mtu: Option<u32>,
+}
+
+impl Plan {
+    pub(crate) fn new(netconf: &NetConf, conf: &Conf) -> Result<Self> {
+        if conf.ip_masq {
+            return Err(Failure::config("ipMasq is not implemented yet")
+                .hint("remove \"ipMasq\" from the configuration"));
+        }
+        if netconf.ipam.kind.is_empty() {
+            return Err(Failure::config("no plugin name provided")
+                .hint("set \"ipam\": a point-to-point link needs an address and a gateway"));
+        }
+        Ok(Self {
+            mtu: veth::mtu(conf.mtu)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::json::Json;
+
+    fn plan(keys: &str) -> Result<Plan> {
+        let json = Json::parse(format!("{{\"name\":\"n\"{keys}}}").as_bytes())?;
+        Plan::new(&NetConf::decode(&json)?, &json.decode()?)
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named() {
+        for (keys, named) in [
+            ("", "no plugin name provided"),
+            (r#","ipMasq":true,"ipam":{"type":"x"}"#, "ipMasq"),
+            (r#","mtu":4294967296,"ipam":{"type":"x"}"#, "mtu 4294967296"),
+        ] {
+            let failure = plan(keys).unwrap_err();
+            assert!(failure.message().contains(named), "{}", failure.message());
+        }
+        assert_eq!(plan(r#","mtu":-1,"ipam":{"type":"x"}"#).unwrap().mtu, None);
+        assert_eq!(
+            plan(r#","mtu":512,"ipam":{"type":"x"}"#).unwrap().mtu,
+            Some(512)
+        );
+    }
+}

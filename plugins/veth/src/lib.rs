@@ -1,0 +1,150 @@
+//! The `ptp` plugin, also called `veth`: a pair of interfaces and host routes, no bridge.
+//!
+//! The container reaches everything through its gateway, an address that the host's end has as a /32 or /128; the host
+//! has a route for each address of the container. An attachment owns its pair, with it addresses and routes on both
+//! sides, and its IPAM lease. Forwarding is shared and stays on.
+
+mod conf;
+
+use std::net::IpAddr;
+
+use linkspan_attach::addressing::{self, Scheme, host_prefix};
+use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
+use linkspan_netlink::addr::AddrFlags;
+use linkspan_netlink::error::Error;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::RouteSpec;
+use linkspan_plugin::{
+    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo, delegate,
+};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::AddResult;
+use nix::errno::Errno;
+
+use conf::{Conf, Plan};
+
+/// The plugin under its names.
+pub static ENTRY: Entry = Entry::of::<Veth>();
+
+/// Where the container's end stands in `interfaces`.
+const CONTAINER: i64 = 1;
+
+/// `RT_SCOPE_HOST` of linux/rtnetlink.h, as the reference has it on its routes to containers.
+const SCOPE_HOST: u8 = 254;
+
+#[derive(Debug)]
+struct Veth;
+
+impl Plugin for Veth {
+    type Conf = Conf;
+    const NAMES: &'static [&'static str] = &["ptp", "veth"];
+
+    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+        let plan = Plan::new(&call.netconf, &conf)?;
+        let sides = Sides::open(&call.netns)?;
+        let mut result = delegate::add(call, undo)?;
+        let gateways = gateways(&result)?;
+        let request = veth::Request {
+            ifname: &call.attachment.ifname,
+            controller: None,
+            mtu: plan.mtu,
+            mac: None,
+        };
+        let pair = veth::create(&sides, &request, undo)?;
+        sysctl::refuse_router_advertisements(&pair.host.name)?;
+        pair.host.set_up().map_err(kernel)?;
+        result.interfaces = vec![
+            veth::interface(&pair.host, ""),
+            veth::interface(&pair.sandbox, &call.netns.to_string()),
+        ];
+        for ip in &mut result.ips {
+            ip.interface = Some(CONTAINER);
+        }
+        addressing::apply(&sides.sandbox, &pair.sandbox, &result, Scheme::PointToPoint)?;
+        for (address, gateway) in gateways {
+            forwarding::enable(address)?;
+            answer_as(&pair.host, gateway)?;
+            reach(&pair.host, address)?;
+        }
+        if call.netconf.dns.is_present() {
+            result.dns = call.netconf.dns.clone().into_dns();
+        }
+        Ok(result)
+    }
+
+    /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
+    fn del(call: &DelCall, _conf: Conf) -> Result<()> {
+        let mut teardown = Teardown::default();
+        teardown.run("delete the interface", || veth::delete(call));
+        teardown.run("release addresses", || delegate::del(call));
+        teardown.finish()
+    }
+
+    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
+        Plan::new(&call.netconf, &conf)?;
+        let promised = verify::promised(call)?;
+        delegate::check(call)?;
+        let sides = Sides::open(&call.netns)?;
+        let container = verify::container(call, &sides.sandbox, &promised)?;
+        let host = verify::host_end(&sides.host, &container, &promised)?;
+        verify::addresses(&sides.sandbox, &container, &promised)?;
+        verify::routes(&sides.sandbox, &promised)?;
+        for (address, gateway) in gateways(&promised)? {
+            verify::address(&host, gateway, host_prefix(gateway))?;
+            verify::route_by(&sides.host, &host, address)?;
+        }
+        Ok(())
+    }
+
+    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
+        Plan::new(&call.netconf, &conf)?;
+        delegate::status(call)
+    }
+}
+
+/// Each address with its gateway, without which nothing could be reached.
+fn gateways(result: &AddResult) -> Result<Vec<(IpAddr, IpAddr)>> {
+    let refuse = |msg: String| Failure::new(ErrorCode::INTERNAL, msg);
+    if result.ips.is_empty() {
+        return Err(refuse("IPAM plugin returned missing IP config".to_owned()));
+    }
+    result
+        .ips
+        .iter()
+        .map(|ip| {
+            let gateway = ip.gateway.ok_or_else(|| {
+                refuse(format!(
+                    "IPAM plugin returned no gateway for {}",
+                    ip.address
+                ))
+                .hint("give the range a gateway: a point-to-point link needs one")
+            })?;
+            Ok((ip.address.ip(), gateway))
+        })
+        .collect()
+}
+
+/// Makes the host's end answer as the container's gateway. Every pair of the network has the same one.
+fn answer_as(host: &Link, gateway: IpAddr) -> Result<()> {
+    let flags = AddrFlags {
+        nodad: true,
+        ..AddrFlags::default()
+    };
+    unless_there(host.add_addr(gateway, host_prefix(gateway), flags))
+}
+
+/// Routes the container's address to its pair.
+fn reach(host: &Link, address: IpAddr) -> Result<()> {
+    unless_there(host.add_route(&RouteSpec {
+        scope: Some(SCOPE_HOST),
+        ..RouteSpec::to(address, host_prefix(address))
+    }))
+}
+
+/// Two addresses may share a gateway.
+fn unless_there(added: std::result::Result<(), Error>) -> Result<()> {
+    match added {
+        Err(err) if !err.is(Errno::EEXIST) => Err(kernel(err)),
+        _ => Ok(()),
+    }
+}
