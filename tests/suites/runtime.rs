@@ -1,4 +1,6 @@
 //! The bundled runtime: its demonstration, its command line, its cache, its installer.
+//!
+//! Longer than 400 lines, as it holds one test per promise of the command line, over the same few helpers.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
