@@ -200,7 +200,7 @@ impl Output {
         serde_json::from_str(self.succeeded()).expect("JSON on stdout")
     }
 
-    /// Asserts a failure with `code` and exit status 1; its `msg` and `details` on one line.
+    /// Asserts a failure with exit status 1 and one error object of `code`; its `msg` and `details`, each of one line.
     pub fn failed(&self, code: u64) -> String {
         let Self {
             status,
@@ -209,11 +209,12 @@ impl Output {
             told,
         } = self;
         assert_eq!(*status, 1, "{told}\nstdout: {stdout}\nstderr: {stderr}");
-        let error: Value = serde_json::from_str(stdout).expect("an error object on stdout");
+        let error: Value = serde_json::from_str(stdout).expect("one error object on stdout");
         assert_eq!(error["code"].as_u64(), Some(code), "{told}\n{stdout}");
         let text = |key: &str| error[key].as_str().unwrap_or_default();
         assert!(!text("msg").is_empty(), "{told}\n{stdout}");
         assert!(!text("msg").contains('\n'), "{told}\n{stdout}");
+        assert!(!text("details").contains('\n'), "{told}\n{stdout}");
         format!("{}; {}", text("msg"), text("details"))
     }
 }

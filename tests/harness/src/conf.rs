@@ -48,3 +48,14 @@ pub fn bridge(lab: &Lab, over: &Value) -> Value {
     });
     with(base, over)
 }
+
+/// A configuration of `plugin` that works.
+#[must_use]
+pub fn good(lab: &Lab, plugin: &str) -> Value {
+    let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": plugin });
+    match plugin {
+        "bridge" => bridge(lab, &json!({})),
+        "loopback" => base,
+        _ => with(base, &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),
+    }
+}

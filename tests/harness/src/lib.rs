@@ -16,3 +16,4 @@ pub mod conf;
 pub mod lab;
 pub mod snapshot;
 pub mod traffic;
+pub mod trial;
