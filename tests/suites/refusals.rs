@@ -33,6 +33,7 @@ fn what_is_no_network_namespace_is_refused() {
             file("loop"),
             file(""),
             "/proc/self/status".to_owned(),
+            "/proc/self/ns/uts".to_owned(),
         ];
         let trial = Trial::new(lab);
         for plugin in INTERFACES {

@@ -4,12 +4,13 @@ use std::fmt;
 use std::rc::Rc;
 
 use linkspan_netlink::link::Link;
-use linkspan_netlink::netns::Netns;
+use linkspan_netlink::netns::{Netns, OpenError, OpenErrorKind};
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::watch::Watch;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use nix::errno::Errno;
 
 use crate::failure::{kernel, netns};
 
@@ -65,11 +66,21 @@ impl Side {
         }
     }
 
-    fn visit(context: Context, netns: Netns, path: &NetnsPath) -> Result<Self> {
+    fn visit(context: Context, open: Netns, path: &NetnsPath) -> Result<Self> {
+        let rtnl = match Rtnl::open(&context, &open) {
+            // setns(2): a namespace, but not one of the network.
+            Err(err) if err.is(Errno::EINVAL) => {
+                return Err(netns(&OpenError {
+                    path: path.as_path().to_owned(),
+                    kind: OpenErrorKind::NotNamespace,
+                }));
+            }
+            opened => opened.map_err(kernel)?,
+        };
         Ok(Self {
-            rtnl: Rtnl::open(&context, &netns).map_err(kernel)?,
+            rtnl,
             context,
-            netns: Some(Rc::new(netns)),
+            netns: Some(Rc::new(open)),
             place: path.to_string(),
         })
     }
