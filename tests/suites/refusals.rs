@@ -113,7 +113,7 @@ fn an_ipam_plugin_that_cannot_be_meant_is_never_executed() {
             "a\\b",
         ];
         let trial = Trial::new(lab);
-        for plugin in ["ptp", "veth"] {
+        for plugin in DELEGATORS {
             for verb in ["ADD", "DEL", "STATUS"] {
                 for name in names {
                     let call = trial.call(plugin, verb, &json!({ "ipam": { "type": name } }));

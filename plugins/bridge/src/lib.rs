@@ -34,6 +34,9 @@ impl Plugin for Bridge {
     fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
         let sides = Sides::open(&call.netns)?;
+        if plan.layer3 {
+            delegate::locate(call)?;
+        }
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
         let request = veth::Request {
             ifname: &call.attachment.ifname,

@@ -10,6 +10,12 @@ use linkspan_protocol::wire;
 use crate::call::Call;
 use crate::{AddCall, CheckCall, DelCall, Result, StatusCall, Undo};
 
+/// Sees that the IPAM plugin is there; to be called before anything is made that would stay.
+pub fn locate(call: &Call) -> Result<()> {
+    find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    Ok(())
+}
+
 /// Asks for addresses; their release is on `undo` before anybody looks at the answer.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
