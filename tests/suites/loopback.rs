@@ -1,21 +1,14 @@
 //! `loopback`: the interface that every container has, in each version's words, and the swap with the Go plugin.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells loudly what it skips"
-)]
-
-use std::path::Path;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use linkspan_harness::call::Call;
-use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::AddrFlags;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-const GO: &str = "/usr/lib/cni";
 
 fn conf(version: &str) -> Value {
     json!({ "cniVersion": version, "name": "lo", "type": "loopback" })
@@ -174,13 +167,9 @@ fn a_failed_add_leaves_lo_as_it_was() {
 #[test]
 fn each_suite_takes_over_what_the_other_made() {
     in_lab(LINKSPAN, |lab| {
-        let go = Path::new(GO);
-        if !go.join("loopback").exists() {
-            eprintln!(
-                "SKIPPED: the Go plugins are not installed (apt install containernetworking-plugins)"
-            );
+        let Some(go) = go_plugins("loopback") else {
             return;
-        }
+        };
         for version in ["0.4.0", "1.0.0"] {
             let sandbox = lab.sandbox();
             let ours = call(lab, &sandbox, version);

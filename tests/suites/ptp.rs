@@ -3,22 +3,19 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::type_complexity,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells loudly what it skips"
+    reason = "a test fails by panicking"
 )]
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use linkspan_harness::conf::{host_local, with};
-use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-const GO: &str = "/usr/lib/cni";
 
 fn conf(lab: &Lab, over: &Value) -> Value {
     let mut ipam = host_local(lab, &["10.1.2.0/24", "fd01:2::/64"]);
@@ -214,13 +211,7 @@ fn a_failed_add_leaves_nothing() {
 #[test]
 fn each_suite_takes_over_what_the_other_made() {
     in_lab(LINKSPAN, |lab| {
-        let go = Path::new(GO);
-        if !go.join("ptp").exists() {
-            eprintln!(
-                "SKIPPED: the Go plugins are not installed (apt install containernetworking-plugins)"
-            );
-            return;
-        }
+        let Some(go) = go_plugins("ptp") else { return };
         let mut conf = conf(lab, &json!({}));
         // The Go CHECK does not find routes that take their gateway from the address, not even its own.
         conf["ipam"]["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);

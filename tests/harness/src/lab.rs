@@ -20,6 +20,18 @@ use crate::call::Call;
 /// The plugins that the bundle answers for.
 pub const PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "ptp", "veth"];
 
+/// Where Debian puts the Go plugins.
+const GO: &str = "/usr/lib/cni";
+
+/// The directory of the Go plugins, to swap with; where it is absent the test skips, loudly.
+pub fn go_plugins(test: &str) -> Option<&'static Path> {
+    let found = Some(Path::new(GO)).filter(|dir| dir.join("bridge").exists());
+    if found.is_none() {
+        eprintln!("SKIPPED {test}: no Go plugins (apt install containernetworking-plugins)");
+    }
+    found
+}
+
 /// A test's world. It stays on the thread whose namespace plays the host.
 #[derive(Debug)]
 pub struct Lab {

@@ -1,7 +1,9 @@
 //! What a namespace looks like, as lines that can be compared.
 
 use std::fs;
+use std::net::IpAddr;
 
+use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::rtnl::Rtnl;
 
@@ -12,7 +14,7 @@ use crate::lab::{Lab, Sandbox};
 pub struct Snapshot(Vec<String>);
 
 impl Snapshot {
-    /// The host: its links, its leases.
+    /// The host: its links, addresses and routes, and the leases.
     pub fn of_host(lab: &Lab) -> Self {
         let mut lines = kernel_state(&lab.rtnl());
         for network in fs::read_dir(lab.leases()).into_iter().flatten().flatten() {
@@ -50,8 +52,25 @@ fn kernel_state(rtnl: &Rtnl) -> Vec<String> {
             link.name, link.kind, link.mac, link.mtu, link.controller, link.up
         ));
         for addr in link.addrs(None).unwrap() {
-            lines.push(format!("addr {} {}/{}", link.name, addr.ip, addr.prefix));
+            if !comes_by_itself(addr.ip) {
+                lines.push(format!("addr {} {}/{}", link.name, addr.ip, addr.prefix));
+            }
+        }
+    }
+    for family in [Family::V4, Family::V6] {
+        for route in rtnl.routes(family).unwrap() {
+            if !comes_by_itself(route.dst.0) {
+                lines.push(format!("route {:?} via {:?}", route.dst, route.gw));
+            }
         }
     }
     lines
+}
+
+/// What the kernel adds of its own accord, some time after a link came up.
+fn comes_by_itself(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+    }
 }
