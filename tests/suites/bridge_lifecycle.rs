@@ -1,0 +1,217 @@
+//! `bridge` under many hands: attachments made and unmade in parallel and in any order, DEL from any state, and what a
+//! failed ADD leaves.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use linkspan_harness::call::{Call, Running};
+use linkspan_harness::conf::{bridge, host_local};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::snapshot::Snapshot;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+fn call(lab: &Lab, id: &str, sandbox: &Sandbox, over: &Value) -> Call {
+    let call = lab.plugin("bridge").of(id, sandbox);
+    call.conf(&bridge(lab, over))
+}
+
+/// A container and its call.
+struct Pod {
+    sandbox: Sandbox,
+    call: Call,
+}
+
+fn pods(lab: &Lab, count: usize) -> Vec<Pod> {
+    let pod = |at: usize| {
+        let sandbox = lab.sandbox();
+        let call = call(lab, &format!("pod{at}"), &sandbox, &json!({}));
+        Pod { sandbox, call }
+    };
+    (0..count).map(pod).collect()
+}
+
+fn start(call: &Call, verb: &str) -> Running {
+    call.clone().verb(verb).spawn()
+}
+
+fn mac_of_bridge(lab: &Lab) -> [u8; 6] {
+    lab.rtnl().link_by_name("br0").unwrap().unwrap().mac
+}
+
+/// Nothing but the bridge is left of what was attached.
+fn assert_idle(lab: &Lab) {
+    let links = lab.rtnl().links().unwrap();
+    let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+    assert_eq!(names, ["lo", "br0"]);
+    assert_eq!(lab.leased("net"), [""; 0]);
+}
+
+#[test]
+fn two_hundred_parallel_adds_share_one_bridge_and_nothing_else() {
+    in_lab(LINKSPAN, |lab| {
+        let pods = pods(lab, 200);
+        let running: Vec<_> = pods.iter().map(|pod| start(&pod.call, "ADD")).collect();
+        let results: Vec<_> = running.into_iter().map(|run| run.wait().json()).collect();
+        let distinct = |pointer: &str| {
+            let values = results
+                .iter()
+                .map(|result| result.pointer(pointer).unwrap());
+            values
+                .map(ToString::to_string)
+                .collect::<BTreeSet<_>>()
+                .len()
+        };
+        assert_eq!(distinct("/interfaces/0/mac"), 1, "one bridge");
+        for unique in [
+            "/interfaces/1/name",
+            "/interfaces/1/mac",
+            "/interfaces/2/mac",
+            "/ips/0/address",
+            "/ips/1/address",
+        ] {
+            assert_eq!(distinct(unique), 200, "{unique}");
+        }
+        assert_eq!(lab.rtnl().links().unwrap().len(), 202);
+        assert_eq!(lab.leased("net").len(), 400);
+        let mac = mac_of_bridge(lab);
+        let running: Vec<_> = pods.iter().map(|pod| start(&pod.call, "DEL")).collect();
+        for run in running {
+            assert_eq!(run.wait().succeeded(), "");
+        }
+        assert_eq!(mac_of_bridge(lab), mac);
+        assert_idle(lab);
+    });
+}
+
+#[test]
+fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
+    in_lab(LINKSPAN, |lab| {
+        let pods = pods(lab, 20);
+        let mut attached = [false; 20];
+        pods[0].call.add();
+        attached[0] = true;
+        let mac = mac_of_bridge(lab);
+        // Fixed, so that a failure comes again; the kernel and the scheduler add chance enough.
+        let mut random = 0x2545_f491_u32;
+        for _ in 0..20 {
+            // Ten different pods change sides at once.
+            let mut chosen = BTreeSet::new();
+            while chosen.len() < 10 {
+                random ^= random << 13;
+                random ^= random >> 17;
+                random ^= random << 5;
+                chosen.insert(usize::try_from(random % 20).unwrap());
+            }
+            let running: Vec<_> = chosen
+                .iter()
+                .map(|&at| start(&pods[at].call, if attached[at] { "DEL" } else { "ADD" }))
+                .collect();
+            for (run, at) in running.into_iter().zip(chosen) {
+                run.wait().succeeded();
+                attached[at] = !attached[at];
+                assert_eq!(mac_of_bridge(lab), mac);
+            }
+        }
+        for (pod, attached) in pods.iter().zip(attached) {
+            let links = pod.sandbox.rtnl().links().unwrap();
+            assert_eq!(links.len(), if attached { 2 } else { 1 });
+            pod.call.del();
+        }
+        assert_eq!(mac_of_bridge(lab), mac);
+        assert_idle(lab);
+    });
+}
+
+#[test]
+fn del_is_success_from_any_state() {
+    in_lab(LINKSPAN, |lab| {
+        let sandbox = lab.sandbox();
+        let call = call(lab, "a", &sandbox, &json!({}));
+        let empty = Snapshot::of_host(lab);
+        call.del();
+        assert_eq!(Snapshot::of_host(lab), empty);
+
+        let variants = |result: &Value| {
+            vec![
+                call.clone(),
+                call.after(result),
+                call.after(&json!(7)),
+                call.after(&json!({ "cniVersion": "0.2.0", "ips": "none" })),
+                call.after(&json!({})),
+            ]
+        };
+        // Twice in a row, whatever the runtime remembers.
+        for at in 0..5 {
+            let del = &variants(&call.add())[at];
+            del.del();
+            assert_idle(lab);
+            del.del();
+            assert_idle(lab);
+        }
+        // All at once, three of each.
+        let result = call.add();
+        let thrice = [variants(&result), variants(&result), variants(&result)].concat();
+        let running: Vec<_> = thrice.iter().map(|del| start(del, "DEL")).collect();
+        for run in running {
+            assert_eq!(run.wait().succeeded(), "");
+        }
+        assert_idle(lab);
+    });
+}
+
+#[test]
+fn del_without_a_namespace_releases_the_addresses() {
+    in_lab(LINKSPAN, |lab| {
+        for lost in ["/run/netns/long-gone", ""] {
+            let sandbox = lab.sandbox();
+            let call = call(lab, "a", &sandbox, &json!({}));
+            call.add();
+            // The kernel would take the pair along with the namespace, some time later.
+            let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+            eth0.delete().unwrap();
+            drop(sandbox);
+            let lost = call.netns(lost);
+            let running: Vec<_> = (0..3).map(|_| start(&lost, "DEL")).collect();
+            for run in running {
+                assert_eq!(run.wait().succeeded(), "");
+            }
+            lost.del();
+            assert_idle(lab);
+        }
+    });
+}
+
+#[test]
+fn a_failed_add_takes_back_what_it_made() {
+    in_lab(LINKSPAN, |lab| {
+        let (first, sandbox) = (lab.sandbox(), lab.sandbox());
+        call(lab, "first", &first, &json!({})).add();
+        let before = (Snapshot::of_host(lab), Snapshot::of_sandbox(&sandbox));
+        let mut nowhere = host_local(lab, &["10.1.0.0/16"]);
+        nowhere["routes"] = json!([{ "dst": "10.7.0.0/16", "gw": "192.168.99.1" }]);
+        for (over, code, says) in [
+            // The last step, the printing, fails: layer 2 has no address, and 0.2.0 has no words for that.
+            (
+                json!({ "ipam": null, "cniVersion": "0.2.0" }),
+                999,
+                "no valid IP addresses",
+            ),
+            // A late step fails: the kernel does not reach the route's next hop.
+            (json!({ "ipam": nowhere }), 999, "10.7.0.0/16"),
+            // Not served yet.
+            (json!({ "vlan": 7 }), 7, "vlan is not implemented yet"),
+            (json!({ "vlanTrunk": [{ "id": 7 }] }), 7, "vlanTrunk is not"),
+            (json!({ "macspoofchk": true }), 7, "macspoofchk is not"),
+        ] {
+            let told = call(lab, "b", &sandbox, &over)
+                .verb("ADD")
+                .run()
+                .failed(code);
+            assert!(told.contains(says), "{told}");
+            let after = (Snapshot::of_host(lab), Snapshot::of_sandbox(&sandbox));
+            assert_eq!(after, before, "{told}");
+        }
+    });
+}
