@@ -56,6 +56,23 @@ impl Call {
         self
     }
 
+    /// The same run as the last arguments of another command, found over `PATH`.
+    #[must_use]
+    pub fn under(self, command: &[&str]) -> Self {
+        let mut args: Vec<String> = command
+            .iter()
+            .skip(1)
+            .map(|arg| (*arg).to_owned())
+            .collect();
+        args.push(self.exe.display().to_string());
+        args.extend(self.args);
+        Self {
+            exe: PathBuf::from(command[0]),
+            args,
+            ..self
+        }
+    }
+
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -1,10 +1,11 @@
 //! Packets between namespaces, by sockets that are born where they belong.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use linkspan_netlink::netns::Netns;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Long enough for the slowest machine; nothing waits for it when packets flow.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -51,6 +52,20 @@ pub fn tcp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
 /// A TCP connection from `from`; the kernel itself tells when nobody answers its ARP.
 pub fn connect(from: &Netns, address: SocketAddr) -> io::Result<TcpStream> {
     at(from, || TcpStream::connect_timeout(&address, DEADLINE))
+}
+
+/// A router advertisement (RFC 4861) of the prefix `fd66::/64` and a default route, from the link `index` in `from`.
+pub fn advertise_router(from: &Netns, index: u32) -> io::Result<()> {
+    const HEADER: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    const PREFIX: [u8; 16] = [3, 4, 64, 0xc0, 0, 0, 7, 8, 0, 0, 7, 8, 0, 0, 0, 0];
+    let prefix: Ipv6Addr = "fd66::".parse().map_err(io::Error::other)?;
+    let message = [&HEADER[..], &PREFIX, &prefix.octets()].concat();
+    let raw = || Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6));
+    let socket = at(from, raw)?;
+    // Only a station of the link itself can send with 255 hops left.
+    socket.set_multicast_hops_v6(255)?;
+    let all_nodes = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
+    socket.send_to(&message, &all_nodes.into()).map(drop)
 }
 
 fn at<T>(netns: &Netns, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {

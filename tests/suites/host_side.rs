@@ -1,0 +1,201 @@
+//! What an ADD does to the host, as strace and a hostile container see it: it never waits for the clock, and no router
+//! advertisement out of a container configures the host (CVE-2020-10749).
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, runs strace itself, and tells loudly what it skips"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::{good, host_local, with};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::traffic;
+use linkspan_netlink::addr::Family;
+use linkspan_netlink::rtnl::Context;
+use linkspan_netlink::watch::Watch;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+/// Those that leave a link on the host.
+const PLUGINS: [&str; 2] = ["bridge", "ptp"];
+
+fn has_strace() -> bool {
+    let mut probe = Command::new("strace");
+    probe
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null());
+    let works = probe.status().is_ok_and(|status| status.success());
+    if !works {
+        eprintln!("SKIPPED: strace is not there, or may not trace (apt install strace)");
+    }
+    works
+}
+
+fn call(lab: &Lab, plugin: &str, sandbox: &Sandbox, over: &Value) -> Call {
+    let conf = with(good(lab, plugin), over);
+    lab.plugin(plugin).of("pod", sandbox).conf(&conf)
+}
+
+/// ADD's result, and the system calls of the plugin and of those that it executed.
+fn traced(call: &Call, file: &Path) -> (Value, Vec<String>) {
+    const CALLS: &str = "openat,sendto,sendmsg,nanosleep,clock_nanosleep,futex,timerfd_settime,\
+                         poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2";
+    let trace = format!("trace={CALLS}");
+    let strace = ["strace", "-f", "-qq", "-s", "256", "-e", &trace, "-o"];
+    let strace = [&strace[..], &[file.to_str().unwrap()]].concat();
+    let result = call.clone().under(&strace).add();
+    let lines = fs::read_to_string(file).unwrap();
+    (result, lines.lines().map(str::to_owned).collect())
+}
+
+/// Whether a line of strace tells of time spent until a clock said so.
+fn waited_for_the_clock(line: &str) -> bool {
+    let clocks = ["nanosleep", "timerfd_settime", "ETIMEDOUT"];
+    if clocks.iter().any(|word| line.contains(word)) {
+        return true;
+    }
+    let Some((call, result)) = line.rsplit_once(" = ") else {
+        return false;
+    };
+    let polled = call.contains("poll") || call.contains("select");
+    // With a timeout of 0, the last argument, it did not wait at all.
+    let waited = !call.trim_end().ends_with(", 0)");
+    polled && waited && ["0", "0 (Timeout)"].contains(&result)
+}
+
+#[test]
+fn nothing_waits_for_the_clock() {
+    if !has_strace() {
+        return;
+    }
+    in_lab(LINKSPAN, |lab| {
+        for plugin in PLUGINS {
+            let sandbox = lab.sandbox();
+            let call = call(lab, plugin, &sandbox, &json!({ "name": plugin }));
+            let (_, lines) = traced(&call, &lab.dir().join("trace"));
+            assert!(
+                lines.iter().any(|line| line.contains("epoll_")),
+                "{lines:?}"
+            );
+            let waits: Vec<_> = lines
+                .iter()
+                .filter(|line| waited_for_the_clock(line))
+                .collect();
+            assert!(waits.is_empty(), "{plugin}: {waits:#?}");
+        }
+    });
+}
+
+#[test]
+fn the_kinds_of_waiting_are_told_apart() {
+    for (line, expected) in [
+        ("7 nanosleep({tv_sec=0, tv_nsec=50000000}, NULL) = 0", true),
+        (
+            "7 clock_nanosleep(CLOCK_MONOTONIC, 0, {tv_sec=1}, NULL) = 0",
+            true,
+        ),
+        ("7 poll([{fd=3, events=POLLIN}], 1, 50) = 0 (Timeout)", true),
+        ("7 epoll_wait(3, [], 1024, 50) = 0", true),
+        ("7 <... epoll_wait resumed>[], 1024, 50) = 0", true),
+        (
+            "7 futex(0x7f, FUTEX_WAIT, 0, {tv_sec=1}) = -1 ETIMEDOUT (Connection timed out)",
+            true,
+        ),
+        ("7 epoll_wait(3, [], 1024, 0)        = 0", false),
+        ("7 <... epoll_wait resumed>[], 1024, 0) = 0", false),
+        ("7 poll([{fd=0, events=0}], 1, 0) = 0 (Timeout)", false),
+        ("7 epoll_wait(3, [{events=EPOLLIN}], 1024, 5000) = 1", false),
+        (
+            "7 poll([{fd=13, events=POLLIN}], 1, -1 <unfinished ...>",
+            false,
+        ),
+        (
+            "7 futex(0x55d20eab8558, FUTEX_WAKE_PRIVATE, 2147483647) = 0",
+            false,
+        ),
+    ] {
+        assert_eq!(waited_for_the_clock(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn the_hosts_links_refuse_advertisements_before_they_go_up() {
+    if !has_strace() {
+        return;
+    }
+    in_lab(LINKSPAN, |lab| {
+        for plugin in PLUGINS {
+            let sandbox = lab.sandbox();
+            let call = call(lab, plugin, &sandbox, &json!({ "name": plugin }));
+            let (result, lines) = traced(&call, &lab.dir().join("trace"));
+            let interfaces = result["interfaces"].as_array().unwrap();
+            for link in interfaces
+                .iter()
+                .filter(|link| link.get("sandbox").is_none())
+            {
+                let name = link["name"].as_str().unwrap();
+                let file = format!("conf/{name}/accept_ra\", O_WRONLY");
+                let index = format!("if_nametoindex(\"{name}\")");
+                let at = |wanted: &dyn Fn(&String) -> bool| lines.iter().position(wanted).unwrap();
+                let refused = at(&|line| line.contains(&file));
+                let up = at(&|line| line.contains(&index) && line.contains("IFF_UP"));
+                assert!(refused < up, "{plugin}: {name}: {lines:#?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_container_cannot_play_the_hosts_router() {
+    in_lab(LINKSPAN, |lab| {
+        // What a link gets at its birth, wherever the tests run.
+        fs::write("/proc/sys/net/ipv6/conf/default/accept_ra", "1").unwrap();
+        for plugin in PLUGINS {
+            let sandbox = lab.sandbox();
+            // A host that forwards IPv6 would not listen to routers anyway.
+            let over = json!({
+                "name": plugin,
+                "ipam": host_local(lab, &["10.1.0.0/16"]),
+            });
+            let call = call(lab, plugin, &sandbox, &over);
+            let result = call.add();
+            let gateway = result["ips"][0]["gateway"].as_str().unwrap();
+            let link = result["interfaces"][0]["name"].as_str().unwrap();
+            let advertise = || {
+                traffic::advertise_router(&sandbox.netns, link_local(&sandbox)).unwrap();
+                // Frames stay in order: after the echo the host has seen the advertisement.
+                traffic::flows(&sandbox.netns, lab.host(), gateway.parse().unwrap());
+            };
+            let before = Snapshot::of_host(lab);
+            advertise();
+            assert_eq!(Snapshot::of_host(lab), before, "{plugin}");
+            // The same packet works where it is let in, or this test would prove nothing.
+            fs::write(format!("/proc/sys/net/ipv6/conf/{link}/accept_ra"), "1").unwrap();
+            advertise();
+            let prefix = "fd66::".parse().unwrap();
+            let routes = lab.rtnl().routes(Family::V6).unwrap();
+            assert!(routes.iter().any(|route| route.dst == (prefix, 64)));
+            call.del();
+        }
+    });
+}
+
+/// The index of the container's interface, once it has its link-local address, from which a router has to speak.
+fn link_local(sandbox: &Sandbox) -> u32 {
+    let context = Context::new().unwrap();
+    let mut watch = Watch::open(&context, Some(&sandbox.netns)).unwrap();
+    let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+    let there = watch.until(Duration::from_secs(20), || {
+        let addrs = eth0.addrs(Some(Family::V6))?;
+        Ok(addrs.iter().any(|addr| !addr.tentative).then_some(()))
+    });
+    there.unwrap().unwrap();
+    eth0.index
+}
