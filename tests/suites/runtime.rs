@@ -402,8 +402,8 @@ fn named_namespaces_are_those_of_ip_netns() {
             mount -t tmpfs none /run && "$0" netns add b && "$0" netns add a && "$0" netns list || exit 9
             "$0" netns add a 2>&1 && exit 8
             "$0" netns add ../a 2>&1 && exit 8
-            "$0" add net a >/dev/null || exit 7
-            "$0" del net a && "$0" netns del a && "$0" netns list && "$0" netns del a"#;
+            "$0" --cache-dir "$CACHE" add net a >/dev/null || exit 7
+            "$0" --cache-dir "$CACHE" del net a && "$0" netns del a && "$0" netns list && "$0" netns del a"#;
         let list =
             json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [{ "type": "loopback" }] });
         let net_d = lab.dir().join("net.d");
@@ -412,6 +412,7 @@ fn named_namespaces_are_those_of_ip_netns() {
         let done = Command::new("unshare")
             .args(["-m", "sh", "-c", script, LINKSPAN])
             .env("NETCONFPATH", &net_d)
+            .env("CACHE", lab.dir().join("cache"))
             .env("CNI_PATH", lab.bin())
             .output()
             .unwrap();
