@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, runs strace itself, and tells loudly what it skips"
+    reason = "a test fails by panicking, and runs strace itself"
 )]
 
 use std::fs;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{good, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::Family;
@@ -33,7 +33,7 @@ fn has_strace() -> bool {
         .stderr(Stdio::null());
     let works = probe.status().is_ok_and(|status| status.success());
     if !works {
-        eprintln!("SKIPPED: strace is not there, or may not trace (apt install strace)");
+        skip::tell("a look by strace: it is not there, or may not trace (apt install strace)");
     }
     works
 }

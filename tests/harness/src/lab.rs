@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
 use crate::call::Call;
+use crate::skip;
 
 /// The plugins that the bundle answers for.
 pub const PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "ptp", "veth"];
@@ -27,7 +28,9 @@ const GO: &str = "/usr/lib/cni";
 pub fn go_plugins(test: &str) -> Option<&'static Path> {
     let found = Some(Path::new(GO)).filter(|dir| dir.join("bridge").exists());
     if found.is_none() {
-        eprintln!("SKIPPED {test}: no Go plugins (apt install containernetworking-plugins)");
+        skip::tell(&format!(
+            "{test}: no Go plugins (apt install containernetworking-plugins)"
+        ));
     }
     found
 }
@@ -100,7 +103,9 @@ fn in_user_namespace(name: &str) {
         .stderr(Stdio::null())
         .status();
     if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED {name}: needs root or user namespaces (unshare -rn was refused)");
+        skip::tell(&format!(
+            "{name}: needs root or user namespaces (unshare -rn was refused)"
+        ));
         return;
     }
     let run = Command::new("unshare")
@@ -110,11 +115,16 @@ fn in_user_namespace(name: &str) {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&run.stdout);
+    let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(
         run.status.success() && told.contains("1 passed"),
-        "{name} below unshare -rn: {told}\n{}",
-        String::from_utf8_lossy(&run.stderr)
+        "{name} below unshare -rn: {told}\n{complaint}"
     );
+    for line in complaint.lines() {
+        if let Some((_, what)) = line.split_once("SKIPPED ") {
+            skip::tell(what);
+        }
+    }
 }
 
 impl Lab {

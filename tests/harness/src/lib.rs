@@ -14,6 +14,7 @@
 pub mod call;
 pub mod conf;
 pub mod lab;
+pub mod skip;
 pub mod snapshot;
 pub mod traffic;
 pub mod trial;
