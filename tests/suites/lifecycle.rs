@@ -1,11 +1,11 @@
-//! `bridge` under many hands: attachments made and unmade in parallel and in any order, DEL from any state, and what a
-//! failed ADD leaves.
+//! Interface plugins under many hands: attachments made and unmade in parallel and in any order, DEL from any state,
+//! and what a failed ADD leaves.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
 use linkspan_harness::call::{Call, Running};
-use linkspan_harness::conf::{bridge, host_local};
+use linkspan_harness::conf::{bridge, good, host_local};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -40,11 +40,15 @@ fn mac_of_bridge(lab: &Lab) -> [u8; 6] {
     lab.rtnl().link_by_name("br0").unwrap().unwrap().mac
 }
 
-/// Nothing but the bridge is left of what was attached.
-fn assert_idle(lab: &Lab) {
+/// Nothing is left of what `plugin` attached, but for the bridge.
+fn assert_idle(lab: &Lab, plugin: &str) {
     let links = lab.rtnl().links().unwrap();
     let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-    assert_eq!(names, ["lo", "br0"]);
+    let expected: &[&str] = match plugin {
+        "bridge" => &["lo", "br0"],
+        _ => &["lo"],
+    };
+    assert_eq!(names, expected, "{plugin}");
     assert_eq!(lab.leased("net"), [""; 0]);
 }
 
@@ -81,7 +85,7 @@ fn two_hundred_parallel_adds_share_one_bridge_and_nothing_else() {
             assert_eq!(run.wait().succeeded(), "");
         }
         assert_eq!(mac_of_bridge(lab), mac);
-        assert_idle(lab);
+        assert_idle(lab, "bridge");
     });
 }
 
@@ -120,53 +124,66 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
             pod.call.del();
         }
         assert_eq!(mac_of_bridge(lab), mac);
-        assert_idle(lab);
+        assert_idle(lab, "bridge");
     });
+}
+
+/// The call with everything that a runtime may make of `prevResult`.
+fn variants(call: &Call, result: &Value) -> Vec<Call> {
+    let previous = [
+        result.clone(),
+        json!(7),
+        json!({ "cniVersion": "0.2.0", "ips": "none" }),
+        json!({}),
+    ];
+    let mut calls = vec![call.clone()];
+    calls.extend(previous.iter().map(|previous| call.after(previous)));
+    calls
 }
 
 #[test]
 fn del_is_success_from_any_state() {
     in_lab(LINKSPAN, |lab| {
-        let sandbox = lab.sandbox();
-        let call = call(lab, "a", &sandbox, &json!({}));
-        let empty = Snapshot::of_host(lab);
-        call.del();
-        assert_eq!(Snapshot::of_host(lab), empty);
-
-        let variants = |result: &Value| {
-            vec![
-                call.clone(),
-                call.after(result),
-                call.after(&json!(7)),
-                call.after(&json!({ "cniVersion": "0.2.0", "ips": "none" })),
-                call.after(&json!({})),
-            ]
-        };
-        // Twice in a row, whatever the runtime remembers.
-        for at in 0..5 {
-            let del = &variants(&call.add())[at];
-            del.del();
-            assert_idle(lab);
-            del.del();
-            assert_idle(lab);
+        // The bridge stays, so it comes last.
+        for plugin in ["ptp", "bridge"] {
+            let sandbox = lab.sandbox();
+            let call = lab.plugin(plugin).of("a", &sandbox);
+            let call = call.conf(&good(lab, plugin));
+            let empty = Snapshot::of_host(lab);
+            call.del();
+            assert_eq!(Snapshot::of_host(lab), empty);
+            // Twice in a row, whatever the runtime remembers.
+            for at in 0..5 {
+                let del = &variants(&call, &call.add())[at];
+                for _twice in 0..2 {
+                    del.del();
+                    assert_idle(lab, plugin);
+                }
+            }
+            // All at once, three of each.
+            let calls = variants(&call, &call.add());
+            let thrice = [&calls[..], &calls, &calls].concat();
+            let running: Vec<_> = thrice.iter().map(|del| start(del, "DEL")).collect();
+            for run in running {
+                assert_eq!(run.wait().succeeded(), "");
+            }
+            assert_idle(lab, plugin);
         }
-        // All at once, three of each.
-        let result = call.add();
-        let thrice = [variants(&result), variants(&result), variants(&result)].concat();
-        let running: Vec<_> = thrice.iter().map(|del| start(del, "DEL")).collect();
-        for run in running {
-            assert_eq!(run.wait().succeeded(), "");
-        }
-        assert_idle(lab);
     });
 }
 
 #[test]
 fn del_without_a_namespace_releases_the_addresses() {
     in_lab(LINKSPAN, |lab| {
-        for lost in ["/run/netns/long-gone", ""] {
+        for (plugin, lost) in [
+            ("ptp", "/run/netns/long-gone"),
+            ("ptp", ""),
+            ("bridge", "/run/netns/long-gone"),
+            ("bridge", ""),
+        ] {
             let sandbox = lab.sandbox();
-            let call = call(lab, "a", &sandbox, &json!({}));
+            let call = lab.plugin(plugin).of("a", &sandbox);
+            let call = call.conf(&good(lab, plugin));
             call.add();
             // The kernel would take the pair along with the namespace, some time later.
             let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
@@ -178,7 +195,7 @@ fn del_without_a_namespace_releases_the_addresses() {
                 assert_eq!(run.wait().succeeded(), "");
             }
             lost.del();
-            assert_idle(lab);
+            assert_idle(lab, plugin);
         }
     });
 }
