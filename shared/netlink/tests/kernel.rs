@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use linkspan_netlink::addr::{AddrFlags, Family};
@@ -199,4 +201,38 @@ fn what_is_no_namespace_is_refused_at_once() {
     let pid = std::process::id();
     assert!(Netns::open(Path::new(&format!("/proc/{pid}/ns/net"))).is_ok());
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_list_is_whole_while_links_come_and_go() {
+    let context = Context::new().unwrap();
+    let Some((host, rtnl)) = namespace(&context) else {
+        return;
+    };
+    // Enough links for several messages, so that a list takes long enough to be disturbed.
+    for at in 0..64 {
+        rtnl.create_bridge(&bridge(&format!("stay{at}"))).unwrap();
+    }
+    let enough = AtomicBool::new(false);
+    let churn = || {
+        let rtnl = Rtnl::open(&Context::new().unwrap(), &host).unwrap();
+        while !enough.load(Ordering::Relaxed) {
+            rtnl.create_bridge(&bridge("goes")).unwrap();
+            rtnl.link_by_name("goes")
+                .unwrap()
+                .unwrap()
+                .delete()
+                .unwrap();
+        }
+    };
+    let lists: Vec<_> = thread::scope(|scope| {
+        scope.spawn(churn);
+        let lists = (0..60).map(|_| rtnl.links()).collect();
+        enough.store(true, Ordering::Relaxed);
+        lists
+    });
+    for links in lists {
+        let names = links.unwrap().into_iter().map(|link| link.name);
+        assert_eq!(names.filter(|name| name.starts_with("stay")).count(), 64);
+    }
 }
