@@ -3,7 +3,11 @@
 use std::fmt;
 use std::io;
 
+use netlink_packet_core::ErrorMessage;
 use nix::errno::Errno;
+
+/// The attribute of an extended acknowledgement that holds text (`NLMSGERR_ATTR_MSG`).
+const EXT_ACK_TEXT: u16 = 1;
 
 /// A refused request: "create bridge cni0: operation not permitted".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,14 @@ impl Error {
             object: object.to_string(),
             errno,
             kernel_says: None,
+        }
+    }
+
+    /// The kernel's refusal of a request, with its own text where it gave one.
+    pub fn refused(action: &str, object: impl fmt::Display, answer: &ErrorMessage) -> Self {
+        Self {
+            kernel_says: text(answer),
+            ..Self::new(action, object, answer.raw_code().abs())
         }
     }
 
@@ -68,3 +80,20 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The kernel's text behind the header of the refused request.
+fn text(refused: &ErrorMessage) -> Option<String> {
+    const REQUEST_HEADER: usize = 16;
+    let mut rest = refused.header.get(REQUEST_HEADER..)?;
+    while let Some(([len0, len1, kind0, kind1], value)) = rest.split_first_chunk::<4>() {
+        let len = usize::from(u16::from_ne_bytes([*len0, *len1]));
+        let kind = u16::from_ne_bytes([*kind0, *kind1]) & 0x3fff;
+        let value = value.get(..len.checked_sub(4)?)?;
+        if kind == EXT_ACK_TEXT {
+            let text = String::from_utf8_lossy(value);
+            return Some(text.trim_end_matches('\0').to_owned());
+        }
+        rest = rest.get(len.next_multiple_of(4)..)?;
+    }
+    None
+}

@@ -5,8 +5,7 @@ use std::io;
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -17,9 +16,6 @@ use crate::rtnl::Rtnl;
 
 /// How often a dump that changes interrupted is begun again.
 const DUMP_ATTEMPTS: usize = 20;
-
-/// The attribute of an extended acknowledgement that holds text (`NLMSGERR_ATTR_MSG`).
-const EXT_ACK_TEXT: u16 = 1;
 
 type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
 
@@ -96,9 +92,7 @@ impl Rtnl {
                 match answer.payload {
                     NetlinkPayload::InnerMessage(inner) => messages.push(inner),
                     NetlinkPayload::Error(refused) if refused.code.is_some() => {
-                        let mut error = fail(refused.raw_code().abs());
-                        error.kernel_says = text(&refused);
-                        return Err(error);
+                        return Err(Error::refused(attempt.0, &attempt.1, &refused));
                     }
                     _ => {}
                 }
@@ -107,21 +101,4 @@ impl Rtnl {
         })?;
         Ok((messages, whole))
     }
-}
-
-/// The kernel's text behind the header of the refused request.
-fn text(refused: &ErrorMessage) -> Option<String> {
-    const REQUEST_HEADER: usize = 16;
-    let mut rest = refused.header.get(REQUEST_HEADER..)?;
-    while let Some(([len0, len1, kind0, kind1], value)) = rest.split_first_chunk::<4>() {
-        let len = usize::from(u16::from_ne_bytes([*len0, *len1]));
-        let kind = u16::from_ne_bytes([*kind0, *kind1]) & 0x3fff;
-        let value = value.get(..len.checked_sub(4)?)?;
-        if kind == EXT_ACK_TEXT {
-            let text = String::from_utf8_lossy(value);
-            return Some(text.trim_end_matches('\0').to_owned());
-        }
-        rest = rest.get(len.next_multiple_of(4)..)?;
-    }
-    None
 }

@@ -1,0 +1,209 @@
+//! A transaction: all of it happens at once, or nothing does.
+
+use netlink_packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+};
+use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleAttribute};
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+
+use crate::encode;
+use crate::ruleset::{Chain, Element, Set, Table};
+
+/// How many elements go into one message: an attribute has at most 64 KiB, an element here at most some 400 bytes.
+const ELEMENTS_PER_MESSAGE: usize = 128;
+
+/// What to commit.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) steps: Vec<Step>,
+    generation: Option<u32>,
+    sets: u32,
+}
+
+/// One message, and what its error is about.
+#[derive(Debug)]
+pub(crate) struct Step {
+    flags: u16,
+    table: Table,
+    message: NfTablesMessage,
+    pub(crate) action: &'static str,
+    object: String,
+}
+
+impl Step {
+    /// What the step acts on, for its error.
+    pub(crate) fn object(&self) -> String {
+        match self.object.as_str() {
+            "" => self.table.to_string(),
+            object => format!("{object} in {}", self.table),
+        }
+    }
+}
+
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Commits only while the ruleset is still of this generation (see [`crate::Netfilter::generation`]); otherwise the
+    /// commit fails with `ERESTART`.
+    pub fn at(&mut self, generation: u32) {
+        self.generation = Some(generation);
+    }
+
+    /// Sees that the table is there with these sets, and with these chains that have exactly these rules. What is there
+    /// already stays, and so do elements.
+    pub fn ensure(&mut self, table: Table, comment: &str, sets: &[&Set], chains: &[Chain]) {
+        let message = NfTablesMessage::NewTable(encode::table(table, comment));
+        self.push(NLM_F_CREATE, table, message, ("create", String::new()));
+        for set in sets {
+            self.sets += 1;
+            let message = NfTablesMessage::NewSet(encode::set(table, set, self.sets));
+            self.push(NLM_F_CREATE, table, message, ("create", set.describe()));
+        }
+        for chain in chains {
+            let message = encode::chain(table, chain.name, chain.base.as_ref());
+            let message = NfTablesMessage::NewChain(message);
+            self.push(NLM_F_CREATE, table, message, ("create", of(chain.name)));
+        }
+        for chain in chains {
+            self.flush_chain(table, chain.name);
+            for rule in &chain.rules {
+                let message = NfTablesMessage::NewRule(encode::rule(table, chain.name, rule));
+                let flags = NLM_F_CREATE | NLM_F_APPEND;
+                self.push(flags, table, message, ("add a rule to", of(chain.name)));
+            }
+        }
+    }
+
+    /// Adds elements. One that is there with the same value is fine unless they are to be `exclusive`; one that is there
+    /// with another value is `EEXIST`; a set that is missing is `ENOENT`.
+    pub fn add(&mut self, table: Table, set: &Set, elements: &[Element], exclusive: bool) {
+        let flags = if exclusive {
+            NLM_F_CREATE | NLM_F_EXCL
+        } else {
+            NLM_F_CREATE
+        };
+        for some in elements.chunks(ELEMENTS_PER_MESSAGE) {
+            let message = NfTablesMessage::NewSetElement(encode::elements(table, set.name, some));
+            self.push(flags, table, message, ("add elements to", set.describe()));
+        }
+    }
+
+    /// Deletes elements by their keys; one that is missing is `ENOENT`.
+    pub fn delete(&mut self, table: Table, set: &Set, elements: &[Element]) {
+        for some in elements.chunks(ELEMENTS_PER_MESSAGE) {
+            let message = NfTablesMessage::DeleteSetElement(encode::keys(table, set.name, some));
+            self.push(0, table, message, ("delete elements of", set.describe()));
+        }
+    }
+
+    /// Deletes every rule of a chain.
+    pub fn flush_chain(&mut self, table: Table, chain: &str) {
+        let message = NfTablesMessage::DeleteRule(encode::any_rule(table, chain));
+        self.push(0, table, message, ("delete the rules of", of(chain)));
+    }
+
+    /// Deletes one rule.
+    pub fn delete_rule(&mut self, table: Table, chain: &str, handle: u64) {
+        let mut message = encode::any_rule(table, chain);
+        message.attributes.push(RuleAttribute::Handle(handle));
+        let message = NfTablesMessage::DeleteRule(message);
+        self.push(0, table, message, ("delete a rule of", of(chain)));
+    }
+
+    /// Deletes an empty chain that nothing jumps to.
+    pub fn delete_chain(&mut self, table: Table, chain: &str) {
+        let message = NfTablesMessage::DeleteChain(encode::chain(table, chain, None));
+        self.push(0, table, message, ("delete", of(chain)));
+    }
+
+    /// Deletes the table with all that is in it.
+    pub fn delete_table(&mut self, table: Table) {
+        let message = NfTablesMessage::DeleteTable(encode::table(table, ""));
+        self.push(0, table, message, ("delete", String::new()));
+    }
+
+    fn push(
+        &mut self,
+        flags: u16,
+        table: Table,
+        message: NfTablesMessage,
+        (action, object): (&'static str, String),
+    ) {
+        self.steps.push(Step {
+            flags,
+            table,
+            message,
+            action,
+            object,
+        });
+    }
+
+    /// The messages, one after the other; the one with number `n` is about step `n - 1`, and the last step is
+    /// acknowledged.
+    pub(crate) fn into_bytes(self) -> (Vec<u8>, Vec<(&'static str, String)>) {
+        /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`
+        const BEGIN: u8 = 16;
+        const END: u8 = 17;
+        /// `NFNL_BATCH_GENID`
+        const GENERATION: u16 = 1;
+        let control = |message_type, attributes| {
+            NetfilterMessage::new(
+                NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFTABLES),
+                ControlMessage::Other {
+                    message_type,
+                    attributes,
+                },
+            )
+        };
+        let generation = self
+            .generation
+            .map(|n| DefaultNla::new(GENERATION, n.to_be_bytes().to_vec()));
+        let mut bytes = Vec::new();
+        let mut number = 0;
+        append(
+            &mut bytes,
+            (0, number),
+            control(BEGIN, generation.into_iter().collect()),
+        );
+        let last = self.steps.len();
+        let mut attempts = Vec::new();
+        for (index, step) in self.steps.into_iter().enumerate() {
+            number += 1;
+            attempts.push((step.action, step.object()));
+            let header = NetfilterHeader::new(encode::family(step.table.family), 0, 0);
+            let ack = if index + 1 == last { NLM_F_ACK } else { 0 };
+            append(
+                &mut bytes,
+                (step.flags | ack, number),
+                NetfilterMessage::new(header, step.message),
+            );
+        }
+        append(&mut bytes, (0, number + 1), control(END, Vec::new()));
+        (bytes, attempts)
+    }
+}
+
+/// `NFNL_SUBSYS_NFTABLES`, whose transaction it is.
+const NFTABLES: u16 = 10;
+
+fn of(chain: &str) -> String {
+    format!("chain {chain}")
+}
+
+/// Appends a message with these flags and this number.
+pub(crate) fn append(bytes: &mut Vec<u8>, (flags, number): (u16, u32), message: NetfilterMessage) {
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.header.sequence_number = number;
+    message.finalize();
+    let start = bytes.len();
+    // The next message begins at a multiple of four bytes (NLMSG_ALIGN).
+    bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
+    if let Some(room) = bytes.get_mut(start..) {
+        message.serialize(room);
+    }
+}

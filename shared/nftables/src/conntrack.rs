@@ -1,0 +1,147 @@
+//! Tracked connections: listing those to a port, and deleting single ones.
+
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_core::{
+    DefaultNla, Emitable, NLA_F_NESTED, NLM_F_DUMP, NlasIterator, Parseable,
+};
+use netlink_packet_netfilter::conntrack::{
+    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple,
+};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use nix::errno::Errno;
+
+use crate::Error;
+use crate::socket::Netfilter;
+
+/// A tracked connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// Number of the transport protocol.
+    pub protocol: u8,
+    /// Who opened it.
+    pub source: SocketAddr,
+    /// To whom, before translation.
+    pub destination: SocketAddr,
+    /// Who answers: the destination after translation.
+    pub answered_by: SocketAddr,
+}
+
+impl Netfilter {
+    /// The connections of `protocol` to `port`, before translation, in one family. The kernel selects them (Linux 5.8);
+    /// an older one hands out all of them.
+    pub fn flows_to(&self, six: bool, protocol: u8, port: u16) -> Result<Vec<Flow>, Error> {
+        let wanted = Tuple::Proto(vec![
+            ProtoTuple::Protocol(Protocol::from(protocol)),
+            ProtoTuple::DestinationPort(port),
+        ]);
+        let request = ConntrackMessage::Get(vec![
+            ConntrackAttribute::CtaTupleOrig(vec![wanted]),
+            ConntrackAttribute::Other(filter()),
+        ]);
+        let attempt = ("list", "tracked connections");
+        let mut found = self.ask(attempt, NLM_F_DUMP, message(six, request), read)?;
+        found.retain(|flow| flow.protocol == protocol && flow.destination.port() == port);
+        Ok(found)
+    }
+
+    /// Forgets a connection; one that is gone is fine.
+    pub fn forget(&self, flow: &Flow) -> Result<(), Error> {
+        let request = ConntrackMessage::Delete(vec![ConntrackAttribute::CtaTupleOrig(vec![
+            Tuple::Ip(vec![
+                IPTuple::SourceAddress(flow.source.ip()),
+                IPTuple::DestinationAddress(flow.destination.ip()),
+            ]),
+            Tuple::Proto(vec![
+                ProtoTuple::Protocol(Protocol::from(flow.protocol)),
+                ProtoTuple::SourcePort(flow.source.port()),
+                ProtoTuple::DestinationPort(flow.destination.port()),
+            ]),
+        ])]);
+        let six = flow.source.is_ipv6();
+        let attempt = ("delete", "a tracked connection");
+        match self.ask(attempt, 0, message(six, request), |_| None::<()>) {
+            Err(err) if !err.is(Errno::ENOENT) => Err(err),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn message(six: bool, request: ConntrackMessage) -> NetfilterMessage {
+    let family = if six {
+        NetfilterProtoFamily::IPv6
+    } else {
+        NetfilterProtoFamily::IPv4
+    };
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), request)
+}
+
+/// `CTA_FILTER`: of the original direction, protocol and destination port must match.
+fn filter() -> DefaultNla {
+    const CTA_FILTER: u16 = 25;
+    const ORIGINAL: u16 = 1;
+    const REPLY: u16 = 2;
+    /// `CTA_FILTER_F_CTA_PROTO_NUM` and `CTA_FILTER_F_CTA_PROTO_DST_PORT`
+    const FIELDS: u32 = (1 << 3) | (1 << 5);
+    let flags = [
+        DefaultNla::new(ORIGINAL, FIELDS.to_ne_bytes().to_vec()),
+        DefaultNla::new(REPLY, 0u32.to_ne_bytes().to_vec()),
+    ];
+    let mut value = vec![0; flags.as_slice().buffer_len()];
+    flags.as_slice().emit(&mut value);
+    DefaultNla::new(CTA_FILTER | NLA_F_NESTED, value)
+}
+
+fn read(object: &[u8]) -> Option<Flow> {
+    let (mut original, mut reply) = (None, None);
+    for attribute in NlasIterator::new(object).map_while(Result::ok) {
+        match &ConntrackAttribute::parse(&attribute).ok()? {
+            ConntrackAttribute::CtaTupleOrig(tuple) => original = ends(tuple),
+            ConntrackAttribute::CtaTupleReply(tuple) => reply = ends(tuple),
+            _ => {}
+        }
+    }
+    let (protocol, source, destination) = original?;
+    let (_, answered_by, _) = reply?;
+    Some(Flow {
+        protocol,
+        source,
+        destination,
+        answered_by,
+    })
+}
+
+/// Protocol, source and destination of one direction.
+fn ends(tuple: &[Tuple]) -> Option<(u8, SocketAddr, SocketAddr)> {
+    let (mut from, mut to): (Option<IpAddr>, Option<IpAddr>) = (None, None);
+    let (mut number, mut from_port, mut to_port) = (None, 0, 0);
+    for part in tuple {
+        match part {
+            Tuple::Ip(addresses) => {
+                for address in addresses {
+                    match address {
+                        IPTuple::SourceAddress(ip) => from = Some(*ip),
+                        IPTuple::DestinationAddress(ip) => to = Some(*ip),
+                        _ => {}
+                    }
+                }
+            }
+            Tuple::Proto(parts) => {
+                for part in parts {
+                    match part {
+                        ProtoTuple::Protocol(protocol) => number = Some(u8::from(*protocol)),
+                        ProtoTuple::SourcePort(port) => from_port = *port,
+                        ProtoTuple::DestinationPort(port) => to_port = *port,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Some((
+        number?,
+        SocketAddr::new(from?, from_port),
+        SocketAddr::new(to?, to_port),
+    ))
+}

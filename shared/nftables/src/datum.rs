@@ -1,0 +1,152 @@
+//! What keys and values of sets and maps consist of, as nf_tables lays them out: fields of a concatenation, each padded
+//! to a multiple of four bytes, in network byte order.
+
+use std::net::IpAddr;
+
+/// The type of one field. Its number is the one that `nft` knows it by (nft's include/datatype.h); the kernel only
+/// remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Datum {
+    /// `ipv4_addr`
+    Ipv4,
+    /// `ipv6_addr`
+    Ipv6,
+    /// `inet_proto`: a protocol of the transport layer.
+    Protocol,
+    /// `inet_service`: a port.
+    Port,
+    /// `ifname`
+    IfName,
+}
+
+/// Bytes of an interface's name (`IFNAMSIZ`).
+pub(crate) const IFNAME_SIZE: usize = 16;
+
+impl Datum {
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Ipv4 => 7,
+            Self::Ipv6 => 8,
+            Self::Protocol => 12,
+            Self::Port => 13,
+            Self::IfName => 41,
+        }
+    }
+
+    /// Bytes, padding included.
+    pub(crate) fn size(self) -> u32 {
+        match self {
+            Self::Ipv4 | Self::Protocol | Self::Port => 4,
+            Self::Ipv6 | Self::IfName => 16,
+        }
+    }
+}
+
+/// A key or a value: one or more fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fields(pub(crate) Vec<u8>);
+
+impl Fields {
+    /// Appends an address, of either family.
+    #[must_use]
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => self.0.extend(ip.octets()),
+            IpAddr::V6(ip) => self.0.extend(ip.octets()),
+        }
+        self
+    }
+
+    /// Appends a protocol's number.
+    #[must_use]
+    pub fn protocol(mut self, protocol: u8) -> Self {
+        self.0.extend([protocol, 0, 0, 0]);
+        self
+    }
+
+    /// Appends a port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.0.extend(port.to_be_bytes());
+        self.0.extend([0, 0]);
+        self
+    }
+
+    /// Appends an interface's name, of at most 15 bytes.
+    #[must_use]
+    pub fn ifname(mut self, name: &str) -> Self {
+        let mut bytes = [0; IFNAME_SIZE];
+        for (byte, given) in bytes.iter_mut().zip(name.bytes().take(IFNAME_SIZE - 1)) {
+            *byte = given;
+        }
+        self.0.extend(bytes);
+        self
+    }
+
+    /// Reads the fields in order.
+    pub fn read(&self) -> Reader<'_> {
+        Reader(&self.0)
+    }
+}
+
+/// Takes fields off the front; `None` where they are not there.
+#[derive(Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    /// An address of the family.
+    pub fn ip(&mut self, six: bool) -> Option<IpAddr> {
+        Some(if six {
+            self.take::<16>()?.into()
+        } else {
+            self.take::<4>()?.into()
+        })
+    }
+
+    /// A protocol's number.
+    pub fn protocol(&mut self) -> Option<u8> {
+        let [protocol, ..] = self.take::<4>()?;
+        Some(protocol)
+    }
+
+    /// A port.
+    pub fn port(&mut self) -> Option<u16> {
+        let [high, low, ..] = self.take::<4>()?;
+        Some(u16::from_be_bytes([high, low]))
+    }
+
+    /// An interface's name.
+    pub fn ifname(&mut self) -> Option<String> {
+        let name = self.take::<IFNAME_SIZE>()?;
+        let end = name.iter().position(|byte| *byte == 0)?;
+        String::from_utf8(name.get(..end)?.to_vec()).ok()
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_padded_and_read_back() {
+        let ip = IpAddr::from([10, 1, 0, 5]);
+        let fields = Fields::default()
+            .ifname("br0")
+            .ip(ip)
+            .protocol(6)
+            .port(8080);
+        assert_eq!(fields.0.len(), 16 + 4 + 4 + 4);
+        assert_eq!(fields.0[20..], [6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
+        let mut read = fields.read();
+        assert_eq!(read.ifname().as_deref(), Some("br0"));
+        assert_eq!(read.ip(false), Some(ip));
+        assert_eq!((read.protocol(), read.port()), (Some(6), Some(8080)));
+        assert_eq!(read.port(), None);
+    }
+}

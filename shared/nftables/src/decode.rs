@@ -1,0 +1,167 @@
+//! Netlink messages as values.
+//!
+//! The attributes are walked here: the parser of `netlink-packet-netfilter` 0.4 formats the whole list for an error that
+//! does not happen, once for each of its elements, which takes 1.3 s for 3,000 elements where listing them takes 2 ms.
+
+use netlink_packet_core::{
+    ErrorBuffer, ErrorMessage, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlasIterator, Parseable,
+};
+
+use crate::Error;
+use crate::datum::Fields;
+use crate::encode::udata;
+use crate::ruleset::Element;
+use crate::socket::FoundRule;
+use crate::userdata::{find, find_text};
+
+/// One message of an answer.
+pub(crate) struct Message<'a> {
+    pub(crate) flags: u16,
+    pub(crate) number: u32,
+    pub(crate) body: Body<'a>,
+}
+
+pub(crate) enum Body<'a> {
+    /// Acknowledged.
+    Done,
+    Refused(ErrorMessage),
+    /// The attributes of an object.
+    Object(&'a [u8]),
+}
+
+/// The header that netfilter puts before the attributes (`struct nfgenmsg`).
+const NFGENMSG: usize = 4;
+
+/// The messages of one answer.
+pub(crate) fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let undecodable = || Error::new("decode", "an answer of netfilter", 0);
+        let buffer = NetlinkBuffer::new_checked(bytes).map_err(|_short| undecodable())?;
+        let body = match buffer.message_type() {
+            NLMSG_DONE => Body::Done,
+            NLMSG_ERROR => {
+                let payload = buffer.payload();
+                let error = ErrorBuffer::new_checked(&payload)
+                    .and_then(|error| ErrorMessage::parse(&error))
+                    .map_err(|_short| undecodable())?;
+                match error.code {
+                    Some(_) => Body::Refused(error),
+                    None => Body::Done,
+                }
+            }
+            _ => Body::Object(buffer.payload().get(NFGENMSG..).ok_or_else(undecodable)?),
+        };
+        found.push(Message {
+            flags: buffer.flags(),
+            number: buffer.sequence_number(),
+            body,
+        });
+        let len = (buffer.length() as usize).next_multiple_of(4);
+        bytes = bytes.get(len..).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+/// Kinds and values of attributes, up to the first that is cut short.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// `NLA_HDRLEN`
+    const HEADER: usize = 4;
+    NlasIterator::new(bytes)
+        .map_while(Result::ok)
+        .filter_map(|attribute| {
+            let (kind, len) = (attribute.kind(), usize::from(attribute.length()));
+            let value = attribute.into_inner().get(HEADER..len)?;
+            Some((kind, value))
+        })
+}
+
+fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find_map(|(found, value)| (found == kind).then_some(value))
+}
+
+fn text(bytes: &[u8], kind: u16) -> Option<String> {
+    let value = attribute(bytes, kind)?;
+    let value = value.strip_suffix(&[0]).unwrap_or(value);
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// Of an answer to `NFT_MSG_GETGEN`.
+pub(crate) fn generation(object: &[u8]) -> Option<u32> {
+    const ID: u16 = 1;
+    let value = attribute(object, ID)?;
+    Some(u32::from_be_bytes(value.try_into().ok()?))
+}
+
+/// Of an answer to `NFT_MSG_GETSETELEM`.
+pub(crate) fn elements(object: &[u8]) -> Vec<Element> {
+    const ELEMENTS: u16 = 3;
+    let list = attribute(object, ELEMENTS).unwrap_or_default();
+    attributes(list).map(|(_, item)| element(item)).collect()
+}
+
+fn element(item: &[u8]) -> Element {
+    const KEY: u16 = 1;
+    const DATA: u16 = 2;
+    const USERDATA: u16 = 6;
+    const KEY_END: u16 = 10;
+    let mut element = Element::default();
+    for (kind, value) in attributes(item) {
+        match kind {
+            KEY => element.key = fields(value).unwrap_or_default(),
+            KEY_END => element.key_end = fields(value),
+            DATA => element.value = fields(value),
+            USERDATA => {
+                element.comment = find_text(value, udata::ELEMENT_COMMENT).unwrap_or_default();
+                let record = find(value, udata::ELEMENT_RECORD);
+                element.record = record.unwrap_or_default().to_vec();
+            }
+            _ => {}
+        }
+    }
+    element
+}
+
+fn fields(data: &[u8]) -> Option<Fields> {
+    const VALUE: u16 = 1;
+    attribute(data, VALUE).map(|bytes| Fields(bytes.to_vec()))
+}
+
+/// Of an answer to `NFT_MSG_GETRULE`.
+pub(crate) fn rule(object: &[u8]) -> Option<FoundRule> {
+    const CHAIN: u16 = 2;
+    const HANDLE: u16 = 3;
+    const EXPRESSIONS: u16 = 4;
+    const USERDATA: u16 = 7;
+    let comment = |data| find_text(data, udata::RULE_COMMENT);
+    let expressions = attribute(object, EXPRESSIONS).unwrap_or_default();
+    Some(FoundRule {
+        chain: text(object, CHAIN)?,
+        handle: u64::from_be_bytes(attribute(object, HANDLE)?.try_into().ok()?),
+        comment: attribute(object, USERDATA)
+            .and_then(comment)
+            .unwrap_or_default(),
+        target: attributes(expressions).find_map(|(_, expression)| target(expression)),
+    })
+}
+
+/// The chain that an expression jumps to, if it does.
+fn target(expression: &[u8]) -> Option<String> {
+    const NAME: u16 = 1;
+    const DATA: u16 = 2;
+    const IMMEDIATE_DATA: u16 = 2;
+    const VERDICT: u16 = 2;
+    const CHAIN: u16 = 2;
+    if text(expression, NAME)? != "immediate" {
+        return None;
+    }
+    let immediate = attribute(attribute(expression, DATA)?, IMMEDIATE_DATA)?;
+    text(attribute(immediate, VERDICT)?, CHAIN)
+}
+
+/// The chain's name, where its table is of that name. Of an answer to `NFT_MSG_GETCHAIN`.
+pub(crate) fn chain(object: &[u8], table: &str) -> Option<String> {
+    const TABLE: u16 = 1;
+    const NAME: u16 = 3;
+    (text(object, TABLE)? == table).then(|| text(object, NAME))?
+}

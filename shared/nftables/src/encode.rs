@@ -1,0 +1,211 @@
+//! Values as netlink messages.
+
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_netfilter::NetfilterProtoFamily;
+use netlink_packet_netfilter::nftables::{
+    ChainAttribute, ChainMessage, DataAttribute, Hook as HookAttribute, HookNumber, InetHookNumber,
+    ListAttribute, RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetElementAttribute,
+    SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage,
+};
+
+use crate::datum::{Datum, Fields};
+use crate::expr::number;
+use crate::ruleset::{Base, ChainKind, Element, Family, Hook, Rule, Set, Table};
+use crate::userdata::UserData;
+
+/// Types of userdata (libnftnl's udata.h).
+pub(crate) mod udata {
+    pub(crate) const TABLE_COMMENT: u8 = 0;
+    pub(crate) const SET_KEY_ORDER: u8 = 0;
+    pub(crate) const SET_VALUE_ORDER: u8 = 1;
+    pub(crate) const ELEMENT_COMMENT: u8 = 0;
+    pub(crate) const RULE_COMMENT: u8 = 0;
+    /// Our own, of a range that libnftnl does not use.
+    pub(crate) const ELEMENT_RECORD: u8 = 200;
+}
+
+pub(crate) fn family(family: Family) -> NetfilterProtoFamily {
+    match family {
+        Family::Inet => NetfilterProtoFamily::Inet,
+        Family::Ip => NetfilterProtoFamily::IPv4,
+        Family::Ip6 => NetfilterProtoFamily::IPv6,
+        Family::Bridge => NetfilterProtoFamily::Bridge,
+    }
+}
+
+pub(crate) fn table(table: Table, comment: &str) -> TableMessage {
+    let mut userdata = UserData::default();
+    userdata.push_text(udata::TABLE_COMMENT, comment);
+    TableMessage {
+        attributes: vec![
+            TableAttribute::Name(table.name.to_owned()),
+            TableAttribute::UserData(userdata.into_bytes()),
+        ],
+    }
+}
+
+pub(crate) fn chain(table: Table, name: &str, base: Option<&Base>) -> ChainMessage {
+    let mut attributes = vec![
+        ChainAttribute::Table(table.name.to_owned()),
+        ChainAttribute::Name(name.to_owned()),
+    ];
+    if let Some(base) = base {
+        let hook = match base.hook {
+            Hook::Prerouting => InetHookNumber::PreRouting,
+            Hook::Input => InetHookNumber::LocalIn,
+            Hook::Output => InetHookNumber::LocalOut,
+            Hook::Postrouting => InetHookNumber::PostRouting,
+        };
+        let kind = match base.kind {
+            ChainKind::Filter => "filter",
+            ChainKind::Nat => "nat",
+        };
+        attributes.push(ChainAttribute::Type(kind.to_owned()));
+        attributes.push(ChainAttribute::Hook(vec![
+            HookAttribute::Number(HookNumber::Inet(hook)),
+            HookAttribute::Priority(base.priority.cast_unsigned()),
+        ]));
+    }
+    ChainMessage { attributes }
+}
+
+pub(crate) fn rule(table: Table, chain: &str, rule: &Rule) -> RuleMessage {
+    let exprs = rule.exprs.iter().map(|expr| expr.0.clone()).collect();
+    let mut message = any_rule(table, chain);
+    message.attributes.push(RuleAttribute::Expressions(exprs));
+    message
+}
+
+/// Every rule of the chain.
+pub(crate) fn any_rule(table: Table, chain: &str) -> RuleMessage {
+    RuleMessage {
+        attributes: vec![
+            RuleAttribute::Table(table.name.to_owned()),
+            RuleAttribute::Chain(chain.to_owned()),
+        ],
+    }
+}
+
+/// `id` tells the sets of one batch apart.
+pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
+    let mut flags = SetFlags::empty();
+    flags.set(SetFlags::Map, !set.value.is_empty());
+    flags.set(SetFlags::Interval, set.interval);
+    flags.set(SetFlags::Concat, set.interval && set.key.len() > 1);
+    let mut userdata = UserData::default();
+    userdata.push(udata::SET_KEY_ORDER, &byte_order(set.key));
+    let mut attributes = vec![
+        SetAttribute::Table(table.name.to_owned()),
+        SetAttribute::Name(set.name.to_owned()),
+        SetAttribute::Flags(flags),
+        SetAttribute::KeyType(type_of(set.key)),
+        SetAttribute::KeyLen(size_of(set.key)),
+        SetAttribute::Id(id),
+    ];
+    if !set.value.is_empty() {
+        attributes.push(SetAttribute::DataType(type_of(set.value)));
+        attributes.push(SetAttribute::DataLen(size_of(set.value)));
+        userdata.push(udata::SET_VALUE_ORDER, &byte_order(set.value));
+    }
+    if flags.contains(SetFlags::Concat) {
+        let fields =
+            SetDescription::Concat(set.key.iter().map(|datum| field_len(*datum)).collect());
+        attributes.push(SetAttribute::Description(vec![fields]));
+    }
+    attributes.push(SetAttribute::UserData(userdata.into_bytes()));
+    SetMessage { attributes }
+}
+
+/// The length of a field, for sets that match each one by range (`NFTA_SET_FIELD_LEN` in a list).
+fn field_len(datum: Datum) -> DefaultNla {
+    const LIST_ELEMENT: u16 = 1;
+    const FIELD_LEN: u16 = 1;
+    let len = number(FIELD_LEN, datum.size());
+    let mut value = vec![0; len.buffer_len()];
+    len.emit(&mut value);
+    DefaultNla::new(LIST_ELEMENT | NLA_F_NESTED, value)
+}
+
+/// The number of the type: that of the field, or those of a concatenation with six bits each.
+fn type_of(fields: &[Datum]) -> u32 {
+    const BITS: u32 = 6;
+    fields
+        .iter()
+        .fold(0, |sum, datum| (sum << BITS) | datum.number())
+}
+
+fn size_of(fields: &[Datum]) -> u32 {
+    fields.iter().map(|datum| datum.size()).sum()
+}
+
+/// nft's byte order of the type, in the order of this machine: 2 is network order, 0 that of a concatenation.
+fn byte_order(fields: &[Datum]) -> [u8; 4] {
+    let order: u32 = if fields.len() > 1 { 0 } else { 2 };
+    order.to_ne_bytes()
+}
+
+pub(crate) fn elements(table: Table, set: &str, elements: &[Element]) -> SetElementMessage {
+    listed(
+        table,
+        set,
+        elements.iter().map(|element| {
+            let mut attributes = key(element);
+            let value = element.value.as_ref();
+            attributes.extend(value.map(|value| SetElementAttribute::Data(data(value))));
+            let mut userdata = UserData::default();
+            if !element.comment.is_empty() {
+                userdata.push_text(udata::ELEMENT_COMMENT, &element.comment);
+            }
+            if !element.record.is_empty() {
+                // Left out where there is no room; see `Element::record`.
+                userdata.push(udata::ELEMENT_RECORD, &element.record);
+            }
+            let userdata = userdata.into_bytes();
+            if !userdata.is_empty() {
+                attributes.push(SetElementAttribute::UserData(userdata));
+            }
+            attributes
+        }),
+    )
+}
+
+/// The elements by their keys alone, to be deleted or asked for.
+pub(crate) fn keys(table: Table, set: &str, elements: &[Element]) -> SetElementMessage {
+    listed(table, set, elements.iter().map(key))
+}
+
+/// All elements, to be listed.
+pub(crate) fn any_element(table: Table, set: &str) -> SetElementMessage {
+    SetElementMessage {
+        attributes: vec![
+            SetElementList::Table(table.name.to_owned()),
+            SetElementList::Set(set.to_owned()),
+        ],
+    }
+}
+
+fn listed(
+    table: Table,
+    set: &str,
+    elements: impl Iterator<Item = Vec<SetElementAttribute>>,
+) -> SetElementMessage {
+    let mut message = any_element(table, set);
+    message.attributes.push(SetElementList::Elements(
+        elements.map(ListAttribute::Element).collect(),
+    ));
+    message
+}
+
+fn key(element: &Element) -> Vec<SetElementAttribute> {
+    const VALUE: u16 = 1;
+    let mut attributes = vec![SetElementAttribute::Key(data(&element.key))];
+    if let Some(end) = &element.key_end {
+        let end = DefaultNla::new(VALUE, end.0.clone());
+        attributes.push(SetElementAttribute::KeyEnd(vec![end]));
+    }
+    attributes
+}
+
+fn data(fields: &Fields) -> DataAttribute {
+    DataAttribute::Value(fields.0.clone())
+}

@@ -1,0 +1,23 @@
+//! The kernel's packet filter as values: tables, chains, rules, sets and elements, committed in one atomic batch, and
+//! the connections that it tracks. Over netlink; no `nft`, `iptables` or `conntrack` is executed.
+//!
+//! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
+//! - [`batch`]: a transaction; [`socket`]: commits it, and reads back. [`userdata`]: comments.
+//! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
+//!
+//! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
+//! Their numbers are those of `linux/netfilter/nf_tables.h`.
+
+pub mod batch;
+pub mod conntrack;
+pub mod datum;
+mod decode;
+mod encode;
+pub mod expr;
+pub mod ruleset;
+pub mod socket;
+pub mod userdata;
+
+pub use batch::Batch;
+pub use linkspan_netlink::error::Error;
+pub use socket::Netfilter;

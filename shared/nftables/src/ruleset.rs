@@ -1,0 +1,131 @@
+//! Tables, chains, rules, sets and elements as values.
+
+use crate::datum::{Datum, Fields};
+use crate::expr::Expr;
+
+/// The family of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 and IPv6 in one table.
+    Inet,
+    /// IPv4
+    Ip,
+    /// IPv6
+    Ip6,
+    /// Frames of bridges.
+    Bridge,
+}
+
+impl Family {
+    /// Its name in `nft`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+/// What names a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Family.
+    pub family: Family,
+    /// Name.
+    pub name: &'static str,
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "table {} {}", self.family.name(), self.name)
+    }
+}
+
+/// Where in a packet's way a base chain is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Packets that came in, before routing.
+    Prerouting,
+    /// Packets to this host.
+    Input,
+    /// Packets from this host.
+    Output,
+    /// Packets that go out, after routing.
+    Postrouting,
+}
+
+/// What kind of base chain it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainKind {
+    /// `filter`
+    Filter,
+    /// `nat`: called for the first packet of a connection.
+    Nat,
+}
+
+/// A base chain's place: kind, hook and priority; lower priorities come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// Kind.
+    pub kind: ChainKind,
+    /// Hook.
+    pub hook: Hook,
+    /// Priority.
+    pub priority: i32,
+}
+
+/// A chain with its rules.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// Name.
+    pub name: &'static str,
+    /// A base chain's place; absent where other chains jump here.
+    pub base: Option<Base>,
+    /// Rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule: expressions in order.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Expressions.
+    pub exprs: Vec<Expr>,
+}
+
+/// A set, or a map where it has values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Set {
+    /// Name.
+    pub name: &'static str,
+    /// Types of the key's fields.
+    pub key: &'static [Datum],
+    /// Types of the value's fields; empty for a set.
+    pub value: &'static [Datum],
+    /// Whether elements are ranges of keys.
+    pub interval: bool,
+}
+
+impl Set {
+    /// `map NAME` or `set NAME`
+    pub(crate) fn describe(&self) -> String {
+        let word = if self.value.is_empty() { "set" } else { "map" };
+        format!("{word} {}", self.name)
+    }
+}
+
+/// An element of a set or map.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Element {
+    /// Key; the first one where the set is of ranges.
+    pub key: Fields,
+    /// Last key of the range, where the set is of ranges.
+    pub key_end: Option<Fields>,
+    /// Value, where it is a map.
+    pub value: Option<Fields>,
+    /// What `nft` shows beside it.
+    pub comment: String,
+    /// Our own bytes beside it, which `nft` neither shows nor keeps; left out where the kernel has no room.
+    pub record: Vec<u8>,
+}

@@ -1,0 +1,223 @@
+//! The connection to the kernel's netfilter.
+
+use std::io::ErrorKind;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR};
+use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::batch::{Batch, append};
+use crate::decode::{Body, messages};
+use crate::ruleset::{Element, Set, Table};
+use crate::{Error, decode, encode};
+
+/// How often a dump that was interrupted by a change is begun again.
+const DUMP_ATTEMPTS: usize = 100;
+
+/// Bytes of one answer; the kernel's dumps come in pieces of at most 32 KiB.
+const BUFFER: usize = 64 << 10;
+
+/// What is sent without asking for a larger send buffer: far below the kernel's default.
+const SMALL: usize = 64 << 10;
+
+/// A connection that acts on the namespace it was opened in.
+pub struct Netfilter {
+    socket: Socket,
+}
+
+/// A rule as it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundRule {
+    /// The chain it is in.
+    pub chain: String,
+    /// What it is deleted by.
+    pub handle: u64,
+    /// Its comment.
+    pub comment: String,
+    /// The chain it jumps to.
+    pub target: Option<String>,
+}
+
+impl Netfilter {
+    /// Opens a connection in the namespace that the thread is in.
+    pub fn open() -> Result<Self, Error> {
+        let fail = || Error::io("open", "a netfilter socket");
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(fail())?;
+        socket.bind_auto().map_err(fail())?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(fail())?;
+        socket.set_ext_ack(true).map_err(fail())?;
+        socket.set_cap_ack(true).map_err(fail())?;
+        Ok(Self { socket })
+    }
+
+    /// Commits the batch. The error is that of the first step that the kernel refused.
+    pub fn commit(&self, batch: Batch) -> Result<(), Error> {
+        let (bytes, attempts) = batch.into_bytes();
+        let whole = Error::io("commit", "a change of nf_tables");
+        self.send(&bytes).map_err(whole)?;
+        let mut done = false;
+        // The kernel has answered before the request returned, so that there is nothing to wait for.
+        while let Some(answer) = self.receive(nix::libc::MSG_DONTWAIT)? {
+            for message in messages(&answer)? {
+                let number = message.number as usize;
+                match message.body {
+                    Body::Refused(answer) => {
+                        let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
+                        let (action, object) = match attempt {
+                            Some((action, object)) => (*action, object.as_str()),
+                            None => ("commit", "a change of nf_tables"),
+                        };
+                        return Err(Error::refused(action, object, &answer));
+                    }
+                    _ => done |= number == attempts.len(),
+                }
+            }
+        }
+        if done || attempts.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new("commit", "a change of nf_tables", 0))
+    }
+
+    /// The number of the ruleset's state, which every commit changes.
+    pub fn generation(&self) -> Result<u32, Error> {
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+        let request = NfTablesMessage::GetGen(GenMessage { attributes: vec![] });
+        let attempt = ("read", "the generation of nf_tables");
+        let message = NetfilterMessage::new(header, request);
+        self.ask(attempt, 0, message, decode::generation)?
+            .pop()
+            .ok_or_else(|| Error::new(attempt.0, attempt.1, 0))
+    }
+
+    /// Every element of a set; none where the set or its table is missing.
+    pub fn elements(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
+        let request = NfTablesMessage::GetSetElement(encode::any_element(table, set.name));
+        let read = |object: &[u8]| Some(decode::elements(object));
+        let found = self.list(("list", &set.describe()), table, request, read)?;
+        Ok(found.concat())
+    }
+
+    /// The element of that key, if there is one.
+    pub fn element(
+        &self,
+        table: Table,
+        set: &Set,
+        key: &Element,
+    ) -> Result<Option<Element>, Error> {
+        let message = encode::keys(table, set.name, std::slice::from_ref(key));
+        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let request = NetfilterMessage::new(header, NfTablesMessage::GetSetElement(message));
+        let read = |object: &[u8]| decode::elements(object).pop();
+        let attempt = ("look up in", &*set.describe());
+        Ok(unless_missing(self.ask(attempt, 0, request, read))?.pop())
+    }
+
+    /// The rules of a chain; none where it or its table is missing.
+    pub fn rules(&self, table: Table, chain: &str) -> Result<Vec<FoundRule>, Error> {
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        self.list(("list the rules of", chain), table, request, decode::rule)
+    }
+
+    /// The names of a table's chains.
+    pub fn chains(&self, table: Table) -> Result<Vec<String>, Error> {
+        let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
+        let attempt = ("list the chains of", &*table.to_string());
+        let read = |object: &[u8]| decode::chain(object, table.name);
+        self.list(attempt, table, request, read)
+    }
+
+    fn list<T>(
+        &self,
+        attempt: (&'static str, &str),
+        table: Table,
+        request: NfTablesMessage,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let message = NetfilterMessage::new(header, request);
+        unless_missing(self.ask(attempt, NLM_F_DUMP, message, read))
+    }
+
+    /// Asks, and reads the answers; a list that a change interrupted is asked for again.
+    pub(crate) fn ask<T>(
+        &self,
+        (action, object): (&'static str, &str),
+        flags: u16,
+        message: NetfilterMessage,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        // A list ends with a message of its own; a single request is acknowledged for the same purpose.
+        let flags = if flags == 0 { NLM_F_ACK } else { flags };
+        let mut request = Vec::new();
+        append(&mut request, (flags, 0), message);
+        for _ in 0..DUMP_ATTEMPTS {
+            self.send(&request).map_err(Error::io(action, object))?;
+            if let Some(found) = self.collect((action, object), &read)? {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(action, object, Errno::EINTR as i32))
+    }
+
+    /// The answers up to the end of the list; `None` where it was interrupted.
+    fn collect<T>(
+        &self,
+        (action, object): (&'static str, &str),
+        read: &impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Error> {
+        let (mut found, mut whole) = (Vec::new(), true);
+        while let Some(answer) = self.receive(0)? {
+            for message in messages(&answer)? {
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.body {
+                    Body::Object(object) => found.extend(read(object)),
+                    Body::Refused(answer) => {
+                        return Err(Error::refused(action, object, &answer));
+                    }
+                    Body::Done => return Ok(whole.then_some(found)),
+                }
+            }
+        }
+        Err(Error::new(action, object, 0))
+    }
+
+    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if bytes.len() > SMALL {
+            // A transaction is one message of the socket. Without CAP_NET_ADMIN over the machine the system's limit
+            // (net.core.wmem_max) stays in force, and a larger one is EMSGSIZE.
+            let room = bytes.len() * 2;
+            if setsockopt(&self.socket, sockopt::SndBufForce, &room).is_err() {
+                setsockopt(&self.socket, sockopt::SndBuf, &room)?;
+            }
+        }
+        self.socket.send(bytes, 0).map(drop)
+    }
+
+    /// The next answer; `None` where there is none yet and the flags say not to wait.
+    fn receive(&self, flags: i32) -> Result<Option<Vec<u8>>, Error> {
+        let mut buffer = Vec::with_capacity(BUFFER);
+        match self.socket.recv(&mut buffer, flags) {
+            Ok(_) => Ok(Some(buffer)),
+            Err(err) if err.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(err) => Err(Error::io("receive", "an answer of netfilter")(err)),
+        }
+    }
+}
+
+/// What is asked for may be missing.
+fn unless_missing<T: Default>(answer: Result<T, Error>) -> Result<T, Error> {
+    match answer {
+        Err(err) if err.is(Errno::ENOENT) => Ok(T::default()),
+        answer => answer,
+    }
+}
+
+impl std::fmt::Debug for Netfilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Netfilter").finish_non_exhaustive()
+    }
+}

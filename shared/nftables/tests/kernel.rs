@@ -1,0 +1,196 @@
+//! The crate against the real kernel, in a namespace of each test's own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and tells loudly what it skips"
+)]
+
+use std::net::IpAddr;
+
+use linkspan_netlink::netns::Netns;
+use linkspan_nftables::datum::{Datum, Fields};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Family, Hook, Rule, Set, Table};
+use linkspan_nftables::{Batch, Netfilter, expr};
+use nix::errno::Errno;
+
+const TABLE: Table = Table {
+    family: Family::Inet,
+    name: "test",
+};
+
+const PORTS: Set = Set {
+    name: "ports",
+    key: &[Datum::Protocol, Datum::Port],
+    value: &[Datum::Ipv4, Datum::Port],
+    interval: false,
+};
+
+const PAIRS: Set = Set {
+    name: "pairs",
+    key: &[Datum::Ipv4, Datum::Ipv4],
+    value: &[],
+    interval: true,
+};
+
+/// A connection to a namespace of the test's own; `None` where this user may not make one.
+fn netfilter() -> Option<(Netns, Netfilter)> {
+    match Netns::create() {
+        Err(err) if err.is(Errno::EPERM) => {
+            eprintln!("SKIPPED: {err}; run the tests as root, or under `unshare -rn`");
+            None
+        }
+        made => {
+            let netns = made.unwrap();
+            let netfilter = netns.scope(Netfilter::open).unwrap().unwrap();
+            Some((netns, netfilter))
+        }
+    }
+}
+
+fn ip(last: u16) -> IpAddr {
+    let [high, low] = last.to_be_bytes();
+    IpAddr::from([10, 1, high, low])
+}
+
+fn port(port: u16) -> Element {
+    Element {
+        key: Fields::default().protocol(6).port(port),
+        value: Some(Fields::default().ip(ip(port)).port(80)),
+        comment: format!("net/c{port}/eth0"),
+        record: vec![7; 9],
+        ..Element::default()
+    }
+}
+
+fn chains() -> Vec<Chain> {
+    let to_map = [
+        expr::of_family(false).to_vec(),
+        vec![
+            expr::meta(expr::MetaKey::L4Proto, 0),
+            expr::load(expr::Header::DPORT, 1),
+            expr::map(PORTS.name, 0),
+            expr::dnat(false, 0, 1),
+        ],
+    ];
+    let base = Base {
+        kind: ChainKind::Nat,
+        hook: Hook::Prerouting,
+        priority: -95,
+    };
+    let jump = [expr::to_this_host().to_vec(), vec![expr::jump("publish")]];
+    vec![
+        Chain {
+            name: "publish",
+            base: None,
+            rules: vec![Rule {
+                exprs: to_map.concat(),
+            }],
+        },
+        Chain {
+            name: "prerouting",
+            base: Some(base),
+            rules: vec![Rule {
+                exprs: jump.concat(),
+            }],
+        },
+    ]
+}
+
+fn ensured() -> Batch {
+    let mut batch = Batch::default();
+    batch.ensure(TABLE, "a test", &[&PORTS, &PAIRS], &chains());
+    batch
+}
+
+#[test]
+fn what_is_ensured_twice_is_there_once() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    netfilter.commit(ensured()).unwrap();
+    netfilter.commit(ensured()).unwrap();
+    assert_eq!(netfilter.chains(TABLE).unwrap(), ["publish", "prerouting"]);
+    let rules = netfilter.rules(TABLE, "prerouting").unwrap();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].target.as_deref(), Some("publish"));
+}
+
+#[test]
+fn elements_come_back_as_they_went_in() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    let mut batch = ensured();
+    // More than one message, more than one answer.
+    let ports: Vec<_> = (1..=1000).map(port).collect();
+    batch.add(TABLE, &PORTS, &ports, true);
+    let pair = Element {
+        key: Fields::default().ip(ip(5)).ip(ip(0)),
+        key_end: Some(Fields::default().ip(ip(5)).ip(ip(u16::MAX))),
+        comment: "c".repeat(200),
+        ..Element::default()
+    };
+    batch.add(TABLE, &PAIRS, std::slice::from_ref(&pair), true);
+    netfilter.commit(batch).unwrap();
+    let mut found = netfilter.elements(TABLE, &PORTS).unwrap();
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    assert_eq!(found, ports);
+    let pairs = netfilter.elements(TABLE, &PAIRS).unwrap();
+    assert_eq!(
+        (&pairs[0].key, &pairs[0].key_end),
+        (&pair.key, &pair.key_end)
+    );
+    assert_eq!(pairs[0].comment.len(), 128);
+    let one = netfilter.element(TABLE, &PORTS, &port(7)).unwrap();
+    assert_eq!(one, Some(port(7)));
+    assert_eq!(netfilter.element(TABLE, &PORTS, &port(1001)).unwrap(), None);
+    let mut batch = Batch::default();
+    batch.delete(TABLE, &PORTS, &ports);
+    netfilter.commit(batch).unwrap();
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), []);
+}
+
+#[test]
+fn a_refused_step_is_named_and_nothing_of_its_batch_happened() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    let mut missing = Batch::default();
+    missing.add(TABLE, &PORTS, &[port(1)], true);
+    let err = netfilter.commit(missing).unwrap_err();
+    assert!(err.is(Errno::ENOENT), "{err}");
+    assert!(
+        err.to_string()
+            .starts_with("add elements to map ports in table inet test"),
+        "{err}"
+    );
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), []);
+    assert_eq!(netfilter.rules(TABLE, "publish").unwrap(), []);
+
+    let mut batch = ensured();
+    batch.add(TABLE, &PORTS, &[port(1)], true);
+    netfilter.commit(batch).unwrap();
+    let mut half = Batch::default();
+    half.add(TABLE, &PORTS, &[port(2)], true);
+    half.add(TABLE, &PORTS, &[port(1)], true);
+    assert!(netfilter.commit(half).unwrap_err().is(Errno::EEXIST));
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), [port(1)]);
+}
+
+#[test]
+fn a_batch_of_an_older_generation_is_refused() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    let seen = netfilter.generation().unwrap();
+    netfilter.commit(ensured()).unwrap();
+    let mut late = Batch::default();
+    late.add(TABLE, &PORTS, &[port(1)], true);
+    late.at(seen);
+    assert!(netfilter.commit(late).unwrap_err().is(Errno::ERESTART));
+    let mut batch = Batch::default();
+    batch.delete_table(TABLE);
+    batch.at(netfilter.generation().unwrap());
+    netfilter.commit(batch).unwrap();
+    assert_eq!(netfilter.chains(TABLE).unwrap(), [""; 0]);
+}
