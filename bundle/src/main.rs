@@ -12,6 +12,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
+    &linkspan_portmap::ENTRY,
     &linkspan_veth::ENTRY,
 ];
 

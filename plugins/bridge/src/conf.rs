@@ -1,5 +1,6 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
+use linkspan_attach::masquerade::Masquerade;
 use linkspan_attach::veth;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
@@ -26,8 +27,9 @@ pub(crate) struct Conf {
     port_isolation: bool,
     runtime_config: MacConf,
     args: ArgsConf,
-    // Not served yet: turned on, they are refused.
     ip_masq: bool,
+    ip_masq_backend: Option<String>,
+    // Not served yet: turned on, they are refused.
     vlan: i64,
     vlan_trunk: Option<Json>,
     preserve_default_vlan: bool,
@@ -64,6 +66,7 @@ pub(crate) struct Plan {
     pub(crate) mac: Option<MacAddr>,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
+    pub(crate) masquerade: Option<Masquerade>,
 }
 
 impl Plan {
@@ -99,6 +102,7 @@ impl Plan {
             isolated: conf.port_isolation,
             mac: mac.as_deref().map(unicast).transpose()?,
             layer3,
+            masquerade: Masquerade::parse(conf.ip_masq, conf.ip_masq_backend.as_deref())?,
         })
     }
 }
@@ -116,7 +120,6 @@ fn check_name(bridge: &str) -> Result<()> {
 
 fn refuse_unserved(conf: &Conf) -> Result<()> {
     let keys = [
-        ("ipMasq", conf.ip_masq),
         ("vlan", conf.vlan != 0),
         ("vlanTrunk", conf.vlan_trunk.is_some()),
         ("preserveDefaultVlan", conf.preserve_default_vlan),
@@ -159,7 +162,7 @@ pub(crate) mod tests {
     #[test]
     fn what_cannot_be_is_refused_and_named() {
         for (keys, named) in [
-            (r#","ipMasq":true"#, "ipMasq"),
+            (r#","ipMasq":true,"ipMasqBackend":"ebtables""#, "ebtables"),
             (r#","vlan":-1"#, "vlan"),
             (r#","vlanTrunk":[]"#, "vlanTrunk"),
             (r#","preserveDefaultVlan":true"#, "preserveDefaultVlan"),

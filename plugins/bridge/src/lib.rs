@@ -1,14 +1,14 @@
 //! The `bridge` plugin: a veth pair from the container to a port of a bridge on the host.
 //!
-//! An attachment owns its veth pair and its IPAM lease. The bridge, its gateway addresses and forwarding are shared by
-//! the attachments and stay. VLANs, masquerade and the MAC spoof check are not served yet, and refused.
+//! An attachment owns its veth pair, its IPAM lease and the masquerade of its addresses. The bridge, its gateway addresses and forwarding are shared by
+//! the attachments and stay. VLANs and the MAC spoof check are not served yet, and refused.
 
 mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::veth::{self, Pair};
-use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, verify};
+use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade, verify};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo, delegate,
@@ -78,6 +78,7 @@ impl Plugin for Bridge {
         teardown.run("delete the interface", || veth::delete(call));
         if !call.netconf.ipam.kind.is_empty() {
             teardown.run("release addresses", || delegate::del(call));
+            teardown.run("remove masquerade", || masquerade::remove(call));
         }
         teardown.finish()
     }
@@ -109,7 +110,11 @@ impl Plugin for Bridge {
             return Err(verify::mismatch(&port.name, &expected, "no port of it"));
         }
         verify::addresses(&sides.sandbox, &container, &promised)?;
-        verify::routes(&sides.sandbox, &promised)
+        verify::routes(&sides.sandbox, &promised)?;
+        match plan.masquerade.filter(|_| plan.layer3) {
+            Some(masquerade) => masquerade.verify(call, &promised),
+            None => Ok(()),
+        }
     }
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
@@ -124,7 +129,10 @@ impl Plugin for Bridge {
         if plan.layer3 {
             delegate::status(call)?;
         }
-        Ok(())
+        match plan.masquerade {
+            Some(masquerade) => masquerade.status(call),
+            None => Ok(()),
+        }
     }
 }
 
@@ -160,7 +168,10 @@ fn configure(
         bridge::ensure_address(bridge, gateway, plan.force_address)?;
         forwarding::enable(gateway.ip())?;
     }
-    Ok(())
+    match plan.masquerade {
+        Some(masquerade) => masquerade.apply(call, result, undo),
+        None => Ok(()),
+    }
 }
 
 fn interfaces(bridge: &Link, pair: &Pair, sandbox: &str) -> Vec<Interface> {

@@ -1,5 +1,6 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
 
+use linkspan_attach::masquerade::Masquerade;
 use linkspan_attach::veth;
 use linkspan_plugin::Result;
 use linkspan_protocol::conf::NetConf;
@@ -10,8 +11,8 @@ use serde::Deserialize;
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
     mtu: i64,
-    // Not served yet: turned on, it is refused.
     ip_masq: bool,
+    ip_masq_backend: Option<String>,
 }
 
 /// What to do, fully checked.
@@ -19,20 +20,18 @@ pub(crate) struct Conf {
 pub(crate) struct Plan {
     /// Of both ends, in bytes; the kernel's default where absent.
     pub(crate) mtu: Option<u32>,
+    pub(crate) masquerade: Option<Masquerade>,
 }
 
 impl Plan {
     pub(crate) fn new(netconf: &NetConf, conf: &Conf) -> Result<Self> {
-        if conf.ip_masq {
-            return Err(Failure::config("ipMasq is not implemented yet")
-                .hint("remove \"ipMasq\" from the configuration"));
-        }
         if netconf.ipam.kind.is_empty() {
             return Err(Failure::config("no plugin name provided")
                 .hint("set \"ipam\": a point-to-point link needs an address and a gateway"));
         }
         Ok(Self {
             mtu: veth::mtu(conf.mtu)?,
+            masquerade: Masquerade::parse(conf.ip_masq, conf.ip_masq_backend.as_deref())?,
         })
     }
 }
@@ -51,7 +50,10 @@ mod tests {
     fn what_cannot_be_is_refused_and_named() {
         for (keys, named) in [
             ("", "no plugin name provided"),
-            (r#","ipMasq":true,"ipam":{"type":"x"}"#, "ipMasq"),
+            (
+                r#","ipMasq":true,"ipMasqBackend":"pf","ipam":{"type":"x"}"#,
+                "pf",
+            ),
             (r#","mtu":4294967296,"ipam":{"type":"x"}"#, "mtu 4294967296"),
         ] {
             let failure = plan(keys).unwrap_err();

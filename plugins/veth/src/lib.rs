@@ -2,14 +2,14 @@
 //!
 //! The container reaches everything through its gateway, an address that the host's end has as a /32 or /128; the host
 //! has a route for each address of the container. An attachment owns its pair, with it addresses and routes on both
-//! sides, and its IPAM lease. Forwarding is shared and stays on.
+//! sides, its IPAM lease and the masquerade of its addresses. Forwarding is shared and stays on.
 
 mod conf;
 
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
-use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
+use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
@@ -66,6 +66,9 @@ impl Plugin for Veth {
             answer_as(&pair.host, gateway)?;
             reach(&pair.host, address)?;
         }
+        if let Some(masquerade) = plan.masquerade {
+            masquerade.apply(call, &result, undo)?;
+        }
         if call.netconf.dns.is_present() {
             result.dns = call.netconf.dns.clone().into_dns();
         }
@@ -77,11 +80,12 @@ impl Plugin for Veth {
         let mut teardown = Teardown::default();
         teardown.run("delete the interface", || veth::delete(call));
         teardown.run("release addresses", || delegate::del(call));
+        teardown.run("remove masquerade", || masquerade::remove(call));
         teardown.finish()
     }
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        Plan::new(&call.netconf, &conf)?;
+        let plan = Plan::new(&call.netconf, &conf)?;
         let promised = verify::promised(call)?;
         delegate::check(call)?;
         let sides = Sides::open(&call.netns)?;
@@ -93,12 +97,19 @@ impl Plugin for Veth {
             verify::address(&host, gateway, host_prefix(gateway))?;
             verify::route_by(&sides.host, &host, address)?;
         }
-        Ok(())
+        match plan.masquerade {
+            Some(masquerade) => masquerade.verify(call, &promised),
+            None => Ok(()),
+        }
     }
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        Plan::new(&call.netconf, &conf)?;
-        delegate::status(call)
+        let plan = Plan::new(&call.netconf, &conf)?;
+        delegate::status(call)?;
+        match plan.masquerade {
+            Some(masquerade) => masquerade.status(call),
+            None => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
     RouteType,
 };
+use nix::errno::Errno;
 
 use crate::addr::Family;
 use crate::error::Error;
@@ -45,6 +46,17 @@ pub struct Route {
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
+}
+
+/// How the kernel would send a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Whether it stays on this host.
+    pub local: bool,
+    /// Index of the link that it leaves by.
+    pub oif: Option<u32>,
+    /// Source address that the host would give it.
+    pub src: Option<IpAddr>,
 }
 
 impl RouteSpec {
@@ -118,6 +130,35 @@ impl Link {
 }
 
 impl Rtnl {
+    /// How a packet to `dst` would go; `None` where it could not.
+    pub fn way_to(&self, dst: IpAddr) -> Result<Option<Way>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = Family::of(dst).kernel();
+        message.header.destination_prefix_length = if dst.is_ipv4() { 32 } else { 128 };
+        message.attributes = vec![RouteAttribute::Destination(dst.into())];
+        let attempt = Attempt("look up the route to", dst);
+        let found = match self.get(attempt, RouteNetlinkMessage::GetRoute(message)) {
+            Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => None,
+            found => found?,
+        };
+        let Some(RouteNetlinkMessage::NewRoute(message)) = found else {
+            return Ok(None);
+        };
+        let mut way = Way {
+            local: message.header.kind == RouteType::Local,
+            oif: None,
+            src: None,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                RouteAttribute::Oif(index) => way.oif = Some(index),
+                RouteAttribute::PrefSource(src) => way.src = ip(&src),
+                _ => {}
+            }
+        }
+        Ok(Some(way))
+    }
+
     /// The routes of the main table.
     pub fn routes(&self, family: Family) -> Result<Vec<Route>, Error> {
         let mut message = RouteMessage::default();

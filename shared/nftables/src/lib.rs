@@ -4,6 +4,7 @@
 //! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
 //! - [`batch`]: a transaction; [`socket`]: commits it, and reads back. [`userdata`]: comments.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
+//! - [`xtables`]: a look at the older packet filter.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -17,6 +18,7 @@ pub mod expr;
 pub mod ruleset;
 pub mod socket;
 pub mod userdata;
+pub mod xtables;
 
 pub use batch::Batch;
 pub use linkspan_netlink::error::Error;

@@ -130,6 +130,16 @@ impl Netfilter {
         self.list(attempt, table, request, read)
     }
 
+    /// Whether a table has that chain.
+    pub fn has_chain(&self, table: Table, chain: &str) -> Result<bool, Error> {
+        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let request = NfTablesMessage::GetChain(encode::chain(table, chain, None));
+        let request = NetfilterMessage::new(header, request);
+        let read = |object: &[u8]| decode::chain(object, table.name);
+        let found = unless_missing(self.ask(("look up chain", chain), 0, request, read))?;
+        Ok(!found.is_empty())
+    }
+
     fn list<T>(
         &self,
         attempt: (&'static str, &str),

@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::skip;
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "ptp", "veth"];
+pub const PLUGINS: [&str; 6] = ["bridge", "host-local", "loopback", "portmap", "ptp", "veth"];
 
 /// Where Debian puts the Go plugins.
 const GO: &str = "/usr/lib/cni";

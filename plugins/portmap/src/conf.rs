@@ -1,0 +1,249 @@
+//! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
+
+use std::net::IpAddr;
+
+use linkspan_attach::backend::Backend;
+use linkspan_plugin::Result;
+use linkspan_protocol::error::Failure;
+use linkspan_protocol::ident::IfName;
+use linkspan_protocol::result::AddResult;
+use serde::Deserialize;
+
+use crate::mapping::{self, Mapping, MappingConf};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Conf {
+    backend: Option<String>,
+    snat: Option<bool>,
+    masq_all: bool,
+    mark_masq_bit: Option<i64>,
+    external_set_mark_chain: Option<String>,
+    conditions_v4: Option<Vec<String>>,
+    conditions_v6: Option<Vec<String>>,
+    runtime_config: RuntimeConf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RuntimeConf {
+    port_mappings: Vec<MappingConf>,
+}
+
+/// What to do, fully checked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Absent: nf_tables where the kernel has it, else iptables.
+    pub(crate) backend: Option<Backend>,
+    pub(crate) snat: bool,
+    pub(crate) masq_all: bool,
+    pub(crate) iptables: IptablesPlan,
+    pub(crate) mappings: Vec<Mapping>,
+}
+
+/// What only iptables is told.
+#[derive(Debug)]
+pub(crate) struct IptablesPlan {
+    /// The mark, one bit.
+    pub(crate) mark: u32,
+    pub(crate) set_mark_chain: Option<String>,
+    pub(crate) conditions_v4: Vec<String>,
+    pub(crate) conditions_v6: Vec<String>,
+}
+
+/// The bit that the reference marks with.
+const MARK_BIT: i64 = 13;
+
+impl Plan {
+    pub(crate) fn new(conf: Conf) -> Result<Self> {
+        let backend = Backend::parse("backend", conf.backend.as_deref())?;
+        if conf.mark_masq_bit.is_some() && conf.external_set_mark_chain.is_some() {
+            return Err(Failure::config(
+                "Cannot specify externalSetMarkChain and markMasqBit",
+            ));
+        }
+        let bit = conf.mark_masq_bit.unwrap_or(MARK_BIT);
+        let mark = u32::try_from(bit)
+            .ok()
+            .and_then(|bit| 1u32.checked_shl(bit));
+        let mark = mark.ok_or_else(|| Failure::config("MasqMarkBit must be between 0 and 31"))?;
+        let backend = choose(backend, &conf)?;
+        let mappings = mapping::parse(&conf.runtime_config.port_mappings)?;
+        Ok(Self {
+            backend,
+            snat: conf.snat.unwrap_or(true),
+            masq_all: conf.masq_all,
+            iptables: IptablesPlan {
+                mark,
+                set_mark_chain: conf.external_set_mark_chain,
+                conditions_v4: conf.conditions_v4.unwrap_or_default(),
+                conditions_v6: conf.conditions_v6.unwrap_or_default(),
+            },
+            mappings,
+        })
+    }
+}
+
+impl Plan {
+    /// Whether nothing is to be published, whatever else the configuration says.
+    pub(crate) fn has_no_mappings(conf: &Conf) -> bool {
+        conf.runtime_config.port_mappings.is_empty()
+    }
+}
+
+/// Keys that only iptables understands choose it, and are refused beside another choice.
+fn choose(backend: Option<Backend>, conf: &Conf) -> Result<Option<Backend>> {
+    let conditions = [
+        ("conditionsV4", &conf.conditions_v4),
+        ("conditionsV6", &conf.conditions_v6),
+    ];
+    let mut of_iptables = Vec::new();
+    let mut of_nft = Vec::new();
+    if conf.external_set_mark_chain.is_some() {
+        of_iptables.push("externalSetMarkChain");
+    }
+    for (key, words) in conditions {
+        match words.iter().flatten().next().map(String::as_str) {
+            None | Some("") => {}
+            Some(word) if word.starts_with(['-', '!']) => of_iptables.push(key),
+            Some(_) => of_nft.push(key),
+        }
+    }
+    let wrong = |asked: &str, other: &str, keys: &[&str]| {
+        let keys = keys.join(" ");
+        Failure::config(format!(
+            "{asked} backend was requested but configuration contains {other}-specific options [{keys}]"
+        ))
+    };
+    match backend {
+        Some(Backend::Nftables) if !of_iptables.is_empty() => {
+            Err(wrong("nftables", "iptables", &of_iptables))
+        }
+        Some(Backend::Iptables) if !of_nft.is_empty() => {
+            Err(wrong("iptables", "nftables", &of_nft))
+        }
+        _ if !of_nft.is_empty() => Err(Failure::config(format!(
+            "conditions in the language of nft are not supported [{}]",
+            of_nft.join(" ")
+        ))
+        .hint("restrict the ports by hostIP, or write the conditions for iptables")),
+        None if !of_iptables.is_empty() || conf.mark_masq_bit.is_some() => {
+            Ok(Some(Backend::Iptables))
+        }
+        chosen => Ok(chosen),
+    }
+}
+
+/// The container's address of each family: the first one that is not another interface's, or the host's.
+pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<(IpAddr, u8)> {
+    let mut found: Vec<(IpAddr, u8)> = Vec::new();
+    for ip in &result.ips {
+        let interface = ip
+            .interface
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| result.interfaces.get(index));
+        let foreign =
+            interface.is_some_and(|item| item.name != ifname.as_str() || item.sandbox.is_empty());
+        let address = ip.address.ip();
+        let known = |(known, _): &(IpAddr, u8)| known.is_ipv4() == address.is_ipv4();
+        if !foreign && !found.iter().any(known) {
+            found.push((address, ip.address.prefix()));
+        }
+    }
+    found.sort_by_key(|(ip, _)| ip.is_ipv6());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::addr::Cidr;
+    use linkspan_protocol::json::Json;
+    use linkspan_protocol::result::{Interface, IpConfig};
+
+    fn plan(keys: &str) -> Result<Plan> {
+        Plan::new(Json::parse(format!("{{{keys}}}").as_bytes())?.decode()?)
+    }
+
+    #[test]
+    fn keys_of_iptables_choose_it_and_contradictions_are_refused() {
+        for (keys, backend) in [
+            ("", None),
+            (r#""backend":null,"markMasqBit":null"#, None),
+            (r#""conditionsV4":[],"conditionsV6":[""]"#, None),
+            (r#""backend":"nftables""#, Some(Backend::Nftables)),
+            (
+                r#""backend":"nftables","markMasqBit":5"#,
+                Some(Backend::Nftables),
+            ),
+            (r#""markMasqBit":5"#, Some(Backend::Iptables)),
+            (
+                r#""externalSetMarkChain":"KUBE-MARK-MASQ""#,
+                Some(Backend::Iptables),
+            ),
+            (
+                r#""conditionsV4":["!","-s","10.0.0.0/8"]"#,
+                Some(Backend::Iptables),
+            ),
+        ] {
+            assert_eq!(plan(keys).unwrap().backend, backend, "{keys}");
+        }
+        for (keys, message) in [
+            (
+                r#""backend":"iptables","conditionsV4":["a"],"conditionsV6":["b"]"#,
+                "iptables backend was requested but configuration contains nftables-specific options [conditionsV4 conditionsV6]",
+            ),
+            (
+                r#""backend":"nftables","externalSetMarkChain":"X","conditionsV4":["-a"],"conditionsV6":["!"]"#,
+                "nftables backend was requested but configuration contains iptables-specific options [externalSetMarkChain conditionsV4 conditionsV6]",
+            ),
+            (
+                r#""conditionsV4":["ip saddr 10.0.0.0/8"]"#,
+                "conditions in the language of nft are not supported [conditionsV4]",
+            ),
+            (r#""backend":"pf""#, "unknown backend \"pf\""),
+            (
+                r#""markMasqBit":1,"externalSetMarkChain":"X""#,
+                "Cannot specify externalSetMarkChain and markMasqBit",
+            ),
+            (
+                r#""markMasqBit":32"#,
+                "MasqMarkBit must be between 0 and 31",
+            ),
+        ] {
+            assert_eq!(plan(keys).unwrap_err().message(), message, "{keys}");
+        }
+    }
+
+    #[test]
+    fn the_containers_own_addresses_are_chosen() {
+        let ip = |address: &str, interface| IpConfig {
+            interface,
+            address: Cidr::parse(address).unwrap(),
+            gateway: None,
+        };
+        let interface = |name: &str, sandbox: &str| Interface {
+            name: name.into(),
+            sandbox: sandbox.into(),
+            ..Interface::default()
+        };
+        let result = AddResult {
+            interfaces: vec![
+                interface("veth0", ""),
+                interface("eth0", "/netns"),
+                interface("eth1", "/netns"),
+            ],
+            ips: vec![
+                ip("10.0.0.1/24", Some(0)),
+                ip("10.0.0.9/24", Some(2)),
+                ip("2001:db8:1::2/64", Some(7)),
+                ip("10.0.0.2/24", Some(1)),
+                ip("10.0.0.3/24", None),
+            ],
+            ..AddResult::default()
+        };
+        let found = addresses(&result, &IfName::parse("eth0").unwrap());
+        let expected = [("10.0.0.2", 24), ("2001:db8:1::2", 64)];
+        assert_eq!(found, expected.map(|(ip, len)| (ip.parse().unwrap(), len)));
+    }
+}

@@ -1,0 +1,304 @@
+//! Published ports as the Go suite makes them: with iptables a chain for each container behind shared ones, with nft
+//! rules in tables of its own. Other software parses the names and comments of the former.
+
+use std::net::IpAddr;
+
+use linkspan_attach::iptables::{Iptables, Saved, deletion};
+use linkspan_attach::kernel;
+use linkspan_attach::reference::{
+    chain, comment, has_chain, quoted, remove_chain, remove_legacy, remove_rules,
+};
+use linkspan_attach::verify::mismatch;
+use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::{Netfilter, xtables};
+use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
+
+use crate::conf::Plan;
+use crate::mapping::Mapping;
+
+/// Shared chains of the reference.
+const DNAT: &str = "CNI-HOSTPORT-DNAT";
+const SET_MARK: &str = "CNI-HOSTPORT-SETMARK";
+const MASQ: &str = "CNI-HOSTPORT-MASQ";
+/// The older reference's chain before [`DNAT`].
+const SNAT: &str = "CNI-HOSTPORT-SNAT";
+
+/// How many ports one rule of the match `multiport` takes.
+const MULTIPORT: usize = 15;
+
+/// The longest comment that iptables takes, in bytes.
+const COMMENT_MAX: usize = 255;
+
+/// The tables of the Go suite's nft backend, and their chains with rules of containers.
+const NFT: [Table; 2] = [
+    Table {
+        family: Family::Ip,
+        name: "cni_hostport",
+    },
+    Table {
+        family: Family::Ip6,
+        name: "cni_hostport",
+    },
+];
+const NFT_CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
+
+/// The container's chain, and what leads to it.
+struct Chain {
+    name: String,
+    comment: String,
+}
+
+impl Chain {
+    fn of(
+        network: &linkspan_protocol::ident::NetworkName,
+        container: &linkspan_protocol::ident::ContainerId,
+    ) -> Self {
+        let mut comment = format!("dnat {}", comment(network, container));
+        comment.truncate(COMMENT_MAX);
+        Self {
+            name: chain(network, container, "DN-"),
+            comment: quoted(&comment),
+        }
+    }
+}
+
+/// Publishes, in one transaction for each family.
+pub(crate) fn publish(
+    call: &AddCall,
+    plan: &Plan,
+    addresses: &[(IpAddr, u8)],
+    undo: &mut Undo,
+) -> Result<()> {
+    let chain = Chain::of(&call.network, &call.attachment.container_id);
+    for (ip, prefix) in addresses {
+        let iptables = Iptables::of(ip.is_ipv6());
+        let saved = iptables.saved()?;
+        let mut lines = shared(plan, &saved);
+        // An attachment that is made again has the same rules once.
+        lines.extend(saved.rules_to(&chain.name).map(deletion));
+        // A chain that is declared is made, or emptied.
+        lines.push(format!(":{} - [0:0]", chain.name));
+        lines.extend(own(plan, &chain.name, *ip, *prefix));
+        lines.extend(entries(plan, &chain, ip.is_ipv6()));
+        iptables.apply(&lines)?;
+        let name = chain.name.clone();
+        undo.push("withdraw the ports", move || {
+            let netfilter = Netfilter::open().map_err(kernel)?;
+            remove_chain(&netfilter, DNAT, &name)
+        });
+        if plan.snat && ip.is_ipv4() {
+            route_localnet(*ip)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is made once for the host, where it is missing.
+fn shared(plan: &Plan, saved: &Saved) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut declare = |name: &str| {
+        let missing = !saved.has_chain(name);
+        if missing {
+            lines.push(format!(":{name} - [0:0]"));
+        }
+        missing
+    };
+    let dnat_is_new = declare(DNAT);
+    let own_mark = plan.snat && plan.iptables.set_mark_chain.is_none();
+    let mark_is_new = own_mark && declare(SET_MARK);
+    let masq_is_new = own_mark && declare(MASQ);
+    let mark = format!("{0:#x}/{0:#x}", plan.iptables.mark);
+    let set_mark = format!(
+        "-A {SET_MARK} -m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark {mark}"
+    );
+    let has = |chain: &str, mark: &str| saved.rules_of(chain).any(|rule| rule.contains(mark));
+    if own_mark && (mark_is_new || !has(SET_MARK, &format!("--set-xmark {mark}"))) {
+        lines.push(set_mark);
+    }
+    if own_mark && (masq_is_new || !has(MASQ, &format!("--mark {mark}"))) {
+        lines.push(format!("-A {MASQ} -m mark --mark {mark} -j MASQUERADE"));
+    }
+    if own_mark && (masq_is_new || saved.rules_to(MASQ).next().is_none()) {
+        lines.push(format!(
+            "-I POSTROUTING 1 -m comment --comment \"CNI portfwd requiring masquerade\" -j {MASQ}"
+        ));
+    }
+    for hook in ["PREROUTING", "OUTPUT"] {
+        let from_hook = format!("-A {hook} ");
+        let led = saved
+            .rules_to(DNAT)
+            .any(|rule| rule.starts_with(&from_hook));
+        if dnat_is_new || !led {
+            lines.push(format!("-A {hook} -m addrtype --dst-type LOCAL -j {DNAT}"));
+        }
+    }
+    lines
+}
+
+/// The rules of the container's chain in the family of `ip`.
+fn own(plan: &Plan, chain: &str, ip: IpAddr, prefix: u8) -> Vec<String> {
+    let six = ip.is_ipv6();
+    let set_mark = plan.iptables.set_mark_chain.as_deref().unwrap_or(SET_MARK);
+    let everybody = if six { "::/0" } else { "0.0.0.0/0" };
+    let sources = if plan.masq_all {
+        everybody.to_owned()
+    } else {
+        format!("{ip}/{prefix}")
+    };
+    let mut lines = Vec::new();
+    let own = plan.mappings.iter();
+    for mapping in own.filter(|mapping| mapping.host_ip.concerns(six)) {
+        let Mapping {
+            protocol,
+            host_port,
+            container_port,
+            ..
+        } = mapping;
+        let mut base = format!("-A {chain} -p {protocol} --dport {host_port}");
+        if let Some(one) = mapping.host_ip.one() {
+            base = format!("{base} -d {one}");
+        }
+        if plan.snat {
+            lines.push(format!("{base} -s {sources} -j {set_mark}"));
+        }
+        if plan.snat && !six && !plan.masq_all {
+            lines.push(format!("{base} -s 127.0.0.1 -j {set_mark}"));
+        }
+        let to = std::net::SocketAddr::new(ip, *container_port);
+        lines.push(format!("{base} -j DNAT --to-destination {to}"));
+    }
+    lines
+}
+
+/// The rules that lead to the container's chain. As in the reference, ports of the other family's addresses are among
+/// them, for the chain sorts them out.
+fn entries(plan: &Plan, chain: &Chain, six: bool) -> Vec<String> {
+    let conditions = if six {
+        &plan.iptables.conditions_v6
+    } else {
+        &plan.iptables.conditions_v4
+    };
+    let words: Vec<String> = conditions.iter().map(|word| quoted(word)).collect();
+    let words = words.join(" ");
+    let mut protocols: Vec<_> = plan.mappings.iter().map(|m| m.protocol).collect();
+    protocols.sort_by_key(|protocol| protocol.name());
+    protocols.dedup();
+    let mut lines = Vec::new();
+    for protocol in protocols {
+        let own = plan.mappings.iter().filter(|m| m.protocol == protocol);
+        let ports: Vec<String> = own.map(|m| m.host_port.to_string()).collect();
+        for some in ports.chunks(MULTIPORT) {
+            lines.push(format!(
+                "-A {DNAT} -m comment --comment {} -m multiport -p {protocol} --destination-ports {} {words} -j {}",
+                chain.comment,
+                some.join(","),
+                chain.name
+            ));
+        }
+    }
+    lines
+}
+
+/// With iptables a connection from 127.0.0.1 can leave the host only where this allows it, as in the reference. What that
+/// opens, the default backend does not.
+fn route_localnet(ip: IpAddr) -> Result<()> {
+    let host = linkspan_attach::Side::host()?;
+    match crate::via(&host.rtnl, ip)? {
+        Some(via) => linkspan_attach::sysctl::set(
+            &linkspan_attach::sysctl::of_interface("ipv4", &via.ifname, "route_localnet"),
+            "1",
+        )
+        .map_err(|failure| failure.context("unable to enable route_localnet")),
+        None => Ok(()),
+    }
+}
+
+/// Withdraws what the Go suite, or we in its format, published for the container. Its nft rules are told apart by the
+/// container alone, as that suite does itself.
+pub(crate) fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
+    let container = &call.attachment.container_id;
+    for table in NFT {
+        for nft_chain in NFT_CHAINS {
+            remove_rules(netfilter, table, nft_chain, |comment| {
+                comment == container.as_str()
+            })?;
+        }
+    }
+    for (parent, infix) in [(DNAT, "DN-"), (SNAT, "SN-")] {
+        remove_chain(netfilter, parent, &chain(&call.network, container, infix))?;
+    }
+    Ok(())
+}
+
+/// The same where the kernel has no nf_tables.
+pub(crate) fn withdraw_legacy(call: &DelCall) -> Result<()> {
+    for infix in ["DN-", "SN-"] {
+        let chain = chain(&call.network, &call.attachment.container_id, infix);
+        remove_legacy(false, &chain)?;
+        remove_legacy(true, &chain)?;
+    }
+    Ok(())
+}
+
+/// Whether the Go suite, or we in its format, published for the container.
+pub(crate) fn is_there(call: &CheckCall, netfilter: &Netfilter) -> Result<bool> {
+    let name = chain(&call.network, &call.attachment.container_id, "DN-");
+    for six in [false, true] {
+        if has_chain(netfilter, six, &name)? {
+            return Ok(true);
+        }
+    }
+    Ok(nft_rules(call, netfilter)? > 0)
+}
+
+fn nft_rules(call: &CheckCall, netfilter: &Netfilter) -> Result<usize> {
+    let mut count = 0;
+    for table in NFT {
+        let rules = netfilter.rules(table, "hostports").map_err(kernel)?;
+        let own = |comment: &str| comment == call.attachment.container_id.as_str();
+        count += rules.iter().filter(|rule| own(&rule.comment)).count();
+    }
+    Ok(count)
+}
+
+/// Every rule that [`publish`] would make is there, in number, or every rule of the Go suite's nft backend is.
+pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[(IpAddr, u8)]) -> Result<()> {
+    let chain = Chain::of(&call.network, &call.attachment.container_id);
+    if let Ok(netfilter) = Netfilter::open() {
+        let promised = addresses.iter().map(|(ip, _)| {
+            let of_family = |m: &&Mapping| m.host_ip.concerns(ip.is_ipv6());
+            plan.mappings.iter().filter(of_family).count()
+        });
+        let found = nft_rules(call, &netfilter)?;
+        if found > 0 && found >= promised.sum() {
+            return Ok(());
+        }
+    }
+    for (ip, prefix) in addresses {
+        let six = ip.is_ipv6();
+        let saved = if xtables::nat_has_chain(six, &chain.name).map_err(kernel)? {
+            Iptables::legacy(six).saved()?
+        } else {
+            Iptables::of(six).saved()?
+        };
+        let count = |what: String, promised: usize, found: usize| {
+            if found < promised {
+                return Err(mismatch(what, &promised.to_string(), &found.to_string()));
+            }
+            Ok(())
+        };
+        let name = &chain.name;
+        let promised = own(plan, name, *ip, *prefix).len();
+        let what = format!("rules of chain {name} for {ip}");
+        count(what, promised, saved.rules_of(name).count())?;
+        let promised = entries(plan, &chain, six).len();
+        let what = format!("rules of chain {DNAT} that lead to {name} for {ip}");
+        count(what, promised, saved.rules_to(name).count())?;
+    }
+    Ok(())
+}
+
+/// The programs are there and can read the table.
+pub(crate) fn status() -> Result<()> {
+    Iptables::of(false).saved().map(drop)
+}

@@ -1,0 +1,195 @@
+//! The `portmap` plugin: ports of the host that lead to the container. A chained plugin: it works on the result of the
+//! interface plugin before it and passes that on unchanged.
+//!
+//! An attachment owns the elements of its ports. The table, its rules and what else is in [`rules`] are shared and stay.
+//! Without `portMappings` it does nothing at all.
+
+mod conf;
+mod flows;
+mod iptables;
+mod mapping;
+mod native;
+mod published;
+mod rules;
+
+use std::net::IpAddr;
+
+use linkspan_attach::backend::Backend;
+use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::{Side, kernel, table};
+use linkspan_netlink::rtnl::Rtnl;
+use linkspan_nftables::Netfilter;
+use linkspan_plugin::{
+    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo,
+};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+use linkspan_protocol::result::AddResult;
+
+use conf::{Conf, Plan};
+use native::Publication;
+use rules::{Target, Translate, Via};
+
+pub use mapping::Protocol;
+pub use published::{Published, published};
+
+/// The plugin under its name.
+pub static ENTRY: Entry = Entry::of::<Portmap>();
+
+#[derive(Debug)]
+struct Portmap;
+
+impl Plugin for Portmap {
+    type Conf = Conf;
+    const NAMES: &'static [&'static str] = &["portmap"];
+
+    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+        let plan = Plan::new(conf)?;
+        let result = call.netconf.prev_result()?.ok_or_else(|| {
+            Failure::config("must be called as chained plugin")
+                .hint("put portmap behind an interface plugin in the list")
+        })?;
+        if plan.mappings.is_empty() {
+            return Ok(result);
+        }
+        let addresses = conf::addresses(&result, &call.attachment.ifname);
+        if let Some(netfilter) = native(plan.backend)? {
+            let host = Side::host()?;
+            let publication = publication(
+                &host.rtnl,
+                &plan,
+                &addresses,
+                (&call.network, &call.attachment),
+            )?;
+            native::publish(&netfilter, &publication, Home::of(&call.netns).as_ref())?;
+            for mapping in &plan.mappings {
+                for (ip, _) in &addresses {
+                    flows::forget_others(&netfilter, &host.rtnl, mapping, *ip)?;
+                }
+            }
+            undo.push("withdraw the ports", move || {
+                native::withdraw(&netfilter, &publication.owner).map(drop)
+            });
+        } else {
+            iptables::publish(call, &plan, &addresses, undo)?;
+        }
+        Ok(result)
+    }
+
+    /// Needs no previous result, and looks in every packet filter: another suite, or another configuration, may have
+    /// published the ports.
+    fn del(call: &DelCall, conf: Conf) -> Result<()> {
+        if Plan::has_no_mappings(&conf) {
+            return Ok(());
+        }
+        let mut teardown = Teardown::default();
+        match Netfilter::open() {
+            Err(err) if table::is_unsupported(&err) => {
+                teardown.run("withdraw from iptables", || iptables::withdraw_legacy(call));
+            }
+            Err(err) => return Err(kernel(err)),
+            Ok(netfilter) => {
+                teardown.run("withdraw the ports", || withdraw(call, &netfilter));
+                teardown.run("withdraw what the Go suite published", || {
+                    iptables::withdraw(call, &netfilter)
+                });
+            }
+        }
+        teardown.finish()
+    }
+
+    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(conf)?;
+        let promised = linkspan_attach::verify::promised(call)?;
+        if plan.mappings.is_empty() {
+            return Ok(());
+        }
+        let addresses = conf::addresses(&promised, &call.attachment.ifname);
+        match native(plan.backend)? {
+            Some(netfilter) if !iptables::is_there(call, &netfilter)? => {
+                let host = Side::host()?;
+                let publication = publication(
+                    &host.rtnl,
+                    &plan,
+                    &addresses,
+                    (&call.network, &call.attachment),
+                )?;
+                native::verify(&netfilter, &publication)
+            }
+            _ => iptables::verify(call, &plan, &addresses),
+        }
+    }
+
+    fn status(_call: &StatusCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(conf)?;
+        match native(plan.backend) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => iptables::status(),
+            Err(failure) => Err(failure),
+        }
+        .map_err(|failure| {
+            failure
+                .with_code(ErrorCode::NOT_AVAILABLE)
+                .context("portmap has no usable packet filter")
+        })
+    }
+}
+
+/// A connection to nf_tables, unless it is iptables that is asked for, or all there is.
+fn native(backend: Option<Backend>) -> Result<Option<Netfilter>> {
+    if backend == Some(Backend::Iptables) {
+        return Ok(None);
+    }
+    let usable = Netfilter::open().and_then(|netfilter| {
+        netfilter.generation()?;
+        Ok(netfilter)
+    });
+    match usable {
+        Err(err) if backend.is_none() && table::is_unsupported(&err) => Ok(None),
+        usable => usable.map(Some).map_err(kernel),
+    }
+}
+
+fn publication(
+    rtnl: &Rtnl,
+    plan: &Plan,
+    addresses: &[(IpAddr, u8)],
+    (network, attachment): (&NetworkName, &AttachmentId),
+) -> Result<Publication> {
+    let target = |(ip, _): &(IpAddr, u8)| {
+        let via = via(rtnl, *ip)?;
+        Ok(Target { ip: *ip, via })
+    };
+    Ok(Publication {
+        owner: Owner::of(network, attachment),
+        mappings: plan.mappings.clone(),
+        targets: addresses.iter().map(target).collect::<Result<_>>()?,
+        translate: Translate {
+            snat: plan.snat,
+            masq_all: plan.masq_all,
+        },
+    })
+}
+
+/// How the host reaches the container; absent where it cannot, as on a bridge without an address.
+fn via(rtnl: &Rtnl, ip: IpAddr) -> Result<Option<Via>> {
+    let Some(way) = rtnl.way_to(ip).map_err(kernel)? else {
+        return Ok(None);
+    };
+    let (Some(index), Some(source)) = (way.oif, way.src) else {
+        return Ok(None);
+    };
+    let link = rtnl.link_by_index(index).map_err(kernel)?;
+    Ok(link.map(|link| Via {
+        ifname: link.name,
+        source,
+    }))
+}
+
+fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
+    let owner = Owner::of(&call.network, &call.attachment);
+    for (mapping, ip) in native::withdraw(netfilter, &owner)? {
+        flows::forget_own(netfilter, &mapping, ip)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! What is to be published: ports of the host that lead to ports of the container.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::parse_ip;
+use linkspan_protocol::error::Failure;
+use serde::Deserialize;
+
+/// An element of `runtimeConfig.portMappings`, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct MappingConf {
+    host_port: i64,
+    container_port: i64,
+    protocol: String,
+    #[serde(rename = "hostIP")]
+    host_ip: String,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// SCTP
+    Sctp,
+}
+
+impl Protocol {
+    pub(crate) const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// Its number in IP headers (IANA).
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.number() == number)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which addresses of the host a port is published on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostIp {
+    /// Every address of both families.
+    Any,
+    /// Every address of the family: `0.0.0.0` or `::`.
+    AnyOf {
+        /// IPv6
+        six: bool,
+    },
+    /// This one.
+    One(IpAddr),
+}
+
+impl HostIp {
+    /// Whether it is about addresses of the family.
+    pub(crate) fn concerns(self, six: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::AnyOf { six: only } => only == six,
+            Self::One(ip) => ip.is_ipv6() == six,
+        }
+    }
+
+    /// The address, where it is one.
+    pub(crate) fn one(self) -> Option<IpAddr> {
+        match self {
+            Self::One(ip) => Some(ip),
+            Self::Any | Self::AnyOf { .. } => None,
+        }
+    }
+
+    /// Whether a packet could be for both.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        [false, true].into_iter().any(|six| {
+            let both = self.concerns(six) && other.concerns(six);
+            let same = match (self.one(), other.one()) {
+                (Some(one), Some(other)) => one == other,
+                _ => true,
+            };
+            both && same
+        })
+    }
+}
+
+/// A published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) protocol: Protocol,
+    pub(crate) host_ip: HostIp,
+    pub(crate) host_port: u16,
+    pub(crate) container_port: u16,
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host_port, self.protocol)
+    }
+}
+
+/// Checks the mappings; the same one twice is one. Code 7.
+pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
+    let mut mappings: Vec<Mapping> = Vec::new();
+    for conf in confs {
+        let mapping = Mapping {
+            protocol: protocol(&conf.protocol)?,
+            host_ip: host_ip(&conf.host_ip)?,
+            host_port: port("host", conf.host_port)?,
+            container_port: port("container", conf.container_port)?,
+        };
+        let clash = mappings.iter().find(|known| {
+            (known.protocol, known.host_port) == (mapping.protocol, mapping.host_port)
+                && known.host_ip.overlaps(mapping.host_ip)
+        });
+        match clash {
+            None => mappings.push(mapping),
+            Some(known) if *known == mapping => {}
+            Some(known) => {
+                return Err(Failure::config(format!(
+                    "host port {mapping} is mapped twice, to container ports {} and {}",
+                    known.container_port, mapping.container_port
+                ))
+                .hint("map each host port once, or each to another hostIP"));
+            }
+        }
+    }
+    Ok(mappings)
+}
+
+fn protocol(text: &str) -> Result<Protocol> {
+    Protocol::ALL
+        .into_iter()
+        .find(|protocol| protocol.name().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            Failure::config(format!("unknown protocol {text:?} of a port mapping"))
+                .hint("use \"tcp\", \"udp\" or \"sctp\"")
+        })
+}
+
+fn host_ip(text: &str) -> Result<HostIp> {
+    if text.is_empty() {
+        return Ok(HostIp::Any);
+    }
+    let ip = parse_ip(text).map_err(|err| {
+        Failure::config(format!("hostIP of a port mapping: {err}"))
+            .hint("give an address of this host, or none for all of them")
+    })?;
+    Ok(if ip.is_unspecified() {
+        HostIp::AnyOf { six: ip.is_ipv6() }
+    } else {
+        HostIp::One(ip)
+    })
+}
+
+fn port(whose: &str, number: i64) -> Result<u16> {
+    u16::try_from(number)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| {
+            Failure::config(format!("Invalid {whose} port number: {number}"))
+                .hint("ports are from 1 to 65535")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conf(host_ip: &str, host_port: i64, container_port: i64, protocol: &str) -> MappingConf {
+        MappingConf {
+            host_port,
+            container_port,
+            protocol: protocol.into(),
+            host_ip: host_ip.into(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_named() {
+        for (bad, named) in [
+            (conf("", 0, 80, "tcp"), "Invalid host port number: 0"),
+            (
+                conf("", 65536, 80, "tcp"),
+                "Invalid host port number: 65536",
+            ),
+            (conf("", 80, -1, "tcp"), "Invalid container port number: -1"),
+            (conf("", 80, 80, "icmp"), "unknown protocol \"icmp\""),
+            (conf("", 80, 80, ""), "unknown protocol \"\""),
+            (conf("10.0.0", 80, 80, "tcp"), "invalid IP address: 10.0.0"),
+        ] {
+            let message = parse(&[bad]).unwrap_err().message();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_same_port_twice_is_one_and_another_destination_is_refused() {
+        let same = [conf("", 80, 8080, "tcp"), conf("", 80, 8080, "TCP")];
+        assert_eq!(parse(&same).unwrap().len(), 1);
+        for (first, second) in [("", ""), ("", "10.0.0.1"), ("0.0.0.0", "10.0.0.1")] {
+            let two = [conf(first, 80, 1, "tcp"), conf(second, 80, 2, "tcp")];
+            let message = parse(&two).unwrap_err().message();
+            assert!(message.contains("80/tcp is mapped twice"), "{message}");
+        }
+        for (first, second) in [
+            ("10.0.0.1", "10.0.0.2"),
+            ("0.0.0.0", "::"),
+            ("::", "10.0.0.1"),
+        ] {
+            let two = [conf(first, 80, 1, "tcp"), conf(second, 80, 2, "tcp")];
+            assert_eq!(parse(&two).unwrap().len(), 2);
+        }
+        let two = [conf("", 80, 1, "tcp"), conf("", 80, 2, "udp")];
+        assert_eq!(parse(&two).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,193 @@
+//! Published ports in our own table: conflicts, changes, comparison.
+
+use std::collections::BTreeSet;
+
+use linkspan_attach::kernel;
+use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::table::{self, TABLE};
+use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_nftables::{Batch, Netfilter};
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use nix::errno::Errno;
+
+use crate::mapping::Mapping;
+use crate::rules::{self, PART, PUBLISH_ADDR, PUBLISHED, SETS, Target, Translate};
+
+/// What one attachment publishes.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) owner: Owner,
+    pub(crate) mappings: Vec<Mapping>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) translate: Translate,
+}
+
+impl Publication {
+    /// Every element, with its set, in the order of the sets. Where the attachment lives is kept with the mapping alone.
+    fn elements(&self, home: Option<&Home>) -> Vec<(&'static Set, Vec<Element>)> {
+        let record = home.map(Home::to_bytes).unwrap_or_default();
+        let mut of_sets: Vec<(&'static Set, Vec<Element>)> =
+            SETS.iter().map(|set| (*set, Vec::new())).collect();
+        for mapping in &self.mappings {
+            for target in &self.targets {
+                let elements = rules::elements(mapping, target, self.translate);
+                for (index, (set, mut element)) in elements.into_iter().enumerate() {
+                    element.comment = self.owner.line();
+                    if index == 0 {
+                        element.record.clone_from(&record);
+                    }
+                    if let Some((_, list)) = of_sets.iter_mut().find(|(of, _)| *of == set) {
+                        list.push(element);
+                    }
+                }
+            }
+        }
+        of_sets.retain(|(_, elements)| !elements.is_empty());
+        of_sets
+    }
+
+    fn names_an_address(&self) -> bool {
+        self.mappings
+            .iter()
+            .any(|mapping| mapping.host_ip.one().is_some())
+    }
+
+    /// The mapping of this publication that cannot stand beside `present`.
+    fn overlapping(&self, present: &Mapping) -> Option<&Mapping> {
+        let clash = |own: &&Mapping| {
+            (own.protocol, own.host_port) == (present.protocol, present.host_port)
+                && own.host_ip.overlaps(present.host_ip)
+        };
+        self.mappings.iter().find(clash)
+    }
+}
+
+/// Publishes, in one transaction. Ports that a live attachment of another owner has are refused; those of a dead one, and
+/// our own of an earlier ADD, are replaced.
+pub(crate) fn publish(
+    netfilter: &Netfilter,
+    publication: &Publication,
+    home: Option<&Home>,
+) -> Result<()> {
+    let elements = publication.elements(home);
+    if simply(netfilter, publication, &elements)? {
+        return Ok(());
+    }
+    ensure(netfilter)?;
+    table::transact(netfilter, || {
+        let condemned = condemned(netfilter, publication)?;
+        let mut batch = Batch::default();
+        for set in SETS {
+            let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
+            stale.retain(|element| condemned.contains(&element.comment));
+            batch.delete(TABLE, set, &stale);
+        }
+        fill(&mut batch, &elements);
+        Ok(batch)
+    })
+}
+
+/// The usual case, in which nothing is in the way: false where something may be. Mappings on single addresses are few
+/// and cannot be told from the others by their key, so that whoever meets one looks closer.
+fn simply(
+    netfilter: &Netfilter,
+    publication: &Publication,
+    elements: &[(&'static Set, Vec<Element>)],
+) -> Result<bool> {
+    if publication.names_an_address() {
+        return Ok(false);
+    }
+    let seen = netfilter.generation().map_err(kernel)?;
+    for set in [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6] {
+        if !netfilter.elements(TABLE, set).map_err(kernel)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    let added = table::add(netfilter, &PART, |batch| {
+        batch.at(seen);
+        fill(batch, elements);
+    });
+    match added {
+        Err(err) if err.is(Errno::EEXIST) || err.is(Errno::ERESTART) => Ok(false),
+        added => added.map(|()| true).map_err(kernel),
+    }
+}
+
+fn ensure(netfilter: &Netfilter) -> Result<()> {
+    if netfilter.has_chain(TABLE, "publish").map_err(kernel)? {
+        return Ok(());
+    }
+    table::make(netfilter, &PART).map_err(kernel)
+}
+
+fn fill(batch: &mut Batch, elements: &[(&'static Set, Vec<Element>)]) {
+    for (set, elements) in elements {
+        batch.add(TABLE, set, elements, true);
+    }
+}
+
+/// The owners, by their lines, whose elements make room: those of our ports that are dead, and ourselves.
+fn condemned(netfilter: &Netfilter, publication: &Publication) -> Result<BTreeSet<String>> {
+    let own = publication.owner.line();
+    let mut condemned = BTreeSet::from([own.clone()]);
+    for (set, by_addr, six) in PUBLISHED {
+        for element in netfilter.elements(TABLE, set).map_err(kernel)? {
+            let Some((present, _)) = rules::read(&element, by_addr, six) else {
+                continue;
+            };
+            let Some(wanted) = publication.overlapping(&present) else {
+                continue;
+            };
+            let gone = || Home::parse(&element.record).is_some_and(|home| home.is_gone());
+            if element.comment != own && !gone() {
+                return Err(taken(wanted, &element));
+            }
+            condemned.insert(element.comment);
+        }
+    }
+    Ok(condemned)
+}
+
+fn taken(wanted: &Mapping, element: &Element) -> Failure {
+    let owner = table::owner(element).map_or_else(
+        || format!("an element {:?} of {TABLE}", element.comment),
+        |owner| owner.to_string(),
+    );
+    Failure::new(
+        ErrorCode::INTERNAL,
+        format!("host port {wanted} is already published for {owner}"),
+    )
+    .hint("choose another hostPort or hostIP, or detach that container; `linkspan ports` lists what is published")
+}
+
+/// Withdraws whatever `owner` publishes, and tells what it was: the mappings with the container's addresses.
+pub(crate) fn withdraw(
+    netfilter: &Netfilter,
+    owner: &Owner,
+) -> Result<Vec<(Mapping, std::net::IpAddr)>> {
+    let line = owner.line();
+    let mut withdrawn = Vec::new();
+    for (set, by_addr, six) in PUBLISHED {
+        let elements = netfilter.elements(TABLE, set).map_err(kernel)?;
+        let own = elements.iter().filter(|element| element.comment == line);
+        withdrawn.extend(own.filter_map(|element| rules::read(element, by_addr, six)));
+    }
+    table::remove(netfilter, SETS, |found| found == owner)?;
+    Ok(withdrawn)
+}
+
+/// Every promised element is there, leads to the container and is the attachment's own; and so are the rules.
+pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result<()> {
+    table::verify(netfilter, &PART)?;
+    for mapping in &publication.mappings {
+        for target in &publication.targets {
+            for (set, mut element) in rules::elements(mapping, target, publication.translate) {
+                element.comment = publication.owner.line();
+                let what = format!("host port {mapping} to {}", target.ip);
+                table::verify_element(netfilter, set, &element, &what)?;
+            }
+        }
+    }
+    Ok(())
+}

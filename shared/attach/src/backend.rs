@@ -1,0 +1,27 @@
+//! Which packet filter holds the state.
+
+use linkspan_plugin::Result;
+use linkspan_protocol::error::Failure;
+
+/// A packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// Our own table of nf_tables, over netlink.
+    Nftables,
+    /// The reference's chains, by `iptables-restore`.
+    Iptables,
+}
+
+impl Backend {
+    /// The value of the configuration's `key`; where it is absent, nf_tables if the kernel has it and else iptables.
+    /// Code 7 for any other word.
+    pub fn parse(key: &str, word: Option<&str>) -> Result<Option<Self>> {
+        match word {
+            None => Ok(None),
+            Some("nftables") => Ok(Some(Self::Nftables)),
+            Some("iptables") => Ok(Some(Self::Iptables)),
+            Some(other) => Err(Failure::config(format!("unknown {key} {other:?}"))
+                .hint(format!("set \"{key}\" to \"nftables\" or \"iptables\""))),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Table `nat` of iptables, where a configuration asks for it or an older suite left something there: read by one
+//! `iptables-save`, changed by one `iptables-restore` for each family.
+
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Output, Stdio};
+
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+/// The programs of one family.
+#[derive(Debug, Clone, Copy)]
+pub struct Iptables {
+    save: &'static str,
+    restore: &'static str,
+}
+
+/// Those that the system prefers.
+const IPV4: Iptables = Iptables {
+    save: "iptables-save",
+    restore: "iptables-restore",
+};
+const IPV6: Iptables = Iptables {
+    save: "ip6tables-save",
+    restore: "ip6tables-restore",
+};
+
+/// Those of the older packet filter, where a system has both.
+const LEGACY: Iptables = Iptables {
+    save: "iptables-legacy-save",
+    restore: "iptables-legacy-restore",
+};
+const LEGACY6: Iptables = Iptables {
+    save: "ip6tables-legacy-save",
+    restore: "ip6tables-legacy-restore",
+};
+
+/// What `iptables-save` printed of the table.
+#[derive(Debug, Default)]
+pub struct Saved(Vec<String>);
+
+impl Saved {
+    /// Whether there is a chain of that name.
+    pub fn has_chain(&self, chain: &str) -> bool {
+        let declared = format!(":{chain} ");
+        self.0.iter().any(|line| line.starts_with(&declared))
+    }
+
+    /// The rules that end in a jump to `chain`, each as the line that would add it.
+    pub fn rules_to<'a>(&'a self, chain: &'a str) -> impl Iterator<Item = &'a str> {
+        self.rules()
+            .filter(move |rule| rule.split(' ').rev().take(2).eq([chain, "-j"]))
+    }
+
+    /// The rules of `chain`.
+    pub fn rules_of(&self, chain: &str) -> impl Iterator<Item = &str> {
+        let added = format!("-A {chain} ");
+        self.rules().filter(move |rule| rule.starts_with(&added))
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.starts_with("-A "))
+    }
+}
+
+impl Iptables {
+    /// The system's programs for a family.
+    pub fn of(six: bool) -> Self {
+        if six { IPV6 } else { IPV4 }
+    }
+
+    /// The programs for the older packet filter of a family; some systems have no others.
+    pub fn legacy(six: bool) -> Self {
+        let legacy = if six { LEGACY6 } else { LEGACY };
+        match execute(legacy.save, &["--version"], "") {
+            Ok(_) => legacy,
+            Err(_) => Self::of(six),
+        }
+    }
+
+    /// Reads the table.
+    pub fn saved(self) -> Result<Saved> {
+        let printed = execute(self.save, &["-t", "nat"], "")?;
+        let text = String::from_utf8_lossy(&printed.stdout);
+        Ok(Saved(text.lines().map(str::to_owned).collect()))
+    }
+
+    /// Applies `lines`, all of them or none.
+    pub fn apply(self, lines: &[String]) -> Result<()> {
+        let script = format!("*nat\n{}\nCOMMIT\n", lines.join("\n"));
+        execute(self.restore, &["--noflush", "--wait"], &script).map(drop)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that executes something which is no plugin, and only where a configuration asks for it"
+)]
+fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
+    let spawned = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let output = spawned.and_then(|mut child| {
+        if let Some(mut pipe) = child.stdin.take() {
+            match pipe.write_all(input.as_bytes()) {
+                Err(err) if err.kind() != ErrorKind::BrokenPipe => return Err(err),
+                _ => {}
+            }
+        }
+        child.wait_with_output()
+    });
+    let failed = |what: String| {
+        Failure::new(ErrorCode::INTERNAL, what).context(format!("execute {program}"))
+    };
+    match output {
+        Err(err) if err.kind() == ErrorKind::NotFound => Err(failed("not found".to_owned())
+            .hint("install iptables, or set the backend to \"nftables\"")),
+        Err(err) => Err(failed(err.to_string())),
+        Ok(output) if output.status.success() => Ok(output),
+        Ok(output) => Err(failed(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        )),
+    }
+}
+
+/// The line that deletes what a line adds.
+pub fn deletion(added: &str) -> String {
+    added.replacen("-A ", "-D ", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_found_by_their_chain_and_by_their_target() {
+        let saved = Saved(
+            [
+                "*nat",
+                ":POSTROUTING ACCEPT [0:0]",
+                ":CNI-1 - [0:0]",
+                "-A POSTROUTING -s 10.1.2.2/32 -m comment --comment \"a -j CNI-2\" -j CNI-1",
+                "-A CNI-1 -d 10.1.2.0/24 -j ACCEPT",
+                "COMMIT",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        );
+        assert!(saved.has_chain("CNI-1") && !saved.has_chain("CNI"));
+        assert_eq!(saved.rules_of("CNI-1").count(), 1);
+        assert_eq!(saved.rules_to("CNI-2").count(), 0);
+        let rules: Vec<_> = saved.rules_to("CNI-1").map(deletion).collect();
+        assert!(rules[0].starts_with("-D POSTROUTING -s"), "{rules:?}");
+    }
+}

@@ -1,0 +1,85 @@
+//! `ipMasq`: the world sees the host's address instead of the container's.
+
+mod native;
+mod reference;
+
+use linkspan_nftables::Netfilter;
+use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, StatusCall, Undo};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::AddResult;
+
+use crate::backend::Backend;
+use crate::iptables::Iptables;
+use crate::owner::Owner;
+use crate::{kernel, table};
+
+/// What the configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Masquerade {
+    backend: Option<Backend>,
+}
+
+impl Masquerade {
+    /// The keys `ipMasq` and `ipMasqBackend`; the latter is looked at only where the former is on.
+    pub fn parse(on: bool, backend: Option<&str>) -> Result<Option<Self>> {
+        if !on {
+            return Ok(None);
+        }
+        let backend = Backend::parse("ipMasqBackend", backend)?;
+        Ok(Some(Self { backend }))
+    }
+
+    /// Masquerades what the addresses of `result` send to the world.
+    pub fn apply(self, call: &AddCall, result: &AddResult, undo: &mut Undo) -> Result<()> {
+        let native = self.backend != Some(Backend::Iptables);
+        if native && native::apply(call, result, undo)? {
+            return Ok(());
+        }
+        match self.backend {
+            Some(Backend::Nftables) => Err(unsupported()),
+            _ => reference::apply(call, result, undo),
+        }
+    }
+
+    /// Every address of `result` is masqueraded, in our table or, for containers of the Go suite, in its chains.
+    pub fn verify(self, call: &CheckCall, result: &AddResult) -> Result<()> {
+        if self.backend == Some(Backend::Iptables) || reference::is_there(call)? {
+            return reference::verify(call, result);
+        }
+        native::verify(call, result)
+    }
+
+    /// Some packet filter could do it.
+    pub fn status(self, _call: &StatusCall) -> Result<()> {
+        let native = Netfilter::open().and_then(|netfilter| netfilter.generation());
+        let refused = match (self.backend, native) {
+            (None | Some(Backend::Nftables), Ok(_)) => None,
+            (Some(Backend::Nftables), Err(err)) => Some(kernel(err)),
+            (Some(Backend::Iptables), _) | (None, Err(_)) => Iptables::of(false).saved().err(),
+        };
+        refused.map_or(Ok(()), |failure| {
+            Err(failure
+                .with_code(ErrorCode::NOT_AVAILABLE)
+                .context("ipMasq has no usable packet filter"))
+        })
+    }
+}
+
+/// Removes what this attachment has in any packet filter, also where the configuration does not say `ipMasq` any more,
+/// and whichever suite made it.
+pub fn remove(call: &DelCall) -> Result<()> {
+    let netfilter = match Netfilter::open() {
+        Err(err) if table::is_unsupported(&err) => return reference::remove_legacy(call),
+        opened => opened.map_err(kernel)?,
+    };
+    native::remove(&netfilter, &Owner::of(&call.network, &call.attachment))?;
+    reference::remove(call, &netfilter)
+}
+
+fn unsupported() -> Failure {
+    Failure::new(
+        ErrorCode::INTERNAL,
+        "masquerade: this kernel has no nf_tables",
+    )
+    .hint("load the kernel module nf_tables, or set \"ipMasqBackend\" to \"iptables\"")
+}

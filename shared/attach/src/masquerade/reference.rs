@@ -1,0 +1,172 @@
+//! Masquerade as the Go suite makes it: with iptables a chain for each container, with nft rules in a table of its own.
+
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::xtables;
+use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
+use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::result::AddResult;
+
+use crate::iptables::{Iptables, deletion};
+use crate::reference::{chain, comment, quoted, remove_chain, remove_rules};
+use crate::verify::mismatch;
+use crate::{hash, kernel, reference};
+
+/// Where rules lead to a container's chain.
+const PARENT: &str = "POSTROUTING";
+
+/// The table of the Go suite's nft backend, and its chain.
+const NFT: Table = Table {
+    family: Family::Inet,
+    name: "cni_plugins_masquerade",
+};
+const NFT_CHAIN: &str = "masq_checks";
+
+/// Makes the chain, in one transaction for each family.
+pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Result<()> {
+    let chain = chain(&call.network, &call.attachment.container_id, "");
+    let comment = quoted(&comment(&call.network, &call.attachment.container_id));
+    for six in [false, true] {
+        let addresses = addresses(result, six);
+        if addresses.is_empty() {
+            continue;
+        }
+        let iptables = Iptables::of(six);
+        let saved = iptables.saved()?;
+        // An attachment that is made again has the same rules once.
+        let mut lines: Vec<String> = saved.rules_to(&chain).map(deletion).collect();
+        // A chain that is declared is made, or emptied.
+        lines.push(format!(":{chain} - [0:0]"));
+        for address in &addresses {
+            lines.push(format!(
+                "-A {chain} -d {address} -m comment --comment {comment} -j ACCEPT"
+            ));
+        }
+        let multicast = if six { "ff00::/8" } else { "224.0.0.0/4" };
+        lines.push(format!(
+            "-A {chain} ! -d {multicast} -m comment --comment {comment} -j MASQUERADE"
+        ));
+        for address in &addresses {
+            let source = address.ip();
+            lines.push(format!(
+                "-A {PARENT} -s {source} -m comment --comment {comment} -j {chain}"
+            ));
+        }
+        iptables.apply(&lines)?;
+        let chain = chain.clone();
+        undo.push("remove masquerade", move || {
+            let netfilter = Netfilter::open().map_err(kernel)?;
+            remove_chain(&netfilter, PARENT, &chain)
+        });
+    }
+    Ok(())
+}
+
+fn addresses(result: &AddResult, six: bool) -> Vec<Cidr> {
+    let ips = result.ips.iter().map(|ip| ip.address);
+    ips.filter(|address| address.ip().is_ipv6() == six)
+        .collect()
+}
+
+/// Whether the container has a chain in iptables or a rule in the Go suite's nft table.
+pub(super) fn is_there(call: &CheckCall) -> Result<bool> {
+    let chain = chain(&call.network, &call.attachment.container_id, "");
+    let netfilter = Netfilter::open().map_err(kernel)?;
+    for six in [false, true] {
+        if reference::has_chain(&netfilter, six, &chain)? {
+            return Ok(true);
+        }
+    }
+    let tag = tag(call.network.as_str(), &call.attachment);
+    let rules = netfilter.rules(NFT, NFT_CHAIN).map_err(kernel)?;
+    Ok(rules.iter().any(|rule| rule.comment.starts_with(&tag)))
+}
+
+/// The chain and the way to it are there for every address, or the Go suite's nft rules are.
+pub(super) fn verify(call: &CheckCall, result: &AddResult) -> Result<()> {
+    let netfilter = Netfilter::open().map_err(kernel)?;
+    let tag = tag(call.network.as_str(), &call.attachment);
+    let rules = netfilter.rules(NFT, NFT_CHAIN).map_err(kernel)?;
+    let own = rules.iter().filter(|rule| rule.comment.starts_with(&tag));
+    if own.count() >= result.ips.len() {
+        return Ok(());
+    }
+    let chain = chain(&call.network, &call.attachment.container_id, "");
+    for six in [false, true] {
+        let expected = addresses(result, six).len();
+        if expected == 0 {
+            continue;
+        }
+        let saved = if xtables::nat_has_chain(six, &chain).map_err(kernel)? {
+            Iptables::legacy(six).saved()?
+        } else {
+            Iptables::of(six).saved()?
+        };
+        let found = saved.rules_to(&chain).count();
+        if found < expected {
+            let what = format!("rules of {PARENT} that lead to chain {chain}");
+            return Err(mismatch(what, &expected.to_string(), &found.to_string()));
+        }
+        // One for each network, and the last one for the world.
+        let found = saved.rules_of(&chain).count();
+        if found < 2 {
+            let what = format!("rules of chain {chain}");
+            return Err(mismatch(what, "2 or more", &found.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what the Go suite, or we in its format, made for the container.
+pub(super) fn remove(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
+    let tag = tag(call.network.as_str(), &call.attachment);
+    remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
+        comment.starts_with(&tag)
+    })?;
+    let chain = chain(&call.network, &call.attachment.container_id, "");
+    remove_chain(netfilter, PARENT, &chain)
+}
+
+/// The same where the kernel has no nf_tables.
+pub(super) fn remove_legacy(call: &DelCall) -> Result<()> {
+    let chain = chain(&call.network, &call.attachment.container_id, "");
+    reference::remove_legacy(false, &chain)?;
+    reference::remove_legacy(true, &chain)
+}
+
+/// How the comments of an attachment begin in the Go suite's nft table.
+fn tag(network: &str, attachment: &linkspan_protocol::ident::AttachmentId) -> String {
+    let instance = format!("{}:{}", attachment.ifname, attachment.container_id);
+    let digits = |text: &str| hash::hex(text).chars().take(16).collect::<String>();
+    format!("{}-{}", digits(network), digits(&instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
+
+    #[test]
+    fn comments_begin_as_those_of_the_reference() {
+        for (network, ifname, container, expected) in [
+            (
+                "unit-test",
+                "eth0",
+                "one",
+                "6fd94d501e58f0aa-287fc69eff0574a2",
+            ),
+            (
+                "mynet",
+                "eth0",
+                "dummy",
+                "d23676b4f2d9fe04-678b25cd6528b49d",
+            ),
+        ] {
+            let attachment = AttachmentId {
+                container_id: ContainerId::parse(container).unwrap(),
+                ifname: IfName::parse(ifname).unwrap(),
+            };
+            assert_eq!(tag(network, &attachment), expected);
+        }
+    }
+}

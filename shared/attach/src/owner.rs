@@ -1,0 +1,214 @@
+//! Who a thing on the host belongs to: a line beside it that names the attachment, and where the attachment lives.
+//!
+//! The line is `NETWORK/CONTAINER/INTERFACE`: none of the three can contain the separator, and people can read it. A
+//! part that is too long for its place is cut and ends in a digest, so that it still is the same for each verb.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use linkspan_netlink::netns::NetnsId;
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+
+use crate::hash;
+
+/// Bytes for the parts: with two separators and an interface's 15 bytes, 128 in all, which is what nft shows.
+const NETWORK_MAX: usize = 40;
+const CONTAINER_MAX: usize = 71;
+
+/// Digits of the digest that ends a part which was cut.
+const DIGEST: usize = 16;
+
+/// The attachment that owns a thing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner {
+    network: String,
+    container: String,
+    ifname: String,
+}
+
+impl Owner {
+    /// The attachment's name as an owner.
+    pub fn of(network: &NetworkName, attachment: &AttachmentId) -> Self {
+        Self {
+            network: fit(network.as_str(), NETWORK_MAX),
+            container: fit(attachment.container_id.as_str(), CONTAINER_MAX),
+            ifname: attachment.ifname.as_str().to_owned(),
+        }
+    }
+
+    /// Reads the line; `None` where it is not one of ours.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.split('/');
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let owner = Self {
+            network: part()?.to_owned(),
+            container: part()?.to_owned(),
+            ifname: part()?.to_owned(),
+        };
+        part().is_none().then_some(owner)
+    }
+
+    /// Whether it is of that network.
+    pub fn is_of(&self, network: &NetworkName) -> bool {
+        self.network == fit(network.as_str(), NETWORK_MAX)
+    }
+
+    /// The line.
+    pub fn line(&self) -> String {
+        format!("{}/{}/{}", self.network, self.container, self.ifname)
+    }
+
+    /// The network's name.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// The container's id.
+    pub fn container(&self) -> &str {
+        &self.container
+    }
+
+    /// The interface's name.
+    pub fn ifname(&self) -> &str {
+        &self.ifname
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            network,
+            container,
+            ifname,
+        } = self;
+        write!(
+            f,
+            "container {container}, interface {ifname}, network {network}"
+        )
+    }
+}
+
+fn fit(name: &str, max: usize) -> String {
+    // Names are ASCII, so that any place is a boundary; `get` is for the reader.
+    match name.get(..max - DIGEST - 1) {
+        Some(start) if name.len() > max => {
+            let digest = hash::hex(name);
+            format!("{start}~{}", digest.get(..DIGEST).unwrap_or_default())
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Where an attachment lives: its namespace, by path and inode. Whoever is not known to be gone is alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+    id: NetnsId,
+}
+
+impl Home {
+    /// The namespace that `path` is now; `None` where it cannot be examined.
+    pub fn of(path: &NetnsPath) -> Option<Self> {
+        let path = path.as_path().to_owned();
+        let meta = fs::metadata(&path).ok()?;
+        let id = NetnsId {
+            dev: meta.dev(),
+            ino: meta.ino(),
+        };
+        Some(Self { path, id })
+    }
+
+    /// As bytes beside an element.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(self.id.dev.to_le_bytes());
+        bytes.extend(self.id.ino.to_le_bytes());
+        bytes.extend(self.path.as_os_str().as_bytes());
+        bytes
+    }
+
+    /// Reads the bytes; `None` where they are not there.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (dev, rest) = bytes.split_first_chunk::<8>()?;
+        let (ino, path) = rest.split_first_chunk::<8>()?;
+        (!path.is_empty()).then(|| Self {
+            path: OsString::from_vec(path.to_vec()).into(),
+            id: NetnsId {
+                dev: u64::from_le_bytes(*dev),
+                ino: u64::from_le_bytes(*ino),
+            },
+        })
+    }
+
+    /// Whether the namespace is certainly gone: nothing, or another one, is at its path.
+    pub fn is_gone(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(meta) => (meta.dev(), meta.ino()) != (self.id.dev, self.id.ino),
+            Err(err) => err.kind() == ErrorKind::NotFound,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::ident::{ContainerId, IfName};
+
+    fn owner(network: &str, container: &str) -> Owner {
+        let attachment = AttachmentId {
+            container_id: ContainerId::parse(container).unwrap(),
+            ifname: IfName::parse("eth0").unwrap(),
+        };
+        Owner::of(&NetworkName::parse(network).unwrap(), &attachment)
+    }
+
+    #[test]
+    fn the_line_names_the_attachment_and_is_read_back() {
+        let id = "0123456789abcdef".repeat(4);
+        let line = owner("net", &id).line();
+        assert_eq!(line, format!("net/{id}/eth0"));
+        assert_eq!(Owner::parse(&line), Some(owner("net", &id)));
+        for foreign in ["", "net", "net/id", "net//eth0", "a/b/c/d"] {
+            assert_eq!(Owner::parse(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn long_names_fit_and_stay_apart() {
+        let (a, b) = ("a".repeat(300), format!("{}b", "a".repeat(299)));
+        for (one, other) in [
+            (owner(&a, "c"), owner(&b, "c")),
+            (owner("n", &a), owner("n", &b)),
+        ] {
+            assert_ne!(one.line(), other.line());
+            assert!(one.line().len() <= 128, "{}", one.line());
+            assert_eq!(Owner::parse(&one.line()), Some(one));
+        }
+        assert!(owner(&a, "c").is_of(&NetworkName::parse(&a).unwrap()));
+    }
+
+    #[test]
+    fn a_home_is_gone_when_nothing_or_something_else_is_at_its_path() {
+        let path = NetnsPath::new("/proc/thread-self/ns/net").unwrap();
+        let home = Home::of(&path).unwrap();
+        assert_eq!(Home::parse(&home.to_bytes()), Some(home.clone()));
+        assert!(!home.is_gone());
+        let other = Home {
+            id: NetnsId { dev: 0, ino: 1 },
+            ..home.clone()
+        };
+        assert!(other.is_gone());
+        let nowhere = Home {
+            path: "/nonexistent".into(),
+            ..home
+        };
+        assert!(nowhere.is_gone());
+        assert_eq!(Home::parse(b"short"), None);
+    }
+}
