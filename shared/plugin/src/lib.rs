@@ -12,9 +12,11 @@ pub mod undo;
 
 use std::fmt;
 
+use linkspan_protocol::conf::{NetConf, OpenKeys};
 use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
+use linkspan_protocol::schema::Schema;
 use serde::de::DeserializeOwned;
 
 pub use call::{AddCall, CheckCall, DelCall, GcCall, StatusCall};
@@ -61,6 +63,7 @@ pub struct Entry {
     /// File names; the first one is the type's name.
     pub names: &'static [&'static str],
     serve: fn(&Env, serve::Stdin<'_>) -> Reply,
+    schema: fn() -> Schema,
 }
 
 impl Entry {
@@ -69,6 +72,7 @@ impl Entry {
         Self {
             names: P::NAMES,
             serve: serve::serve::<P>,
+            schema: schema::<P>,
         }
     }
 
@@ -76,6 +80,16 @@ impl Entry {
     pub fn serve(&self, env: &Env, stdin: serve::Stdin<'_>) -> Reply {
         (self.serve)(env, stdin)
     }
+
+    /// What its configuration may hold: the keys that every plugin knows, and its own.
+    pub fn schema(&self) -> Schema {
+        (self.schema)()
+    }
+}
+
+fn schema<P: Plugin>() -> Schema {
+    let common = Schema::of::<NetConf>().and(Schema::of::<OpenKeys>());
+    common.and(Schema::of::<P::Conf>())
 }
 
 impl fmt::Debug for Entry {

@@ -36,6 +36,16 @@ pub struct NetConf {
     pub valid_attachments: Option<Vec<ValidAttachment>>,
 }
 
+/// Standard keys that every plugin may find and gives a meaning of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OpenKeys {
+    /// Values of the capabilities that the configuration declares.
+    pub runtime_config: Option<Json>,
+    /// Values from the orchestrator, by convention below `cni`.
+    pub args: Option<Json>,
+}
+
 /// The part of `ipam` that the caller of an IPAM plugin reads.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -2,6 +2,7 @@
 //!
 //! - [`command`], [`env`], [`ident`], [`args`]: what a runtime hands to a plugin in the environment.
 //! - [`json`], [`conf`]: the network configuration on stdin, decoded as leniently as clients rely on.
+//! - [`schema`]: what a configuration may hold, learned from the type that decodes it.
 //! - [`result`]: the one result type inside the house; [`wire`] speaks every spec version of it.
 //! - [`error`]: codes, context and hints, and the error object on stdout.
 
@@ -14,5 +15,6 @@ pub mod error;
 pub mod ident;
 pub mod json;
 pub mod result;
+pub mod schema;
 pub mod version;
 pub mod wire;
