@@ -49,6 +49,22 @@ pub fn encode(result: &AddResult, version: SpecVersion) -> Result<String, Failur
     }
 }
 
+/// Prints a result of any version as `to`, or as its own; `fallback` is the version of one that does not tell its own.
+/// Like libcni's types this drops keys that no version knows, and writes the others in one way.
+pub fn convert(
+    json: &Json,
+    fallback: &str,
+    to: Option<SpecVersion>,
+) -> Result<(String, SpecVersion), Failure> {
+    let (result, own) = decode(json, fallback)?;
+    let to = to.unwrap_or(own);
+    let text = match (Family::of(own), Family::of(to)) {
+        (Family::V0_2, Family::V0_2) => v0_2::reprint(&result, to),
+        _ => encode(&result, to)?,
+    };
+    Ok((text, to))
+}
+
 /// Decodes a result of any version; `fallback` is the version of one that does not tell its own.
 pub fn decode(json: &Json, fallback: &str) -> Result<(AddResult, SpecVersion), Failure> {
     let text = match json.get("cniVersion").and_then(Json::as_str) {

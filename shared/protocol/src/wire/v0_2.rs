@@ -33,19 +33,23 @@ struct OutIp {
 }
 
 pub(super) fn encode(result: &AddResult, version: SpecVersion) -> Result<String, Failure> {
-    let out = Out {
-        cni_version: version.as_str(),
-        ip4: family(result, IpAddr::is_ipv4),
-        ip6: family(result, IpAddr::is_ipv6),
-        dns: (&result.dns).into(),
-    };
-    if out.ip4.is_none() && out.ip6.is_none() {
+    if result.ips.is_empty() {
         return Err(
             Failure::new(ErrorCode::INTERNAL, "cannot convert: no valid IP addresses")
                 .hint("use cniVersion 0.3.0 or newer for a network without IPAM"),
         );
     }
-    Ok(pretty(&out))
+    Ok(reprint(result, version))
+}
+
+/// Prints a result that was of these versions before; then it may be without addresses.
+pub(super) fn reprint(result: &AddResult, version: SpecVersion) -> String {
+    pretty(&Out {
+        cni_version: version.as_str(),
+        ip4: family(result, IpAddr::is_ipv4),
+        ip6: family(result, IpAddr::is_ipv6),
+        dns: (&result.dns).into(),
+    })
 }
 
 fn family(result: &AddResult, is_member: fn(&IpAddr) -> bool) -> Option<OutIp> {
