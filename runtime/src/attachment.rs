@@ -1,9 +1,9 @@
 //! What a runtime knows of one attachment.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{ContainerId, IfName};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
@@ -36,6 +36,14 @@ impl Attachment {
         })
     }
 
+    /// What identifies it within a network.
+    pub fn id(&self) -> AttachmentId {
+        AttachmentId {
+            container_id: self.container_id.clone(),
+            ifname: self.ifname.clone(),
+        }
+    }
+
     /// `CNI_ARGS` as plugins read it.
     pub fn args_text(&self) -> String {
         let pairs: Vec<String> = self.args.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -48,6 +56,20 @@ pub fn id_of_netns(path: &Path) -> String {
     let mut hex = format!("{:x}", Sha512::digest(path.as_os_str().as_encoded_bytes()));
     hex.truncate(20);
     format!("cnitool-{hex}")
+}
+
+/// A namespace's path as `cnitool` makes it absolute: by its text alone, whether it exists or not.
+pub fn absolute(netns: &str) -> Result<PathBuf> {
+    let path = std::path::absolute(netns).map_err(crate::io(format!("resolve {netns:?}")))?;
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    Ok(clean)
 }
 
 /// `K=V;K=V`, each pair with exactly one `=` and nothing empty.
@@ -84,6 +106,17 @@ mod tests {
     fn the_id_is_the_one_that_cnitool_gives() {
         let id = id_of_netns(Path::new("/var/run/netns/cnitest"));
         assert_eq!(id, "cnitool-20c433bb2b1d6ede56d6");
+    }
+
+    #[test]
+    fn a_path_is_cleaned_by_its_text() {
+        for (given, clean) in [
+            ("/var/run/netns/../netns/./x//", "/var/run/netns/x"),
+            ("/../x", "/x"),
+        ] {
+            assert_eq!(absolute(given).unwrap(), Path::new(clean));
+        }
+        assert!(absolute("x").unwrap().is_absolute());
     }
 
     #[test]

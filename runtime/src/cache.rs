@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{ContainerId, IfName, NetworkName};
+use linkspan_protocol::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -63,6 +64,29 @@ impl Entry {
         })?;
         NetworkList::parse_either(&raw)
     }
+
+    /// The attachment as it was at ADD.
+    pub fn attachment(&self) -> Result<Attachment> {
+        let mut at = Attachment::new(&self.container_id, &self.netns, &self.if_name)?;
+        at.args.clone_from(&self.cni_args);
+        at.capability_args.clone_from(&self.capability_args);
+        Ok(at)
+    }
+
+    /// Decodes an entry of this format, as leniently as libcni does.
+    fn decode(raw: &[u8]) -> Option<Self> {
+        let entry: Self = Json::parse(raw).ok()?.decode().ok()?;
+        (entry.kind == KIND).then_some(entry)
+    }
+}
+
+/// Everything that is remembered.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The entries, in the order of their files' names.
+    pub entries: Vec<Entry>,
+    /// Files that are no entries, or cannot be read.
+    pub unreadable: Vec<PathBuf>,
 }
 
 impl Cache {
@@ -126,9 +150,35 @@ impl Cache {
     /// The entry of an attachment, where there is one that can be read.
     pub fn entry(&self, network: &NetworkName, at: &Attachment) -> Option<Entry> {
         let raw = fs::read(self.path(network, &at.container_id, &at.ifname)).ok()?;
-        serde_json::from_slice(&raw)
-            .ok()
-            .filter(|entry: &Entry| entry.kind == KIND)
+        Entry::decode(&raw)
+    }
+
+    /// Every entry; a directory that does not exist has none.
+    pub fn all(&self) -> Result<Listing> {
+        let failed = || crate::io(format!("list {}", self.dir.display()));
+        let files = match fs::read_dir(&self.dir) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
+            files => files.map_err(failed())?,
+        };
+        let mut paths = Vec::new();
+        for file in files {
+            let file = file.map_err(failed())?;
+            // No network's name begins with a dot: such a file is one that is being written.
+            if !file.file_name().as_encoded_bytes().starts_with(b".") {
+                paths.push(file.path());
+            }
+        }
+        paths.sort();
+        let mut listing = Listing::default();
+        for path in paths {
+            let entry = fs::read(&path).ok().and_then(|raw| Entry::decode(&raw));
+            let named = entry.filter(|e| !e.network_name.is_empty() && e.attachment().is_ok());
+            match named {
+                Some(entry) => listing.entries.push(entry),
+                None => listing.unreadable.push(path),
+            }
+        }
+        Ok(listing)
     }
 
     /// The result of an attachment. An entry that is not of this format is itself the result, as old runtimes wrote it.
@@ -136,9 +186,7 @@ impl Cache {
         let Ok(raw) = fs::read(self.path(network, &at.container_id, &at.ifname)) else {
             return Ok(None);
         };
-        if let Ok(entry) = serde_json::from_slice::<Entry>(&raw)
-            && entry.kind == KIND
-        {
+        if let Some(entry) = Entry::decode(&raw) {
             return Ok(entry.result);
         }
         serde_json::from_slice(&raw).map(Some).map_err(|err| {
@@ -219,11 +267,35 @@ mod tests {
                 .network()
                 .unwrap()
                 .plugins[0]
-                .kind,
+                .kind(),
             "a"
         );
         cache.remove(&network, &at);
         assert!(!cache.has(&network, &at));
+    }
+
+    #[test]
+    fn everything_remembered_is_listed_and_the_rest_is_told() {
+        let (dir, cache, list, at) = world();
+        assert!(cache.all().unwrap().entries.is_empty());
+        for ifname in ["eth1", "eth0"] {
+            let at = Attachment::new("c1", "/run/netns/x", ifname).unwrap();
+            cache.store(&list, &at, &json!({})).unwrap();
+        }
+        let results = dir.path().join("results");
+        fs::write(results.join("n-c2-eth0"), r#"{"kind":"cniCacheV1"}"#).unwrap();
+        fs::write(results.join(".n-c3-eth0.1"), "{").unwrap();
+        let listing = cache.all().unwrap();
+        let named: Vec<_> = listing.entries.iter().map(|e| e.if_name.as_str()).collect();
+        assert_eq!(named, ["eth0", "eth1"]);
+        assert_eq!(listing.entries[0].attachment().unwrap().id(), at.id());
+        assert_eq!(listing.unreadable, [results.join("n-c2-eth0")]);
+    }
+
+    #[test]
+    fn keys_of_an_entry_are_matched_in_any_case() {
+        let entry = Entry::decode(br#"{"KIND":"cniCacheV1","CniArgs":[["A","1"]],"netns":null}"#);
+        assert_eq!(entry.unwrap().cni_args, [("A".to_owned(), "1".to_owned())]);
     }
 
     #[test]

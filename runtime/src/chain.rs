@@ -1,19 +1,21 @@
-//! ADD, CHECK and DEL of a whole list (spec section 3), as libcni does them.
+//! ADD, CHECK, DEL and STATUS of a whole list (spec section 3), as libcni does them.
 
 use std::path::PathBuf;
 
 use linkspan_invoke::{exec, find};
+use linkspan_protocol::command::Command;
+use linkspan_protocol::env::Var;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::json::Json;
-use linkspan_protocol::version::{SpecVersion, numbers};
+use linkspan_protocol::version::SpecVersion;
 use linkspan_protocol::wire;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Result;
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
-use crate::inject::{self, Request};
+use crate::inject::{self, Added};
 
 /// Where plugins are found and results remembered.
 #[derive(Debug, Clone)]
@@ -45,17 +47,12 @@ impl Runtime {
     fn add_each(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         // A plugin that is not there is better found before the first one has made anything.
         for plugin in &list.plugins {
-            let found = find(&plugin.kind, &self.plugin_dirs);
+            let found = find(plugin.kind(), &self.plugin_dirs);
             found.map_err(|err| during(err.into(), plugin, "add"))?;
         }
         let mut result = None;
         for plugin in &list.plugins {
-            let request = Request {
-                list,
-                at,
-                prev_result: result.as_ref(),
-            };
-            let ran = self.run("ADD", plugin, request);
+            let ran = self.run(Command::Add, list, plugin, (at, result.as_ref()));
             let decoded = ran.and_then(|printed| decode(&printed, &list.version));
             result = Some(decoded.map_err(|err| during(err, plugin, "add"))?);
         }
@@ -64,7 +61,7 @@ impl Runtime {
 
     /// Compares the attachment with what its ADD returned.
     pub fn check(&self, list: &NetworkList, at: &Attachment) -> Result<()> {
-        if list_numbers(list)? < (0, 4, 0) {
+        if list.numbers()? < (0, 4, 0) {
             return Err(Failure::config(format!(
                 "configuration version {:?} does not support the CHECK command",
                 list.version
@@ -74,14 +71,8 @@ impl Runtime {
             return Ok(());
         }
         let result = self.cached(list, at)?;
-        let prev_result = result.as_ref();
         for plugin in &list.plugins {
-            let request = Request {
-                list,
-                at,
-                prev_result,
-            };
-            self.run("CHECK", plugin, request)?;
+            self.run(Command::Check, list, plugin, (at, result.as_ref()))?;
         }
         Ok(())
     }
@@ -90,7 +81,7 @@ impl Runtime {
     /// stops it; libcni stops at the first failure. The attachment is remembered until every plugin succeeded.
     pub fn del(&self, list: &NetworkList, at: &Attachment) -> Result<()> {
         let network = list.network()?;
-        let result = if list_numbers(list)? < (0, 4, 0) {
+        let result = if list.numbers()? < (0, 4, 0) {
             None
         } else {
             self.cached(list, at).unwrap_or_else(|_unreadable| {
@@ -98,15 +89,9 @@ impl Runtime {
                 None
             })
         };
-        let prev_result = result.as_ref();
         let mut first: Option<Failure> = None;
         for plugin in list.plugins.iter().rev() {
-            let request = Request {
-                list,
-                at,
-                prev_result,
-            };
-            let Err(err) = self.run("DEL", plugin, request) else {
+            let Err(err) = self.run(Command::Del, list, plugin, (at, result.as_ref())) else {
                 continue;
             };
             match &mut first {
@@ -118,6 +103,19 @@ impl Runtime {
             return Err(failure);
         }
         self.cache.remove(&network, at);
+        Ok(())
+    }
+
+    /// Asks every plugin whether it could serve an ADD, until one could not. A list of a version without STATUS is
+    /// taken to be ready, and nobody is asked.
+    pub fn status(&self, list: &NetworkList) -> Result<()> {
+        if !list.knows_gc_and_status() {
+            return Ok(());
+        }
+        for plugin in &list.plugins {
+            let stdin = inject::stdin(list, plugin, Added::new())?;
+            self.exec(Command::Status, plugin.kind(), None, &stdin)?;
+        }
         Ok(())
     }
 
@@ -145,24 +143,43 @@ impl Runtime {
             })
     }
 
-    fn run(&self, verb: &str, plugin: &PluginConf, request: Request<'_>) -> Result<Vec<u8>> {
-        let exe = find(&plugin.kind, &self.plugin_dirs)?;
-        let stdin = inject::stdin(plugin, request)?;
-        let at = request.at;
+    fn run(
+        &self,
+        verb: Command,
+        list: &NetworkList,
+        plugin: &PluginConf,
+        (at, prev_result): (&Attachment, Option<&Value>),
+    ) -> Result<Vec<u8>> {
+        let stdin = inject::stdin(list, plugin, inject::about(at, plugin, prev_result))?;
+        self.exec(verb, plugin.kind(), Some(at), &stdin)
+    }
+
+    /// Executes the plugin `kind`; without an attachment, the variables that name one are empty. The rest of the
+    /// environment is handed on, and with it the context of a trace.
+    pub(crate) fn exec(
+        &self,
+        verb: Command,
+        kind: &str,
+        at: Option<&Attachment>,
+        stdin: &[u8],
+    ) -> Result<Vec<u8>> {
+        let exe = find(kind, &self.plugin_dirs)?;
         let dirs: Vec<String> = self
             .plugin_dirs
             .iter()
             .map(|dir| dir.display().to_string())
             .collect();
+        let about = |value: fn(&Attachment) -> String| at.map(value).unwrap_or_default();
         let env = [
-            ("CNI_COMMAND", verb.to_owned()),
-            ("CNI_CONTAINERID", at.container_id.to_string()),
-            ("CNI_NETNS", at.netns.clone()),
-            ("CNI_ARGS", at.args_text()),
-            ("CNI_IFNAME", at.ifname.to_string()),
-            ("CNI_PATH", dirs.join(":")),
-        ];
-        exec(&exe, &env, &stdin)
+            (Var::Command, verb.name().to_owned()),
+            (Var::ContainerId, about(|at| at.container_id.to_string())),
+            (Var::Netns, about(|at| at.netns.clone())),
+            (Var::Args, about(Attachment::args_text)),
+            (Var::IfName, about(|at| at.ifname.to_string())),
+            (Var::Path, dirs.join(":")),
+        ]
+        .map(|(var, value)| (var.name(), value));
+        exec(&exe, &env, stdin)
     }
 }
 
@@ -170,39 +187,31 @@ fn during(err: Failure, plugin: &PluginConf, verb: &str) -> Failure {
     err.context(format!("{} failed ({verb})", plugin.describe()))
 }
 
-fn list_numbers(list: &NetworkList) -> Result<linkspan_protocol::version::Numbers> {
-    numbers(&list.version).map_err(|err| Failure::new(ErrorCode::DECODING, err))
-}
-
 /// Decodes what a plugin printed; a result that does not tell its version has the configuration's.
 fn decode(printed: &[u8], version: &str) -> Result<Value> {
-    let (_, version) = wire::decode(&Json::parse(printed)?, version)?;
-    let mut result: Value = serde_json::from_slice(printed).map_err(|err| {
-        Failure::new(ErrorCode::DECODING, err.to_string()).context("decode the result")
-    })?;
-    if let Some(keys) = result.as_object_mut() {
-        keys.insert("cniVersion".to_owned(), json!(version.as_str()));
-    }
-    Ok(result)
+    let (text, _) = wire::convert(&Json::parse(printed)?, version, None)?;
+    reread(&text)
 }
 
 /// The text of a result, in the order of keys and with the indentation that plugins print.
 pub fn print(result: &Value) -> Result<String> {
-    let (decoded, version) = wire::decode(&reparse(result)?, "")?;
-    wire::encode(&decoded, version)
+    Ok(wire::convert(&reparse(result)?, "", None)?.0)
 }
 
 fn convert(result: &Value, version: SpecVersion) -> Result<Value> {
-    let (decoded, _) = wire::decode(&reparse(result)?, "")?;
-    let text = wire::encode(&decoded, version).map_err(|err| {
+    let (text, _) = wire::convert(&reparse(result)?, "", Some(version)).map_err(|err| {
         err.context(format!(
             "failed to convert cached result to config version {:?}",
             version.as_str()
         ))
     })?;
-    serde_json::from_str(&text).map_err(|err| Failure::new(ErrorCode::DECODING, err.to_string()))
+    reread(&text)
 }
 
-fn reparse(value: &Value) -> Result<Json> {
+pub(crate) fn reparse(value: &Value) -> Result<Json> {
     Ok(Json::parse(value.to_string().as_bytes())?)
+}
+
+fn reread(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|err| Failure::new(ErrorCode::DECODING, err.to_string()))
 }

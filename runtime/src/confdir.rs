@@ -17,8 +17,14 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
     let lists = files(dir, &["conflist"])?;
     for path in &lists {
         let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
-        if list.name == name {
-            return with_fragments(list, dir);
+        let is_asked_for = list.name == name;
+        if !is_asked_for && list.network().is_err() {
+            // Its fragments could be anywhere, and nobody asked for them.
+            continue;
+        }
+        let list = with_fragments(list, dir).map_err(|err| naming(err, path))?;
+        if is_asked_for {
+            return Ok(list);
         }
     }
     let singles = files(dir, &["conf", "json"])?;
@@ -40,11 +46,12 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
         .hint("put a .conflist there, or name another directory with --net-dir or NETCONFPATH"))
 }
 
-/// Loads the network in one file.
+/// Loads the network in one file, with the fragments beside it where it is a list.
 pub fn load_file(path: &Path) -> Result<NetworkList> {
     let raw = read(path)?;
     let list = if path.extension().is_some_and(|ext| ext == "conflist") {
-        NetworkList::parse(&raw)
+        let dir = path.parent().unwrap_or(Path::new(""));
+        NetworkList::parse(&raw).and_then(|list| with_fragments(list, dir))
     } else {
         NetworkList::parse_either(&raw)
     };
@@ -56,7 +63,9 @@ fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
     if !list.only_inlined {
         // The name becomes a path here, so it is validated now.
         let fragments = dir.join(list.network()?.as_str());
-        for path in files(&fragments, &["conf"])? {
+        for path in files(&fragments, &["conf"])
+            .map_err(|err| err.context("failed to read plugin config files"))?
+        {
             let plugin = PluginConf::parse(&read(&path)?).map_err(|err| naming(err, &path))?;
             list.plugins.push(plugin);
         }
@@ -120,7 +129,7 @@ mod tests {
             ("10.conflist", LIST),
             ("20.json", single),
         ]);
-        assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind, "a");
+        assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind(), "a");
     }
 
     #[test]
@@ -137,7 +146,7 @@ mod tests {
                 .unwrap()
                 .plugins
                 .into_iter()
-                .map(|p| p.kind)
+                .map(|p| p.kind().to_owned())
                 .collect();
             assert_eq!(kinds, ["a", "b", "c"][..count]);
         }
@@ -165,6 +174,25 @@ mod tests {
                 .message()
                 .starts_with("no net configuration with name \"m\" in ")
         );
+    }
+
+    #[test]
+    fn a_broken_fragment_of_another_network_fails_the_search() {
+        let other = LIST.replace("\"n\"", "\"other\"");
+        let dir = dir_with(&[
+            ("00.conflist", &*other),
+            ("10.conflist", LIST),
+            ("other/10.conf", "{}"),
+        ]);
+        let broken = load(dir.path(), "n").unwrap_err().to_wire();
+        assert_eq!(broken.msg, "error parsing configuration: missing 'type'");
+        assert!(broken.details.contains("other/10.conf"), "{broken}");
+        // One that cannot be a directory's name has no fragments.
+        let dir = dir_with(&[
+            ("00.conflist", &*LIST.replace("\"n\"", "\"../n\"")),
+            ("10.conflist", LIST),
+        ]);
+        assert_eq!(load(dir.path(), "n").unwrap().name, "n");
     }
 
     #[test]

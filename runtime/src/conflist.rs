@@ -1,8 +1,10 @@
 //! A network configuration list (spec section 1), read as libcni reads it.
 
+use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
-use linkspan_protocol::version::numbers;
+use linkspan_protocol::json::Json;
+use linkspan_protocol::version::{Numbers, numbers};
 use serde_json::{Map, Value};
 
 use crate::Result;
@@ -27,10 +29,10 @@ pub struct NetworkList {
 }
 
 /// The configuration of one plugin in a list.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct PluginConf {
-    /// Its file name, not yet checked.
-    pub kind: String,
+    /// The keys that every plugin knows; `type` is there, but not yet checked.
+    pub standard: NetConf,
     /// Every key as written.
     pub keys: Map<String, Value>,
 }
@@ -41,7 +43,7 @@ impl NetworkList {
         let mut list =
             Self::head(raw).map_err(|err| err.context("error parsing configuration list"))?;
         for (index, plugin) in std::mem::take(&mut list.inlined).into_iter().enumerate() {
-            let plugin = PluginConf::from_value(plugin)
+            let plugin = PluginConf::parse(plugin.to_string().as_bytes())
                 .map_err(|err| err.context(format!("failed to parse plugin config {index}")))?;
             list.network.plugins.push(plugin);
         }
@@ -89,16 +91,9 @@ impl NetworkList {
     /// A list of one plugin, from a file that holds nothing else.
     pub fn of_single(raw: &[u8]) -> Result<Self> {
         let plugin = PluginConf::parse(raw)?;
-        let text = |key| {
-            plugin
-                .keys
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
         Ok(Self {
-            name: text("name").to_owned(),
-            version: text("cniVersion").to_owned(),
+            name: plugin.standard.name.clone(),
+            version: plugin.standard.cni_version.clone(),
             disable_check: false,
             disable_gc: false,
             only_inlined: true,
@@ -118,6 +113,16 @@ impl NetworkList {
         }
     }
 
+    /// The version's numbers; one that has none is refused.
+    pub(crate) fn numbers(&self) -> Result<Numbers> {
+        numbers(&self.version).map_err(|err| Failure::new(ErrorCode::DECODING, err))
+    }
+
+    /// Whether the list's version has GC and STATUS.
+    pub(crate) fn knows_gc_and_status(&self) -> bool {
+        self.numbers().is_ok_and(|version| version >= (1, 1, 0))
+    }
+
     /// The name, fit for a file name.
     pub fn network(&self) -> Result<NetworkName> {
         NetworkName::parse(&self.name)
@@ -132,42 +137,34 @@ struct Head {
 impl PluginConf {
     /// Decodes one plugin's configuration.
     pub fn parse(raw: &[u8]) -> Result<Self> {
-        let value = serde_json::from_slice(raw)
-            .map_err(|err| undecodable(&err).context("error parsing configuration"))?;
-        Self::from_value(value)
+        Self::decode(raw).map_err(|err| err.context("error parsing configuration"))
     }
 
-    fn from_value(value: Value) -> Result<Self> {
-        let refuse =
-            |what: &'static str| Failure::config(what).context("error parsing configuration");
-        let keys = match value {
-            Value::Object(keys) => keys,
-            Value::Null => Map::new(),
-            _ => return Err(refuse("not an object")),
-        };
-        // Go's decoder, which every other reader of these files uses, matches keys in any case.
-        let kind = keys
-            .iter()
-            .rev()
-            .find(|(key, _)| key.eq_ignore_ascii_case("type"))
-            .map_or(&Value::Null, |(_, kind)| kind);
-        match kind.as_str() {
-            Some(kind) if !kind.is_empty() => Ok(Self {
-                kind: kind.to_owned(),
-                keys,
-            }),
-            None if !kind.is_null() => Err(refuse("'type' is not a string")),
-            _ => Err(refuse("missing 'type'")),
+    fn decode(raw: &[u8]) -> Result<Self> {
+        let keys: Option<Map<String, Value>> =
+            serde_json::from_slice(raw).map_err(|err| undecodable(&err))?;
+        let standard = NetConf::decode(&Json::parse(raw)?)?;
+        if standard.kind.is_empty() {
+            return Err(Failure::config("missing 'type'"));
         }
+        Ok(Self {
+            standard,
+            keys: keys.unwrap_or_default(),
+        })
+    }
+
+    /// Its file name, not yet checked.
+    pub fn kind(&self) -> &str {
+        &self.standard.kind
     }
 
     /// How errors name it.
     pub fn describe(&self) -> String {
-        let named = match self.keys.get("name").and_then(Value::as_str) {
-            Some(name) if !name.is_empty() => format!(" name={name:?}"),
-            _ => String::new(),
+        let named = match self.standard.name.as_str() {
+            "" => String::new(),
+            name => format!(" name={name:?}"),
         };
-        format!("plugin type={:?}{named}", self.kind)
+        format!("plugin type={:?}{named}", self.kind())
     }
 }
 
@@ -321,6 +318,15 @@ mod tests {
                 expected
             );
         }
+    }
+
+    #[test]
+    fn the_standard_keys_of_a_plugin_must_be_well_typed() {
+        let refused = PluginConf::parse(br#"{"type":"a","capabilities":{"mac":"yes"}}"#);
+        assert_eq!(
+            refused.unwrap_err().message(),
+            "error parsing configuration: capabilities.mac: invalid type: string \"yes\", expected a boolean"
+        );
     }
 
     #[test]

@@ -1,50 +1,64 @@
 //! What a plugin reads on stdin: its part of the list, and what the runtime knows.
 
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::AttachmentId;
 use serde_json::{Map, Value, json};
 
 use crate::Result;
 use crate::attachment::Attachment;
 use crate::conflist::{NetworkList, PluginConf};
 
-/// A verb about an attachment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request<'a> {
-    pub(crate) list: &'a NetworkList,
-    pub(crate) at: &'a Attachment,
-    pub(crate) prev_result: Option<&'a Value>,
-}
+/// Keys that a verb adds to a plugin's own.
+pub(crate) type Added = Vec<(&'static str, Value)>;
 
 /// The bytes for stdin, compact and with sorted keys. Keys that the list's author wrote stay as they are, unless the
 /// runtime has something to say under them.
-pub(crate) fn stdin(plugin: &PluginConf, request: Request<'_>) -> Result<Vec<u8>> {
+pub(crate) fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Vec<u8>> {
     let mut keys = plugin.keys.clone();
-    keys.insert("name".to_owned(), json!(request.list.name));
-    keys.insert("cniVersion".to_owned(), json!(request.list.version));
-    if let Some(result) = request.prev_result {
-        keys.insert("prevResult".to_owned(), result.clone());
-    }
-    let granted = granted(plugin, &request.at.capability_args);
-    if !granted.is_empty() {
-        keys.insert("runtimeConfig".to_owned(), Value::Object(granted));
+    keys.insert("name".to_owned(), json!(list.name));
+    keys.insert("cniVersion".to_owned(), json!(list.version));
+    for (key, value) in added {
+        keys.insert(key.to_owned(), value);
     }
     serde_json::to_vec(&keys).map_err(|err| {
         Failure::new(ErrorCode::INTERNAL, err.to_string()).context("encode the configuration")
     })
 }
 
-/// The arguments whose capability the plugin declares.
-fn granted(plugin: &PluginConf, args: &Map<String, Value>) -> Map<String, Value> {
-    let declared = plugin.keys.get("capabilities").and_then(Value::as_object);
-    let declares = |name: &str| {
-        declared
-            .and_then(|capabilities| capabilities.get(name))
-            .is_some_and(|declared| *declared == Value::Bool(true))
+/// What ADD, CHECK and DEL add.
+pub(crate) fn about(at: &Attachment, plugin: &PluginConf, prev_result: Option<&Value>) -> Added {
+    let mut added = runtime_config(plugin, &at.capability_args);
+    added.extend(prev_result.map(|result| ("prevResult", result.clone())));
+    added
+}
+
+/// What GC adds, under the key of today and the one of its first publication; without a list, neither.
+pub(crate) fn valid(attachments: Option<&[AttachmentId]>) -> Added {
+    let Some(attachments) = attachments else {
+        return Added::new();
     };
-    args.iter()
+    let valid: Vec<Value> = attachments
+        .iter()
+        .map(|id| json!({ "containerID": id.container_id.as_str(), "ifname": id.ifname.as_str() }))
+        .collect();
+    vec![
+        ("cni.dev/valid-attachments", json!(valid)),
+        ("cni.dev/attachments", json!(valid)),
+    ]
+}
+
+/// The arguments whose capability the plugin declares; without any, what its author wrote stays.
+pub(crate) fn runtime_config(plugin: &PluginConf, args: &Map<String, Value>) -> Added {
+    let declares = |name: &str| plugin.standard.capabilities.get(name) == Some(&true);
+    let granted: Map<String, Value> = args
+        .iter()
         .filter(|(name, _)| declares(name))
         .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+        .collect();
+    if granted.is_empty() {
+        return Added::new();
+    }
+    vec![("runtimeConfig", Value::Object(granted))]
 }
 
 #[cfg(test)]
@@ -56,12 +70,9 @@ mod tests {
         let list = NetworkList::parse(list.as_bytes()).unwrap();
         let mut at = Attachment::new("c", "", "eth0").unwrap();
         at.capability_args = args.as_object().unwrap().clone();
-        let request = Request {
-            list: &list,
-            at: &at,
-            prev_result,
-        };
-        serde_json::from_slice(&stdin(&list.plugins[0], request).unwrap()).unwrap()
+        let plugin = &list.plugins[0];
+        let added = about(&at, plugin, prev_result);
+        serde_json::from_slice(&stdin(&list, plugin, added).unwrap()).unwrap()
     }
 
     #[test]
@@ -93,5 +104,18 @@ mod tests {
             injected(plugin, &json!({}), Some(&result))["prevResult"],
             result
         );
+    }
+
+    #[test]
+    fn gc_names_the_valid_attachments_twice_or_not_at_all() {
+        let id = Attachment::new("c", "", "eth0").unwrap().id();
+        let named = json!([{ "containerID": "c", "ifname": "eth0" }]);
+        let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+        assert_eq!(
+            valid(Some(&[id])),
+            keys.map(|key| (key, named.clone())).to_vec()
+        );
+        assert_eq!(valid(Some(&[])), keys.map(|key| (key, json!([]))).to_vec());
+        assert_eq!(valid(None), []);
     }
 }

@@ -1,7 +1,7 @@
 //! The bundled runtime: what kubelet's container runtime, podman or `cnitool` do around plugins.
 //!
 //! [`conflist`] and [`confdir`] read network configuration lists, [`inject`] makes of them what a plugin reads,
-//! [`chain`] runs the plugins, [`cache`] remembers results where libcni does. [`cli`] is the command line.
+//! [`chain`] and [`gc`] run the plugins, [`cache`] remembers results where libcni does. [`cli`] is the command line.
 
 pub mod attachment;
 pub mod cache;
@@ -10,8 +10,10 @@ pub mod cli;
 pub mod confdir;
 pub mod conflist;
 mod demo;
+pub mod gc;
 mod inject;
 mod install;
+pub mod liveness;
 mod plugins;
 mod run;
 mod scratch;

@@ -1,0 +1,96 @@
+//! GC of a whole list, as libcni does it: DEL of what is remembered and no longer valid, then GC of every plugin.
+
+use std::path::PathBuf;
+
+use linkspan_protocol::command::Command;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::AttachmentId;
+
+use crate::Result;
+use crate::attachment::Attachment;
+use crate::chain::Runtime;
+use crate::conflist::NetworkList;
+use crate::inject;
+use crate::liveness::{Liveness, of_netns};
+
+/// What GC came to. It goes on after a failure.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The attachments that were detached.
+    pub deleted: Vec<AttachmentId>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+}
+
+impl Runtime {
+    /// Detaches what is remembered of the network and not in `valid`, then lets every plugin look for what belongs to
+    /// no valid attachment. Without a list nothing is valid, and plugins are not told any.
+    pub fn gc(&self, list: &NetworkList, valid: Option<&[AttachmentId]>) -> Collected {
+        let mut done = Collected::default();
+        if list.disable_gc {
+            return done;
+        }
+        match self.remembered(list) {
+            Ok(remembered) => {
+                let is_stale = |id: &AttachmentId| !valid.unwrap_or_default().contains(id);
+                for at in remembered.iter().filter(|at| is_stale(&at.id())) {
+                    self.del_stale(list, at, &mut done);
+                }
+            }
+            Err(failure) => done.failures.push(failure),
+        }
+        if list.knows_gc_and_status() {
+            for plugin in &list.plugins {
+                let kind = plugin.kind();
+                let collected = inject::stdin(list, plugin, inject::valid(valid))
+                    .and_then(|stdin| self.exec(Command::Gc, kind, None, &stdin));
+                done.failures.extend(
+                    collected
+                        .err()
+                        .map(|err| err.context(format!("failed to GC plugin {kind}"))),
+                );
+            }
+        }
+        done
+    }
+
+    fn del_stale(&self, list: &NetworkList, at: &Attachment, done: &mut Collected) {
+        let id = at.id();
+        match self.del(list, at) {
+            Ok(()) => done.deleted.push(id),
+            Err(err) => done.failures.push(err.context(format!(
+                "failed to delete stale attachment {} {}",
+                id.container_id, id.ifname
+            ))),
+        }
+    }
+
+    fn remembered(&self, list: &NetworkList) -> Result<Vec<Attachment>> {
+        let entries = self.cache.all()?.entries.into_iter();
+        entries
+            .filter(|entry| entry.network_name == list.name)
+            .map(|entry| entry.attachment())
+            .collect()
+    }
+
+    /// The remembered attachments of the network whose namespaces are not gone, as far as anybody can tell. An entry
+    /// that cannot be read could be one of them, so it is an error.
+    pub fn alive(&self, list: &NetworkList) -> Result<Vec<AttachmentId>> {
+        let prefix = format!("{}-", list.network()?);
+        let may_be_of_it = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(prefix.as_bytes())
+        };
+        let unreadable = self.cache.all()?.unreadable;
+        if let Some(path) = unreadable.into_iter().find(may_be_of_it) {
+            let told = format!("cannot tell whose attachment {} is", path.display());
+            return Err(Failure::new(ErrorCode::DECODING, told)
+                .hint("detach that container, or remove the file when it is gone"));
+        }
+        let remembered = self.remembered(list)?.into_iter();
+        Ok(remembered
+            .filter(|at| of_netns(&at.netns) != Liveness::Gone)
+            .map(|at| at.id())
+            .collect())
+    }
+}
