@@ -1,8 +1,10 @@
 //! The command line.
 
+mod target;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,15 +12,14 @@ use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::version::SpecVersion;
 
-use crate::attachment::{Attachment, id_of_netns, parse_args, parse_capability_args};
-use crate::cache::Cache;
+use self::target::{Places, Target};
+use crate::attachment::Attachment;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
-use crate::plugins::{self, Bundled};
 use crate::{Result, confdir, demo, install, kernel, run};
 
 /// The network that `run` uses where none is named.
-pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../conf-examples/bridge.conflist");
+pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../../conf-examples/bridge.conflist");
 
 /// A CNI plugin suite and a small runtime in one binary.
 #[derive(Debug, Parser)]
@@ -28,30 +29,6 @@ struct Cli {
     places: Places,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Args)]
-struct Places {
-    /// Directory of network configurations
-    #[arg(
-        long,
-        global = true,
-        env = "NETCONFPATH",
-        default_value = "/etc/cni/net.d",
-        value_name = "DIR"
-    )]
-    net_dir: PathBuf,
-    /// Directories of plugins; by default /opt/cni/bin, then the plugins in this binary
-    #[arg(long, global = true, env = "CNI_PATH", value_name = "DIR[:DIR]")]
-    plugin_dirs: Option<String>,
-    /// Directory of remembered results
-    #[arg(
-        long,
-        global = true,
-        default_value = "/var/lib/cni",
-        value_name = "DIR"
-    )]
-    cache_dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,26 +69,6 @@ struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
-}
-
-#[derive(Debug, Args)]
-struct Target {
-    /// The network's name, or the path of a file with its configuration
-    network: String,
-    /// The namespace's path, or its name in /run/netns
-    netns: String,
-    /// Name of the interface in the namespace
-    #[arg(long, env = "CNI_IFNAME", default_value = "eth0", value_name = "NAME")]
-    ifname: String,
-    /// The container's id; by default the one that `cnitool` makes of the namespace's path
-    #[arg(long, value_name = "ID")]
-    container_id: Option<String>,
-    /// Arguments for plugins, as K=V;K=V
-    #[arg(long, env = "CNI_ARGS", default_value = "", value_name = "PAIRS")]
-    args: String,
-    /// Values for capabilities, as a JSON object
-    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
-    capability_args: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,75 +166,6 @@ fn with_target(
 ) -> Result<()> {
     let (runtime, _bundled) = places.runtime(plugins)?;
     act(&runtime, &target.attachment()?)
-}
-
-impl Places {
-    /// The runtime, and what must outlive it.
-    fn runtime(&self, plugins: &[&str]) -> Result<(Runtime, Option<Bundled>)> {
-        let (plugin_dirs, bundled) = plugins::search(self.plugin_dirs.as_deref(), plugins)?;
-        let runtime = Runtime {
-            plugin_dirs,
-            cache: Cache::new(&self.cache_dir),
-        };
-        Ok((runtime, bundled))
-    }
-}
-
-impl Target {
-    fn load(&self, places: &Places) -> Result<NetworkList> {
-        if self.network.contains('/') {
-            confdir::load_file(Path::new(&self.network))
-        } else {
-            confdir::load(&places.net_dir, &self.network)
-        }
-    }
-
-    fn attachment(&self) -> Result<Attachment> {
-        let netns = if self.netns.contains('/') {
-            std::path::absolute(&self.netns)
-                .map_err(crate::io(format!("resolve {:?}", self.netns)))?
-        } else {
-            named::path(&self.netns).map_err(kernel)?
-        };
-        let container = self
-            .container_id
-            .clone()
-            .unwrap_or_else(|| id_of_netns(&netns));
-        let ifname = if self.ifname.is_empty() {
-            "eth0"
-        } else {
-            &self.ifname
-        };
-        let mut at = Attachment::new(&container, &netns.to_string_lossy(), ifname)?;
-        at.args = parse_args(&self.args)?;
-        if !self.capability_args.is_empty() {
-            at.capability_args = parse_capability_args(&self.capability_args)?;
-        }
-        Ok(at)
-    }
-
-    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
-    fn del(&self, places: &Places, runtime: &Runtime, at: &Attachment) -> Result<()> {
-        let loaded = self.load(places);
-        let name = match &loaded {
-            Ok(list) => list.network()?,
-            Err(_) => match linkspan_protocol::ident::NetworkName::parse(&self.network) {
-                Ok(name) => name,
-                Err(_) => return loaded.map(drop),
-            },
-        };
-        let Some(entry) = runtime.cache.entry(&name, at) else {
-            return runtime.del(&loaded?, at);
-        };
-        let list = match entry.network() {
-            Ok(list) => list,
-            Err(_) => loaded?,
-        };
-        let mut at = at.clone();
-        at.args = entry.cni_args;
-        at.capability_args = entry.capability_args;
-        runtime.del(&list, &at)
-    }
 }
 
 fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {

@@ -1,0 +1,126 @@
+//! The arguments that say where things are, and of which attachment a command is.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use linkspan_netlink::named;
+
+use crate::attachment::{Attachment, id_of_netns, parse_args, parse_capability_args};
+use crate::cache::Cache;
+use crate::chain::Runtime;
+use crate::conflist::NetworkList;
+use crate::plugins::{self, Bundled};
+use crate::{Result, confdir, kernel};
+
+#[derive(Debug, Args)]
+pub(super) struct Places {
+    /// Directory of network configurations
+    #[arg(
+        long,
+        global = true,
+        env = "NETCONFPATH",
+        default_value = "/etc/cni/net.d",
+        value_name = "DIR"
+    )]
+    pub(super) net_dir: PathBuf,
+    /// Directories of plugins; by default /opt/cni/bin, then the plugins in this binary
+    #[arg(long, global = true, env = "CNI_PATH", value_name = "DIR[:DIR]")]
+    pub(super) plugin_dirs: Option<String>,
+    /// Directory of remembered results
+    #[arg(
+        long,
+        global = true,
+        default_value = "/var/lib/cni",
+        value_name = "DIR"
+    )]
+    pub(super) cache_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The network's name, or the path of a file with its configuration
+    pub(super) network: String,
+    /// The namespace's path, or its name in /run/netns
+    pub(super) netns: String,
+    /// Name of the interface in the namespace
+    #[arg(long, env = "CNI_IFNAME", default_value = "eth0", value_name = "NAME")]
+    pub(super) ifname: String,
+    /// The container's id; by default the one that `cnitool` makes of the namespace's path
+    #[arg(long, value_name = "ID")]
+    pub(super) container_id: Option<String>,
+    /// Arguments for plugins, as K=V;K=V
+    #[arg(long, env = "CNI_ARGS", default_value = "", value_name = "PAIRS")]
+    pub(super) args: String,
+    /// Values for capabilities, as a JSON object
+    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
+    pub(super) capability_args: String,
+}
+
+impl Places {
+    /// The runtime, and what must outlive it.
+    pub(super) fn runtime(&self, plugins: &[&str]) -> Result<(Runtime, Option<Bundled>)> {
+        let (plugin_dirs, bundled) = plugins::search(self.plugin_dirs.as_deref(), plugins)?;
+        let runtime = Runtime {
+            plugin_dirs,
+            cache: Cache::new(&self.cache_dir),
+        };
+        Ok((runtime, bundled))
+    }
+}
+
+impl Target {
+    pub(super) fn load(&self, places: &Places) -> Result<NetworkList> {
+        if self.network.contains('/') {
+            confdir::load_file(Path::new(&self.network))
+        } else {
+            confdir::load(&places.net_dir, &self.network)
+        }
+    }
+
+    pub(super) fn attachment(&self) -> Result<Attachment> {
+        let netns = if self.netns.contains('/') {
+            std::path::absolute(&self.netns)
+                .map_err(crate::io(format!("resolve {:?}", self.netns)))?
+        } else {
+            named::path(&self.netns).map_err(kernel)?
+        };
+        let container = self
+            .container_id
+            .clone()
+            .unwrap_or_else(|| id_of_netns(&netns));
+        let ifname = if self.ifname.is_empty() {
+            "eth0"
+        } else {
+            &self.ifname
+        };
+        let mut at = Attachment::new(&container, &netns.to_string_lossy(), ifname)?;
+        at.args = parse_args(&self.args)?;
+        if !self.capability_args.is_empty() {
+            at.capability_args = parse_capability_args(&self.capability_args)?;
+        }
+        Ok(at)
+    }
+
+    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
+    pub(super) fn del(&self, places: &Places, runtime: &Runtime, at: &Attachment) -> Result<()> {
+        let loaded = self.load(places);
+        let name = match &loaded {
+            Ok(list) => list.network()?,
+            Err(_) => match linkspan_protocol::ident::NetworkName::parse(&self.network) {
+                Ok(name) => name,
+                Err(_) => return loaded.map(drop),
+            },
+        };
+        let Some(entry) = runtime.cache.entry(&name, at) else {
+            return runtime.del(&loaded?, at);
+        };
+        let list = match entry.network() {
+            Ok(list) => list,
+            Err(_) => loaded?,
+        };
+        let mut at = at.clone();
+        at.args = entry.cni_args;
+        at.capability_args = entry.capability_args;
+        runtime.del(&list, &at)
+    }
+}
