@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_runtime::cli;
+use linkspan_protocol::schema::Schema;
+use linkspan_runtime::cli::{self, Suite};
+use linkspan_runtime::cnitool;
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
@@ -22,15 +24,31 @@ const ENTRIES: &[&Entry] = &[
 /// The name under which this binary is the runtime.
 const RUNTIME: &str = "linkspan";
 
+/// The name under which it is the runtime with the command line of the Go one.
+const CNITOOL: &str = "cnitool";
+
 fn main() -> ExitCode {
     let args = std::env::args_os();
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
-    match ENTRIES.iter().find(|entry| entry.names.contains(&&*name)) {
+    match find(&name) {
         Some(entry) => process::run(entry),
-        None if name == RUNTIME => cli::main(args, &names()),
+        None if name == RUNTIME => {
+            let names = &names();
+            cli::main(args, Suite { names, schema })
+        }
+        None if name == CNITOOL => cnitool::main(args.skip(1)),
         None => process::fail(&unknown(&name)),
     }
+}
+
+fn find(name: &str) -> Option<&'static Entry> {
+    let mut entries = ENTRIES.iter().copied();
+    entries.find(|entry| entry.names.contains(&name))
+}
+
+fn schema(name: &str) -> Option<Schema> {
+    find(name).map(Entry::schema)
 }
 
 fn names() -> Vec<&'static str> {
@@ -47,7 +65,7 @@ fn unknown(name: &str) -> Failure {
         format!("{name:?} is no plugin of this binary"),
     )
     .hint(format!(
-        "name the file {RUNTIME}, or as one of: {}",
+        "name the file {RUNTIME} or {CNITOOL}, or as one of: {}",
         names().join(", ")
     ))
 }

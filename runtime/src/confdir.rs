@@ -59,7 +59,7 @@ pub fn load_file(path: &Path) -> Result<NetworkList> {
 }
 
 /// Appends the plugins in `DIR/NETWORK/*.conf`, unless the list forbids it.
-fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
+pub(crate) fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
     if !list.only_inlined {
         // The name becomes a path here, so it is validated now.
         let fragments = dir.join(list.network()?.as_str());

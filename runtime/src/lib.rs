@@ -7,17 +7,21 @@ pub mod attachment;
 pub mod cache;
 pub mod chain;
 pub mod cli;
+pub mod cnitool;
 pub mod confdir;
 pub mod conflist;
 mod demo;
 pub mod gc;
 mod inject;
 mod install;
+mod list;
 pub mod liveness;
 mod plugins;
+pub mod probe;
 mod run;
 mod scratch;
 pub mod traffic;
+mod validate;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
@@ -41,4 +45,12 @@ fn kernel(error: linkspan_netlink::error::Error) -> Failure {
 /// For `map_err` on input and output: what was attempted, on what.
 fn io(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
     move |err| Failure::new(ErrorCode::IO, err.to_string()).context(attempt)
+}
+
+/// A failure on one line, as libcni prints it.
+fn sentence(failure: &Failure) -> String {
+    match failure.to_wire().details.as_str() {
+        "" => failure.message(),
+        details => format!("{}; {details}", failure.message()),
+    }
 }

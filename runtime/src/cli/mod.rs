@@ -1,5 +1,6 @@
 //! The command line.
 
+mod network;
 mod target;
 
 use std::ffi::OsString;
@@ -10,13 +11,15 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
 
 use self::target::{Places, Target};
 use crate::attachment::Attachment;
+use crate::cache::Cache;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
-use crate::{Result, confdir, demo, install, kernel, run};
+use crate::{Result, confdir, demo, install, kernel, list, run};
 
 /// The network that `run` uses where none is named.
 pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../../conf-examples/bridge.conflist");
@@ -43,6 +46,21 @@ enum Command {
     Check(Target),
     /// Detach a namespace from a network
     Del(Target),
+    /// Detach what is remembered of a network and has no namespace any more, and let its plugins clean up
+    Gc(GcArgs),
+    /// Ask a network's plugins whether they could attach a container now
+    Status {
+        /// The network's name, or the path of a file with its configuration
+        network: String,
+    },
+    /// Print what is attached
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what is wrong with network configurations before any container needs them
+    Validate(ValidateArgs),
     /// Name network namespaces, as `ip netns` does
     #[command(subcommand)]
     Netns(NetnsCommand),
@@ -71,6 +89,25 @@ struct RunArgs {
     command: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+struct GcArgs {
+    /// The network's name, or the path of a file with its configuration
+    network: String,
+    /// An attachment that stays although this cache does not know it, or its namespace seems gone
+    #[arg(long, value_name = "CONTAINER/IFNAME")]
+    keep: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArgs {
+    /// Files with network configurations
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Values for capabilities that a runtime will have, as a JSON object
+    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
+    capability_args: String,
+}
+
 #[derive(Debug, Subcommand)]
 enum NetnsCommand {
     /// Make an empty namespace
@@ -87,8 +124,17 @@ enum NetnsCommand {
     List,
 }
 
-/// Runs the command line; `plugins` are the names under which this binary is a plugin.
-pub fn main(args: impl Iterator<Item = OsString>, plugins: &[&str]) -> ExitCode {
+/// What the runtime is told of the plugins that this binary is.
+#[derive(Debug, Clone, Copy)]
+pub struct Suite<'a> {
+    /// The names under which it is one.
+    pub names: &'a [&'a str],
+    /// What the configuration of the plugin of a name may hold, where the plugin is one of the suite.
+    pub schema: fn(&str) -> Option<Schema>,
+}
+
+/// Runs the command line.
+pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(usage) => {
@@ -98,13 +144,18 @@ pub fn main(args: impl Iterator<Item = OsString>, plugins: &[&str]) -> ExitCode 
             return ExitCode::from(status);
         }
     };
-    match dispatch(&cli, plugins) {
+    match dispatch(&cli, suite) {
         Ok(status) => ExitCode::from(status),
         Err((status, failure)) => {
-            drop(io::stderr().write_all(explain(&failure).as_bytes()));
+            complain(&failure);
             ExitCode::from(status)
         }
     }
+}
+
+fn complain(failure: &Failure) {
+    // Nobody is left to be told when stderr is closed.
+    drop(io::stderr().write_all(explain(failure).as_bytes()));
 }
 
 /// The failure as a person reads it: the sentence, and below it what goes with it.
@@ -123,9 +174,14 @@ fn explain(failure: &Failure) -> String {
     text
 }
 
-fn dispatch(cli: &Cli, plugins: &[&str]) -> run::Ended {
+fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
     let out = &mut io::stdout();
+    let plugins = suite.names;
     let done = match &cli.command {
+        Command::Gc(args) => return network::gc(out, &cli.places, args, plugins).map_err(failed),
+        Command::Validate(args) => {
+            return network::validate(out, &cli.places, args, suite).map_err(failed);
+        }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
         Command::Demo => demo::run(out, plugins),
         Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
@@ -138,11 +194,19 @@ fn dispatch(cli: &Cli, plugins: &[&str]) -> run::Ended {
         Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
             target.del(&cli.places, runtime, at)
         }),
+        Command::Status { network } => network::status(out, &cli.places, network, plugins),
+        Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
+            .map(|unreadable| unreadable.iter().for_each(complain)),
         Command::Netns(command) => netns(out, command),
         Command::Install { dir } => install::run(out, dir, plugins),
         Command::Version => version(out, plugins),
     };
-    done.map(|()| 0).map_err(|failure| (1, failure))
+    done.map(|()| 0).map_err(failed)
+}
+
+/// The exit status of any failure but those of `run`.
+fn failed(failure: Failure) -> (u8, Failure) {
+    (1, failure)
 }
 
 fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use linkspan_netlink::named;
 
-use crate::attachment::{Attachment, id_of_netns, parse_args, parse_capability_args};
+use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_capability_args};
 use crate::cache::Cache;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
@@ -66,21 +66,33 @@ impl Places {
         };
         Ok((runtime, bundled))
     }
+
+    /// The network of a name, or of a file's path.
+    pub(super) fn load(&self, network: &str) -> Result<NetworkList> {
+        if network.contains('/') {
+            confdir::load_file(Path::new(network))
+        } else {
+            confdir::load(&self.net_dir, network)
+        }
+    }
+
+    /// The directory of fragments of `network`, which a remembered configuration does not hold.
+    fn dir_of<'a>(&'a self, network: &'a str) -> &'a Path {
+        match Path::new(network).parent() {
+            Some(dir) if network.contains('/') => dir,
+            _ => &self.net_dir,
+        }
+    }
 }
 
 impl Target {
     pub(super) fn load(&self, places: &Places) -> Result<NetworkList> {
-        if self.network.contains('/') {
-            confdir::load_file(Path::new(&self.network))
-        } else {
-            confdir::load(&places.net_dir, &self.network)
-        }
+        places.load(&self.network)
     }
 
     pub(super) fn attachment(&self) -> Result<Attachment> {
         let netns = if self.netns.contains('/') {
-            std::path::absolute(&self.netns)
-                .map_err(crate::io(format!("resolve {:?}", self.netns)))?
+            absolute(&self.netns)?
         } else {
             named::path(&self.netns).map_err(kernel)?
         };
@@ -114,7 +126,11 @@ impl Target {
         let Some(entry) = runtime.cache.entry(&name, at) else {
             return runtime.del(&loaded?, at);
         };
-        let list = match entry.network() {
+        let dir = places.dir_of(&self.network);
+        let remembered = entry
+            .network()
+            .and_then(|list| confdir::with_fragments(list, dir));
+        let list = match remembered {
             Ok(list) => list,
             Err(_) => loaded?,
         };

@@ -12,7 +12,7 @@ pub mod undo;
 
 use std::fmt;
 
-use linkspan_protocol::conf::{NetConf, OpenKeys};
+use linkspan_protocol::conf::standard_schema;
 use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -88,8 +88,7 @@ impl Entry {
 }
 
 fn schema<P: Plugin>() -> Schema {
-    let common = Schema::of::<NetConf>().and(Schema::of::<OpenKeys>());
-    common.and(Schema::of::<P::Conf>())
+    standard_schema().and(Schema::of::<P::Conf>())
 }
 
 impl fmt::Debug for Entry {

@@ -9,6 +9,7 @@ use crate::addr::{Cidr, optional_ip};
 use crate::error::{ErrorCode, Failure};
 use crate::json::{Error, Json};
 use crate::result::{AddResult, Dns, Route};
+use crate::schema::Schema;
 use crate::wire;
 
 /// The standard keys of a network configuration.
@@ -36,14 +37,19 @@ pub struct NetConf {
     pub valid_attachments: Option<Vec<ValidAttachment>>,
 }
 
-/// Standard keys that every plugin may find and gives a meaning of its own.
+/// Standard keys that every plugin gives a meaning of its own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct OpenKeys {
+struct OpenKeys {
     /// Values of the capabilities that the configuration declares.
-    pub runtime_config: Option<Json>,
+    runtime_config: Option<Json>,
     /// Values from the orchestrator, by convention below `cni`.
-    pub args: Option<Json>,
+    args: Option<Json>,
+}
+
+/// What the keys that every plugin knows may hold.
+pub fn standard_schema() -> Schema {
+    Schema::of::<NetConf>().and(Schema::of::<OpenKeys>())
 }
 
 /// The part of `ipam` that the caller of an IPAM plugin reads.

@@ -1,0 +1,102 @@
+//! Commands about a network as a whole.
+
+use std::io::Write;
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
+
+use super::target::Places;
+use super::{GcArgs, Suite, ValidateArgs, complain, print};
+use crate::attachment::parse_capability_args;
+use crate::conflist::PluginConf;
+use crate::plugins::Bundled;
+use crate::validate::Validator;
+use crate::{Result, validate};
+
+/// Exit status 1 where something could not be collected.
+pub(super) fn gc(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &GcArgs,
+    plugins: &[&str],
+) -> Result<u8> {
+    let (runtime, _bundled) = places.runtime(plugins)?;
+    let list = places.load(&args.network)?;
+    if list.disable_gc {
+        print(
+            out,
+            &format!("{}: disableGC is set, nothing was done", list.name),
+        )?;
+        return Ok(0);
+    }
+    let mut valid = runtime.alive(&list)?;
+    for kept in &args.keep {
+        valid.push(parse_kept(kept)?);
+    }
+    let collected = runtime.gc(&list, Some(&valid));
+    for id in &collected.deleted {
+        print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
+    }
+    collected.failures.iter().for_each(complain);
+    Ok(u8::from(!collected.failures.is_empty()))
+}
+
+fn parse_kept(text: &str) -> Result<AttachmentId> {
+    let (container, ifname) = text.split_once('/').ok_or_else(|| {
+        Failure::new(
+            ErrorCode::INVALID_ENVIRONMENT,
+            format!("invalid attachment {text:?}"),
+        )
+        .hint("write CONTAINER/IFNAME")
+    })?;
+    Ok(AttachmentId {
+        container_id: ContainerId::parse(container)?,
+        ifname: IfName::parse(ifname)?,
+    })
+}
+
+pub(super) fn status(
+    out: &mut dyn Write,
+    places: &Places,
+    network: &str,
+    plugins: &[&str],
+) -> Result<()> {
+    let (runtime, _bundled) = places.runtime(plugins)?;
+    let list = places.load(network)?;
+    runtime.status(&list)?;
+    let name = &list.name;
+    if list.knows_gc_and_status() {
+        let kinds: Vec<_> = list.plugins.iter().map(PluginConf::kind).collect();
+        return print(out, &format!("{name}: ready ({})", kinds.join(", ")));
+    }
+    let version = &list.version;
+    print(
+        out,
+        &format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked"),
+    )
+}
+
+/// Exit status 1 where there is a problem.
+pub(super) fn validate(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &ValidateArgs,
+    suite: Suite<'_>,
+) -> Result<u8> {
+    let (runtime, _bundled) = places.runtime(suite.names)?;
+    let capability_args = match args.capability_args.as_str() {
+        "" => serde_json::Map::new(),
+        text => parse_capability_args(text)?,
+    };
+    let own = Bundled::link(suite.names)?;
+    let mut judges = runtime.clone();
+    judges.plugin_dirs.insert(0, own.dir().to_owned());
+    let validator = Validator {
+        runtime: &runtime,
+        judges: &judges,
+        schema: suite.schema,
+        capability_args: &capability_args,
+    };
+    let all_good = validate::run(out, &validator, &args.files)?;
+    Ok(u8::from(!all_good))
+}

@@ -1,0 +1,97 @@
+//! `linkspan list`: what the cache remembers, and whether it is still there.
+
+use std::io::Write;
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::wire;
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::cache::{Cache, Entry};
+use crate::chain::reparse;
+use crate::liveness::{Liveness, of_netns};
+
+const HEADING: [&str; 5] = [
+    "NETWORK",
+    "CONTAINER",
+    "INTERFACE",
+    "NAMESPACE",
+    "ADDRESSES",
+];
+
+/// Prints the attachments, as a table or as JSON; the files that could not be read come back.
+pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<Vec<Failure>> {
+    let listing = cache.all()?;
+    let text = if as_json {
+        let all: Vec<Value> = listing.entries.iter().map(object).collect();
+        format!("{:#}\n", json!(all))
+    } else {
+        table(&listing.entries)
+    };
+    out.write_all(text.as_bytes()).map_err(crate::io("print"))?;
+    let unreadable = listing.unreadable.into_iter().map(|path| {
+        let told = format!("{} is no remembered attachment", path.display());
+        Failure::new(ErrorCode::DECODING, told).hint("remove it when nobody needs it")
+    });
+    Ok(unreadable.collect())
+}
+
+fn object(entry: &Entry) -> Value {
+    json!({
+        "network": entry.network_name,
+        "containerId": entry.container_id,
+        "interface": entry.if_name,
+        "addresses": addresses(entry),
+        "netns": entry.netns,
+        "alive": match of_netns(&entry.netns) {
+            Liveness::Alive => Some(true),
+            Liveness::Gone => Some(false),
+            Liveness::Unknown => None,
+        },
+    })
+}
+
+fn row(entry: &Entry) -> [String; 5] {
+    let namespace = match of_netns(&entry.netns) {
+        Liveness::Alive => "alive",
+        Liveness::Gone => "gone",
+        Liveness::Unknown => "unknown",
+    };
+    [
+        entry.network_name.clone(),
+        entry.container_id.clone(),
+        entry.if_name.clone(),
+        namespace.to_owned(),
+        addresses(entry).join(" "),
+    ]
+}
+
+/// None where the result has none, or cannot be decoded.
+fn addresses(entry: &Entry) -> Vec<String> {
+    let decoded = entry
+        .result
+        .as_ref()
+        .and_then(|result| wire::decode(&reparse(result).ok()?, "").ok());
+    let ips = decoded.map(|(result, _)| result.ips).unwrap_or_default();
+    ips.iter().map(|ip| ip.address.to_string()).collect()
+}
+
+fn table(entries: &[Entry]) -> String {
+    let mut rows = vec![HEADING.map(str::to_owned)];
+    rows.extend(entries.iter().map(row));
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let padded: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,152 @@
+//! `linkspan validate`: what is wrong with a network's configuration, before any container needs it.
+
+mod keys;
+mod nearest;
+mod plugin;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use linkspan_protocol::schema::Schema;
+use serde_json::{Map, Value};
+
+use crate::chain::Runtime;
+use crate::conflist::NetworkList;
+use crate::{Result, confdir, sentence};
+
+/// The keys of a list, beside its plugins; unlike those of a plugin they are read in this case only.
+const LIST_KEYS: [&str; 7] = [
+    "cniVersion",
+    "cniVersions",
+    "disableCheck",
+    "disableGC",
+    "loadOnlyInlinedPlugins",
+    "name",
+    "plugins",
+];
+
+/// What configurations are compared with.
+#[derive(Debug)]
+pub(crate) struct Validator<'a> {
+    /// Finds the plugins that the network would have.
+    pub(crate) runtime: &'a Runtime,
+    /// Finds those that judge values: the ones of this binary first.
+    pub(crate) judges: &'a Runtime,
+    /// What the configuration of a plugin may hold, where that is known.
+    pub(crate) schema: fn(&str) -> Option<Schema>,
+    /// What the container runtime will have for capabilities.
+    pub(crate) capability_args: &'a Map<String, Value>,
+}
+
+/// What was found in one file.
+#[derive(Debug, Default)]
+struct Report {
+    /// What is wrong.
+    problems: Vec<String>,
+    /// What is worth knowing.
+    notes: Vec<String>,
+    /// Capabilities that somebody declares.
+    declared: BTreeSet<String>,
+    /// Capabilities that somebody would read.
+    readable: BTreeSet<String>,
+}
+
+/// Prints what is wrong with each file, a line each; whether nothing is.
+pub(crate) fn run(
+    out: &mut dyn Write,
+    validator: &Validator<'_>,
+    files: &[PathBuf],
+) -> Result<bool> {
+    let mut all_good = true;
+    for path in files {
+        let report = validator.file(path);
+        let name = path.display();
+        let mut lines: Vec<String> = report.problems.clone();
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+        if report.problems.is_empty() {
+            lines.push("ok".to_owned());
+        }
+        for line in lines {
+            writeln!(out, "{name}: {line}").map_err(crate::io("print"))?;
+        }
+        all_good &= report.problems.is_empty();
+    }
+    Ok(all_good)
+}
+
+impl Validator<'_> {
+    fn file(&self, path: &Path) -> Report {
+        let mut report = Report::default();
+        match confdir::load_file(path) {
+            Ok(list) => self.list(&list, &mut report),
+            Err(failure) => report.problems.push(sentence(&failure)),
+        }
+        report
+    }
+
+    fn list(&self, list: &NetworkList, report: &mut Report) {
+        let refused = [list.network().err(), list.numbers().err()];
+        let refused = refused.iter().flatten().map(sentence);
+        report.problems.extend(refused);
+        let is_list = list_keys(list, report);
+        for (index, plugin) in list.plugins.iter().enumerate() {
+            let place = if is_list {
+                format!("plugins[{index}] {}", plugin.kind())
+            } else {
+                plugin.kind().to_owned()
+            };
+            self.plugin(list, plugin, &place, report);
+        }
+        self.capabilities(report);
+    }
+
+    /// Values that reach nobody.
+    fn capabilities(&self, report: &mut Report) {
+        let undeclared = |name: &&String| !report.declared.contains(*name);
+        let lost: Vec<String> = self
+            .capability_args
+            .keys()
+            .filter(undeclared)
+            .map(|name| format!("capability {name} is declared by no plugin"))
+            .collect();
+        let unused: Vec<&str> = report
+            .readable
+            .iter()
+            .filter(undeclared)
+            .map(String::as_str)
+            .collect();
+        if !unused.is_empty() {
+            report.notes.push(format!(
+                "declared by no plugin, though it could be: capability {}",
+                unused.join(", ")
+            ));
+        }
+        report.problems.extend(lost);
+    }
+}
+
+/// Judges the keys beside `plugins`; whether this is a list, and not a single plugin.
+fn list_keys(list: &NetworkList, report: &mut Report) -> bool {
+    let top: Map<String, Value> = serde_json::from_slice(&list.raw).unwrap_or_default();
+    if top.contains_key("type") && !top.contains_key("plugins") {
+        return false;
+    }
+    for key in top.keys() {
+        if LIST_KEYS.contains(&key.as_str()) || key.starts_with("cni.dev/") {
+            continue;
+        }
+        match nearest::nearest(key, LIST_KEYS.into_iter()) {
+            Some(meant) => report
+                .problems
+                .push(format!("{key}: did you mean {meant}?")),
+            // Container engines keep labels of their own here.
+            None => report.notes.push(format!("{key}: unknown key")),
+        }
+    }
+    if !top.contains_key("cniVersion") && !top.contains_key("cniVersions") {
+        let note = "no cniVersion: plugins are asked in version 0.1.0";
+        report.notes.push(note.to_owned());
+    }
+    true
+}
