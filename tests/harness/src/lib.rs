@@ -15,6 +15,7 @@ pub mod call;
 pub mod conf;
 pub mod lab;
 pub mod skip;
+pub mod recorder;
 pub mod snapshot;
 pub mod traffic;
 pub mod trial;

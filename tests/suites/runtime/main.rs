@@ -7,6 +7,8 @@
 
 mod chain;
 mod demo;
+mod gc;
+mod given;
 mod install;
 mod run;
 mod usage;
