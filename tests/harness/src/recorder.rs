@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -32,6 +32,11 @@ impl Recorder {
     #[must_use]
     pub fn watch(&self, call: Call) -> Call {
         call.env("RECORDER_LOG", &self.log.to_string_lossy())
+    }
+
+    /// Where the doubles write, which they read in `RECORDER_LOG`.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// The calls since the last look, in their order.

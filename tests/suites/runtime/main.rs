@@ -6,12 +6,15 @@
 )]
 
 mod chain;
+mod cnitool;
 mod demo;
 mod gc;
 mod given;
 mod install;
+mod listing;
 mod run;
 mod usage;
+mod validate;
 
 use std::fs;
 use std::path::{Path, PathBuf};
