@@ -14,8 +14,8 @@
 pub mod call;
 pub mod conf;
 pub mod lab;
-pub mod skip;
 pub mod recorder;
+pub mod skip;
 pub mod snapshot;
 pub mod traffic;
 pub mod trial;

@@ -1,0 +1,175 @@
+//! Both command lines of the runtime over both suites of plugins: the same attachments, the same cache entries.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, runs a shell that mounts, and tells what it skips"
+)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::snapshot::Snapshot;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+const GO: &str = "/usr/lib/cni";
+const COMMAND_LINES: [&str; 2] = ["linkspan", "cnitool"];
+
+/// One run: ADD, CHECK and DEL of the network `net` over the plugins in `bin`. The cache entry that ADD left, and
+/// what there was then.
+fn attach(lab: &Lab, command_line: &str, bin: &Path, sandbox: &Sandbox) -> (Value, Vec<Value>) {
+    // The cache of cnitool has a fixed place, so this is in a mount namespace of its own.
+    let script = r#"
+        set -e; mount -t tmpfs none /var/lib
+        "$1" add net "$2" >"$3/result"
+        if grep -q '"0.3.1"' "$3/result"; then echo "a version without CHECK"; else "$1" check net "$2"; fi
+        nsenter --net="$2" ip -j addr >"$3/addrs"
+        nsenter --net="$2" ip -j route >"$3/routes"; nsenter --net="$2" ip -j -6 route >"$3/routes6"
+        cat /var/lib/cni/results/* >"$3/entry"
+        "$1" del net "$2"; ls /var/lib/cni/results >"$3/left""#;
+    let exe = lab.dir().join(command_line);
+    drop(symlink(LINKSPAN, &exe));
+    let seen = lab.dir().join("seen");
+    fs::create_dir_all(&seen).unwrap();
+    let done = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .args([&exe, Path::new(&sandbox.path()), &seen])
+        .env("NETCONFPATH", lab.dir().join("net.d"))
+        .env("CNI_PATH", bin)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        done.status.success(),
+        "{command_line} over {}: {told}",
+        bin.display()
+    );
+    let read = |name: &str| -> Value {
+        let text = fs::read(seen.join(name)).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    assert_eq!(fs::read_to_string(seen.join("left")).unwrap(), "");
+    let entry = read("entry");
+    assert_eq!(entry["result"], read("result"));
+    let kernel = ["addrs", "routes", "routes6"];
+    (entry, kernel.map(read).to_vec())
+}
+
+/// What no two attachments have in common.
+fn forget(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        Value::Object(members) => {
+            if let Some(mac) = members.get_mut("mac") {
+                *mac = json!("any");
+            }
+            let is_veth = |name: &Value| name.as_str().is_some_and(|n| n.starts_with("veth"));
+            if let Some(name) = members.get_mut("name").filter(|name| is_veth(name)) {
+                *name = json!("vethany");
+            }
+            members.values_mut().for_each(forget);
+        }
+        _ => {}
+    }
+}
+
+/// Addresses and routes of a container, without what the suites do differently on purpose.
+fn promised(kernel: &[Value]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for item in kernel.iter().flat_map(|list| list.as_array().unwrap()) {
+        for addr in item["addr_info"].as_array().into_iter().flatten() {
+            if addr["scope"] == "global" {
+                lines.push(format!(
+                    "{}: {}/{}",
+                    item["ifname"], addr["local"], addr["prefixlen"]
+                ));
+            }
+        }
+        let dst = item["dst"].as_str().unwrap_or_default();
+        if !dst.is_empty() && !dst.starts_with("fe80") && !dst.starts_with("ff00") {
+            lines.push(format!("{dst} via {} dev {}", item["gateway"], item["dev"]));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// A list for each version and shape. Only one has IPv6, for whose duplicate address detection the Go plugins wait.
+fn lists(lab: &Lab) -> Vec<Value> {
+    let ipv4 = host_local(lab, &["10.1.0.0/16"]);
+    let port = |over: Value| {
+        let base = json!({ "cniVersion": null, "name": null, "ipam": ipv4 });
+        bridge(lab, &with(base, &over))
+    };
+    let both = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
+    let layer2 = json!({ "ipam": {}, "isDefaultGateway": false });
+    // The Go plugin's CHECK wants addresses.
+    let unchecked = json!({ "disableCheck": true });
+    let list = |version: &str, plugins: Value, over: &Value| {
+        let base = json!({ "cniVersion": version, "name": "net", "plugins": plugins });
+        with(base, over)
+    };
+    let none = json!({});
+    vec![
+        list("0.3.1", json!([port(json!({}))]), &none),
+        list(
+            "0.4.0",
+            json!([{ "type": "ptp", "mtu": 1400, "ipam": ipv4 }]),
+            &none,
+        ),
+        list(
+            "1.0.0",
+            json!([port(json!({ "ipam": both })), { "type": "loopback" }]),
+            &none,
+        ),
+        list("1.0.0", json!([port(layer2)]), &unchecked),
+    ]
+}
+
+#[test]
+fn both_command_lines_over_both_suites_attach_alike() {
+    if !Path::new(GO).join("bridge").exists() {
+        eprintln!("SKIPPED: {GO}/bridge is absent; install containernetworking-plugins");
+        return;
+    }
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("net.d");
+        fs::create_dir(&dir).unwrap();
+        for list in lists(lab) {
+            fs::write(dir.join("net.conflist"), list.to_string()).unwrap();
+            alike(lab, &list);
+        }
+    });
+}
+
+/// Attaches the network in every combination.
+fn alike(lab: &Lab, list: &Value) {
+    let mut seen: Vec<(String, Value, Vec<String>)> = Vec::new();
+    let before = Snapshot::of_host(lab);
+    let sandbox = lab.sandbox();
+    for bin in [Path::new(GO), &lab.bin()] {
+        for command_line in COMMAND_LINES {
+            let (mut entry, kernel) = attach(lab, command_line, bin, &sandbox);
+            forget(&mut entry);
+            let who = format!("{command_line} over {}", bin.display());
+            seen.push((who, entry, promised(&kernel)));
+            // The next one starts from nothing, too.
+            if let Some(bridge) = lab.rtnl().link_by_name("br0").unwrap() {
+                bridge.delete().unwrap();
+            }
+            drop(fs::remove_dir_all(lab.leases()));
+        }
+    }
+    let (first, entry, kernel) = &seen[0];
+    for (who, other_entry, other_kernel) in &seen[1..] {
+        assert_eq!(other_entry, entry, "{who}, {first}: {list}");
+        assert_eq!(other_kernel, kernel, "{who}, {first}: {list}");
+    }
+    assert_eq!(Snapshot::of_host(lab), before, "{list}");
+}
