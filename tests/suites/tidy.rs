@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("shared/invoke", &["protocol"]),
     ("shared/plugin", &["protocol", "invoke"]),
     ("shared/netlink", &[]),
-    ("shared/nftables", &[]),
+    ("shared/nftables", &["netlink"]),
     (
         "shared/attach",
         &["plugin", "protocol", "netlink", "nftables"],
