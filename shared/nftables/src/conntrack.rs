@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netlink_packet_core::{
-    DefaultNla, Emitable, NLA_F_NESTED, NLM_F_DUMP, NlasIterator, Parseable,
-};
+use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NlasIterator, Parseable};
 use netlink_packet_netfilter::conntrack::{
-    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple,
+    ConntrackAttribute, ConntrackMessage, ConntrackMessageType, IPTuple, ProtoTuple, Protocol,
+    Tuple,
 };
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use nix::errno::Errno;
 
 use crate::Error;
+use crate::encode::nested;
 use crate::socket::Netfilter;
+
+const CTA_TUPLE_ORIG: u16 = 1;
 
 /// A tracked connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +37,11 @@ impl Netfilter {
             ProtoTuple::Protocol(Protocol::from(protocol)),
             ProtoTuple::DestinationPort(port),
         ]);
-        let request = ConntrackMessage::Get(vec![
-            ConntrackAttribute::CtaTupleOrig(vec![wanted]),
-            ConntrackAttribute::Other(filter()),
-        ]);
+        // As untyped attributes: the typed one of any other kind loses the mark that it is nested.
+        let request = ConntrackMessage::Other {
+            message_type: ConntrackMessageType::Get.into(),
+            attributes: vec![nested(CTA_TUPLE_ORIG, &[wanted]), filter()],
+        };
         let attempt = ("list", "tracked connections");
         let mut found = self.ask(attempt, NLM_F_DUMP, message(six, request), read)?;
         found.retain(|flow| flow.protocol == protocol && flow.destination.port() == port);
@@ -87,9 +90,7 @@ fn filter() -> DefaultNla {
         DefaultNla::new(ORIGINAL, FIELDS.to_ne_bytes().to_vec()),
         DefaultNla::new(REPLY, 0u32.to_ne_bytes().to_vec()),
     ];
-    let mut value = vec![0; flags.as_slice().buffer_len()];
-    flags.as_slice().emit(&mut value);
-    DefaultNla::new(CTA_FILTER | NLA_F_NESTED, value)
+    nested(CTA_FILTER, &flags)
 }
 
 fn read(object: &[u8]) -> Option<Flow> {

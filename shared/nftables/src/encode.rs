@@ -1,6 +1,6 @@
 //! Values as netlink messages.
 
-use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, Nla};
 use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, Hook as HookAttribute, HookNumber, InetHookNumber,
@@ -120,10 +120,14 @@ pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
 fn field_len(datum: Datum) -> DefaultNla {
     const LIST_ELEMENT: u16 = 1;
     const FIELD_LEN: u16 = 1;
-    let len = number(FIELD_LEN, datum.size());
-    let mut value = vec![0; len.buffer_len()];
-    len.emit(&mut value);
-    DefaultNla::new(LIST_ELEMENT | NLA_F_NESTED, value)
+    nested(LIST_ELEMENT, &[number(FIELD_LEN, datum.size())])
+}
+
+/// An attribute that holds others.
+pub(crate) fn nested<T: Nla>(kind: u16, parts: &[T]) -> DefaultNla {
+    let mut value = vec![0; parts.buffer_len()];
+    parts.emit(&mut value);
+    DefaultNla::new(kind | NLA_F_NESTED, value)
 }
 
 /// The number of the type: that of the field, or those of a concatenation with six bits each.

@@ -58,25 +58,29 @@ impl Netfilter {
         let (bytes, attempts) = batch.into_bytes();
         let whole = Error::io("commit", "a change of nf_tables");
         self.send(&bytes).map_err(whole)?;
-        let mut done = false;
-        // The kernel has answered before the request returned, so that there is nothing to wait for.
+        let (mut done, mut refused) = (attempts.is_empty(), None);
+        // The kernel has answered before the request returned, so that there is nothing to wait for; and it answers for
+        // each step that it refuses, so that all of it has to be read.
         while let Some(answer) = self.receive(nix::libc::MSG_DONTWAIT)? {
             for message in messages(&answer)? {
                 let number = message.number as usize;
                 match message.body {
                     Body::Refused(answer) => {
-                        let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
-                        let (action, object) = match attempt {
-                            Some((action, object)) => (*action, object.as_str()),
-                            None => ("commit", "a change of nf_tables"),
-                        };
-                        return Err(Error::refused(action, object, &answer));
+                        refused.get_or_insert((number, answer));
                     }
                     _ => done |= number == attempts.len(),
                 }
             }
         }
-        if done || attempts.is_empty() {
+        if let Some((number, answer)) = refused {
+            let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
+            let (action, object) = match attempt {
+                Some((action, object)) => (*action, object.as_str()),
+                None => ("commit", "a change of nf_tables"),
+            };
+            return Err(Error::refused(action, object, &answer));
+        }
+        if done {
             return Ok(());
         }
         Err(Error::new("commit", "a change of nf_tables", 0))

@@ -156,7 +156,9 @@ fn a_refused_step_is_named_and_nothing_of_its_batch_happened() {
         return;
     };
     let mut missing = Batch::default();
+    // Both are refused, and the next batch is not taken for the second.
     missing.add(TABLE, &PORTS, &[port(1)], true);
+    missing.add(TABLE, &PORTS, &[port(2)], true);
     let err = netfilter.commit(missing).unwrap_err();
     assert!(err.is(Errno::ENOENT), "{err}");
     assert!(
