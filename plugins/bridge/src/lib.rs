@@ -45,7 +45,6 @@ impl Plugin for Bridge {
             mac: plan.mac,
         };
         let pair = veth::create(&sides, &request, undo)?;
-        let mut watch = sides.host.watch()?;
         let flags = PortFlags {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
@@ -61,7 +60,7 @@ impl Plugin for Bridge {
             pair.sandbox.set_up().map_err(kernel)?;
         }
         if !plan.leave_down {
-            bridge::wait_for_port(&sides.host, &mut watch, &pair.host)?;
+            veth::wait_until_up(&sides, &pair)?;
         }
         if call.netconf.dns.is_present() {
             result.dns = call.netconf.dns.clone().into_dns();

@@ -69,6 +69,7 @@ impl Plugin for Veth {
         if let Some(masquerade) = plan.masquerade {
             masquerade.apply(call, &result, undo)?;
         }
+        veth::wait_until_up(&sides, &pair)?;
         if call.netconf.dns.is_present() {
             result.dns = call.netconf.dns.clone().into_dns();
         }

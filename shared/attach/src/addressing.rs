@@ -6,7 +6,6 @@ use std::time::Duration;
 use linkspan_netlink::addr::{AddrFlags, Family};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_netlink::watch::Watch;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, IpConfig};
@@ -38,7 +37,6 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
     let dad = scheme == Scheme::Subnet { dad: true };
     let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
     sandbox.sysctl(|| prepare(&link.name, six, dad))?;
-    let mut watch = sandbox.watch()?;
     for ip in &ips {
         let flags = AddrFlags {
             nodad: !dad,
@@ -49,7 +47,7 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
     }
     link.set_up().map_err(kernel)?;
     if six && dad {
-        wait_for_dad(link, &mut watch)?;
+        wait_for_dad(sandbox, link)?;
     }
     if scheme == Scheme::PointToPoint {
         for route in gateway_routes(&ips) {
@@ -137,8 +135,9 @@ fn prepare(ifname: &str, six: bool, dad: bool) -> Result<()> {
     set_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
 }
 
-fn wait_for_dad(link: &Link, watch: &mut Watch) -> Result<()> {
-    let settled = watch
+fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
+    let settled = sandbox
+        .watch()?
         .until(DAD_DEADLINE, || {
             let addrs = link.addrs(Some(Family::V6))?;
             if let Some(failed) = addrs.iter().find(|addr| addr.dad_failed) {

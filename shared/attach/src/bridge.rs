@@ -1,20 +1,15 @@
 //! The bridge that host ends are ports of. It is shared by many attachments and outlives them.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use linkspan_netlink::addr::{AddrFlags, Family};
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
-use linkspan_netlink::watch::Watch;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
-use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::error::Failure;
 use nix::errno::Errno;
 
 use crate::{Side, kernel, sysctl, veth};
-
-/// How long a port may take to come up.
-const PORT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Finds the bridge or makes it, and sees that it is up. Many processes may do this at once.
 pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> Result<Link> {
@@ -111,30 +106,6 @@ fn conflicts(present: Cidr, wanted: Cidr) -> bool {
 pub fn start_port(port: &Link, flags: PortFlags) -> Result<()> {
     sysctl::refuse_router_advertisements(&port.name)?;
     port.set_bridge_port(flags, true).map_err(kernel)
-}
-
-/// Waits until frames can pass the port; `watch` was opened before either end went up.
-pub fn wait_for_port(host: &Side, watch: &mut Watch, port: &Link) -> Result<()> {
-    let mut state = port.oper_state.clone();
-    let up = watch
-        .until(PORT_DEADLINE, || {
-            let now = host.rtnl.link_by_index(port.index)?;
-            state = now
-                .as_ref()
-                .map_or("gone".to_owned(), |link| link.oper_state.clone());
-            Ok(now.filter(|link| link.oper_up))
-        })
-        .map_err(kernel)?;
-    up.map(drop).ok_or_else(|| {
-        Failure::new(
-            ErrorCode::INTERNAL,
-            format!(
-                "bridge port {} in error state: {state}, expected up within {} s",
-                port.name,
-                PORT_DEADLINE.as_secs()
-            ),
-        )
-    })
 }
 
 #[cfg(test)]

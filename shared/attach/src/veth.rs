@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
@@ -16,6 +17,9 @@ use crate::{Side, Sides, kernel};
 
 /// How often a random name may be taken before we stop believing in chance.
 const ATTEMPTS: usize = 10;
+
+/// How long an end may take to come up.
+const UP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the pair shall be.
 #[derive(Debug)]
@@ -52,6 +56,36 @@ pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<P
     });
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })
+}
+
+/// Waits until frames can pass both ends. The kernel starts a device's queue some time after its other end came up, and
+/// until then drops what it is given. There is nothing to subscribe to where that has happened already.
+pub fn wait_until_up(sides: &Sides, pair: &Pair) -> Result<()> {
+    for (side, link) in [(&sides.host, &pair.host), (&sides.sandbox, &pair.sandbox)] {
+        let look = || side.rtnl.link_by_index(link.index);
+        if look().map_err(kernel)?.is_some_and(|now| now.oper_up) {
+            continue;
+        }
+        let mut state = "gone".to_owned();
+        let up = side.watch()?.until(UP_DEADLINE, || {
+            let now = look()?;
+            state = now
+                .as_ref()
+                .map_or("gone".to_owned(), |link| link.oper_state.clone());
+            Ok(now.filter(|link| link.oper_up))
+        });
+        if up.map_err(kernel)?.is_none() {
+            return Err(Failure::new(
+                ErrorCode::INTERNAL,
+                format!(
+                    "interface {:?} in {side} is in state {state}, expected up within {} s",
+                    link.name,
+                    UP_DEADLINE.as_secs()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
