@@ -47,7 +47,7 @@ pub fn tcp_through(
     listener: &TcpListener,
     address: SocketAddr,
 ) -> io::Result<SocketAddr> {
-    let mut client = at(from, || TcpStream::connect_timeout(&address, DEADLINE))?;
+    let mut client = connect(from, address)?;
     client.write_all(WORD)?;
     let (mut served, peer) = listener.accept()?;
     for stream in [&client, &served] {
@@ -58,6 +58,11 @@ pub fn tcp_through(
     served.write_all(&buffer)?;
     client.read_exact(&mut buffer)?;
     expect_word(buffer).map(|()| peer)
+}
+
+/// A TCP connection from a namespace; the kernel itself tells when nobody answers its ARP.
+pub fn connect(from: &Netns, address: SocketAddr) -> io::Result<TcpStream> {
+    at(from, || TcpStream::connect_timeout(&address, DEADLINE))
 }
 
 /// Makes a socket in a namespace.

@@ -178,7 +178,8 @@ fn isolated_pods_reach_the_gateway_and_not_each_other() {
         call(lab, "open", &open, &json!({})).add();
         assert_eq!(port(lab, &result).isolated, Some(true));
         for address in ["10.1.0.3:80", "[fd00:1::3]:80"] {
-            let refused = traffic::connect(&a.netns, address.parse().unwrap()).unwrap_err();
+            let refused =
+                linkspan_runtime::traffic::connect(&a.netns, address.parse().unwrap()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::HostUnreachable, "{address}");
         }
         for pod in [&a, &b] {

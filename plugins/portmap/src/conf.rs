@@ -1,9 +1,8 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
 
-use std::net::IpAddr;
-
 use linkspan_attach::backend::Backend;
 use linkspan_plugin::Result;
+use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::AddResult;
@@ -135,8 +134,8 @@ fn choose(backend: Option<Backend>, conf: &Conf) -> Result<Option<Backend>> {
 }
 
 /// The container's address of each family: the first one that is not another interface's, or the host's.
-pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<(IpAddr, u8)> {
-    let mut found: Vec<(IpAddr, u8)> = Vec::new();
+pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<Cidr> {
+    let mut found: Vec<Cidr> = Vec::new();
     for ip in &result.ips {
         let interface = ip
             .interface
@@ -144,20 +143,19 @@ pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<(IpAddr, u8)
             .and_then(|index| result.interfaces.get(index));
         let foreign =
             interface.is_some_and(|item| item.name != ifname.as_str() || item.sandbox.is_empty());
-        let address = ip.address.ip();
-        let known = |(known, _): &(IpAddr, u8)| known.is_ipv4() == address.is_ipv4();
+        let six = ip.address.ip().is_ipv6();
+        let known = |known: &Cidr| known.ip().is_ipv6() == six;
         if !foreign && !found.iter().any(known) {
-            found.push((address, ip.address.prefix()));
+            found.push(ip.address);
         }
     }
-    found.sort_by_key(|(ip, _)| ip.is_ipv6());
+    found.sort_by_key(|address| address.ip().is_ipv6());
     found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linkspan_protocol::addr::Cidr;
     use linkspan_protocol::json::Json;
     use linkspan_protocol::result::{Interface, IpConfig};
 
@@ -243,7 +241,7 @@ mod tests {
             ..AddResult::default()
         };
         let found = addresses(&result, &IfName::parse("eth0").unwrap());
-        let expected = [("10.0.0.2", 24), ("2001:db8:1::2", 64)];
-        assert_eq!(found, expected.map(|(ip, len)| (ip.parse().unwrap(), len)));
+        let expected = ["10.0.0.2/24", "2001:db8:1::2/64"];
+        assert_eq!(found, expected.map(|text| Cidr::parse(text).unwrap()));
     }
 }

@@ -4,14 +4,15 @@
 use std::net::IpAddr;
 
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
-use linkspan_attach::kernel;
 use linkspan_attach::reference::{
     chain, comment, has_chain, quoted, remove_chain, remove_legacy, remove_rules,
 };
 use linkspan_attach::verify::mismatch;
+use linkspan_attach::{Side, kernel, sysctl};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
 use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
+use linkspan_protocol::addr::Cidr;
 
 use crate::conf::Plan;
 use crate::mapping::Mapping;
@@ -66,11 +67,12 @@ impl Chain {
 pub(crate) fn publish(
     call: &AddCall,
     plan: &Plan,
-    addresses: &[(IpAddr, u8)],
+    addresses: &[Cidr],
     undo: &mut Undo,
 ) -> Result<()> {
     let chain = Chain::of(&call.network, &call.attachment.container_id);
-    for (ip, prefix) in addresses {
+    for address in addresses {
+        let ip = address.ip();
         let iptables = Iptables::of(ip.is_ipv6());
         let saved = iptables.saved()?;
         let mut lines = shared(plan, &saved);
@@ -78,7 +80,7 @@ pub(crate) fn publish(
         lines.extend(saved.rules_to(&chain.name).map(deletion));
         // A chain that is declared is made, or emptied.
         lines.push(format!(":{} - [0:0]", chain.name));
-        lines.extend(own(plan, &chain.name, *ip, *prefix));
+        lines.extend(own(plan, &chain.name, *address));
         lines.extend(entries(plan, &chain, ip.is_ipv6()));
         iptables.apply(&lines)?;
         let name = chain.name.clone();
@@ -87,7 +89,7 @@ pub(crate) fn publish(
             remove_chain(&netfilter, DNAT, &name)
         });
         if plan.snat && ip.is_ipv4() {
-            route_localnet(*ip)?;
+            route_localnet(ip)?;
         }
     }
     Ok(())
@@ -136,14 +138,15 @@ fn shared(plan: &Plan, saved: &Saved) -> Vec<String> {
 }
 
 /// The rules of the container's chain in the family of `ip`.
-fn own(plan: &Plan, chain: &str, ip: IpAddr, prefix: u8) -> Vec<String> {
+fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
+    let ip = address.ip();
     let six = ip.is_ipv6();
     let set_mark = plan.iptables.set_mark_chain.as_deref().unwrap_or(SET_MARK);
     let everybody = if six { "::/0" } else { "0.0.0.0/0" };
     let sources = if plan.masq_all {
         everybody.to_owned()
     } else {
-        format!("{ip}/{prefix}")
+        address.to_string()
     };
     let mut lines = Vec::new();
     let own = plan.mappings.iter();
@@ -202,15 +205,16 @@ fn entries(plan: &Plan, chain: &Chain, six: bool) -> Vec<String> {
 /// With iptables a connection from 127.0.0.1 can leave the host only where this allows it, as in the reference. What that
 /// opens, the default backend does not.
 fn route_localnet(ip: IpAddr) -> Result<()> {
-    let host = linkspan_attach::Side::host()?;
-    match crate::via(&host.rtnl, ip)? {
-        Some(via) => linkspan_attach::sysctl::set(
-            &linkspan_attach::sysctl::of_interface("ipv4", &via.ifname, "route_localnet"),
-            "1",
-        )
-        .map_err(|failure| failure.context("unable to enable route_localnet")),
-        None => Ok(()),
-    }
+    let host = Side::host()?;
+    let way = host.rtnl.way_to(ip).map_err(kernel)?;
+    let Some(index) = way.and_then(|way| way.oif) else {
+        return Ok(());
+    };
+    let Some(link) = host.rtnl.link_by_index(index).map_err(kernel)? else {
+        return Ok(());
+    };
+    let key = sysctl::of_interface("ipv4", &link.name, "route_localnet");
+    sysctl::set(&key, "1").map_err(|failure| failure.context("unable to enable route_localnet"))
 }
 
 /// Withdraws what the Go suite, or we in its format, published for the container. Its nft rules are told apart by the
@@ -262,11 +266,12 @@ fn nft_rules(call: &CheckCall, netfilter: &Netfilter) -> Result<usize> {
 }
 
 /// Every rule that [`publish`] would make is there, in number, or every rule of the Go suite's nft backend is.
-pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[(IpAddr, u8)]) -> Result<()> {
+pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[Cidr]) -> Result<()> {
     let chain = Chain::of(&call.network, &call.attachment.container_id);
     if let Ok(netfilter) = Netfilter::open() {
-        let promised = addresses.iter().map(|(ip, _)| {
-            let of_family = |m: &&Mapping| m.host_ip.concerns(ip.is_ipv6());
+        let promised = addresses.iter().map(|address| {
+            let six = address.ip().is_ipv6();
+            let of_family = |m: &&Mapping| m.host_ip.concerns(six);
             plan.mappings.iter().filter(of_family).count()
         });
         let found = nft_rules(call, &netfilter)?;
@@ -274,7 +279,8 @@ pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[(IpAddr, u8)]) 
             return Ok(());
         }
     }
-    for (ip, prefix) in addresses {
+    for address in addresses {
+        let ip = address.ip();
         let six = ip.is_ipv6();
         let saved = if xtables::nat_has_chain(six, &chain.name).map_err(kernel)? {
             Iptables::legacy(six).saved()?
@@ -288,7 +294,7 @@ pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[(IpAddr, u8)]) 
             Ok(())
         };
         let name = &chain.name;
-        let promised = own(plan, name, *ip, *prefix).len();
+        let promised = own(plan, name, *address).len();
         let what = format!("rules of chain {name} for {ip}");
         count(what, promised, saved.rules_of(name).count())?;
         let promised = entries(plan, &chain, six).len();

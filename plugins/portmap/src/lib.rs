@@ -5,14 +5,13 @@
 //! Without `portMappings` it does nothing at all.
 
 mod conf;
+mod elements;
 mod flows;
 mod iptables;
 mod mapping;
 mod native;
 mod published;
 mod rules;
-
-use std::net::IpAddr;
 
 use linkspan_attach::backend::Backend;
 use linkspan_attach::owner::{Home, Owner};
@@ -22,13 +21,14 @@ use linkspan_nftables::Netfilter;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo,
 };
+use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::result::AddResult;
 
 use conf::{Conf, Plan};
+use elements::{Target, Translate};
 use native::Publication;
-use rules::{Target, Translate, Via};
 
 pub use mapping::Protocol;
 pub use published::{Published, published};
@@ -63,8 +63,8 @@ impl Plugin for Portmap {
             )?;
             native::publish(&netfilter, &publication, Home::of(&call.netns).as_ref())?;
             for mapping in &plan.mappings {
-                for (ip, _) in &addresses {
-                    flows::forget_others(&netfilter, &host.rtnl, mapping, *ip)?;
+                for address in &addresses {
+                    flows::forget_others(&netfilter, &host.rtnl, mapping, address.ip())?;
                 }
             }
             undo.push("withdraw the ports", move || {
@@ -153,12 +153,15 @@ fn native(backend: Option<Backend>) -> Result<Option<Netfilter>> {
 fn publication(
     rtnl: &Rtnl,
     plan: &Plan,
-    addresses: &[(IpAddr, u8)],
+    addresses: &[Cidr],
     (network, attachment): (&NetworkName, &AttachmentId),
 ) -> Result<Publication> {
-    let target = |(ip, _): &(IpAddr, u8)| {
-        let via = via(rtnl, *ip)?;
-        Ok(Target { ip: *ip, via })
+    let target = |address: &Cidr| {
+        let way = rtnl.way_to(address.ip()).map_err(kernel)?;
+        Ok(Target {
+            address: *address,
+            source: way.and_then(|way| way.src),
+        })
     };
     Ok(Publication {
         owner: Owner::of(network, attachment),
@@ -169,21 +172,6 @@ fn publication(
             masq_all: plan.masq_all,
         },
     })
-}
-
-/// How the host reaches the container; absent where it cannot, as on a bridge without an address.
-fn via(rtnl: &Rtnl, ip: IpAddr) -> Result<Option<Via>> {
-    let Some(way) = rtnl.way_to(ip).map_err(kernel)? else {
-        return Ok(None);
-    };
-    let (Some(index), Some(source)) = (way.oif, way.src) else {
-        return Ok(None);
-    };
-    let link = rtnl.link_by_index(index).map_err(kernel)?;
-    Ok(link.map(|link| Via {
-        ifname: link.name,
-        source,
-    }))
 }
 
 fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {

@@ -11,8 +11,9 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
+use crate::elements::{self, Target, Translate};
 use crate::mapping::Mapping;
-use crate::rules::{self, PART, PUBLISH_ADDR, PUBLISHED, SETS, Target, Translate};
+use crate::rules::{PART, PUBLISH_ADDR, PUBLISHED, SETS};
 
 /// What one attachment publishes.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Publication {
             SETS.iter().map(|set| (*set, Vec::new())).collect();
         for mapping in &self.mappings {
             for target in &self.targets {
-                let elements = rules::elements(mapping, target, self.translate);
+                let elements = elements::elements(mapping, target, self.translate);
                 for (index, (set, mut element)) in elements.into_iter().enumerate() {
                     element.comment = self.owner.line();
                     if index == 0 {
@@ -133,7 +134,7 @@ fn condemned(netfilter: &Netfilter, publication: &Publication) -> Result<BTreeSe
     let mut condemned = BTreeSet::from([own.clone()]);
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
-            let Some((present, _)) = rules::read(&element, by_addr, six) else {
+            let Some((present, _)) = elements::read(&element, by_addr, six) else {
                 continue;
             };
             let Some(wanted) = publication.overlapping(&present) else {
@@ -171,7 +172,7 @@ pub(crate) fn withdraw(
     for (set, by_addr, six) in PUBLISHED {
         let elements = netfilter.elements(TABLE, set).map_err(kernel)?;
         let own = elements.iter().filter(|element| element.comment == line);
-        withdrawn.extend(own.filter_map(|element| rules::read(element, by_addr, six)));
+        withdrawn.extend(own.filter_map(|element| elements::read(element, by_addr, six)));
     }
     table::remove(netfilter, SETS, |found| found == owner)?;
     Ok(withdrawn)
@@ -182,9 +183,9 @@ pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result
     table::verify(netfilter, &PART)?;
     for mapping in &publication.mappings {
         for target in &publication.targets {
-            for (set, mut element) in rules::elements(mapping, target, publication.translate) {
+            for (set, mut element) in elements::elements(mapping, target, publication.translate) {
                 element.comment = publication.owner.line();
-                let what = format!("host port {mapping} to {}", target.ip);
+                let what = format!("host port {mapping} to {}", target.address.ip());
                 table::verify_element(netfilter, set, &element, &what)?;
             }
         }

@@ -8,8 +8,9 @@ use linkspan_attach::table::{self, TABLE};
 use linkspan_nftables::Netfilter;
 use linkspan_plugin::Result;
 
+use crate::elements;
 use crate::mapping::Protocol;
-use crate::rules::{self, PUBLISHED};
+use crate::rules::PUBLISHED;
 
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub fn published() -> Result<Vec<Published>> {
     let mut list = Vec::new();
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
-            let Some((mapping, container_ip)) = rules::read(&element, by_addr, six) else {
+            let Some((mapping, container_ip)) = elements::read(&element, by_addr, six) else {
                 continue;
             };
             list.push(Published {

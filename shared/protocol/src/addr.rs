@@ -51,6 +51,11 @@ impl Cidr {
         self.0.network()
     }
 
+    /// The network's last address: host bits set.
+    pub fn last(self) -> IpAddr {
+        self.0.broadcast()
+    }
+
     /// Whether the network contains `ip`.
     pub fn contains(self, ip: IpAddr) -> bool {
         self.0.contains(ip)
@@ -220,6 +225,21 @@ mod tests {
             "10.0.0.1/24"
         );
         assert!(Cidr::default_of([1u8; 4].into()).is_default());
+    }
+
+    #[test]
+    fn a_networks_first_and_last_address() {
+        for (text, first, last) in [
+            ("10.1.2.3/24", "10.1.2.0", "10.1.2.255"),
+            ("10.1.2.3/32", "10.1.2.3", "10.1.2.3"),
+            ("10.1.2.3/0", "0.0.0.0", "255.255.255.255"),
+            ("fd00::5/64", "fd00::", "fd00::ffff:ffff:ffff:ffff"),
+            ("fd00::5/128", "fd00::5", "fd00::5"),
+        ] {
+            let cidr = Cidr::parse(text).unwrap();
+            let ends = (cidr.network().to_string(), cidr.last().to_string());
+            assert_eq!(ends, (first.to_owned(), last.to_owned()), "{text}");
+        }
     }
 
     #[test]

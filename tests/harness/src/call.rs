@@ -49,6 +49,13 @@ impl Call {
         }
     }
 
+    /// The same of another executable.
+    #[must_use]
+    pub fn exe(mut self, exe: &Path) -> Self {
+        exe.clone_into(&mut self.exe);
+        self
+    }
+
     /// Adds command line arguments.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {

@@ -19,3 +19,4 @@ pub mod skip;
 pub mod snapshot;
 pub mod traffic;
 pub mod trial;
+pub mod world;

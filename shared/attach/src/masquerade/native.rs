@@ -10,7 +10,6 @@ use linkspan_nftables::expr::{self, Header};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{AddCall, CheckCall, Result, Undo};
-use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::{AddResult, IpConfig};
 use nix::errno::Errno;
 
@@ -125,25 +124,10 @@ fn sources(ips: &[IpConfig], owner: &Owner, record: &[u8]) -> Vec<Source> {
             Source {
                 ip,
                 member: element(Fields::default().ip(ip), None),
-                except: element(pair(address.network()), Some(pair(last_of(address)))),
+                except: element(pair(address.network()), Some(pair(address.last()))),
             }
         })
         .collect()
-}
-
-/// The last address of the network.
-fn last_of(address: Cidr) -> IpAddr {
-    let host_bits = |bits: u32| bits - u32::from(address.prefix());
-    match address.network() {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX.checked_shr(32 - host_bits(32)).unwrap_or(0);
-            IpAddr::V4((u32::from(ip) | mask).into())
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX.checked_shr(128 - host_bits(128)).unwrap_or(0);
-            IpAddr::V6((u128::from(ip) | mask).into())
-        }
-    }
 }
 
 /// Masquerades what the addresses of `result` send to the world. An address that another attachment still had there is
@@ -208,23 +192,4 @@ pub(super) fn verify(call: &CheckCall, result: &AddResult) -> Result<()> {
         table::verify_element(&netfilter, EXCEPT.of(ip), &except, &what)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_address_of_a_network() {
-        for (address, last) in [
-            ("10.1.2.3/24", "10.1.2.255"),
-            ("10.1.2.3/32", "10.1.2.3"),
-            ("10.1.2.3/0", "255.255.255.255"),
-            ("fd00::5/64", "fd00::ffff:ffff:ffff:ffff"),
-            ("fd00::5/128", "fd00::5"),
-        ] {
-            let last: IpAddr = last.parse().unwrap();
-            assert_eq!(last_of(Cidr::parse(address).unwrap()), last, "{address}");
-        }
-    }
 }

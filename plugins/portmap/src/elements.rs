@@ -1,0 +1,153 @@
+//! Mappings as elements of our sets and maps, and back. Pure.
+
+use std::net::IpAddr;
+
+use linkspan_attach::table::Pair;
+use linkspan_nftables::datum::Fields;
+use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_protocol::addr::Cidr;
+
+use crate::mapping::{HostIp, Mapping, Protocol};
+use crate::rules::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR};
+
+/// The container as the host sees it, in one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Its address, and with it the network of its neighbours.
+    pub(crate) address: Cidr,
+    /// The host's own address towards it; absent where the host has no way there.
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// What of `snat` and `masqAll` a mapping is to have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Translate {
+    pub(crate) snat: bool,
+    pub(crate) masq_all: bool,
+}
+
+/// The elements that publish `mapping` at `target`, each with its set; the first one is the mapping itself. None where
+/// the mapping is about the other family.
+pub(crate) fn elements(
+    mapping: &Mapping,
+    target: &Target,
+    translate: Translate,
+) -> Vec<(&'static Set, Element)> {
+    let ip = target.address.ip();
+    if !mapping.host_ip.concerns(ip.is_ipv6()) {
+        return Vec::new();
+    }
+    let end = |fields: Fields| {
+        fields
+            .protocol(mapping.protocol.number())
+            .port(mapping.host_port)
+    };
+    let start =
+        |one: Option<IpAddr>| one.map_or_else(Fields::default, |ip| Fields::default().ip(ip));
+    let one = mapping.host_ip.one();
+    let pair = |any: Pair, addr: Pair| if one.is_some() { addr } else { any }.of(ip);
+    let element = |key: Fields, value: Option<Fields>| Element {
+        key: end(key),
+        value,
+        ..Element::default()
+    };
+    let to = Fields::default().ip(ip).port(mapping.container_port);
+    let mut elements = vec![(pair(PUBLISH, PUBLISH_ADDR), element(start(one), Some(to)))];
+    if !translate.snat {
+        return elements;
+    }
+    let from_loopback = one.is_none_or(|ip| ip.is_loopback());
+    if let Some(source) = target.source.filter(|_| from_loopback) {
+        let source = Fields::default().ip(source);
+        let set = pair(LOCALHOST, LOCALHOST_ADDR);
+        elements.push((set, element(start(one), Some(source))));
+    }
+    let sources = if translate.masq_all {
+        Cidr::default_of(ip)
+    } else {
+        target.address
+    };
+    let from = |source: IpAddr| end(Fields::default().ip(source).ip(ip));
+    let hairpin = Element {
+        key: from(sources.network()),
+        key_end: Some(from(sources.last())),
+        ..Element::default()
+    };
+    elements.push((HAIRPIN.of(ip), hairpin));
+    elements
+}
+
+/// Reads an element of one of the maps in [`PUBLISHED`]: the mapping, and the container's address.
+pub(crate) fn read(element: &Element, by_addr: bool, six: bool) -> Option<(Mapping, IpAddr)> {
+    let mut key = element.key.read();
+    let host_ip = if by_addr {
+        HostIp::One(key.ip(six)?)
+    } else {
+        HostIp::AnyOf { six }
+    };
+    let protocol = Protocol::of_number(key.protocol()?)?;
+    let host_port = key.port()?;
+    let mut value = element.value.as_ref()?.read();
+    let ip = value.ip(six)?;
+    let mapping = Mapping {
+        protocol,
+        host_ip,
+        host_port,
+        container_port: value.port()?,
+    };
+    Some((mapping, ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(host_ip: HostIp, translate: Translate) -> Vec<&'static str> {
+        let mapping = Mapping {
+            protocol: Protocol::Tcp,
+            host_ip,
+            host_port: 8080,
+            container_port: 80,
+        };
+        let target = Target {
+            address: Cidr::parse("10.1.0.5/16").unwrap(),
+            source: Some([10, 1, 0, 1].into()),
+        };
+        let elements = elements(&mapping, &target, translate);
+        if let Some((set, element)) = elements.first() {
+            let (_, by_addr, six) = crate::rules::PUBLISHED
+                .iter()
+                .find(|(s, ..)| s == set)
+                .unwrap();
+            let (read, ip) = read(element, *by_addr, *six).unwrap();
+            assert_eq!((read.host_port, read.container_port), (8080, 80));
+            assert_eq!(ip, target.address.ip());
+        }
+        elements.into_iter().map(|(set, _)| set.name).collect()
+    }
+
+    #[test]
+    fn each_mapping_gets_what_it_needs_and_no_more() {
+        let usual = Translate {
+            snat: true,
+            masq_all: false,
+        };
+        let all = ["publish_v4", "localhost_v4", "hairpin_v4"];
+        assert_eq!(names(HostIp::Any, usual), all);
+        assert_eq!(names(HostIp::AnyOf { six: false }, usual), all);
+        assert_eq!(names(HostIp::AnyOf { six: true }, usual), [""; 0]);
+        assert_eq!(
+            names(HostIp::One([10, 0, 0, 1].into()), usual),
+            ["publish_addr_v4", "hairpin_v4"]
+        );
+        assert_eq!(
+            names(HostIp::One([127, 0, 0, 1].into()), usual),
+            ["publish_addr_v4", "localhost_addr_v4", "hairpin_v4"]
+        );
+        let plain = Translate {
+            snat: false,
+            masq_all: true,
+        };
+        assert_eq!(names(HostIp::Any, plain), ["publish_v4"]);
+    }
+}

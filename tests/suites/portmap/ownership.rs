@@ -1,0 +1,178 @@
+//! Whose port it is.
+
+use std::thread;
+
+use linkspan_harness::conf::bridge;
+use linkspan_harness::lab::in_lab;
+use serde_json::json;
+
+use crate::ruleset::elements;
+use crate::{LINKSPAN, Pod, both, mapping};
+
+fn on(host_ip: &str, protocol: &str) -> serde_json::Value {
+    let mut mapping = mapping(protocol, 8080);
+    mapping["hostIP"] = json!(host_ip);
+    json!([mapping])
+}
+
+#[test]
+fn a_port_of_a_live_attachment_is_refused_and_its_owner_named() {
+    in_lab(LINKSPAN, |lab| {
+        let _first = Pod::published(lab, "first", &json!([mapping("tcp", 8080)]));
+        let before = elements(lab);
+        for (mappings, free) in [
+            (json!([mapping("tcp", 8080)]), false),
+            (json!([mapping("tcp", 9999), mapping("tcp", 8080)]), false),
+            (on("10.1.0.1", "tcp"), false),
+            (on("0.0.0.0", "tcp"), false),
+            (on("::", "tcp"), false),
+            (on("10.1.0.1", "udp"), true),
+            (json!([mapping("udp", 8080)]), true),
+            (json!([mapping("tcp", 8081)]), true),
+        ] {
+            let second = Pod::attach(lab, "second", &mappings);
+            let masqueraded = elements(lab);
+            let added = second.portmap(lab).verb("ADD").run();
+            if free {
+                added.succeeded();
+            } else {
+                let told = added.failed(999);
+                let owner = "host port 8080/tcp is already published for container first, interface eth0, network net";
+                assert!(told.contains(owner), "{mappings}: {told}");
+                assert_eq!(elements(lab), masqueraded, "{mappings}");
+            }
+            second.detach(lab);
+            assert_eq!(elements(lab), before, "{mappings}");
+        }
+        // Two addresses do not meet, and neither meets the other family.
+        let on_one = Pod::attach(lab, "one", &on("10.1.0.1", "udp"));
+        let on_two = Pod::attach(lab, "two", &on("192.0.2.1", "udp"));
+        let six = Pod::attach(lab, "six", &on("::", "udp"));
+        for pod in [&on_one, &on_two, &six] {
+            pod.portmap(lab).add();
+            pod.portmap(lab).check(&pod.result);
+        }
+    });
+}
+
+#[test]
+fn a_port_of_a_dead_attachment_is_replaced() {
+    in_lab(LINKSPAN, |lab| {
+        let gone = Pod::published(lab, "gone", &both(8080));
+        let addresses = gone.result["ips"].clone();
+        // The container vanishes, and nobody says DEL.
+        drop(gone.sandbox);
+        let heir = Pod::published(lab, "heir", &json!([mapping("tcp", 8080)]));
+        assert_ne!(heir.result["ips"], addresses);
+        heir.portmap(lab).check(&heir.result);
+        // All that the dead one had published is gone, its other port, too.
+        let dead = elements(lab)
+            .into_iter()
+            .filter(|line| line.contains("net/gone/eth0") && line.contains(". 8080"));
+        assert_eq!(dead.count(), 0);
+    });
+}
+
+#[test]
+fn adding_again_and_deleting_in_any_state_is_fine() {
+    in_lab(LINKSPAN, |lab| {
+        let pod = Pod::published(lab, "pod", &both(8080));
+        let once = elements(lab);
+        pod.portmap(lab).add();
+        assert_eq!(elements(lab), once);
+        // Other ports than before, of the same attachment and partly the same.
+        pod.portmap_with(lab, &json!({ "runtimeConfig": { "portMappings": [mapping("tcp", 8080), mapping("tcp", 8082)] } }))
+            .add();
+        let ports = elements(lab);
+        assert!(ports.iter().any(|line| line.contains("8082")), "{ports:?}");
+        assert!(
+            !ports.iter().any(|line| line.contains("udp . 8080")),
+            "{ports:?}"
+        );
+        let over = json!({ "prevResult": null });
+        for call in [
+            pod.portmap_with(lab, &over).netns(""),
+            pod.portmap_with(lab, &json!({ "prevResult": "malformed" })),
+            pod.portmap(lab).netns("/nonexistent"),
+        ] {
+            pod.portmap(lab).add();
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    let call = call.clone();
+                    let netns = lab.host();
+                    scope.spawn(move || {
+                        netns
+                            .scope(|| call.verb("DEL").run().succeeded().to_owned())
+                            .unwrap()
+                    });
+                }
+            });
+            call.del();
+            let left = elements(lab);
+            assert!(!left.iter().any(|line| line.contains(". 80")), "{left:?}");
+        }
+        let never = Pod::attach(lab, "never", &both(9000));
+        never.portmap(lab).del();
+    });
+}
+
+#[test]
+fn one_container_on_two_networks_keeps_the_others_port() {
+    in_lab(LINKSPAN, |lab| {
+        let pod = Pod::published(lab, "pod", &both(8080));
+        let other = bridge(
+            lab,
+            &json!({
+                "name": "net2",
+                "bridge": "br1",
+                "ipam": linkspan_harness::conf::host_local(lab, &["10.2.0.0/16"]),
+            }),
+        );
+        let second = Pod::attach_to(lab, "pod", other, &both(8081));
+        second.portmap(lab).add();
+        second.portmap(lab).del();
+        pod.portmap(lab).check(&pod.result);
+    });
+}
+
+#[test]
+fn an_address_that_moves_to_another_container_takes_its_masquerade_along() {
+    in_lab(LINKSPAN, |lab| {
+        let over = json!({ "ipMasq": true });
+        let gone = Pod::attach_to(lab, "gone", bridge(lab, &over), &json!([]));
+        // Its lease is taken away, as by an operator who cleans up after a crash.
+        std::fs::remove_dir_all(lab.leases()).unwrap();
+        let heir = Pod::attach_to(lab, "heir", bridge(lab, &over), &json!([]));
+        assert_eq!(heir.ip(false), gone.ip(false));
+        heir.bridge(lab).check(&heir.result);
+        gone.bridge(lab).netns("").del();
+        heir.bridge(lab).check(&heir.result);
+        let over = json!({ "prevResult": null });
+        let bare = linkspan_harness::conf::with(heir.bridge.clone(), &over);
+        heir.bridge(lab).conf(&bare).netns("").del();
+        assert_eq!(elements(lab), [""; 0]);
+    });
+}
+
+#[test]
+fn many_at_once_lose_nothing() {
+    in_lab(LINKSPAN, |lab| {
+        let pods: Vec<_> = (0..40)
+            .map(|n| Pod::attach(lab, &format!("p{n}"), &both(8000 + n)))
+            .collect();
+        let masqueraded = elements(lab);
+        let all = |verb: &str| {
+            let running: Vec<_> = pods
+                .iter()
+                .map(|pod| pod.portmap(lab).verb(verb).spawn())
+                .collect();
+            for run in running {
+                run.wait().succeeded();
+            }
+        };
+        all("ADD");
+        all("CHECK");
+        all("DEL");
+        assert_eq!(elements(lab), masqueraded);
+    });
+}

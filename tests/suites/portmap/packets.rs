@@ -1,0 +1,399 @@
+//! What reaches whom.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
+use linkspan_netlink::link::VethSpec;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::route::RouteSpec;
+use linkspan_runtime::traffic::{at, tcp_through, udp_through};
+use serde_json::json;
+
+use crate::{LINKSPAN, Pod, both, mapping};
+
+/// How long a packet that must not arrive is waited for; one that does arrive is there in a fraction of it.
+const SILENCE: Duration = Duration::from_millis(40);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Something that listens in a namespace, by both protocols and in both families.
+struct Server {
+    tcp: TcpListener,
+    udp: UdpSocket,
+}
+
+impl Server {
+    fn new(netns: &Netns, address: SocketAddr) -> Self {
+        Self {
+            tcp: at(netns, || TcpListener::bind(address)).unwrap(),
+            udp: at(netns, || UdpSocket::bind(address)).unwrap(),
+        }
+    }
+
+    /// The address on every interface of the pod's, at the container port.
+    fn of(pod: &Sandbox, six: bool) -> Self {
+        let any = if six { "[::]:80" } else { "0.0.0.0:80" };
+        Self::new(&pod.netns, any.parse().unwrap())
+    }
+
+    /// Asserts that both protocols come through to it; whom it sees.
+    fn answers(&self, from: &Netns, address: SocketAddr) -> IpAddr {
+        let udp = udp_through(from, &self.udp, address)
+            .unwrap_or_else(|err| panic_at("udp", address, &err));
+        let tcp = tcp_through(from, &self.tcp, address)
+            .unwrap_or_else(|err| panic_at("tcp", address, &err));
+        assert_eq!(udp.ip(), tcp.ip(), "{address}");
+        tcp.ip()
+    }
+
+    /// Asserts that nothing that is sent to `address` comes to it.
+    fn is_spared(&self, from: &Netns, address: SocketAddr) {
+        let any: SocketAddr = if address.is_ipv4() {
+            "0.0.0.0:0".parse().unwrap()
+        } else {
+            "[::]:0".parse().unwrap()
+        };
+        let client = at(from, || UdpSocket::bind(any)).unwrap();
+        // An unreachable destination may be refused here already.
+        drop(client.send_to(b"stray", address));
+        let connected = at(from, || TcpStream::connect_timeout(&address, SILENCE));
+        self.tcp.set_nonblocking(true).unwrap();
+        let accepted = self.tcp.accept().map(|_| ());
+        self.tcp.set_nonblocking(false).unwrap();
+        assert_eq!(
+            accepted.map_err(|err| err.kind()),
+            Err(ErrorKind::WouldBlock),
+            "tcp to {address}: {connected:?}"
+        );
+        self.udp.set_read_timeout(Some(SILENCE)).unwrap();
+        let received = self.udp.recv_from(&mut [0; 8]);
+        assert_eq!(
+            received.map_err(|err| err.kind()),
+            Err(ErrorKind::WouldBlock),
+            "udp to {address}"
+        );
+    }
+}
+
+#[expect(clippy::panic, reason = "a packet that is lost ends the test")]
+fn panic_at(protocol: &str, address: SocketAddr, err: &io::Error) -> ! {
+    panic!("{protocol} to {address}: {err}")
+}
+
+#[test]
+fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let pod = Pod::published(lab, "pod", &both(8080));
+        let neighbour = Pod::attach(lab, "neighbour", &json!([]));
+        for six in [false, true] {
+            let server = Server::of(&pod.sandbox, six);
+            let node = ip(HOST[usize::from(six)]);
+            let gateway = ip(["10.1.0.1", "fd00:1::1"][usize::from(six)]);
+            let lo = ip(["127.0.0.1", "::1"][usize::from(six)]);
+            let at_port = |ip| SocketAddr::new(ip, 8080);
+            // The world is seen as itself.
+            let seen = server.answers(&world.netns, at_port(node));
+            assert_eq!(seen, ip(WORLD[usize::from(six)]));
+            // The host, by every address of its own.
+            for address in [node, gateway, lo] {
+                server.answers(lab.host(), at_port(address));
+            }
+            // The pod itself and its neighbour, who would otherwise get the answer from a stranger.
+            for asker in [&pod, &neighbour] {
+                for address in [node, gateway] {
+                    let seen = server.answers(&asker.sandbox.netns, at_port(address));
+                    assert_eq!(seen, gateway, "{}", asker.id);
+                }
+            }
+        }
+        let server = Server::of(&pod.sandbox, false);
+        server.answers(lab.host(), "127.0.0.2:8080".parse().unwrap());
+        pod.detach(lab);
+        server.is_spared(&world.netns, SocketAddr::new(ip(HOST[0]), 8080));
+    });
+}
+
+#[test]
+fn only_traffic_to_the_hosts_own_addresses_is_taken() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        // Another node, behind this host as seen from the world.
+        let other = lab.sandbox();
+        link_other_node(lab, &other, &world);
+        let pod = Pod::published(lab, "pod", &both(8080));
+        let neighbour = Pod::attach(lab, "neighbour", &json!([]));
+        for six in [false, true] {
+            let server = Server::of(&pod.sandbox, six);
+            let spared = [
+                // Another node, a pod, an address out in the world, one of nobody.
+                ["198.51.100.2", "2001:db8:1::2"][usize::from(six)],
+                &neighbour.ip(six).to_string(),
+                WORLD[usize::from(six)],
+                ["203.0.113.1", "2001:db8:ff::1"][usize::from(six)],
+            ];
+            for address in spared {
+                let address = SocketAddr::new(ip(address), 8080);
+                for from in [&world.netns, lab.host(), &neighbour.sandbox.netns] {
+                    server.is_spared(from, address);
+                }
+            }
+            // The other node's own service is reached through this host.
+            let theirs = ip(["198.51.100.2", "2001:db8:1::2"][usize::from(six)]);
+            let theirs = SocketAddr::new(theirs, 8080);
+            Server::new(&other.netns, theirs).answers(&world.netns, theirs);
+        }
+    });
+}
+
+/// Puts `other` on a link of the host's own, and tells the world the way.
+fn link_other_node(lab: &Lab, other: &Sandbox, world: &Sandbox) {
+    let spec = VethSpec {
+        name: "side0".into(),
+        controller: None,
+        mtu: None,
+        peer_name: "eth0".into(),
+        peer_mac: None,
+        peer_netns: other.netns.as_fd(),
+    };
+    lab.rtnl().create_veth(&spec).unwrap();
+    let near = lab.rtnl().link_by_name("side0").unwrap().unwrap();
+    let far = other.rtnl().link_by_name("eth0").unwrap().unwrap();
+    bring_up((lab.host(), &near), (&other.netns, &far));
+    let out = world.rtnl().link_by_name("eth0").unwrap().unwrap();
+    for (at, (near_ip, far_ip)) in [
+        ("198.51.100.1", "198.51.100.2"),
+        ("2001:db8:1::1", "2001:db8:1::2"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        add_address(&near, ip(near_ip));
+        add_address(&far, ip(far_ip));
+        let default = ip(["0.0.0.0", "::"][at]);
+        far.add_route(&RouteSpec {
+            gw: Some(ip(near_ip)),
+            ..RouteSpec::to(default, 0)
+        })
+        .unwrap();
+        out.add_route(&RouteSpec {
+            gw: Some(ip(HOST[at])),
+            ..RouteSpec::to(default, 0)
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_port_on_one_address_is_published_there_alone() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let on = |address: &str| {
+            let mappings = both(8080);
+            let mut mappings = mappings.as_array().unwrap().clone();
+            for mapping in &mut mappings {
+                mapping["hostIP"] = json!(address);
+            }
+            json!(mappings)
+        };
+        let up = lab.rtnl().link_by_name("up0").unwrap().unwrap();
+        add_address(&up, ip("192.0.2.9"));
+        add_address(&up, ip("2001:db8::9"));
+        for (index, (here, elsewhere)) in
+            [("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9")]
+                .into_iter()
+                .enumerate()
+        {
+            let six = index == 1;
+            let pod = Pod::published(lab, &format!("pod{index}"), &on(here));
+            let second = Pod::published(lab, &format!("second{index}"), &on(elsewhere));
+            let servers = [
+                Server::of(&pod.sandbox, six),
+                Server::of(&second.sandbox, six),
+            ];
+            for (server, address) in servers.iter().zip([here, elsewhere]) {
+                server.answers(&world.netns, SocketAddr::new(ip(address), 8080));
+                server.answers(lab.host(), SocketAddr::new(ip(address), 8080));
+            }
+            let lo = ip(["127.0.0.1", "::1"][index]);
+            servers[0].is_spared(lab.host(), SocketAddr::new(lo, 8080));
+            pod.detach(lab);
+            second.detach(lab);
+        }
+        // An address that is nobody's here publishes nothing (CVE-2025-67499).
+        let pod = Pod::published(lab, "far", &on("203.0.113.1"));
+        let server = Server::of(&pod.sandbox, false);
+        for from in [&world.netns, lab.host()] {
+            server.is_spared(from, "203.0.113.1:8080".parse().unwrap());
+            server.is_spared(from, "192.0.2.1:8080".parse().unwrap());
+        }
+        pod.detach(lab);
+        // A loopback address is for the host alone.
+        let pod = Pod::published(lab, "lo", &on("127.0.0.1"));
+        let server = Server::of(&pod.sandbox, false);
+        server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
+        server.is_spared(lab.host(), "127.0.0.2:8080".parse().unwrap());
+        server.is_spared(&world.netns, "192.0.2.1:8080".parse().unwrap());
+    });
+}
+
+#[test]
+fn what_listens_on_the_loopback_address_stays_the_hosts_own() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let pod = Pod::published(lab, "pod", &both(8080));
+        let private = Server::new(lab.host(), "127.0.0.1:9090".parse().unwrap());
+        // Packets to 127.0.0.1 from the wire (CVE-2020-8558): the senders take that address off their own interface.
+        for (sender, gateway) in [(&pod.sandbox, "10.1.0.1"), (&world, HOST[0])] {
+            inject(sender, gateway);
+            private.is_spared(&sender.netns, "127.0.0.1:9090".parse().unwrap());
+        }
+        for key in ["all", "br0", "up0", "default"] {
+            let path = format!("/proc/sys/net/ipv4/conf/{key}/route_localnet");
+            let value = lab.host().scope(|| std::fs::read_to_string(path)).unwrap();
+            assert_eq!(value.unwrap().trim(), "0", "{key}");
+        }
+    });
+}
+
+/// Makes a namespace send what it has for 127.0.0.1 out to `gateway`.
+fn inject(sender: &Sandbox, gateway: &str) {
+    let rtnl = sender.rtnl();
+    let lo = rtnl.link_by_name("lo").unwrap().unwrap();
+    lo.set_down().unwrap();
+    let key = "/proc/sys/net/ipv4/conf/all/route_localnet";
+    sender
+        .netns
+        .scope(|| std::fs::write(key, "1"))
+        .unwrap()
+        .unwrap();
+    let eth0 = rtnl.link_by_name("eth0").unwrap().unwrap();
+    eth0.add_route(&RouteSpec {
+        gw: Some(ip(gateway)),
+        ..RouteSpec::to(ip("127.0.0.0"), 8)
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_world_sees_the_host_and_the_neighbours_see_the_pod() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let pod = Pod::attach(lab, "pod", &json!([]));
+        let neighbour = Pod::attach(lab, "neighbour", &json!([]));
+        for six in [false, true] {
+            let at = usize::from(six);
+            let out = SocketAddr::new(ip(WORLD[at]), 7000);
+            let seen = Server::new(&world.netns, out).answers(&pod.sandbox.netns, out);
+            assert_eq!(seen, ip(HOST[at]));
+            let near = SocketAddr::new(neighbour.ip(six), 7000);
+            let seen =
+                Server::new(&neighbour.sandbox.netns, near).answers(&pod.sandbox.netns, near);
+            assert_eq!(seen, pod.ip(six));
+        }
+        // Without masquerade the world has no way back.
+        pod.bridge(lab).check(&pod.result);
+        pod.detach(lab);
+        assert_eq!(
+            crate::ruleset::elements(lab),
+            neighbour_alone(lab, &neighbour)
+        );
+    });
+}
+
+/// The elements of a host on which only `pod` is masqueraded.
+fn neighbour_alone(lab: &Lab, pod: &Pod) -> Vec<String> {
+    let own = format!("net/{}/eth0", pod.id);
+    let elements = crate::ruleset::elements(lab);
+    assert_eq!(elements.len(), 4, "{elements:?}");
+    elements
+        .into_iter()
+        .filter(|line| line.contains(&own))
+        .collect()
+}
+
+#[test]
+fn masquerade_of_everybody_and_no_translation_at_all() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let pod = Pod::attach(lab, "pod", &both(8080));
+        let server = Server::of(&pod.sandbox, false);
+        let node = SocketAddr::new(ip(HOST[0]), 8080);
+        let everybody = pod.portmap_with(lab, &json!({ "masqAll": true }));
+        everybody.add();
+        assert_eq!(server.answers(&world.netns, node), ip("10.1.0.1"));
+        everybody.check(&pod.result);
+        everybody.del();
+        let plain = pod.portmap_with(lab, &json!({ "snat": false }));
+        plain.add();
+        assert_eq!(server.answers(&world.netns, node), ip(WORLD[0]));
+        server.is_spared(lab.host(), "127.0.0.1:8080".parse().unwrap());
+        plain.check(&pod.result);
+        plain.del();
+    });
+}
+
+#[test]
+fn a_flow_of_udp_follows_the_port_and_others_stay() {
+    in_lab(LINKSPAN, |lab| {
+        let world = beyond(lab);
+        let first = Pod::published(
+            lab,
+            "first",
+            &json!([mapping("udp", 5353), mapping("udp", 5354)]),
+        );
+        let second = Pod::attach(lab, "second", &json!([mapping("udp", 5353)]));
+        let bind = |netns: &Netns, address: &str| {
+            let address: SocketAddr = address.parse().unwrap();
+            let socket = at(netns, || UdpSocket::bind(address)).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            socket
+        };
+        let node = |port| SocketAddr::new(ip(HOST[0]), port);
+        let client = bind(&world.netns, "192.0.2.2:4000");
+        let bystander = bind(&world.netns, "192.0.2.2:4001");
+        let servers = [&first, &second].map(|pod| bind(&pod.sandbox.netns, "0.0.0.0:80"));
+        let reaches = |from: &UdpSocket, port, server: &UdpSocket| {
+            from.send_to(b"x", node(port)).unwrap();
+            server.recv_from(&mut [0; 4]).unwrap()
+        };
+        reaches(&client, 5353, &servers[0]);
+        reaches(&bystander, 5354, &servers[0]);
+        let seen = flows(lab);
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        // The port moves to the second pod, and the client's next packet with it.
+        let one = |port| json!({ "runtimeConfig": { "portMappings": [mapping("udp", port)] } });
+        first.portmap(lab).del();
+        first.portmap_with(lab, &one(5354)).add();
+        second.portmap(lab).add();
+        reaches(&client, 5353, &servers[1]);
+        // And to the host, when nobody publishes it any more.
+        second.portmap(lab).del();
+        let host = bind(lab.host(), "192.0.2.1:5353");
+        reaches(&client, 5353, &host);
+        // A flow that the host had before the port was published moves, too.
+        drop(host);
+        second.portmap(lab).add();
+        reaches(&client, 5353, &servers[1]);
+        // Another flow to the same port, but of another address, is nobody's to forget.
+        let far = SocketAddr::new(ip("203.0.113.1"), 5353);
+        bystander.send_to(b"x", far).unwrap_err();
+        first.portmap_with(lab, &one(5354)).check(&first.result);
+    });
+}
+
+/// The flows of UDP that the host tracks.
+fn flows(lab: &Lab) -> Vec<linkspan_nftables::conntrack::Flow> {
+    let netfilter = crate::ruleset::netfilter(lab);
+    let mut flows = netfilter.flows_to(false, 17, 5353).unwrap();
+    flows.extend(netfilter.flows_to(false, 17, 5354).unwrap());
+    flows
+}
