@@ -66,6 +66,25 @@ fn what_is_no_network_namespace_is_refused() {
 }
 
 #[test]
+fn del_releases_the_addresses_before_it_complains_of_the_path() {
+    in_lab(LINKSPAN, |lab| {
+        let plain = lab.dir().join("plain");
+        fs::write(&plain, "x").unwrap();
+        for plugin in DELEGATORS {
+            let sandbox = lab.sandbox();
+            let call = lab.plugin(plugin).of("pod", &sandbox);
+            let call = call.conf(&good(lab, plugin));
+            call.add();
+            let lost = call.clone().netns(plain.to_str().unwrap());
+            lost.verb("DEL").run().failed(8);
+            assert_eq!(lab.leased("net"), [""; 0]);
+            call.del();
+            assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
+        }
+    });
+}
+
+#[test]
 fn the_plugins_own_namespace_is_refused_unless_it_is_meant() {
     const OWN: &str = "/proc/self/ns/net";
     in_lab(LINKSPAN, |lab| {
