@@ -1,91 +1,12 @@
-//! Golden texts of each family, and what survives a conversion.
+//! A golden file for each version and shape, and what survives a conversion.
 
 use super::*;
-use crate::result::{Interface, IpConfig, Route};
-
-fn sample() -> AddResult {
-    let interface = |name: &str, mac: &str, sandbox: &str| Interface {
-        name: name.into(),
-        mac: mac.into(),
-        sandbox: sandbox.into(),
-        ..Interface::default()
-    };
-    AddResult {
-        interfaces: vec![
-            interface("cni0", "3a:00:00:00:00:01", ""),
-            interface("eth0", "", "/n"),
-        ],
-        ips: vec![IpConfig {
-            interface: Some(1),
-            address: crate::addr::Cidr::parse("10.1.2.2/24").unwrap(),
-            gateway: Some([10, 1, 2, 1].into()),
-        }],
-        routes: vec![Route::via(
-            crate::addr::Cidr::parse("0.0.0.0/0").unwrap(),
-            Some([10, 1, 2, 1].into()),
-        )],
-        dns: crate::result::Dns::default(),
-    }
-}
+use crate::addr::Cidr;
+use crate::result::{Dns, Interface, IpConfig, Route};
 
 /// The text without its layout, which `json::pretty` tests.
 fn compact(result: &AddResult, version: SpecVersion) -> String {
     encode(result, version).unwrap().replace(['\n', ' '], "")
-}
-
-#[test]
-fn the_newest_family_sorts_keys_and_omits_empty_dns() {
-    for version in [SpecVersion::V1_0_0, SpecVersion::V1_1_0] {
-        let want = format!(
-            r#"{{"cniVersion":"{version}","interfaces":[{{"mac":"3a:00:00:00:00:01","name":"cni0"}},{{"name":"eth0","sandbox":"/n"}}],"ips":[{{"address":"10.1.2.2/24","gateway":"10.1.2.1","interface":1}}],"routes":[{{"dst":"0.0.0.0/0","gw":"10.1.2.1"}}]}}"#
-        );
-        assert_eq!(compact(&sample(), version), want);
-    }
-}
-
-#[test]
-fn the_middle_family_names_the_address_version_and_always_has_dns() {
-    for version in [
-        SpecVersion::V0_3_0,
-        SpecVersion::V0_3_1,
-        SpecVersion::V0_4_0,
-    ] {
-        let want = format!(
-            r#"{{"cniVersion":"{version}","interfaces":[{{"name":"cni0","mac":"3a:00:00:00:00:01"}},{{"name":"eth0","sandbox":"/n"}}],"ips":[{{"version":"4","interface":1,"address":"10.1.2.2/24","gateway":"10.1.2.1"}}],"routes":[{{"dst":"0.0.0.0/0","gw":"10.1.2.1"}}],"dns":{{}}}}"#
-        );
-        assert_eq!(compact(&sample(), version), want);
-    }
-}
-
-#[test]
-fn the_oldest_family_has_one_address_per_family() {
-    for version in [SpecVersion::V0_1_0, SpecVersion::V0_2_0] {
-        let want = format!(
-            r#"{{"cniVersion":"{version}","ip4":{{"ip":"10.1.2.2/24","gateway":"10.1.2.1","routes":[{{"dst":"0.0.0.0/0","gw":"10.1.2.1"}}]}},"dns":{{}}}}"#
-        );
-        assert_eq!(compact(&sample(), version), want);
-        let failure = encode(&AddResult::default(), version).unwrap_err();
-        assert_eq!(failure.message(), "cannot convert: no valid IP addresses");
-    }
-}
-
-#[test]
-fn newer_families_round_trip_and_the_oldest_keeps_addresses_and_routes() {
-    for version in SpecVersion::ALL {
-        let json = Json::parse(encode(&sample(), version).unwrap().as_bytes()).unwrap();
-        let (decoded, told) = decode(&json, "").unwrap();
-        assert_eq!(told, version);
-        assert_eq!(decoded.routes, sample().routes);
-        if version >= SpecVersion::V0_3_0 {
-            assert_eq!(decoded, sample());
-        } else {
-            assert_eq!(
-                decoded.ips.first().unwrap().address,
-                sample().ips.first().unwrap().address
-            );
-            assert!(decoded.interfaces.is_empty());
-        }
-    }
 }
 
 #[test]
@@ -118,4 +39,145 @@ fn a_previous_result_must_be_of_the_configured_family() {
         unknown.message(),
         "unsupported CNI result version \"9.9.9\""
     );
+}
+
+/// The shapes of a result: nearly nothing, layer 2, one address, and everything that a result can hold.
+fn shapes() -> [(&'static str, AddResult); 4] {
+    let interface = |name: &str, sandbox: &str| Interface {
+        name: name.into(),
+        mac: "3a:00:00:00:00:01".into(),
+        sandbox: sandbox.into(),
+        ..Interface::default()
+    };
+    let layer2 = AddResult {
+        interfaces: vec![interface("cni0", ""), interface("eth0", "/run/netns/a")],
+        ..AddResult::default()
+    };
+    let cidr = |text| Cidr::parse(text).unwrap();
+    let ip = |address, gateway: Option<&str>| IpConfig {
+        interface: Some(1),
+        address: cidr(address),
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+    };
+    let one = AddResult {
+        ips: vec![ip("10.1.2.2/24", None)],
+        ..layer2.clone()
+    };
+    let mut full = AddResult {
+        ips: vec![
+            ip("10.1.2.2/24", Some("10.1.2.1")),
+            ip("fd00::2/64", Some("fd00::1")),
+        ],
+        routes: vec![
+            Route::via(cidr("0.0.0.0/0"), Some([10, 1, 2, 1].into())),
+            Route::via(cidr("::/0"), None),
+        ],
+        dns: Dns {
+            nameservers: vec!["10.1.2.1".into(), "fd00::1".into()],
+            domain: "example.org".into(),
+            search: vec!["a.example.org".into()],
+            options: vec!["ndots:2".into()],
+        },
+        ..layer2.clone()
+    };
+    full.interfaces[1].mtu = 1400;
+    full.interfaces[1].socket_path = "/run/a.sock".into();
+    full.interfaces[1].pci_id = "0000:00:1f.6".into();
+    full.routes[0].mtu = 1300;
+    full.routes[0].advmss = 1260;
+    full.routes[0].priority = 7;
+    full.routes[0].table = Some(100);
+    full.routes[0].scope = Some(0);
+    [
+        ("empty", AddResult::default()),
+        ("layer2", layer2),
+        ("one-address", one),
+        ("full", full),
+    ]
+}
+
+/// What `version` keeps of a result.
+fn kept(mut result: AddResult, version: SpecVersion) -> AddResult {
+    if version < SpecVersion::V1_0_0 {
+        for interface in &mut result.interfaces {
+            interface.mtu = 0;
+            interface.socket_path.clear();
+            interface.pci_id.clear();
+        }
+    }
+    if version < SpecVersion::V0_3_0 {
+        result.interfaces.clear();
+        for ip in &mut result.ips {
+            ip.interface = None;
+        }
+        for route in &mut result.routes {
+            *route = Route::via(route.dst, route.gw);
+        }
+    }
+    result
+}
+
+/// The golden text of a shape in a version.
+fn golden(version: SpecVersion, shape: &str) -> String {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+    std::fs::read_to_string(format!("{dir}/{version}/{shape}.json")).unwrap()
+}
+
+#[test]
+fn every_version_of_every_shape_round_trips() {
+    for version in SpecVersion::ALL {
+        for (shape, result) in shapes() {
+            let text = golden(version, shape);
+            let json = Json::parse(text.as_bytes()).unwrap();
+            let told = format!("{version}/{shape}");
+            assert_eq!(
+                decode(&json, "").unwrap(),
+                (kept(result.clone(), version), version),
+                "{told}"
+            );
+            assert_eq!(
+                convert(&json, "", None).unwrap(),
+                (text.clone(), version),
+                "{told}"
+            );
+            match encode(&result, version) {
+                Ok(encoded) => assert_eq!(encoded, text, "{told}"),
+                // Such a result exists only where a plugin printed it in this version.
+                Err(_) => assert!(
+                    version < SpecVersion::V0_3_0 && result.ips.is_empty(),
+                    "{told}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_version_becomes_every_older_one() {
+    for from in SpecVersion::ALL {
+        for to in SpecVersion::ALL.into_iter().filter(|to| *to <= from) {
+            for (shape, result) in shapes() {
+                let json = Json::parse(golden(from, shape).as_bytes()).unwrap();
+                let converted = convert(&json, "", Some(to));
+                let told = format!("{shape} from {from} to {to}");
+                if result.ips.is_empty() && from >= SpecVersion::V0_3_0 && to < SpecVersion::V0_3_0
+                {
+                    let message = converted.unwrap_err().message();
+                    assert_eq!(message, "cannot convert: no valid IP addresses", "{told}");
+                } else {
+                    assert_eq!(converted.unwrap().0, golden(to, shape), "{told}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_oldest_results_become_new_ones_without_interfaces() {
+    let json = Json::parse(golden(SpecVersion::V0_1_0, "full").as_bytes()).unwrap();
+    let (text, _) = convert(&json, "", Some(SpecVersion::V1_1_0)).unwrap();
+    let (result, version) = decode(&Json::parse(text.as_bytes()).unwrap(), "").unwrap();
+    assert_eq!(version, SpecVersion::V1_1_0);
+    let [.., (_, full)] = shapes();
+    assert_eq!(result, kept(full, SpecVersion::V0_1_0));
 }
