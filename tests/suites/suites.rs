@@ -173,3 +173,60 @@ fn alike(lab: &Lab, list: &Value) {
     }
     assert_eq!(Snapshot::of_host(lab), before, "{list}");
 }
+
+#[test]
+fn gc_detaches_what_is_gone_over_both_suites() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("net.d");
+        fs::create_dir(&dir).unwrap();
+        // Of a version without GC, so that it is the runtime's work alone.
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        let conf = bridge(lab, &json!({ "ipam": ipam }));
+        let list = json!({ "cniVersion": "1.0.0", "name": "net", "plugins": [conf] });
+        fs::write(dir.join("net.conflist"), list.to_string()).unwrap();
+        for bin in [Path::new(GO), &lab.bin()] {
+            if !bin.join("bridge").exists() {
+                eprintln!("SKIPPED: {GO}/bridge is absent; install containernetworking-plugins");
+                continue;
+            }
+            detach_the_dead(lab, bin);
+        }
+    });
+}
+
+fn detach_the_dead(lab: &Lab, bin: &Path) {
+    let cache = lab.dir().join("cache");
+    let run = |args: &[&str]| {
+        let places = ["--cache-dir", &cache.to_string_lossy()].map(str::to_owned);
+        lab.linkspan(&places.each_ref().map(String::as_str))
+            .args(args)
+            .env("NETCONFPATH", &lab.dir().join("net.d").to_string_lossy())
+            .env("CNI_PATH", &bin.to_string_lossy())
+            .run()
+    };
+    let (alive, dead) = (lab.sandbox(), lab.sandbox());
+    for (sandbox, container) in [(&alive, "alive"), (&dead, "dead")] {
+        let args = ["add", "net", &sandbox.path(), "--container-id", container];
+        run(&args).succeeded();
+    }
+    let leased = lab.leased("net");
+    assert_eq!(leased.len(), 2);
+    let entry = cache.join("results/net-dead-eth0");
+    let text = fs::read_to_string(&entry).unwrap();
+    fs::write(&entry, text.replace(&dead.path(), "/nonexistent")).unwrap();
+
+    assert_eq!(run(&["gc", "net"]).succeeded(), "deleted dead eth0\n");
+    assert_eq!(lab.leased("net"), leased[..1]);
+    let of_alive = alive.rtnl().link_by_name("eth0").unwrap();
+    assert!(of_alive.is_some_and(|link| link.up));
+    let left = fs::read_dir(cache.join("results")).unwrap();
+    assert_eq!(left.count(), 1);
+    run(&["del", "net", &alive.path(), "--container-id", "alive"]).succeeded();
+    assert_eq!(lab.leased("net"), [""; 0]);
+    lab.rtnl()
+        .link_by_name("br0")
+        .unwrap()
+        .unwrap()
+        .delete()
+        .unwrap();
+}

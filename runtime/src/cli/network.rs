@@ -94,6 +94,7 @@ pub(super) fn validate(
     let validator = Validator {
         runtime: &runtime,
         judges: &judges,
+        names: suite.names,
         schema: suite.schema,
         capability_args: &capability_args,
     };

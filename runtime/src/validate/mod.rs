@@ -33,6 +33,8 @@ pub(crate) struct Validator<'a> {
     pub(crate) runtime: &'a Runtime,
     /// Finds those that judge values: the ones of this binary first.
     pub(crate) judges: &'a Runtime,
+    /// The plugins of this binary.
+    pub(crate) names: &'a [&'a str],
     /// What the configuration of a plugin may hold, where that is known.
     pub(crate) schema: fn(&str) -> Option<Schema>,
     /// What the container runtime will have for capabilities.

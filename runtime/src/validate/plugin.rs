@@ -60,8 +60,12 @@ impl Validator<'_> {
         let mut know_status = true;
         for kind in kinds.into_iter().filter(|kind| !kind.is_empty()) {
             let versions = self.runtime.versions(kind).unwrap_or_else(|failure| {
-                let told = format!("{place}: {}", sentence(&failure));
-                report.problems.push(told);
+                let meant = nearest(kind, self.names.iter().copied()).filter(|name| *name != kind);
+                let meant = meant.map(|name| format!("; did you mean {name}?"));
+                let meant = meant.unwrap_or_default();
+                report
+                    .problems
+                    .push(format!("{place}: {}{meant}", sentence(&failure)));
                 vec![wanted.to_owned()]
             });
             if !versions.iter().any(|version| version == wanted) {

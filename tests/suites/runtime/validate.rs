@@ -155,6 +155,8 @@ fn what_is_wrong_is_told_with_its_place() {
             assert!(!told.contains(&"ok".to_owned()), "{told:?}");
         }
         assert_eq!(files(&lab.leases()), [""; 0]);
+        let typo = told(lab, &json!({ "plugins": [{ "type": "host-lokal" }] }));
+        assert!(typo[0].ends_with("; did you mean host-local?"), "{typo:?}");
     });
 }
 
