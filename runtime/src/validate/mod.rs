@@ -29,9 +29,9 @@ const LIST_KEYS: [&str; 7] = [
 /// What configurations are compared with.
 #[derive(Debug)]
 pub(crate) struct Validator<'a> {
-    /// Finds the plugins that the network would have.
+    /// Finds the plugins that the network would have, which also judge its values.
     pub(crate) runtime: &'a Runtime,
-    /// Finds those that judge values: the ones of this binary first.
+    /// Finds those of this binary first, which judge for one that is too old to have STATUS.
     pub(crate) judges: &'a Runtime,
     /// The plugins of this binary.
     pub(crate) names: &'a [&'a str],

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::nearest::nearest;
 use super::{Report, Validator, keys};
+use crate::chain::Runtime;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::{Result, inject, sentence};
 
@@ -32,15 +33,23 @@ impl Validator<'_> {
         let before = report.problems.len();
         let speaks_status = self.speaks(list, plugin, place, report);
         let is_ours = (self.schema)(plugin.kind()).is_some();
+        let judge = match (speaks_status, is_ours) {
+            (true, _) => Some((self.runtime, place.to_owned())),
+            (false, true) => Some((self.judges, format!("{place} (the one in this binary)"))),
+            (false, false) => None,
+        };
         let known = self.known(plugin, place, report);
         let conf = Value::Object(plugin.keys.clone());
         let wrong = keys::judge(&conf, &known.schema, &known.open);
         let wrong = wrong.into_iter().map(|what| format!("{place}: {what}"));
         report.problems.extend(wrong);
         declared(plugin, &known, place, report);
-        let asked = speaks_status || is_ours;
-        if asked && report.problems.len() == before && list.network().is_ok() {
-            self.values(list, plugin, place, report);
+        if let Some((judge, place)) = judge
+            && report.problems.len() == before
+            && list.network().is_ok()
+        {
+            let asked = self.ask(judge, list, plugin);
+            values(asked, &place, report);
         }
     }
 
@@ -106,30 +115,29 @@ impl Validator<'_> {
     }
 
     /// Asks the plugin itself, by STATUS, which decodes and judges the configuration as ADD would and changes nothing.
-    /// Where this binary is that plugin it is asked, whatever is found over `CNI_PATH`: an older one has no STATUS.
-    fn values(&self, list: &NetworkList, plugin: &PluginConf, place: &str, report: &mut Report) {
-        let Err(failure) = self.status(list, plugin) else {
-            return;
-        };
-        let told = format!("{place}: {}", sentence(&failure));
-        match failure.code() {
-            ErrorCode::INVALID_NETWORK_CONFIG
-            | ErrorCode::DECODING
-            | ErrorCode::UNSUPPORTED_FIELD => report.problems.push(told),
-            // A foreign IPAM plugin has no STATUS.
-            ErrorCode::INCOMPATIBLE_VERSION | ErrorCode::INVALID_ENVIRONMENT => {}
-            // The configuration is good, but this machine is not, or not now.
-            _ => report.notes.push(told),
-        }
-    }
-
-    fn status(&self, list: &NetworkList, plugin: &PluginConf) -> Result<()> {
+    fn ask(&self, judge: &Runtime, list: &NetworkList, plugin: &PluginConf) -> Result<()> {
         let mut added = inject::runtime_config(plugin, self.capability_args);
         added.push(("cniVersion", json!(SpecVersion::V1_1_0.as_str())));
         let stdin = inject::stdin(list, plugin, added)?;
-        self.judges
-            .exec(Command::Status, plugin.kind(), None, &stdin)
-            .map(drop)
+        let told = judge.exec(Command::Status, plugin.kind(), None, &stdin);
+        told.map(drop)
+    }
+}
+
+/// What the plugin said to the values of its configuration.
+fn values(asked: Result<()>, place: &str, report: &mut Report) {
+    let Err(failure) = asked else {
+        return;
+    };
+    let told = format!("{place}: {}", sentence(&failure));
+    match failure.code() {
+        ErrorCode::INVALID_NETWORK_CONFIG | ErrorCode::DECODING | ErrorCode::UNSUPPORTED_FIELD => {
+            report.problems.push(told);
+        }
+        // A foreign IPAM plugin has no STATUS.
+        ErrorCode::INCOMPATIBLE_VERSION | ErrorCode::INVALID_ENVIRONMENT => {}
+        // The configuration is good, but this machine is not, or not now.
+        _ => report.notes.push(told),
     }
 }
 

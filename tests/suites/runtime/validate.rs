@@ -1,9 +1,10 @@
 //! `linkspan validate`.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::{bridge, with};
+use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::recorder::Recorder;
 use linkspan_harness::snapshot::Snapshot;
@@ -239,5 +240,29 @@ fn what_is_no_configuration_is_told_and_the_next_file_is_still_read() {
             "{lines:?}"
         );
         assert!(lines[2].ends_with("good.conflist: ok"), "{lines:?}");
+    });
+}
+
+#[test]
+fn a_plugin_without_status_is_judged_by_ours_of_that_name() {
+    in_lab(LINKSPAN, |lab| {
+        // Old is a plugin that says so.
+        let old = lab.dir().join("old");
+        fs::create_dir(&old).unwrap();
+        let script =
+            "#!/bin/sh\nprintf '{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"1.0.0\"]}'\n";
+        fs::write(old.join("script"), script).unwrap();
+        fs::set_permissions(old.join("script"), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["bridge", "host-local"] {
+            symlink("script", old.join(name)).unwrap();
+        }
+        let ipam = host_local(lab, &["10.1.0.0/16", "10.1.2.0/24"]);
+        let conf = bridge(lab, &json!({ "cniVersion": "1.0.0", "ipam": ipam })).to_string();
+        let run = validate(lab, "a.conf", &conf)
+            .env("CNI_PATH", &text(&old))
+            .run();
+        let expected = "bridge (the one in this binary): range set 0 overlaps with 1\n";
+        assert!(run.stdout.contains(expected), "{}", run.stdout);
+        assert_eq!(run.status, 1);
     });
 }
