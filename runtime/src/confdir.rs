@@ -133,6 +133,31 @@ mod tests {
     }
 
     #[test]
+    fn files_are_taken_in_the_order_of_their_names() {
+        let of = |kind: &str| LIST.replace("\"a\"", &format!("{kind:?}"));
+        let dir = dir_with(&[
+            ("20.conflist", &*of("second")),
+            ("10.conflist", &*of("first")),
+            ("05.conflist.bak", "{"),
+            ("00.json/x", "{"),
+        ]);
+        assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind(), "first");
+        let single = |kind: &str| format!(r#"{{"name":"n","type":{kind:?}}}"#);
+        let dir = dir_with(&[
+            ("20.conf", &*single("second")),
+            ("10.json", &*single("first")),
+        ]);
+        assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind(), "first");
+        // What holds a list must say so by its name.
+        let dir = dir_with(&[("10.conf", LIST)]);
+        let refused = load(dir.path(), "n").unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "error parsing configuration: missing 'type'"
+        );
+    }
+
+    #[test]
     fn fragments_are_appended_unless_forbidden() {
         let only = LIST.replace("\"plugins\"", "\"loadOnlyInlinedPlugins\":true,\"plugins\"");
         for (list, count) in [(LIST, 3), (&*only, 1)] {

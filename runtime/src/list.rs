@@ -39,7 +39,7 @@ pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<V
 fn object(entry: &Entry) -> Value {
     json!({
         "network": entry.network_name,
-        "containerId": entry.container_id,
+        "container": entry.container_id,
         "interface": entry.if_name,
         "addresses": addresses(entry),
         "netns": entry.netns,

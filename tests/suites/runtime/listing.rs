@@ -34,7 +34,7 @@ fn attachments_are_listed_with_addresses_and_the_life_of_their_namespaces() {
         let told = list(&["--json"]).json();
         let first = json!({
             "network": "net",
-            "containerId": "c1",
+            "container": "c1",
             "interface": "eth0",
             "addresses": ["10.1.0.2/16", "fd00:1::2/64"],
             "netns": sandbox.path(),
