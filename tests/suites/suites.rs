@@ -17,6 +17,9 @@ use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+/// What a container engine would hand over; each plugin gets what it declares.
+const CAPABILITY_ARGS: &str = r#"{"mac":"02:00:00:00:00:09","portMappings":[
+    {"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}"#;
 const COMMAND_LINES: [&str; 2] = ["linkspan", "cnitool"];
 
 /// One run: ADD, CHECK and DEL of the network `net` over the plugins in `bin`. The cache entry that ADD left, and
@@ -40,6 +43,8 @@ fn attach(lab: &Lab, command_line: &str, bin: &Path, sandbox: &Sandbox) -> (Valu
         .args([&exe, Path::new(&sandbox.path()), &seen])
         .env("NETCONFPATH", lab.dir().join("net.d"))
         .env("CNI_PATH", bin)
+        .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=pod")
+        .env("CAP_ARGS", CAPABILITY_ARGS)
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&done.stderr);
@@ -107,12 +112,14 @@ fn lists(lab: &Lab) -> Vec<Value> {
     };
     let both = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
     let layer2 = json!({ "ipam": {}, "isDefaultGateway": false });
-    // The Go plugin's CHECK wants addresses.
+    // CHECK of the Go plugins wants addresses, and of portmap such of both families.
     let unchecked = json!({ "disableCheck": true });
     let list = |version: &str, plugins: Value, over: &Value| {
         let base = json!({ "cniVersion": version, "name": "net", "plugins": plugins });
         with(base, over)
     };
+    let masqueraded = json!({ "ipMasq": true, "capabilities": { "mac": true } });
+    let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
     let none = json!({});
     vec![
         list("0.3.1", json!([port(json!({}))]), &none),
@@ -127,6 +134,7 @@ fn lists(lab: &Lab) -> Vec<Value> {
             &none,
         ),
         list("1.0.0", json!([port(layer2)]), &unchecked),
+        list("1.0.0", json!([port(masqueraded), portmap]), &unchecked),
     ]
 }
 
