@@ -9,6 +9,9 @@ use linkspan_netlink::netns::Netns;
 /// Long enough for the slowest machine; nothing waits for it when packets flow.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How often a datagram is sent within the deadline.
+const ATTEMPTS: u32 = 10;
+
 const WORD: &[u8; 5] = b"hello";
 
 /// A datagram from one namespace to an address of another, and its echo.
@@ -17,7 +20,8 @@ pub fn udp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
     udp_through(from, &server, server.local_addr()?).map(drop)
 }
 
-/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw.
+/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw. It is sent
+/// again for a while: the kernel may drop one while it finds out who its neighbour is.
 pub fn udp_through(
     from: &Netns,
     server: &UdpSocket,
@@ -26,10 +30,18 @@ pub fn udp_through(
     let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0)))?;
     client.connect(address)?;
     client.set_read_timeout(Some(DEADLINE))?;
-    server.set_read_timeout(Some(DEADLINE))?;
-    client.send(WORD)?;
+    server.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
     let mut buffer = [0; WORD.len()];
-    let (_, peer) = server.recv_from(&mut buffer)?;
+    let mut received = Err(io::ErrorKind::TimedOut.into());
+    for _ in 0..ATTEMPTS {
+        client.send(WORD)?;
+        received = server.recv_from(&mut buffer);
+        match &received {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            _ => break,
+        }
+    }
+    let (_, peer) = received?;
     server.send_to(&buffer, peer)?;
     client.recv(&mut buffer)?;
     expect_word(buffer).map(|()| peer)
