@@ -20,8 +20,8 @@ pub fn udp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
     udp_through(from, &server, server.local_addr()?).map(drop)
 }
 
-/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw. It is sent
-/// again for a while: the kernel may drop one while it finds out who its neighbour is.
+/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw. Tried again
+/// for a while: the kernel may drop one while it finds out who its neighbour is.
 pub fn udp_through(
     from: &Netns,
     server: &UdpSocket,
@@ -29,19 +29,24 @@ pub fn udp_through(
 ) -> io::Result<SocketAddr> {
     let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0)))?;
     client.connect(address)?;
-    client.set_read_timeout(Some(DEADLINE))?;
-    server.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
-    let mut buffer = [0; WORD.len()];
-    let mut received = Err(io::ErrorKind::TimedOut.into());
+    for socket in [&client, server] {
+        socket.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
+    }
+    let mut echoed = Err(io::ErrorKind::TimedOut.into());
     for _ in 0..ATTEMPTS {
-        client.send(WORD)?;
-        received = server.recv_from(&mut buffer);
-        match &received {
+        echoed = echo(&client, server);
+        match &echoed {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
             _ => break,
         }
     }
-    let (_, peer) = received?;
+    echoed
+}
+
+fn echo(client: &UdpSocket, server: &UdpSocket) -> io::Result<SocketAddr> {
+    let mut buffer = [0; WORD.len()];
+    client.send(WORD)?;
+    let (_, peer) = server.recv_from(&mut buffer)?;
     server.send_to(&buffer, peer)?;
     client.recv(&mut buffer)?;
     expect_word(buffer).map(|()| peer)
