@@ -1,5 +1,7 @@
 //! The calls as values: what each verb is given, checked before the plugin sees it.
 
+use std::collections::HashSet;
+
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::NetConf;
@@ -85,7 +87,10 @@ call! {
 }
 call! {
     /// GC.
-    GcCall {}
+    GcCall {
+        /// Who may keep what is theirs; everybody else of this network is gone.
+        valid_attachments: HashSet<AttachmentId>,
+    }
 }
 call! {
     /// STATUS.

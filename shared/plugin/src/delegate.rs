@@ -8,7 +8,7 @@ use linkspan_protocol::result::AddResult;
 use linkspan_protocol::wire;
 
 use crate::call::Call;
-use crate::{AddCall, CheckCall, DelCall, Result, StatusCall, Undo};
+use crate::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 
 /// Sees that the IPAM plugin is there; to be called before anything is made that would stay.
 pub fn locate(call: &Call) -> Result<()> {
@@ -43,6 +43,11 @@ pub fn del(call: &DelCall) -> Result<()> {
 /// Asks whether the attachment's addresses are still its own.
 pub fn check(call: &CheckCall) -> Result<()> {
     relay(call, Command::Check)
+}
+
+/// Releases the addresses of attachments that are no longer valid; the list travels in the input.
+pub fn gc(call: &GcCall) -> Result<()> {
+    relay(call, Command::Gc)
 }
 
 /// Asks whether addresses could be given.

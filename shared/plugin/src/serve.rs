@@ -1,12 +1,13 @@
 //! One call, from environment and stdin to the reply, with libcni's exact order of checks and codes.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
-use linkspan_protocol::conf::NetConf;
+use linkspan_protocol::conf::{NetConf, ValidAttachment};
 use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
@@ -154,7 +155,14 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>
             )
             .map(|()| Vec::new())
         }
-        Command::Gc => P::gc(&GcCall { call }, conf).map(|()| Vec::new()),
+        Command::Gc => {
+            let valid_attachments = valid_attachments(&call.netconf)?;
+            let call = GcCall {
+                call,
+                valid_attachments,
+            };
+            P::gc(&call, conf).map(|()| Vec::new())
+        }
         Command::Status => P::status(&StatusCall { call }, conf).map(|()| Vec::new()),
         Command::Version => Ok(versions()),
     }
@@ -165,6 +173,29 @@ fn attachment(env: &Env) -> Result<AttachmentId> {
         container_id: ContainerId::parse(&env.container_id)?,
         ifname: IfName::parse(&env.ifname)?,
     })
+}
+
+/// The attachments that GC spares. Whom a list leaves out loses everything, so an absent list is not read as an
+/// empty one, and an element that names nobody spoils the whole list.
+fn valid_attachments(netconf: &NetConf) -> Result<HashSet<AttachmentId>> {
+    let Some(listed) = &netconf.valid_attachments else {
+        return Err(Failure::config(
+            "GC needs cni.dev/valid-attachments, the list of attachments that are still valid",
+        )
+        .hint("list them; an empty list means that none is left"));
+    };
+    let valid = |(at, listed): (usize, &ValidAttachment)| {
+        let refuse = |failure: Failure| {
+            failure
+                .with_code(ErrorCode::INVALID_NETWORK_CONFIG)
+                .context(format!("cni.dev/valid-attachments[{at}]"))
+        };
+        Ok(AttachmentId {
+            container_id: ContainerId::parse(&listed.container_id).map_err(refuse)?,
+            ifname: IfName::parse(&listed.ifname).map_err(refuse)?,
+        })
+    };
+    listed.iter().enumerate().map(valid).collect()
 }
 
 fn undecodable(err: linkspan_protocol::json::Error) -> Failure {
@@ -224,4 +255,94 @@ fn guard(env: &Env) -> Result<()> {
         .hint("give the container a network namespace of its own, or set CNI_NETNS_OVERRIDE=1"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::result::AddResult;
+
+    /// Tells through its failure which attachments GC was given.
+    struct Collector;
+
+    impl Plugin for Collector {
+        type Conf = Json;
+        const NAMES: &'static [&'static str] = &["collector"];
+
+        fn add(_: &AddCall, _: Json, _: &mut Undo) -> Result<AddResult> {
+            Ok(AddResult::default())
+        }
+
+        fn del(_: &DelCall, _: Json) -> Result<()> {
+            Ok(())
+        }
+
+        fn check(_: &CheckCall, _: Json) -> Result<()> {
+            Ok(())
+        }
+
+        fn gc(call: &GcCall, _: Json) -> Result<()> {
+            let spared = call.valid_attachments.iter();
+            let mut spared: Vec<_> = spared
+                .map(|a| format!("{}/{}", a.container_id, a.ifname))
+                .collect();
+            spared.sort();
+            Err(Failure::new(ErrorCode(100), spared.join(" ")))
+        }
+
+        fn status(_: &StatusCall, _: Json) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn collect(list: &str) -> (u32, String) {
+        let env = Env {
+            command: "GC".to_owned(),
+            path: "/nowhere".to_owned(),
+            ..Env::default()
+        };
+        let conf = format!(r#"{{"cniVersion":"1.1.0","name":"net"{list}}}"#);
+        let reply = serve::<Collector>(&env, &mut || Ok(conf.clone().into_bytes()));
+        let error = Json::parse(&reply.stdout)
+            .and_then(|json| json.decode::<linkspan_protocol::error::WireError>())
+            .unwrap();
+        (error.code, error.msg)
+    }
+
+    #[test]
+    fn gc_is_given_the_list_under_either_name_and_an_empty_one_as_it_is() {
+        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+            let two = format!(
+                r#","{key}":[{{"containerID":"b","ifname":"eth0"}},{{"containerID":"a","ifname":"net1","more":1}}]"#
+            );
+            assert_eq!(collect(&two), (100, "a/net1 b/eth0".to_owned()));
+            let none = format!(r#","{key}":[]"#);
+            assert_eq!(collect(&none), (100, String::new()));
+        }
+    }
+
+    #[test]
+    fn gc_without_a_list_or_with_one_that_names_nobody_is_refused() {
+        let start = "cni.dev/valid-attachments";
+        for (list, msg) in [
+            (
+                "",
+                format!("GC needs {start}, the list of attachments that are still valid"),
+            ),
+            (
+                r#","cni.dev/valid-attachments":null"#,
+                format!("GC needs {start}, the list of attachments that are still valid"),
+            ),
+            (
+                r#","cni.dev/valid-attachments":[{"ifname":"eth0"}]"#,
+                format!("{start}[0]: missing containerID"),
+            ),
+            (
+                r#","cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"},{"containerID":"a"}]"#,
+                format!("{start}[1]: interface name is empty"),
+            ),
+        ] {
+            assert_eq!(collect(list), (7, msg));
+        }
+    }
 }
