@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use linkspan_plugin::Result;
 use linkspan_plugin::call::Call;
@@ -17,6 +18,9 @@ use serde::{Deserialize, Deserializer};
 use crate::range::RangeSet;
 
 const DATA_DIR: &str = "/var/lib/cni/networks";
+
+/// Kubelets and container runtimes give an attachment two minutes or more; ADD and the DEL after its failure both wait.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -37,10 +41,14 @@ struct IpamConf {
     range_end: Option<IpAddr>,
     #[serde(deserialize_with = "optional_ip")]
     gateway: Option<IpAddr>,
+    #[serde(deserialize_with = "networks")]
+    exclude: Vec<Cidr>,
     ranges: Vec<Vec<RangeConf>>,
     routes: Vec<RouteConf>,
     data_dir: String,
     resolv_conf: String,
+    reclaim: Option<bool>,
+    lock_timeout: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,6 +62,27 @@ pub(crate) struct RangeConf {
     pub(crate) range_end: Option<IpAddr>,
     #[serde(deserialize_with = "optional_ip")]
     pub(crate) gateway: Option<IpAddr>,
+    /// Addresses and networks that are never given.
+    #[serde(deserialize_with = "networks")]
+    pub(crate) exclude: Vec<Cidr>,
+}
+
+/// Addresses and networks; an address is a network of one.
+fn networks<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Cidr>, D::Error> {
+    let network = |text: String| {
+        if text.contains('/') {
+            return Cidr::parse(&text);
+        }
+        let ip = parse_ip(&text)?;
+        let host = if ip.is_ipv4() { 32 } else { 128 };
+        Cidr::new(ip, host).ok_or_else(|| format!("invalid IP address: {text}"))
+    };
+    let texts = Vec::<String>::deserialize(deserializer)?.into_iter();
+    texts
+        .map(|text| network(text).map_err(D::Error::custom))
+        .collect()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +139,10 @@ pub(crate) struct Plan {
     pub(crate) routes: Vec<Route>,
     /// The network's own directory.
     pub(crate) dir: PathBuf,
+    /// Whether addresses of the dead may be taken back without a DEL.
+    pub(crate) reclaim: bool,
+    /// How long another process may keep the store locked.
+    pub(crate) lock_timeout: Duration,
     pub(crate) resolv_conf: Option<PathBuf>,
 }
 
@@ -133,6 +166,7 @@ impl Plan {
                 range_start: ipam.range_start,
                 range_end: ipam.range_end,
                 gateway: ipam.gateway,
+                exclude: ipam.exclude,
             }]
         });
         let sets = conf.runtime_config.ip_ranges.into_iter();
@@ -147,6 +181,10 @@ impl Plan {
             requested,
             routes: ipam.routes.into_iter().map(RouteConf::into_route).collect(),
             dir: PathBuf::from(data_dir).join(call.network.as_str()),
+            reclaim: ipam.reclaim.unwrap_or(true),
+            lock_timeout: ipam
+                .lock_timeout
+                .map_or(LOCK_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
             resolv_conf: (!ipam.resolv_conf.is_empty()).then(|| ipam.resolv_conf.into()),
         })
     }

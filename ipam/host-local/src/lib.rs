@@ -1,26 +1,36 @@
 //! The `host-local` IPAM plugin: gives addresses out of ranges, and remembers them in files on this host.
 //!
-//! It owns the files below `<dataDir>/<network>`. It never touches links, and needs no namespace.
+//! It owns the files in `<dataDir>/<network>` and `<dataDir>/.linkspan/<network>`. It never touches links; of a
+//! namespace it only remembers which one it is.
 
+mod choose;
 mod conf;
 mod range;
 mod resolv_conf;
+mod span;
 mod store;
 
 use std::net::IpAddr;
-use std::path::Path;
 
-use linkspan_plugin::{AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo};
+use linkspan_plugin::{
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::AttachmentId;
 use linkspan_protocol::result::{AddResult, Dns, IpConfig};
 
+use choose::{Pick, choose, exhausted};
 use conf::{Conf, Plan};
-use range::{Range, RangeSet};
-use store::{Owner, Store};
+use store::Store;
+use store::life::Home;
+use store::status::Glance;
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<HostLocal>();
+
+/// How often a lease may appear from nowhere, made by somebody who does not ask for the lock.
+const ATTEMPTS: usize = 5;
 
 #[derive(Debug)]
 struct HostLocal;
@@ -36,31 +46,11 @@ impl Plugin for HostLocal {
             None => Dns::default(),
         };
         // The lock is held until the last range set has its address.
-        let store = Store::create(&plan.dir)?;
-        let owner = Owner::of(&call.attachment);
-        let mut requested = plan.requested;
-        let mut ips = Vec::new();
-        for (id, set) in plan.sets.iter().enumerate() {
-            let wanted = requested.iter().position(|ip| set.contains(*ip));
-            let wanted = wanted.map(|at| requested.remove(at));
-            let (range, ip) = allocate(&store, id, set, wanted, &owner)
-                .map_err(|failure| failure.context(format!("failed to allocate for range {id}")))?;
-            let lease = store.lease(ip);
-            undo.push("release an address", move || Ok(store::remove(&lease)?));
-            store.remember_last(id, ip)?;
-            ips.extend(config(range, ip));
-        }
-        if !requested.is_empty() {
-            let left: Vec<_> = requested.iter().map(ToString::to_string).collect();
-            let left = left.join(" ");
-            return Err(Failure::new(
-                ErrorCode::INTERNAL,
-                format!("failed to allocate all requested IPs: {left}"),
-            )
-            .hint("request at most one address per range set, out of its ranges"));
-        }
+        let mut store = Store::create(&plan.dir, plan.lock_timeout)?;
+        let ips = allot(&mut store, &plan, call, undo);
+        store.commit();
         Ok(AddResult {
-            ips,
+            ips: ips?,
             routes: plan.routes,
             dns,
             ..AddResult::default()
@@ -69,17 +59,19 @@ impl Plugin for HostLocal {
 
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
-        if let Some(store) = Store::existing(&plan.dir)? {
-            store.release(&Owner::of(&call.attachment))?;
-        }
-        Ok(())
+        let Some(mut store) = Store::existing(&plan.dir, plan.lock_timeout)? else {
+            return Ok(());
+        };
+        store.refresh()?;
+        let released = store.release(&call.attachment);
+        store.commit();
+        Ok(released?)
     }
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
-        let owner = Owner::of(&call.attachment);
-        let held = match Store::existing(&plan.dir)? {
-            Some(store) => store.held(&owner)?.all().next().is_some(),
+        let held = match Store::existing(&plan.dir, plan.lock_timeout)? {
+            Some(store) => store.held(&call.attachment)?.all().next().is_some(),
             None => false,
         };
         if held {
@@ -96,74 +88,102 @@ impl Plugin for HostLocal {
         )))
     }
 
+    fn gc(call: &GcCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(call, conf)?;
+        let Some(mut store) = Store::existing(&plan.dir, plan.lock_timeout)? else {
+            return Ok(());
+        };
+        let collected = store.collect(&call.valid_attachments, plan.reclaim);
+        store.commit();
+        Ok(collected?)
+    }
+
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
-        let taken = store::leases(&plan.dir).map_err(|err| unavailable(err.into()))?;
-        for set in &plan.sets {
-            let mut candidates = set.candidates(None);
-            if candidates.all(|(_, ip)| taken.binary_search(&ip).is_ok()) {
-                return Err(unavailable(exhausted(set, &plan.dir)));
+        let look = || -> Result<()> {
+            let mut store = Glance::new(&plan.dir)?;
+            for set in &plan.sets {
+                let spans = set.spans(None);
+                if store.has_room(&spans)? {
+                    continue;
+                }
+                let census = store.census(&spans)?;
+                if !plan.reclaim || census.dead == 0 {
+                    return Err(exhausted(&plan, set, census));
+                }
             }
+            Ok(())
+        };
+        look().map_err(unavailable)
+    }
+}
+
+/// Gives an address of each range set, or none; the result's part that tells of them.
+fn allot(store: &mut Store, plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfig>> {
+    let home = Home::of(&call.netns);
+    let picks = give(store, plan, &call.attachment, home.as_ref())?;
+    let ips = picks.iter().map(|pick| pick.ip).collect();
+    undo.push(
+        "release addresses",
+        take_back(plan, call.attachment.clone(), ips),
+    );
+    let mut configs = Vec::new();
+    for Pick { range, ip, last } in picks {
+        last.remember(ip)?;
+        let address = Cidr::new(ip, range.subnet.prefix_len());
+        configs.extend(address.map(|address| IpConfig {
+            interface: None,
+            address,
+            gateway: Some(range.gateway),
+        }));
+    }
+    Ok(configs)
+}
+
+/// Gives an address of each range set, or none.
+fn give<'a>(
+    store: &mut Store,
+    plan: &'a Plan,
+    owner: &AttachmentId,
+    home: Option<&Home>,
+) -> Result<Vec<Pick<'a>>> {
+    for _attempt in 0..ATTEMPTS {
+        store.refresh()?;
+        let mut held = store.held(owner)?;
+        if plan.reclaim {
+            held = store.release_past(owner, held)?;
+        }
+        let picks = choose(store, plan, owner, &held)?;
+        let ips: Vec<_> = picks.iter().map(|pick| pick.ip).collect();
+        if store.give(owner, &held, &ips, home)? {
+            return Ok(picks);
+        }
+    }
+    Err(Failure::new(
+        ErrorCode::TRY_AGAIN_LATER,
+        format!(
+            "leases appear in {} without its lock being held",
+            store.dir().display()
+        ),
+    )
+    .hint("find out who else writes there"))
+}
+
+/// Undoes [`give`], when the lock is free again.
+fn take_back(
+    plan: &Plan,
+    owner: AttachmentId,
+    ips: Vec<IpAddr>,
+) -> impl FnOnce() -> Result<()> + use<> {
+    let (dir, patience) = (plan.dir.clone(), plan.lock_timeout);
+    move || {
+        if let Some(mut store) = Store::existing(&dir, patience)? {
+            store.refresh()?;
+            let taken = store.take_back(&owner, &ips);
+            store.commit();
+            taken?;
         }
         Ok(())
     }
-}
-
-/// One address out of `set`: the wanted one, or the next free one after the last that was given.
-fn allocate<'a>(
-    store: &Store,
-    id: usize,
-    set: &'a RangeSet,
-    wanted: Option<IpAddr>,
-    owner: &Owner,
-) -> Result<(&'a Range, IpAddr)> {
-    let refuse = |text: String| Failure::new(ErrorCode::INTERNAL, text);
-    if let Some(ip) = wanted {
-        let range = set
-            .range_of(ip)
-            .ok_or_else(|| refuse(format!("{ip} not in range set {set}")))?;
-        if ip == range.gateway {
-            return Err(refuse(format!("requested ip {ip} is subnet's gateway")));
-        }
-        if !store.reserve(ip, owner)? {
-            return Err(refuse(format!(
-                "requested IP address {ip} is not available in range set {set}"
-            ))
-            .hint(format!("{} tells who holds it", store.lease(ip).display())));
-        }
-        return Ok((range, ip));
-    }
-    if let Some(ip) = store.held(owner)?.all().find(|ip| set.contains(*ip)) {
-        let holder = &owner.container_id;
-        return Err(refuse(format!(
-            "{ip} has been allocated to {holder}, duplicate allocation is not allowed"
-        ))
-        .hint("run DEL for the container before another ADD"));
-    }
-    for (range, ip) in set.candidates(store.last(id)) {
-        if store.reserve(ip, owner)? {
-            return Ok((range, ip));
-        }
-    }
-    Err(exhausted(set, store.dir()))
-}
-
-fn exhausted(set: &RangeSet, dir: &Path) -> Failure {
-    Failure::new(
-        ErrorCode::INTERNAL,
-        format!("no IP addresses available in range set: {set}"),
-    )
-    .hint(format!(
-        "widen the range, or run DEL for containers that are gone; the leases are in {}",
-        dir.display()
-    ))
-}
-
-fn config(range: &Range, ip: IpAddr) -> Option<IpConfig> {
-    Some(IpConfig {
-        interface: None,
-        address: Cidr::new(ip, range.subnet.prefix_len())?,
-        gateway: Some(range.gateway),
-    })
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::conf::RangeConf;
+use crate::span::Span;
 
 /// A part of a subnet, both ends inclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub(crate) struct Range {
     pub(crate) gateway: IpAddr,
     start: IpAddr,
     end: IpAddr,
+    excluded: Vec<Span>,
+    /// What is neither the gateway nor excluded, in order.
+    spans: Vec<Span>,
 }
 
 impl Range {
@@ -42,6 +46,8 @@ impl Range {
             gateway: conf.gateway.unwrap_or(first),
             start: subnet.network(),
             end: conf.range_end.unwrap_or(subnet.broadcast()),
+            excluded: Vec::new(),
+            spans: Vec::new(),
         };
         if let Some(start) = conf.range_start
             && !range.contains(start)
@@ -59,7 +65,34 @@ impl Range {
             // A start at the broadcast address: walking on from there would leave the subnet.
             return Err(outside("Start", range.start));
         }
+        for net in &conf.exclude {
+            if !subnet.contains(&net.ip()) || net.prefix() < subnet.prefix_len() {
+                return Err(format!("exclude {net} not in network {cidr}"));
+            }
+            let net = IpNet::new(net.ip(), net.prefix()).map_err(|err| err.to_string())?;
+            let span = Span::new(net.network(), net.broadcast());
+            range.excluded.push(span);
+        }
+        range.spans = range.givable();
         Ok(range)
+    }
+
+    fn givable(&self) -> Vec<Span> {
+        let gateway = Span::new(self.gateway, self.gateway);
+        let holes = self.excluded.iter().copied().chain([gateway]);
+        holes.fold(vec![Span::new(self.start, self.end)], |spans, hole| {
+            let parts = spans.into_iter().flat_map(|span| span.without(hole));
+            parts.collect()
+        })
+    }
+
+    /// Why `ip` is never given although it is in the range.
+    pub(crate) fn refusal(&self, ip: IpAddr) -> Option<String> {
+        if ip == self.gateway {
+            return Some(format!("requested ip {ip} is subnet's gateway"));
+        }
+        let span = self.excluded.iter().find(|span| span.contains(ip))?;
+        Some(format!("requested ip {ip} is excluded ({span})"))
     }
 
     fn contains(&self, ip: IpAddr) -> bool {
@@ -118,29 +151,44 @@ impl RangeSet {
         self.0.first().is_some_and(|range| range.start.is_ipv4())
     }
 
-    /// Every address but the gateways, once, beginning after `last` and wrapping around.
-    pub(crate) fn candidates(
-        &self,
-        last: Option<IpAddr>,
-    ) -> impl Iterator<Item = (&Range, IpAddr)> {
-        let held = last.and_then(|ip| {
-            let at = self.0.iter().position(|range| range.contains(ip))?;
-            self.step(at, ip)
-        });
-        let first = held.or_else(|| self.0.first().map(|range| (0, range.start)));
-        std::iter::successors(first, move |(at, ip)| {
-            self.step(*at, *ip).filter(|next| Some(*next) != first)
-        })
-        .filter_map(|(at, ip)| self.0.get(at).map(|range| (range, ip)))
-        .filter(|(range, ip)| *ip != range.gateway)
+    /// Whether `ip` is the gateway of one of the ranges.
+    pub(crate) fn is_gateway(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|range| range.gateway == ip)
     }
 
-    fn step(&self, at: usize, ip: IpAddr) -> Option<(usize, IpAddr)> {
-        if self.0.get(at)?.end != ip {
-            return Some((at, after(ip)));
-        }
-        let next = (at + 1) % self.0.len();
-        Some((next, self.0.get(next)?.start))
+    /// How many addresses may be given.
+    pub(crate) fn size(&self) -> u128 {
+        let spans = self.0.iter().flat_map(|range| &range.spans);
+        spans.fold(0, |sum, span| sum.saturating_add(span.len()))
+    }
+
+    /// Every address that may be given, once, in the order in which they are tried: what follows `last`, the ranges
+    /// after it and around, and what is up to `last`.
+    pub(crate) fn spans(&self, last: Option<IpAddr>) -> Vec<Span> {
+        let of = |ranges: &[Range]| -> Vec<Span> {
+            let spans = ranges.iter().flat_map(|range| range.spans.iter().copied());
+            spans.collect()
+        };
+        let at = last.and_then(|ip| {
+            let at = self.0.iter().position(|range| range.contains(ip))?;
+            Some((ip, at))
+        });
+        let Some((ip, at)) = at else {
+            return of(&self.0);
+        };
+        let (before, rest) = self.0.split_at(at);
+        let (here, behind) = rest.split_at(1);
+        let (upto, after): (Vec<_>, Vec<_>) = of(here)
+            .into_iter()
+            .map(|span| span.split_after(ip))
+            .unzip();
+        let parts = [
+            after.into_iter().flatten().collect(),
+            of(behind),
+            of(before),
+            upto.into_iter().flatten().collect(),
+        ];
+        parts.concat()
     }
 }
 
@@ -161,6 +209,7 @@ fn after(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::span::address;
     use linkspan_protocol::addr::Cidr;
 
     fn range(subnet: &str, start: &str, end: &str) -> RangeConf {
@@ -168,7 +217,7 @@ mod tests {
             subnet: Cidr::parse(subnet).ok(),
             range_start: start.parse().ok(),
             range_end: end.parse().ok(),
-            gateway: None,
+            ..RangeConf::default()
         }
     }
 
@@ -178,8 +227,9 @@ mod tests {
     }
 
     fn tried(set: &RangeSet, last: &str) -> Vec<String> {
-        let found = set.candidates(last.parse().ok());
-        found.map(|(_, ip)| ip.to_string()).collect()
+        let spans = set.spans(last.parse().ok()).into_iter();
+        let found = spans.flat_map(|span| span.first..=span.last);
+        found.map(|ip| address(ip).to_string()).collect()
     }
 
     #[test]
@@ -210,6 +260,35 @@ mod tests {
             tried(&nets, "10.0.2.2"),
             ["10.0.0.2", "10.0.1.2", "10.0.2.2"]
         );
+    }
+
+    #[test]
+    fn exclusions_are_holes_with_a_reason() {
+        let conf = RangeConf {
+            exclude: ["10.0.0.3/32", "10.0.0.4/31"]
+                .map(|net| Cidr::parse(net).unwrap())
+                .to_vec(),
+            ..range("10.0.0.0/29", "", "")
+        };
+        let set = RangeSet::new(std::slice::from_ref(&conf)).unwrap();
+        assert_eq!(tried(&set, ""), ["10.0.0.2", "10.0.0.6"]);
+        assert_eq!(tried(&set, "10.0.0.4"), ["10.0.0.6", "10.0.0.2"]);
+        assert_eq!(set.size(), 2);
+        let refusal = |ip: &str| {
+            let ip = ip.parse().unwrap();
+            set.range_of(ip).unwrap().refusal(ip)
+        };
+        let text = "requested ip 10.0.0.5 is excluded (10.0.0.4-10.0.0.5)";
+        assert_eq!(refusal("10.0.0.5").as_deref(), Some(text));
+        assert_eq!(refusal("10.0.0.6"), None);
+        for net in ["10.0.1.0/30", "10.0.0.0/8", "fd00::/126"] {
+            let conf = RangeConf {
+                exclude: vec![Cidr::parse(net).unwrap()],
+                ..range("10.0.0.0/29", "", "")
+            };
+            let text = format!("exclude {net} not in network 10.0.0.0/29");
+            assert_eq!(Range::new(&conf), Err(text));
+        }
     }
 
     #[test]

@@ -1,0 +1,193 @@
+//! Which address an attachment gets of each range set, and why none.
+
+use std::net::IpAddr;
+
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::AttachmentId;
+
+use crate::conf::Plan;
+use crate::range::{Range, RangeSet};
+use crate::span::Span;
+use crate::store::last::Last;
+use crate::store::lease::{Holder, Lease};
+use crate::store::{Census, Held, Store};
+
+/// An address to be given.
+#[derive(Debug)]
+pub(crate) struct Pick<'a> {
+    pub(crate) range: &'a Range,
+    pub(crate) ip: IpAddr,
+    pub(crate) last: Last,
+}
+
+fn refuse(text: String) -> Failure {
+    Failure::new(ErrorCode::INTERNAL, text)
+}
+
+/// One address of each range set; nothing is given yet.
+pub(crate) fn choose<'a>(
+    store: &mut Store,
+    plan: &'a Plan,
+    owner: &AttachmentId,
+    held: &Held,
+) -> Result<Vec<Pick<'a>>> {
+    let mut requested = plan.requested.clone();
+    let mut picks = Vec::new();
+    for (id, set) in plan.sets.iter().enumerate() {
+        let wanted = requested.iter().position(|ip| set.contains(*ip));
+        let wanted = wanted.map(|at| requested.remove(at));
+        let last = store.last(id);
+        let chosen = match wanted {
+            Some(ip) => wish(store, plan, set, ip),
+            None => next(store, plan, set, (&last, owner, held)),
+        };
+        let (range, ip) = chosen
+            .map_err(|failure| failure.context(format!("failed to allocate for range {id}")))?;
+        picks.push(Pick { range, ip, last });
+    }
+    if requested.is_empty() {
+        return Ok(picks);
+    }
+    Err(left_over(plan, &requested))
+}
+
+/// The address that was asked for.
+fn wish<'a>(
+    store: &mut Store,
+    plan: &Plan,
+    set: &'a RangeSet,
+    ip: IpAddr,
+) -> Result<(&'a Range, IpAddr)> {
+    let range = set
+        .range_of(ip)
+        .ok_or_else(|| refuse(format!("{ip} not in range set {set}")))?;
+    if let Some(reason) = range.refusal(ip) {
+        return Err(refuse(reason).hint("ask for another address"));
+    }
+    if store.lease(ip)?.is_none() {
+        return Ok((range, ip));
+    }
+    // It is a pool of one that has run dry.
+    store.reclaim(&[Span::new(ip, ip)], plan.reclaim)?;
+    let Some(lease) = store.lease(ip)? else {
+        return Ok((range, ip));
+    };
+    Err(refuse(format!(
+        "requested IP address {ip} is not available in range set {set}: {}",
+        held_by(&lease)
+    ))
+    .hint("run DEL for its holder, or ask for another address"))
+}
+
+/// The next free address after the last one.
+fn next<'a>(
+    store: &mut Store,
+    plan: &Plan,
+    set: &'a RangeSet,
+    (last, owner, held): (&Last, &AttachmentId, &Held),
+) -> Result<(&'a Range, IpAddr)> {
+    if let Some(ip) = held.all().find(|ip| set.contains(*ip)) {
+        let id = &owner.container_id;
+        return Err(refuse(format!(
+            "{ip} has been allocated to {id}, duplicate allocation is not allowed"
+        ))
+        .hint("run DEL for the container before another ADD"));
+    }
+    let spans = set.spans(last.ip);
+    let mut found = store.first_free(&spans)?;
+    let mut census = Census::default();
+    if found.is_none() {
+        census = store.reclaim(&spans, plan.reclaim)?;
+        found = store.first_free(&spans)?;
+    }
+    let found = found.and_then(|ip| Some((set.range_of(ip)?, ip)));
+    found.ok_or_else(|| exhausted(plan, set, census))
+}
+
+/// That `set` has no free address, and what became of them.
+pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure {
+    let Census {
+        live,
+        unknown,
+        dead,
+    } = census;
+    let size = set.size();
+    let hint = if dead > 0 {
+        "turn ipam.reclaim on, or run DEL for the containers that are gone"
+    } else {
+        "widen the range, or run DEL for containers that are gone"
+    };
+    refuse(format!("no IP addresses available in range set: {set}"))
+        .detail(format!(
+            "of {size} addresses {live} belong to live attachments, {dead} to dead ones, and of {unknown} it cannot be known"
+        ))
+        .hint(format!("{hint}; the leases are in {}", plan.dir.display()))
+}
+
+/// Why addresses that were asked for fit nowhere.
+fn left_over(plan: &Plan, requested: &[IpAddr]) -> Failure {
+    let texts: Vec<_> = requested.iter().map(ToString::to_string).collect();
+    let text = format!("failed to allocate all requested IPs: {}", texts.join(" "));
+    requested
+        .iter()
+        .fold(refuse(text), |failure, ip| {
+            let why = if plan.sets.iter().any(|set| set.contains(*ip)) {
+                "is in a range set that gives another requested address"
+            } else if plan.sets.iter().any(|set| set.is_gateway(*ip)) {
+                "is a gateway"
+            } else {
+                "is out of range: no range set contains it"
+            };
+            failure.detail(format!("{ip} {why}"))
+        })
+        .hint("request at most one address per range set, out of its ranges")
+}
+
+fn held_by(lease: &Lease) -> String {
+    let since = utc(lease.stamp.written.0);
+    match &lease.holder {
+        Holder::Attachment(id) => {
+            format!("held by {}/{} since {since}", id.container_id, id.ifname)
+        }
+        Holder::Container(id) => format!("held by {id} since {since}"),
+        Holder::Nobody => format!("blocked since {since} by a file that no plugin writes"),
+        Holder::Obstacle => format!("blocked since {since} by a directory of that name"),
+    }
+}
+
+/// Seconds since 1970 as ISO 8601 has it. The date counts from 1 March of year 0, so that leap days come last.
+fn utc(seconds: i64) -> String {
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let second = seconds.rem_euclid(86_400);
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_767_225_599, "2025-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), text);
+        }
+    }
+}

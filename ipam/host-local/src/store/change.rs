@@ -1,0 +1,170 @@
+//! Giving addresses and taking them back. Every change begins by breaking the seal, and ends in [`Store::commit`].
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use linkspan_protocol::ident::AttachmentId;
+
+use super::error::Error;
+use super::lease::{self, Draft, Holder, Lease};
+use super::life::{Home, Judge, Life, is_past};
+use super::record::{Grant, Record};
+use super::{Census, Held, Store};
+use crate::span::Span;
+
+impl Store {
+    /// Gives `ips` to `owner`, all or none. False where one of them is taken against our knowledge.
+    pub(crate) fn give(
+        &mut self,
+        owner: &AttachmentId,
+        held: &Held,
+        ips: &[IpAddr],
+        home: Option<&Home>,
+    ) -> Result<bool, Error> {
+        self.begin()?;
+        let draft = Draft::new(&self.dir, owner)?;
+        let mut record = held.record.clone();
+        record.push(Grant {
+            boot: self.boot,
+            stamp: draft.stamp(&self.dir)?,
+            ips: ips.to_owned(),
+            home: home.cloned(),
+        });
+        self.records.write(owner, &record)?;
+        let mut given = Vec::new();
+        let mut published = Ok(true);
+        for ip in ips {
+            published = draft.publish(&self.dir, *ip);
+            if !matches!(published, Ok(true)) {
+                break;
+            }
+            given.push(*ip);
+            self.mark(*ip, true);
+        }
+        draft.finish()?;
+        if !matches!(published, Ok(true)) {
+            for ip in given {
+                self.free(ip)?;
+            }
+            self.records.write(owner, &held.record)?;
+            self.fresh = false;
+        }
+        published
+    }
+
+    /// Takes back what `owner` has from an earlier boot, which outlived whoever used it.
+    pub(crate) fn release_past(&mut self, owner: &AttachmentId, held: Held) -> Result<Held, Error> {
+        let now = self.boot;
+        if !held.record.iter().any(|grant| is_past(grant.boot, now)) {
+            return Ok(held);
+        }
+        self.begin()?;
+        for grant in held.record.iter().filter(|grant| is_past(grant.boot, now)) {
+            for ip in &grant.ips {
+                let lease = Lease::read(&self.dir, *ip)?;
+                if lease.is_some_and(|lease| grant.covers(*ip, lease.stamp)) {
+                    self.free(*ip)?;
+                }
+            }
+        }
+        let held = self.held(owner)?;
+        self.records.write(owner, &held.record)?;
+        Ok(held)
+    }
+
+    /// Takes back every address of `owner`.
+    ///
+    /// A container that has leases of its own form keeps the older ones: they may be another interface's.
+    pub(crate) fn release(&mut self, owner: &AttachmentId) -> Result<(), Error> {
+        let held = self.held(owner)?;
+        let exact = !held.exact.is_empty();
+        let ips = if exact { held.exact } else { held.legacy };
+        if !ips.is_empty() {
+            self.begin()?;
+        }
+        for ip in &ips {
+            self.free(*ip)?;
+            self.index.legacy -= u32::from(!exact);
+        }
+        self.records.write(owner, &Record::new())
+    }
+
+    /// Takes `ips` back from `owner`, unless somebody else has got them.
+    pub(crate) fn take_back(&mut self, owner: &AttachmentId, ips: &[IpAddr]) -> Result<(), Error> {
+        self.begin()?;
+        let held = self.held(owner)?;
+        for ip in held.exact.iter().filter(|ip| ips.contains(ip)) {
+            self.free(*ip)?;
+        }
+        let left = self.held(owner)?;
+        self.records.write(owner, &left.record)
+    }
+
+    /// Takes back the addresses in `spans` whose owners cannot be there any more, and counts.
+    pub(crate) fn reclaim(&mut self, spans: &[Span], really: bool) -> Result<Census, Error> {
+        let survey = self.rebuild()?;
+        let judge = Judge::new(self.boot);
+        if really {
+            for known in survey.within(spans) {
+                if matches!(known.life(&judge), Life::Past | Life::Gone) {
+                    self.forget(&known.lease)?;
+                }
+            }
+        }
+        Ok(survey.census(spans, &judge))
+    }
+
+    /// Takes back the addresses of everybody who is not `valid`, and with `heal` also what a crash or an earlier boot
+    /// has left.
+    pub(crate) fn collect(
+        &mut self,
+        valid: &HashSet<AttachmentId>,
+        heal: bool,
+    ) -> Result<(), Error> {
+        let containers: HashSet<_> = valid.iter().map(|id| &id.container_id).collect();
+        for known in self.rebuild()?.leases {
+            let past = || {
+                known
+                    .grant
+                    .as_ref()
+                    .is_some_and(|grant| is_past(grant.boot, self.boot))
+            };
+            let kept = match &known.lease.holder {
+                Holder::Attachment(owner) => valid.contains(owner) && !(heal && past()),
+                Holder::Container(id) => containers.contains(id),
+                Holder::Nobody => !heal,
+                Holder::Obstacle => true,
+            };
+            if !kept {
+                self.forget(&known.lease)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a lease and what is remembered of it.
+    fn forget(&mut self, lease: &Lease) -> Result<(), Error> {
+        self.free(lease.ip)?;
+        match &lease.holder {
+            Holder::Attachment(owner) => {
+                let mut record = self.records.read(owner)?;
+                for grant in &mut record {
+                    grant.ips.retain(|ip| *ip != lease.ip);
+                }
+                record.retain(|grant| !grant.ips.is_empty());
+                self.records.write(owner, &record)
+            }
+            Holder::Container(_) => {
+                self.index.legacy -= 1;
+                Ok(())
+            }
+            Holder::Nobody | Holder::Obstacle => Ok(()),
+        }
+    }
+
+    fn free(&mut self, ip: IpAddr) -> Result<(), Error> {
+        lease::remove(&self.dir, ip)?;
+        self.mark(ip, false);
+        Ok(())
+    }
+}

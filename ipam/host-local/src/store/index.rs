@@ -1,0 +1,417 @@
+//! Which addresses are taken, as bits in one file beside the leases: what makes a full pool as cheap as an empty one.
+//!
+//! It is a cache. A head names the state of the lease directory that it was made from, its [`Seal`]; whatever does
+//! not match is rebuilt from the leases. Addresses are in blocks of 65,536, and a block that is absent is free.
+//!
+//! ```text
+//! 0      magic, seal, number of leases that name no interface, number of blocks, block numbers (16 bytes each)
+//! 68 KiB pages of 8 KiB, one for each block in the order of the numbers
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use super::life::BootId;
+use crate::span::{Span, address, number};
+
+const MAGIC: [u8; 8] = *b"linkspn1";
+const FIXED: usize = 80;
+/// The part of the head that is read at once: enough for all but the widest pools.
+const HEAD: usize = 4096;
+const PAGES: u64 = 68 * 1024;
+const PAGE: usize = 8 * 1024;
+const MAX_BLOCKS: usize = 4096;
+const BLOCK_BITS: u32 = PAGE.ilog2() + 3;
+
+/// The state of a lease directory.
+///
+/// After each of our own changes the directory gets a time of modification of our choice, in the past. Whoever else
+/// makes, removes or renames a file in it makes the kernel set the current time, and so breaks the seal. It also holds
+/// for one boot only: after a loss of power, nothing says which of the writes had reached the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seal {
+    boot: BootId,
+    dir: [u64; 2],
+    modified: (i64, i64),
+}
+
+impl Seal {
+    pub(crate) fn of(dir: &Metadata, boot: BootId) -> Self {
+        Self {
+            boot,
+            dir: [dir.dev(), dir.ino()],
+            modified: (dir.mtime(), dir.mtime_nsec()),
+        }
+    }
+}
+
+/// One block's addresses.
+#[derive(Debug, Clone)]
+struct Page {
+    bits: Vec<u8>,
+    changed: bool,
+}
+
+/// The bits, of which only those are in memory that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// None where nothing is stored, nor to be.
+    file: Option<File>,
+    seal: Option<Seal>,
+    /// How many leases name a container alone; whoever looks for an owner must look at these too.
+    pub(crate) legacy: u32,
+    blocks: Vec<u128>,
+    pages: BTreeMap<usize, Page>,
+}
+
+impl Index {
+    /// One that is stored nowhere.
+    pub(crate) fn of(ips: impl IntoIterator<Item = IpAddr>) -> Self {
+        let mut index = Self::default();
+        index.refill(ips);
+        index
+    }
+
+    /// An empty one, to be written to `file` whatever that says.
+    pub(crate) fn new(file: File) -> Self {
+        Self {
+            file: Some(file),
+            ..Self::default()
+        }
+    }
+
+    /// What `file` says, which may be nothing.
+    pub(crate) fn load(file: File) -> io::Result<Self> {
+        let mut head = vec![0; HEAD];
+        let got = file.read_at(&mut head, 0)?;
+        head.truncate(got);
+        let mut index = Self::decode(&head).unwrap_or_default();
+        let known = index.blocks.len();
+        let (_, count) = counts(&head).unwrap_or_default();
+        if index.seal.is_some() && count > known {
+            let mut rest = vec![0; (count - known) * 16];
+            file.read_exact_at(&mut rest, HEAD as u64)?;
+            index.blocks.extend(blocks(&rest));
+        }
+        index.file = Some(file);
+        Ok(index)
+    }
+
+    fn decode(head: &[u8]) -> Option<Self> {
+        let (seal, legacy) = (decode_seal(head)?, counts(head)?.0);
+        let (_, count) = counts(head)?;
+        let table = head.get(FIXED..)?;
+        let table = table.get(..count.min(table.len() / 16) * 16)?;
+        Some(Self {
+            seal: Some(seal),
+            legacy,
+            blocks: blocks(table).collect(),
+            ..Self::default()
+        })
+    }
+
+    /// Forgets everything, and takes `ips` as taken.
+    pub(crate) fn refill(&mut self, ips: impl IntoIterator<Item = IpAddr>) {
+        self.blocks.clear();
+        self.pages.clear();
+        self.legacy = 0;
+        for ip in ips {
+            // Nothing is read, so nothing can fail: every page is new.
+            drop(self.set(ip, true));
+        }
+    }
+
+    /// Whether it was made from a directory in this state.
+    pub(crate) fn is_sealed(&self, seal: Option<&Seal>) -> bool {
+        seal.is_some() && self.seal.as_ref() == seal
+    }
+
+    /// Marks `ip` as taken or free.
+    pub(crate) fn set(&mut self, ip: IpAddr, taken: bool) -> io::Result<()> {
+        let ip = number(ip);
+        let slot = match self
+            .blocks
+            .iter()
+            .position(|block| *block == ip >> BLOCK_BITS)
+        {
+            Some(slot) => slot,
+            None if !taken => return Ok(()),
+            None => {
+                self.blocks.push(ip >> BLOCK_BITS);
+                let bits = vec![0; PAGE];
+                let slot = self.blocks.len() - 1;
+                self.pages.insert(
+                    slot,
+                    Page {
+                        bits,
+                        changed: true,
+                    },
+                );
+                slot
+            }
+        };
+        let (byte, bit) = place(ip);
+        let page = self.page(slot)?;
+        page.changed = true;
+        if let Some(byte) = page.bits.get_mut(byte) {
+            *byte = if taken { *byte | bit } else { *byte & !bit };
+        }
+        Ok(())
+    }
+
+    /// The first address of `span` that is free.
+    pub(crate) fn first_free(&mut self, span: Span) -> io::Result<Option<IpAddr>> {
+        let mut from = span.first;
+        loop {
+            let block = from >> BLOCK_BITS;
+            let end = (from | ((1 << BLOCK_BITS) - 1)).min(span.last);
+            let Some(slot) = self.blocks.iter().position(|known| *known == block) else {
+                return Ok(Some(address(from)));
+            };
+            if let Some(found) = self.page(slot)?.first_free(from, end) {
+                return Ok(Some(address(found)));
+            }
+            if end == span.last {
+                return Ok(None);
+            }
+            from = end + 1;
+        }
+    }
+
+    fn page(&mut self, slot: usize) -> io::Result<&mut Page> {
+        if !self.pages.contains_key(&slot) {
+            let mut bits = vec![0; PAGE];
+            if let Some(file) = &self.file {
+                file.read_exact_at(&mut bits, offset(slot))?;
+            }
+            let changed = false;
+            self.pages.insert(slot, Page { bits, changed });
+        }
+        let absent = || io::Error::other("a page went missing");
+        self.pages.get_mut(&slot).ok_or_else(absent)
+    }
+
+    /// Takes the seal off the file, before the leases or what is beside them begin to change.
+    pub(crate) fn unseal(&mut self) -> io::Result<()> {
+        self.seal = None;
+        match &self.file {
+            Some(file) => file.write_all_at(&[0; FIXED], 0),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what has changed, all but the seal. False where it has outgrown the file, and must stay without a seal.
+    pub(crate) fn save(&mut self) -> io::Result<bool> {
+        let Some(file) = self
+            .file
+            .as_ref()
+            .filter(|_| self.blocks.len() <= MAX_BLOCKS)
+        else {
+            return Ok(false);
+        };
+        let table: Vec<u8> = self
+            .blocks
+            .iter()
+            .flat_map(|block| block.to_le_bytes())
+            .collect();
+        file.write_all_at(&table, FIXED as u64)?;
+        for (slot, page) in &mut self.pages {
+            if page.changed {
+                file.write_all_at(&page.bits, offset(*slot))?;
+                page.changed = false;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Seals what was saved.
+    pub(crate) fn seal(&mut self, seal: Seal) -> io::Result<()> {
+        let mut head = MAGIC.to_vec();
+        head.extend(seal.boot.0);
+        head.extend(seal.dir.iter().flat_map(|part| part.to_le_bytes()));
+        head.extend(seal.modified.0.to_le_bytes());
+        head.extend(seal.modified.1.to_le_bytes());
+        head.extend(self.legacy.to_le_bytes());
+        head.extend(u32::try_from(self.blocks.len()).unwrap_or(0).to_le_bytes());
+        head.resize(FIXED, 0);
+        self.seal = Some(seal);
+        match &self.file {
+            Some(file) => file.write_all_at(&head, 0),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Page {
+    fn first_free(&self, from: u128, end: u128) -> Option<u128> {
+        let mut at = from;
+        while at <= end {
+            let (byte, bit) = place(at);
+            match self.bits.get(byte)? {
+                0xff => at = (at | 7) + 1,
+                bits if bits & bit == 0 => return Some(at),
+                _ => at += 1,
+            }
+        }
+        None
+    }
+}
+
+/// Byte and bit of an address in its page.
+fn place(ip: u128) -> (usize, u8) {
+    let byte = usize::from(u16::try_from(ip & 0xffff).unwrap_or(0) >> 3);
+    (byte, 1 << (ip & 7))
+}
+
+fn offset(slot: usize) -> u64 {
+    PAGES + (slot * PAGE) as u64
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+fn decode_seal(head: &[u8]) -> Option<Seal> {
+    let word = |at| array(head, at).map(u64::from_le_bytes);
+    let time = |at| array(head, at).map(i64::from_le_bytes);
+    (array(head, 0)? == MAGIC).then_some(())?;
+    Some(Seal {
+        boot: BootId(array(head, 8)?),
+        dir: [word(24)?, word(32)?],
+        modified: (time(40)?, time(48)?),
+    })
+}
+
+/// The numbers of leases without an interface, and of blocks.
+fn counts(head: &[u8]) -> Option<(u32, usize)> {
+    let count = |at| array(head, at).map(u32::from_le_bytes);
+    let blocks = usize::try_from(count(60)?).ok()?;
+    Some((count(56)?, blocks.min(MAX_BLOCKS)))
+}
+
+fn blocks(table: &[u8]) -> impl Iterator<Item = u128> {
+    let (blocks, _) = table.as_chunks::<16>();
+    blocks.iter().copied().map(u128::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+    use std::path::PathBuf;
+
+    /// A file of one test, removed with it.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(test: &str) -> Self {
+            let name = format!("linkspan-index-{}-{test}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn open(&self) -> File {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(&self.0).unwrap()
+        }
+
+        fn seal(&self, seconds: i64) -> Seal {
+            let mut seal = Seal::of(&self.open().metadata().unwrap(), BootId([7; 16]));
+            seal.modified = (seconds, 1);
+            seal
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn span(first: &str, last: &str) -> Span {
+        Span::new(ip(first), ip(last))
+    }
+
+    #[test]
+    fn what_is_sealed_is_found_again_and_nothing_else() {
+        let scratch = Scratch::new("seal");
+        let taken = ["10.1.0.0", "10.1.0.1", "10.2.0.0", "fd00::1"].map(ip);
+        let mut index = Index::new(scratch.open());
+        index.refill(taken);
+        index.legacy = 3;
+        assert!(index.save().unwrap());
+        assert!(
+            !Index::load(scratch.open())
+                .unwrap()
+                .is_sealed(Some(&scratch.seal(1)))
+        );
+        index.seal(scratch.seal(1)).unwrap();
+
+        let mut again = Index::load(scratch.open()).unwrap();
+        assert!(again.is_sealed(Some(&scratch.seal(1))));
+        assert!(!again.is_sealed(Some(&scratch.seal(2))));
+        assert!(!again.is_sealed(None));
+        assert_eq!(again.legacy, 3);
+        let mut free = |first, last| again.first_free(span(first, last)).unwrap();
+        assert_eq!(free("10.1.0.0", "10.1.0.1"), None);
+        assert_eq!(free("10.1.0.0", "10.1.0.9"), Some(ip("10.1.0.2")));
+        assert_eq!(free("fd00::1", "fd00::f"), Some(ip("fd00::2")));
+        assert_eq!(free("fd00:9::", "fd00:9::f"), Some(ip("fd00:9::")));
+
+        again.unseal().unwrap();
+        assert!(
+            !Index::load(scratch.open())
+                .unwrap()
+                .is_sealed(Some(&scratch.seal(1)))
+        );
+    }
+
+    #[test]
+    fn full_blocks_are_left_for_the_next_one() {
+        let block = |high: u128| (0..1_u128 << BLOCK_BITS).map(move |low| address(high | low));
+        let mut index = Index::of(block(number(ip("fd00::"))));
+        let wide = span("fd00::5", "fd00::ffff:ffff");
+        assert_eq!(index.first_free(wide).unwrap(), Some(ip("fd00::1:0")));
+        let narrow = span("fd00::5", "fd00::ffff");
+        assert_eq!(index.first_free(narrow).unwrap(), None);
+        index.set(ip("fd00::fff3"), false).unwrap();
+        assert_eq!(index.first_free(narrow).unwrap(), Some(ip("fd00::fff3")));
+    }
+
+    #[test]
+    fn more_blocks_than_the_first_read_has_are_kept_and_too_many_are_not_stored() {
+        let scratch = Scratch::new("blocks");
+        let mut index = Index::new(scratch.open());
+        let scattered = |count: u128| (0..count).map(|block| address(block << 64 | 1));
+        index.refill(scattered(300));
+        assert!(index.save().unwrap());
+        index.seal(scratch.seal(1)).unwrap();
+        let mut again = Index::load(scratch.open()).unwrap();
+        let last = address(299 << 64 | 1);
+        let found = again.first_free(Span::new(last, address(299 << 64 | 9)));
+        assert_eq!(found.unwrap(), Some(address(299 << 64 | 2)));
+        index.refill(scattered(MAX_BLOCKS as u128 + 1));
+        assert!(!index.save().unwrap());
+    }
+
+    #[test]
+    fn garbage_is_no_index_and_a_page_cut_off_is_an_error() {
+        let scratch = Scratch::new("garbage");
+        std::fs::write(&scratch.0, "linkspn").unwrap();
+        assert!(Index::load(scratch.open()).unwrap().seal.is_none());
+        let mut index = Index::new(scratch.open());
+        index.refill([ip("10.1.0.1")]);
+        index.save().unwrap();
+        index.seal(scratch.seal(1)).unwrap();
+        scratch.open().set_len(PAGES + 7).unwrap();
+        let mut again = Index::load(scratch.open()).unwrap();
+        assert!(again.first_free(span("10.1.0.1", "10.1.0.9")).is_err());
+    }
+}

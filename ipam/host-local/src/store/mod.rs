@@ -1,0 +1,276 @@
+//! The leases on disk, in the files and under the lock of the Go plugin, so that the two can be swapped.
+//!
+//! In the network's directory are the leases (see [`lease`]), `last_reserved_ip.<n>` with the address that range set
+//! `n` gave last, and `lock`, held as long as a [`Store`] lives. These are the truth. Beside the directory, in
+//! `.linkspan/<network>`, where the Go plugin does not look, is what spares us reading all of them: an [`index`] of
+//! the addresses taken, and for each attachment a [`record`] of its own. Both are believed only while the directory is
+//! as we left it, and are made anew otherwise.
+//!
+//! Order of writes. ADD: seal broken, record, lease, last address, index, seal. DEL: seal broken, lease, record, index,
+//! seal. Killed anywhere, a process leaves whole leases, each with its record, and a broken seal for the next one to
+//! mend. Nothing is synced: after a loss of power the names that survive have their records (see there), a lease
+//! without its content is nobody's, a lease that is lost was a pod's that is lost, too, and the boot id makes every
+//! index void.
+
+mod change;
+pub(crate) mod error;
+mod index;
+pub(crate) mod last;
+pub(crate) mod lease;
+pub(crate) mod life;
+mod lock;
+mod record;
+pub(crate) mod status;
+mod survey;
+
+use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
+use std::io;
+use std::io::ErrorKind::NotFound;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use linkspan_protocol::ident::AttachmentId;
+
+use crate::span::Span;
+use error::Error;
+use index::{Index, Seal};
+use last::Last;
+use lease::{Holder, Lease};
+use life::BootId;
+use record::{Record, Records};
+pub(crate) use survey::Census;
+use survey::Survey;
+
+/// The leases of one attachment.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// Those that name container and interface.
+    exact: Vec<IpAddr>,
+    /// Those of an older plugin, which name the container alone.
+    legacy: Vec<IpAddr>,
+    /// What is remembered of the exact ones, as far as it is true.
+    record: Record,
+}
+
+impl Held {
+    pub(crate) fn all(&self) -> impl Iterator<Item = IpAddr> {
+        self.exact.iter().chain(&self.legacy).copied()
+    }
+}
+
+/// One network's leases, locked.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    handle: File,
+    _lock: File,
+    boot: Option<BootId>,
+    records: Records,
+    index: Index,
+    /// Whether index and records say what the leases say.
+    fresh: bool,
+}
+
+impl Store {
+    /// Opens the store and makes what is missing; waits for its lock at most as long as `patience`.
+    pub(crate) fn create(dir: &Path, patience: Duration) -> Result<Self, Error> {
+        let path = dir.join("lock");
+        let lock = match open_lock(&path, false) {
+            Err(err) if err.kind() == NotFound => {
+                make_directory(dir)?;
+                open_lock(&path, true)
+            }
+            opened => opened,
+        };
+        Self::locked(dir, lock.map_err(Error::on("open", &path))?, patience)
+    }
+
+    /// Opens the store if there is one.
+    pub(crate) fn existing(dir: &Path, patience: Duration) -> Result<Option<Self>, Error> {
+        let path = dir.join("lock");
+        let lock = match open_lock(&path, false) {
+            Err(err) if err.kind() == NotFound => match fs::metadata(dir) {
+                Err(err) if err.kind() == NotFound => return Ok(None),
+                Err(err) => return Err(Error::on("open", dir)(err)),
+                Ok(_) => open_lock(&path, true),
+            },
+            opened => opened,
+        };
+        let lock = lock.map_err(Error::on("open", &path))?;
+        Self::locked(dir, lock, patience).map(Some)
+    }
+
+    fn locked(dir: &Path, lock: File, patience: Duration) -> Result<Self, Error> {
+        let lock = lock::acquire(lock, &dir.join("lock"), patience)?;
+        let handle = File::open(dir).map_err(Error::on("open", dir))?;
+        let boot = BootId::current();
+        let beside = beside(dir);
+        let mut options = OpenOptions::new();
+        let index = options.read(true).write(true).open(beside.join("index"));
+        // What cannot be read is not known; refreshing it tells why, if that must be.
+        let index = index.and_then(Index::load).unwrap_or_default();
+        let fresh = index.is_sealed(seal_of(&handle, boot).as_ref());
+        Ok(Self {
+            dir: dir.to_owned(),
+            handle,
+            _lock: lock,
+            boot,
+            records: Records::new(beside.join("attachments")),
+            index,
+            fresh,
+        })
+    }
+
+    /// Makes sure that index and records say what the leases say.
+    pub(crate) fn refresh(&mut self) -> Result<(), Error> {
+        if self.fresh {
+            return Ok(());
+        }
+        self.rebuild().map(drop)
+    }
+
+    /// Reads every lease, and makes index and records anew.
+    fn rebuild(&mut self) -> Result<Survey, Error> {
+        make_directory(self.records.dir())?;
+        let path = beside(&self.dir).join("index");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let file = options.open(&path).map_err(Error::on("open", &path))?;
+        self.index = Index::new(file);
+        self.begin()?;
+        let mut survey = Survey::new(&self.dir, &self.records)?;
+        survey.correct(&self.records, self.boot)?;
+        self.index
+            .refill(survey.leases.iter().map(|known| known.lease.ip));
+        self.index.legacy = survey.legacy();
+        self.fresh = true;
+        Ok(survey)
+    }
+
+    /// Comes before the first change of anything: from here to [`Store::commit`] the index is void for everybody else.
+    fn begin(&mut self) -> Result<(), Error> {
+        let path = beside(&self.dir).join("index");
+        self.index.unseal().map_err(Error::on("write", &path))
+    }
+
+    /// Ends a change. What fails here leaves the seal broken, and the next one rebuilds the index.
+    pub(crate) fn commit(&mut self) {
+        let sealed = self
+            .index
+            .is_sealed(seal_of(&self.handle, self.boot).as_ref());
+        if self.fresh && !sealed {
+            drop(self.seal());
+        }
+    }
+
+    fn seal(&mut self) -> io::Result<()> {
+        if !self.index.save()? {
+            return Ok(());
+        }
+        // Two seconds also differ where the filesystem counts in whole ones.
+        let past = SystemTime::now() - Duration::from_secs(2);
+        self.handle.set_times(FileTimes::new().set_modified(past))?;
+        let kept = self.handle.metadata()?.modified()? <= past;
+        match seal_of(&self.handle, self.boot) {
+            // Later than what was set: somebody made or removed a file without the lock.
+            Some(seal) if kept => self.index.seal(seal),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Who has `ip`, and since when.
+    pub(crate) fn lease(&self, ip: IpAddr) -> Result<Option<Lease>, Error> {
+        Lease::read(&self.dir, ip)
+    }
+
+    /// The leases of `owner`. Each is looked at; where the records are in doubt and tell of none, all are.
+    pub(crate) fn held(&self, owner: &AttachmentId) -> Result<Held, Error> {
+        let mut held = Held::default();
+        for mut grant in self.records.read(owner)? {
+            let mut ips = Vec::new();
+            for ip in grant.ips {
+                let lease = Lease::read(&self.dir, ip)?;
+                let theirs =
+                    |lease: &Lease| matches!(&lease.holder, Holder::Attachment(id) if id == owner);
+                if lease.is_some_and(|lease| theirs(&lease)) {
+                    ips.push(ip);
+                }
+            }
+            held.exact.extend(&ips);
+            grant.ips = ips;
+            held.record.push(grant);
+        }
+        held.record.retain(|grant| !grant.ips.is_empty());
+        let in_doubt = !self.fresh && held.exact.is_empty();
+        if in_doubt || self.index.legacy > 0 {
+            for ip in lease::names(&self.dir)? {
+                match Lease::read(&self.dir, ip)?.map(|lease| lease.holder) {
+                    Some(Holder::Container(id)) if id == owner.container_id => held.legacy.push(ip),
+                    Some(Holder::Attachment(id)) if in_doubt && id == *owner => held.exact.push(ip),
+                    _ => {}
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    /// The first free address in the order of `spans`.
+    pub(crate) fn first_free(&mut self, spans: &[Span]) -> Result<Option<IpAddr>, Error> {
+        for span in spans {
+            let found = match self.index.first_free(*span) {
+                Ok(found) => found,
+                // Cut short under a good head: made anew, all of it is in memory.
+                Err(_damaged) => {
+                    self.rebuild()?;
+                    let found = self.index.first_free(*span);
+                    found.map_err(Error::on("read the index of", &self.dir))?
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// An index that cannot be kept is not sealed, and so made anew by the next one.
+    fn mark(&mut self, ip: IpAddr, taken: bool) {
+        self.fresh &= self.index.set(ip, taken).is_ok();
+    }
+
+    /// The address that range set `range_set` gave last.
+    pub(crate) fn last(&self, range_set: usize) -> Last {
+        Last::read(&self.dir, range_set)
+    }
+}
+
+/// Where our own files about the leases of `dir` are. No network's name begins with a dot.
+fn beside(dir: &Path) -> PathBuf {
+    let network = dir.file_name().unwrap_or_default();
+    dir.with_file_name(".linkspan").join(network)
+}
+
+fn seal_of(dir: &File, boot: Option<BootId>) -> Option<Seal> {
+    Some(Seal::of(&dir.metadata().ok()?, boot?))
+}
+
+fn make_directory(dir: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(dir)
+        .map_err(Error::on("create directory", dir))
+}
+
+/// Opened for reading as the Go plugin does; the standard library creates files only when it may write.
+fn open_lock(path: &Path, create: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(create).create(create).mode(0o750);
+    options.open(path)
+}

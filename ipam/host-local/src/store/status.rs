@@ -1,0 +1,83 @@
+//! Whether a store could serve, found out without its lock and without a write.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind::NotFound};
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, eaccess};
+
+use super::error::Error;
+use super::index::Index;
+use super::life::{BootId, Judge};
+use super::record::Records;
+use super::survey::{Census, Survey};
+use super::{beside, lease, seal_of};
+use crate::span::Span;
+
+/// A store that is only looked at.
+#[derive(Debug)]
+pub(crate) struct Glance<'a> {
+    dir: &'a Path,
+    boot: Option<BootId>,
+    index: Index,
+}
+
+impl<'a> Glance<'a> {
+    /// An error where nothing could be written to it, or it cannot be read.
+    pub(crate) fn new(dir: &'a Path) -> Result<Self, Error> {
+        let boot = BootId::current();
+        let existing = dir
+            .ancestors()
+            .find(|dir| !matches!(fs::symlink_metadata(dir), Err(err) if err.kind() == NotFound));
+        writable(existing.unwrap_or(dir))?;
+        let index = stored(dir, boot).ok().flatten();
+        let index = match index {
+            Some(index) => Ok(index),
+            None => lease::names(dir).map(Index::of),
+        }?;
+        Ok(Self { dir, boot, index })
+    }
+
+    /// Whether an address in `spans` is free.
+    pub(crate) fn has_room(&mut self, spans: &[Span]) -> Result<bool, Error> {
+        for span in spans {
+            let found = self.index.first_free(*span);
+            if found
+                .map_err(Error::on("read the index of", self.dir))?
+                .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Who has the addresses in `spans`.
+    pub(crate) fn census(&self, spans: &[Span]) -> Result<Census, Error> {
+        let records = Records::new(beside(self.dir).join("attachments"));
+        let survey = Survey::new(self.dir, &records)?;
+        Ok(survey.census(spans, &Judge::new(self.boot)))
+    }
+}
+
+/// The index, where it is true.
+fn stored(dir: &Path, boot: Option<BootId>) -> io::Result<Option<Index>> {
+    let index = Index::load(File::open(beside(dir).join("index"))?)?;
+    let seal = seal_of(&File::open(dir)?, boot);
+    Ok(Some(index).filter(|index| index.is_sealed(seal.as_ref())))
+}
+
+/// Whether a file could be made in `dir`.
+fn writable(dir: &Path) -> Result<(), Error> {
+    let refuse = |err: io::Error| Error::on("write to", dir)(err);
+    let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    eaccess(dir, needed).map_err(|errno| refuse(errno.into()))?;
+    let room = statvfs(dir).map_err(|errno| refuse(errno.into()))?;
+    // Some filesystems have no number of files to run out of.
+    let full = room.blocks_available() == 0 || (room.files() > 0 && room.files_available() == 0);
+    if full {
+        return Err(refuse(io::ErrorKind::StorageFull.into()));
+    }
+    Ok(())
+}
