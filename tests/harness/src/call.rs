@@ -194,6 +194,12 @@ fn panic_with(message: &str) -> ! {
 }
 
 impl Running {
+    /// Kills it, if it has not ended.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the end.
     pub fn wait(self) -> Output {
         let output = self.child.wait_with_output().unwrap();

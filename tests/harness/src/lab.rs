@@ -85,7 +85,7 @@ pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
 }
 
 /// The path of the running test; with a single test thread only the type of its body knows it.
-fn test_name<F>() -> String {
+pub(crate) fn test_name<F>() -> String {
     match thread::current().name() {
         Some(name) if name != "main" => name.to_owned(),
         _ => {
@@ -108,8 +108,12 @@ fn in_user_namespace(name: &str) {
         ));
         return;
     }
-    let run = Command::new("unshare")
-        .arg("-rn")
+    tried_in(Command::new("unshare").arg("-rn"), name);
+}
+
+/// Runs the test `name` again below `unshare`, and fails as it does.
+pub(crate) fn tried_in(unshare: &mut Command, name: &str) {
+    let run = unshare
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .output()
@@ -118,7 +122,7 @@ fn in_user_namespace(name: &str) {
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(
         run.status.success() && told.contains("1 passed"),
-        "{name} below unshare -rn: {told}\n{complaint}"
+        "{name} below unshare: {told}\n{complaint}"
     );
     for line in complaint.lines() {
         if let Some((_, what)) = line.split_once("SKIPPED ") {

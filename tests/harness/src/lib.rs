@@ -1,7 +1,8 @@
 //! A laboratory for the suites: throw-away network namespaces, real plugin executables, real packets.
 //!
-//! Nothing here mounts, sleeps or needs more than a user namespace, and nothing is left behind: a namespace
-//! lives as long as a file descriptor of the test, a directory as long as its [`lab::Lab`].
+//! Nothing here sleeps, needs more than a user namespace, or mounts outside of a mount namespace of its own. Nothing
+//! is left behind: a namespace lives as long as a file descriptor of the test, a directory as long as its
+//! [`lab::Lab`].
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,6 +15,7 @@
 pub mod call;
 pub mod conf;
 pub mod lab;
+pub mod machine;
 pub mod recorder;
 pub mod skip;
 pub mod snapshot;

@@ -30,7 +30,7 @@ impl Store {
             ips: ips.to_owned(),
             home: home.cloned(),
         });
-        self.records.write(owner, &record)?;
+        self.remember(owner, &record)?;
         let mut given = Vec::new();
         let mut published = Ok(true);
         for ip in ips {
@@ -46,7 +46,7 @@ impl Store {
             for ip in given {
                 self.free(ip)?;
             }
-            self.records.write(owner, &held.record)?;
+            self.remember(owner, &held.record)?;
             self.fresh = false;
         }
         published
@@ -68,7 +68,7 @@ impl Store {
             }
         }
         let held = self.held(owner)?;
-        self.records.write(owner, &held.record)?;
+        self.remember(owner, &held.record)?;
         Ok(held)
     }
 
@@ -86,7 +86,7 @@ impl Store {
             self.free(*ip)?;
             self.index.legacy -= u32::from(!exact);
         }
-        self.records.write(owner, &Record::new())
+        self.remember(owner, &Record::new())
     }
 
     /// Takes `ips` back from `owner`, unless somebody else has got them.
@@ -97,7 +97,7 @@ impl Store {
             self.free(*ip)?;
         }
         let left = self.held(owner)?;
-        self.records.write(owner, &left.record)
+        self.remember(owner, &left.record)
     }
 
     /// Takes back the addresses in `spans` whose owners cannot be there any more, and counts.
@@ -152,7 +152,7 @@ impl Store {
                     grant.ips.retain(|ip| *ip != lease.ip);
                 }
                 record.retain(|grant| !grant.ips.is_empty());
-                self.records.write(owner, &record)
+                self.remember(owner, &record)
             }
             Holder::Container(_) => {
                 self.index.legacy -= 1;
@@ -160,6 +160,12 @@ impl Store {
             }
             Holder::Nobody | Holder::Obstacle => Ok(()),
         }
+    }
+
+    /// Without its record an attachment is looked for among all leases, and nothing is sealed.
+    fn remember(&mut self, owner: &AttachmentId, record: &Record) -> Result<(), Error> {
+        self.fresh &= self.records.write(owner, record)?;
+        Ok(())
     }
 
     fn free(&mut self, ip: IpAddr) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Whether whoever got an address can still be there. What cannot be known is taken for life.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
@@ -104,8 +105,8 @@ pub(crate) enum Life {
 pub(crate) struct Judge {
     boot: Option<BootId>,
     mounts: Option<u64>,
-    /// The namespaces that have processes; none where some could not be examined.
-    inhabited: Option<BTreeSet<u64>>,
+    /// The namespaces that have processes; none where some could not be examined. Looked up when it matters.
+    inhabited: OnceCell<Option<BTreeSet<u64>>>,
 }
 
 impl Judge {
@@ -113,7 +114,7 @@ impl Judge {
         Self {
             boot,
             mounts: mount_namespace(),
-            inhabited: inhabited().ok(),
+            inhabited: OnceCell::new(),
         }
     }
 
@@ -136,7 +137,7 @@ impl Judge {
             Err(_unreachable) => return Life::Unknown,
         }
         // The path is no proof by itself: one below /proc goes with a process that may not have been the only one.
-        match &self.inhabited {
+        match self.inhabited.get_or_init(|| inhabited().ok()) {
             Some(inhabited) if inhabited.contains(&home.ino) => Life::Live,
             Some(_) => Life::Gone,
             None => Life::Unknown,

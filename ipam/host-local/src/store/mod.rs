@@ -141,11 +141,12 @@ impl Store {
         self.index = Index::new(file);
         self.begin()?;
         let mut survey = Survey::new(&self.dir, &self.records)?;
-        survey.correct(&self.records, self.boot)?;
+        // Without every record there is no seal, and whoever has none is looked for among all leases.
+        let complete = survey.correct(&self.records, self.boot)?;
         self.index
             .refill(survey.leases.iter().map(|known| known.lease.ip));
         self.index.legacy = survey.legacy();
-        self.fresh = true;
+        self.fresh = complete;
         Ok(survey)
     }
 

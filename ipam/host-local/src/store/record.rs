@@ -115,11 +115,12 @@ impl Records {
         Ok(lines.filter_map(Grant::parse).collect())
     }
 
-    /// Remembers `record` of `owner`; an empty one is forgotten.
-    pub(crate) fn write(&self, owner: &AttachmentId, record: &Record) -> Result<(), Error> {
+    /// Remembers `record` of `owner`; an empty one is forgotten. False where it has more addresses than fit, and so
+    /// none is kept.
+    pub(crate) fn write(&self, owner: &AttachmentId, record: &Record) -> Result<bool, Error> {
         let path = self.path(owner);
         if record.is_empty() {
-            return remove(&path);
+            return remove(&path).map(|()| true);
         }
         let text = |with_home| {
             let lines: Vec<_> = record.iter().map(|grant| grant.line(with_home)).collect();
@@ -129,15 +130,19 @@ impl Records {
         if target.len() > LINK_MAX {
             target = text(false);
         }
+        if target.len() > LINK_MAX {
+            return remove(&path).map(|()| false);
+        }
         let broken = |err| Error::on("write", &path)(err);
         match symlink(&target, &path) {
             Err(err) if err.kind() == AlreadyExists => {}
-            made => return made.map_err(broken),
+            made => return made.map(|()| true).map_err(broken),
         }
         let draft = self.dir.join(DRAFT);
         remove(&draft)?;
         symlink(&target, &draft)
             .and_then(|()| fs::rename(&draft, &path))
+            .map(|()| true)
             .map_err(broken)
     }
 
@@ -234,6 +239,11 @@ mod tests {
                 .unwrap();
             assert_eq!(records.read(&id).unwrap(), [grant(None), grant(None)]);
         }
+        let many = Grant {
+            ips: (0..200).map(|n| [10, 0, 0, n].into()).collect(),
+            ..grant(None)
+        };
+        assert!(!records.write(&owner("many"), &vec![many]).unwrap());
         fs::write(dir.join("stray"), "").unwrap();
         records.retain(&[&long]).unwrap();
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);

@@ -41,16 +41,20 @@ impl<'a> Glance<'a> {
 
     /// Whether an address in `spans` is free.
     pub(crate) fn has_room(&mut self, spans: &[Span]) -> Result<bool, Error> {
-        for span in spans {
-            let found = self.index.first_free(*span);
-            if found
-                .map_err(Error::on("read the index of", self.dir))?
-                .is_some()
-            {
-                return Ok(true);
+        let free = |index: &mut Index| -> io::Result<bool> {
+            for span in spans {
+                if index.first_free(*span)?.is_some() {
+                    return Ok(true);
+                }
             }
+            Ok(false)
+        };
+        // An index that is cut short is as good as none.
+        if let Ok(found) = free(&mut self.index) {
+            return Ok(found);
         }
-        Ok(false)
+        self.index = Index::of(lease::names(self.dir)?);
+        free(&mut self.index).map_err(Error::on("look into", self.dir))
     }
 
     /// Who has the addresses in `spans`.

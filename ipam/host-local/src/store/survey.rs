@@ -77,8 +77,13 @@ impl Survey {
         Ok(covering.cloned())
     }
 
-    /// Makes the records say what the leases say. A lease that nothing is known of was at least seen in this boot.
-    pub(crate) fn correct(&mut self, records: &Records, boot: Option<BootId>) -> Result<(), Error> {
+    /// Makes the records say what the leases say, and tells whether they could. A lease that nothing is known of was
+    /// at least seen in this boot.
+    pub(crate) fn correct(
+        &mut self,
+        records: &Records,
+        boot: Option<BootId>,
+    ) -> Result<bool, Error> {
         let mut correct: HashMap<&AttachmentId, Record> = HashMap::new();
         for known in &mut self.leases {
             let Lease { ip, holder, stamp } = &known.lease;
@@ -100,17 +105,19 @@ impl Survey {
                 }),
             }
         }
+        let mut complete = true;
         for (owner, record) in &correct {
             if self
                 .records
                 .get(*owner)
                 .is_none_or(|known| !same(known, record))
             {
-                records.write(owner, record)?;
+                complete &= records.write(owner, record)?;
             }
         }
         let owners: Vec<_> = self.records.keys().collect();
-        records.retain(&owners)
+        records.retain(&owners)?;
+        Ok(complete)
     }
 
     /// How many leases name a container alone.

@@ -1,0 +1,95 @@
+//! Killed at every system call that changes anything, and what the next ones find.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::cost::no_strace;
+use crate::pool::{OURS, Pool};
+
+/// What ADD and DEL change files with, besides opening them.
+const CALLS: [&str; 10] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "symlink",
+    "linkat",
+    "unlink",
+    "rename",
+    "utimensat",
+    "mkdir",
+];
+
+/// Runs a call that is killed when it enters `syscall` for the `nth` time; whether that happened.
+fn killed(pool: &Pool, verb: &str, id: &str, (syscall, nth): (&str, usize)) -> bool {
+    let inject = format!("inject={syscall}:signal=KILL:when={nth}");
+    let run = pool
+        .call_of("/usr/bin/strace", verb, id)
+        .args(&[
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={syscall}"),
+            "-e",
+            &inject,
+            OURS,
+        ])
+        .run();
+    run.status != 0
+}
+
+/// Every lease is whole.
+fn whole(pool: &Pool, at: &str) {
+    for (ip, text) in pool.leases() {
+        let (id, ifname) = text
+            .split_once("\r\n")
+            .unwrap_or_else(|| panic!("{at}: {ip} says {text:?}"));
+        assert!(
+            !id.is_empty() && ifname == "eth0",
+            "{at}: {ip} says {text:?}"
+        );
+    }
+}
+
+#[test]
+fn a_kill_leaves_whole_leases_and_costs_no_address() {
+    if no_strace("a_kill_leaves_whole_leases_and_costs_no_address") {
+        return;
+    }
+    let pool = Pool::new(
+        "kill",
+        &json!({ "ranges": [[{ "subnet": "10.1.2.0/29" }], [{ "subnet": "fd00::/125" }]] }),
+    );
+    let mut kills = BTreeSet::new();
+    for (verb, syscall) in CALLS
+        .map(|call| ["ADD", "DEL"].map(|verb| (verb, call)))
+        .concat()
+    {
+        for nth in 1.. {
+            let at = format!("{verb} killed at {syscall} {nth}");
+            if verb == "DEL" {
+                pool.add("victim");
+            }
+            let killed = killed(&pool, verb, "victim", (syscall, nth));
+            whole(&pool, &at);
+            // Somebody else is served at once, and the victim's own DEL cleans up whatever it finds.
+            pool.add("other");
+            pool.del("victim");
+            assert_eq!(pool.holders(), ["other", "other"], "{at}");
+            pool.del("other");
+            if !killed {
+                break;
+            }
+            kills.insert(at);
+        }
+    }
+    assert!(kills.len() > 30, "{kills:?}");
+    for id in ["a", "b", "c", "d", "e"] {
+        pool.add(id);
+    }
+    assert_eq!(pool.leases().len(), 10);
+    assert_eq!(pool.records().len(), 5);
+}

@@ -1,0 +1,20 @@
+//! The store under everything that happens to one: full pools, kills, reboots, dead namespaces, other writers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, executes programs itself, and tells loudly what it skips"
+)]
+
+mod collect;
+mod cost;
+mod crash;
+mod errors;
+mod heal;
+mod lock;
+mod model;
+mod pool;
+mod torture;

@@ -1,0 +1,83 @@
+//! A machine of one test's own, as far as mounts, processes and the boot id go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, id};
+
+use nix::mount::{MsFlags, mount, umount};
+use nix::unistd::geteuid;
+
+use crate::lab::{test_name, tried_in};
+
+/// Tells the test that runs inside from the one that starts it.
+const INSIDE: &str = "LINKSPAN_TEST_MACHINE";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Runs `body` where it may mount and sees no foreign process: the test runs again below `unshare`. It is skipped,
+/// loudly, where that is refused.
+pub fn in_machine<F: FnOnce()>(body: F) {
+    let name = test_name::<F>();
+    if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
+        return body();
+    }
+    let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !geteuid().is_root() {
+        args.push("--map-root-user");
+    }
+    let mut probe = Command::new("unshare");
+    probe.args(&args).arg("true").stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED {name}: needs root or user namespaces (unshare {args:?} was refused)");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    tried_in(unshare.args(&args).env(INSIDE, &name), &name);
+}
+
+/// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.
+pub fn make_read_only(dir: &Path) {
+    let bind = |flags| {
+        mount(
+            Some(dir),
+            dir,
+            None::<&str>,
+            MsFlags::MS_BIND | flags,
+            None::<&str>,
+        )
+    };
+    bind(MsFlags::empty()).unwrap();
+    bind(MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY).unwrap();
+}
+
+/// Undoes it.
+pub fn unmount(dir: &Path) {
+    umount(dir).unwrap();
+}
+
+/// The boot id of the machine that the test is in; it changes as often as the test wants.
+#[derive(Debug)]
+pub struct BootId(PathBuf);
+
+impl BootId {
+    /// Takes the place of the kernel's.
+    #[must_use]
+    pub fn replaced(dir: &Path) -> Self {
+        let file = dir.join(format!("boot_id-{}", id()));
+        let boot = Self(file);
+        boot.set(1);
+        mount(
+            Some(&boot.0),
+            BOOT_ID,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .unwrap();
+        boot
+    }
+
+    /// The machine has booted once more.
+    pub fn set(&self, boot: u32) {
+        fs::write(&self.0, format!("{boot:08x}-0000-4000-8000-000000000000\n")).unwrap();
+    }
+}
