@@ -1,4 +1,4 @@
-//! A machine of one test's own, as far as mounts, processes and the boot id go.
+//! A machine of one test's own, as far as mounts, processes, namespaces and the boot id go.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,14 @@ pub fn in_machine<F: FnOnce()>(body: F) {
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return body();
     }
-    let mut args = vec!["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let mut args = vec![
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+    ];
     if !geteuid().is_root() {
         args.push("--map-root-user");
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
+use nix::unistd::mkdtemp;
 use serde_json::{Value, json};
 
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_host-local");
@@ -22,9 +23,9 @@ pub(crate) struct Pool {
 impl Pool {
     /// One whose `ipam` has these members.
     pub(crate) fn new(test: &str, ipam: &Value) -> Self {
-        let root =
-            std::env::temp_dir().join(format!("linkspan-pool-{}-{test}", std::process::id()));
-        fs::create_dir(&root).unwrap();
+        // Process ids are no names: a test in a machine of its own always has the same ones.
+        let name = format!("linkspan-pool-{test}-XXXXXX");
+        let root = mkdtemp(&std::env::temp_dir().join(name)).unwrap();
         let base = json!({ "type": "host-local", "dataDir": root.join("networks") });
         let conf = json!({ "cniVersion": "1.1.0", "name": "net", "ipam": with(base, ipam) });
         Self { root, conf }
