@@ -1,0 +1,165 @@
+//! host-local: one more attachment comes and goes, in pools that are empty, full, and in between.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linkspan_harness::call::Call;
+use serde_json::{Value, json};
+
+use crate::scenario::{Scenario, timed};
+
+/// ADD and DEL in a pool with so many leases of others.
+#[derive(Debug)]
+struct Churn {
+    whose: &'static str,
+    exe: PathBuf,
+    dir: PathBuf,
+    subnet: &'static str,
+    filled: &'static str,
+    leases: u32,
+    rounds: usize,
+}
+
+/// The addresses of a /16 that can be given.
+const SIXTEEN: u32 = 65_533;
+
+/// What is measured of the host-local in `plugins`.
+pub(crate) fn scenarios(
+    whose: &'static str,
+    plugins: &Path,
+    scratch: &Path,
+) -> Vec<Box<dyn Scenario>> {
+    let pools = [
+        ("10.1.0.0/16", "0 %", 0),
+        ("10.1.0.0/16", "50 %", SIXTEEN / 2),
+        ("10.1.0.0/16", "90 %", SIXTEEN / 10 * 9),
+        ("10.1.0.0/16", "99 %", SIXTEEN / 100 * 99),
+        ("fd00:1::/64", "0 %", 0),
+        ("fd00:1::/64", "60,000", 60_000),
+    ];
+    let churn = |(at, (subnet, filled, leases)): (usize, _)| -> Box<dyn Scenario> {
+        Box::new(Churn {
+            whose,
+            exe: plugins.join("host-local"),
+            dir: scratch.join(format!("{whose}-{at}")),
+            subnet,
+            filled,
+            leases,
+            rounds: 0,
+        })
+    };
+    pools.into_iter().enumerate().map(churn).collect()
+}
+
+impl Churn {
+    fn titled(&self, filled: &str) -> String {
+        let prefix = self.subnet.split_once('/').map_or("", |(_, prefix)| prefix);
+        format!("{} host-local /{prefix} {filled}", self.whose)
+    }
+
+    fn conf(&self) -> Value {
+        json!({
+            "cniVersion": "1.0.0",
+            "name": "net",
+            "ipam": { "type": "host-local", "dataDir": self.dir, "ranges": [[{ "subnet": self.subnet }]] },
+        })
+    }
+
+    fn call(&self, verb: &str) -> Duration {
+        let call = Call::new(&self.exe)
+            .verb(verb)
+            .env("CNI_CONTAINERID", &format!("{:064x}", self.rounds))
+            .env("CNI_IFNAME", "eth0")
+            .env("CNI_PATH", "/nowhere")
+            .netns("/nowhere/netns")
+            .conf(&self.conf());
+        let mut run = None;
+        let time = timed(|| run = Some(call.run()));
+        run.unwrap().succeeded();
+        time
+    }
+
+    /// The address of the `n`th of the others, who came one after the other.
+    fn address(&self, n: u32) -> String {
+        if self.subnet.contains(':') {
+            let low = u128::from(n) + 2;
+            return Ipv6Addr::from(0xfd00_0001_u128 << 96 | low).to_string();
+        }
+        Ipv4Addr::from(0x0a01_0002 + n).to_string()
+    }
+}
+
+impl Scenario for Churn {
+    fn name(&self) -> String {
+        self.titled(self.filled)
+    }
+
+    fn base(&self) -> String {
+        self.titled("0 %")
+    }
+
+    fn prepare(&mut self) {
+        let dir = self.dir.join("net");
+        fs::create_dir_all(&dir).unwrap();
+        // The free addresses of a pool that has been in use for long are anywhere.
+        let (size, leases) = (u64::from(SIXTEEN), u64::from(self.leases));
+        let scattered = |n: u64| n * leases / size != (n + 1) * leases / size;
+        let six = self.subnet.contains(':');
+        let numbers = 0..if six { self.leases } else { SIXTEEN };
+        for n in numbers.filter(|n| six || scattered((*n).into())) {
+            let lease = dir.join(self.address(n));
+            fs::write(lease, format!("{n:064x}x\r\neth0")).unwrap();
+        }
+        // The first one takes stock of what it did not make.
+        self.call("ADD");
+        self.call("DEL");
+    }
+
+    fn round(&mut self) -> Vec<(&'static str, Duration)> {
+        self.rounds += 1;
+        vec![("ADD", self.call("ADD")), ("DEL", self.call("DEL"))]
+    }
+}
+
+/// What ADD would pay for a lease that is on the disk when it returns: fsync(2) of a file and of its directory.
+#[derive(Debug)]
+pub(crate) struct Sync {
+    dir: PathBuf,
+    rounds: usize,
+}
+
+impl Sync {
+    pub(crate) fn new(scratch: &Path) -> Self {
+        let dir = scratch.join("sync");
+        Self { dir, rounds: 0 }
+    }
+}
+
+impl Scenario for Sync {
+    fn name(&self) -> String {
+        "fsync of a lease and its directory".to_owned()
+    }
+
+    fn base(&self) -> String {
+        self.name()
+    }
+
+    fn prepare(&mut self) {
+        fs::create_dir(&self.dir).unwrap();
+    }
+
+    fn round(&mut self) -> Vec<(&'static str, Duration)> {
+        self.rounds += 1;
+        let mut file = File::create(self.dir.join(self.rounds.to_string())).unwrap();
+        file.write_all(&[b'x'; 70]).unwrap();
+        let dir = File::open(&self.dir).unwrap();
+        let synced = timed(|| {
+            file.sync_all().unwrap();
+            dir.sync_all().unwrap();
+        });
+        vec![("sync", synced)]
+    }
+}
