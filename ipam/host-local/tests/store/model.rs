@@ -282,7 +282,7 @@ fn foreign(dice: &mut Dice, pool: &Pool, model: &mut Model) {
 
 #[test]
 fn the_allocator_is_its_model() {
-    for seed in 0..crate::torture::asked().unwrap_or(20) {
+    for seed in 0..crate::torture::asked().unwrap_or(12) {
         scenario(seed as u64);
     }
 }
