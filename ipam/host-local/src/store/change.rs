@@ -84,7 +84,7 @@ impl Store {
         }
         for ip in &ips {
             self.free(*ip)?;
-            self.index.legacy -= u32::from(!exact);
+            self.index.forget_legacy(u32::from(!exact));
         }
         self.remember(owner, &Record::new())
     }
@@ -155,7 +155,7 @@ impl Store {
                 self.remember(owner, &record)
             }
             Holder::Container(_) => {
-                self.index.legacy -= 1;
+                self.index.forget_legacy(1);
                 Ok(())
             }
             Holder::Nobody | Holder::Obstacle => Ok(()),

@@ -124,6 +124,11 @@ impl Index {
         }
     }
 
+    /// So many leases that name no interface are gone.
+    pub(crate) fn forget_legacy(&mut self, count: u32) {
+        self.legacy = self.legacy.saturating_sub(count);
+    }
+
     /// Whether it was made from a directory in this state.
     pub(crate) fn is_sealed(&self, seal: Option<&Seal>) -> bool {
         seal.is_some() && self.seal.as_ref() == seal

@@ -61,13 +61,9 @@ impl Lease {
         let read = || -> io::Result<Self> {
             let mut file = File::open(&path)?;
             let stamp = Stamp::of(&file.metadata()?);
-            let mut content = Vec::new();
-            let holder = match file.read_to_end(&mut content) {
+            let holder = match content(&mut file) {
                 Err(err) if err.kind() == IsADirectory => Holder::Obstacle,
-                read => {
-                    read?;
-                    parse(&String::from_utf8_lossy(&content))
-                }
+                content => parse(&String::from_utf8_lossy(&content?)),
             };
             Ok(Self { ip, holder, stamp })
         };
@@ -76,6 +72,17 @@ impl Lease {
             read => read.map(Some).map_err(Error::on("read", &path)),
         }
     }
+}
+
+/// One read is enough for all but the longest ids, and that counts where every lease is read.
+fn content(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; 512];
+    let got = file.read(&mut content)?;
+    content.truncate(got);
+    if got == 512 {
+        file.read_to_end(&mut content)?;
+    }
+    Ok(content)
 }
 
 fn parse(content: &str) -> Holder {

@@ -146,16 +146,16 @@ impl Records {
             .map_err(broken)
     }
 
-    /// Forgets everybody who is not among `owners`.
+    /// Forgets everybody who is not among `owners`. What has no colon in its name is no record.
     pub(crate) fn retain(&self, owners: &[&AttachmentId]) -> Result<(), Error> {
         let keep: HashSet<String> = owners.iter().copied().map(name).collect();
         let broken = |err| Error::on("read directory", &self.dir)(err);
         for entry in fs::read_dir(&self.dir).map_err(broken)? {
             let entry = entry.map_err(broken)?;
-            let kept = entry
-                .file_name()
+            let name = entry.file_name();
+            let kept = name
                 .to_str()
-                .is_some_and(|name| keep.contains(name));
+                .is_some_and(|name| !name.contains(':') || keep.contains(name));
             if !kept {
                 remove(&entry.path())?;
             }
@@ -244,11 +244,12 @@ mod tests {
             ..grant(None)
         };
         assert!(!records.write(&owner("many"), &vec![many]).unwrap());
-        fs::write(dir.join("stray"), "").unwrap();
+        fs::write(dir.join("index"), "").unwrap();
         records.retain(&[&long]).unwrap();
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
         assert_eq!(records.read(&long).unwrap().len(), 2);
         records.write(&long, &Record::new()).unwrap();
-        fs::remove_dir(&dir).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -12,7 +12,7 @@ use super::index::Index;
 use super::life::{BootId, Judge};
 use super::record::Records;
 use super::survey::{Census, Survey};
-use super::{beside, lease, seal_of};
+use super::{INDEX, beside, lease, seal_of};
 use crate::span::Span;
 
 /// A store that is only looked at.
@@ -59,7 +59,7 @@ impl<'a> Glance<'a> {
 
     /// Who has the addresses in `spans`.
     pub(crate) fn census(&self, spans: &[Span]) -> Result<Census, Error> {
-        let records = Records::new(beside(self.dir).join("attachments"));
+        let records = Records::new(beside(self.dir));
         let survey = Survey::new(self.dir, &records)?;
         Ok(survey.census(spans, &Judge::new(self.boot)))
     }
@@ -67,7 +67,7 @@ impl<'a> Glance<'a> {
 
 /// The index, where it is true.
 fn stored(dir: &Path, boot: Option<BootId>) -> io::Result<Option<Index>> {
-    let index = Index::load(File::open(beside(dir).join("index"))?)?;
+    let index = Index::load(File::open(beside(dir).join(INDEX))?)?;
     let seal = seal_of(&File::open(dir)?, boot);
     Ok(Some(index).filter(|index| index.is_sealed(seal.as_ref())))
 }

@@ -129,14 +129,11 @@ impl Pool {
         ids
     }
 
-    /// The names of the records.
+    /// The names of the records, which all have a colon.
     pub(crate) fn records(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.beside().join("attachments"))
-            .into_iter()
-            .flatten();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let entries = fs::read_dir(self.beside()).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.contains(':')).collect();
         names.sort();
         names
     }
