@@ -4,49 +4,25 @@
 //! not match is rebuilt from the leases. Addresses are in blocks of 65,536, and a block that is absent is free.
 //!
 //! ```text
-//! 0      magic, seal, number of leases that name no interface, number of blocks, block numbers (16 bytes each)
+//! 0      head, then the numbers of the blocks, 16 bytes each
 //! 68 KiB pages of 8 KiB, one for each block in the order of the numbers
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use super::life::BootId;
+use super::head::{Head, Seal};
 use crate::span::{Span, address, number};
 
-const MAGIC: [u8; 8] = *b"linkspn1";
-const FIXED: usize = 80;
-/// The part of the head that is read at once: enough for all but the widest pools.
-const HEAD: usize = 4096;
+/// What is read at once.
+const START: usize = 4096;
 const PAGES: u64 = 68 * 1024;
 const PAGE: usize = 8 * 1024;
 const MAX_BLOCKS: usize = 4096;
 const BLOCK_BITS: u32 = PAGE.ilog2() + 3;
-
-/// The state of a lease directory.
-///
-/// After each of our own changes the directory gets a time of modification of our choice, in the past. Whoever else
-/// makes, removes or renames a file in it makes the kernel set the current time, and so breaks the seal. It also holds
-/// for one boot only: after a loss of power, nothing says which of the writes had reached the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seal {
-    boot: BootId,
-    dir: [u64; 2],
-    modified: (i64, i64),
-}
-
-impl Seal {
-    pub(crate) fn of(dir: &Metadata, boot: BootId) -> Self {
-        Self {
-            boot,
-            dir: [dir.dev(), dir.ino()],
-            modified: (dir.mtime(), dir.mtime_nsec()),
-        }
-    }
-}
 
 /// One block's addresses.
 #[derive(Debug, Clone)]
@@ -85,31 +61,26 @@ impl Index {
 
     /// What `file` says, which may be nothing.
     pub(crate) fn load(file: File) -> io::Result<Self> {
-        let mut head = vec![0; HEAD];
-        let got = file.read_at(&mut head, 0)?;
-        head.truncate(got);
-        let mut index = Self::decode(&head).unwrap_or_default();
-        let known = index.blocks.len();
-        let (_, count) = counts(&head).unwrap_or_default();
-        if index.seal.is_some() && count > known {
-            let mut rest = vec![0; (count - known) * 16];
-            file.read_exact_at(&mut rest, HEAD as u64)?;
-            index.blocks.extend(blocks(&rest));
+        let mut start = vec![0; START];
+        let got = file.read_at(&mut start, 0)?;
+        start.truncate(got);
+        let Some(head) = Head::decode(&start) else {
+            return Ok(Self::new(file));
+        };
+        let mut table = start.split_off(Head::LEN.min(got));
+        // The first read has all of the table but for the widest pools.
+        let known = table.len();
+        table.resize(head.blocks.min(MAX_BLOCKS) * 16, 0);
+        if let Some(rest) = table.get_mut(known..) {
+            file.read_exact_at(rest, START as u64)?;
         }
-        index.file = Some(file);
-        Ok(index)
-    }
-
-    fn decode(head: &[u8]) -> Option<Self> {
-        let (seal, legacy) = (decode_seal(head)?, counts(head)?.0);
-        let (_, count) = counts(head)?;
-        let table = head.get(FIXED..)?;
-        let table = table.get(..count.min(table.len() / 16) * 16)?;
-        Some(Self {
-            seal: Some(seal),
-            legacy,
-            blocks: blocks(table).collect(),
-            ..Self::default()
+        let (blocks, _) = table.as_chunks::<16>();
+        Ok(Self {
+            file: Some(file),
+            seal: Some(head.seal),
+            legacy: head.legacy,
+            blocks: blocks.iter().copied().map(u128::from_le_bytes).collect(),
+            pages: BTreeMap::new(),
         })
     }
 
@@ -203,7 +174,7 @@ impl Index {
     pub(crate) fn unseal(&mut self) -> io::Result<()> {
         self.seal = None;
         match &self.file {
-            Some(file) => file.write_all_at(&[0; FIXED], 0),
+            Some(file) => file.write_all_at(&[0; Head::LEN], 0),
             None => Ok(()),
         }
     }
@@ -222,7 +193,7 @@ impl Index {
             .iter()
             .flat_map(|block| block.to_le_bytes())
             .collect();
-        file.write_all_at(&table, FIXED as u64)?;
+        file.write_all_at(&table, Head::LEN as u64)?;
         for (slot, page) in &mut self.pages {
             if page.changed {
                 file.write_all_at(&page.bits, offset(*slot))?;
@@ -234,17 +205,14 @@ impl Index {
 
     /// Seals what was saved.
     pub(crate) fn seal(&mut self, seal: Seal) -> io::Result<()> {
-        let mut head = MAGIC.to_vec();
-        head.extend(seal.boot.0);
-        head.extend(seal.dir.iter().flat_map(|part| part.to_le_bytes()));
-        head.extend(seal.modified.0.to_le_bytes());
-        head.extend(seal.modified.1.to_le_bytes());
-        head.extend(self.legacy.to_le_bytes());
-        head.extend(u32::try_from(self.blocks.len()).unwrap_or(0).to_le_bytes());
-        head.resize(FIXED, 0);
+        let head = Head {
+            seal: seal.clone(),
+            legacy: self.legacy,
+            blocks: self.blocks.len(),
+        };
         self.seal = Some(seal);
         match &self.file {
-            Some(file) => file.write_all_at(&head, 0),
+            Some(file) => file.write_all_at(&head.encode(), 0),
             None => Ok(()),
         }
     }
@@ -275,36 +243,10 @@ fn offset(slot: usize) -> u64 {
     PAGES + (slot * PAGE) as u64
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
-}
-
-fn decode_seal(head: &[u8]) -> Option<Seal> {
-    let word = |at| array(head, at).map(u64::from_le_bytes);
-    let time = |at| array(head, at).map(i64::from_le_bytes);
-    (array(head, 0)? == MAGIC).then_some(())?;
-    Some(Seal {
-        boot: BootId(array(head, 8)?),
-        dir: [word(24)?, word(32)?],
-        modified: (time(40)?, time(48)?),
-    })
-}
-
-/// The numbers of leases without an interface, and of blocks.
-fn counts(head: &[u8]) -> Option<(u32, usize)> {
-    let count = |at| array(head, at).map(u32::from_le_bytes);
-    let blocks = usize::try_from(count(60)?).ok()?;
-    Some((count(56)?, blocks.min(MAX_BLOCKS)))
-}
-
-fn blocks(table: &[u8]) -> impl Iterator<Item = u128> {
-    let (blocks, _) = table.as_chunks::<16>();
-    blocks.iter().copied().map(u128::from_le_bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::life::BootId;
     use std::fs::OpenOptions;
     use std::path::PathBuf;
 
@@ -323,10 +265,12 @@ mod tests {
             options.open(&self.0).unwrap()
         }
 
-        fn seal(&self, seconds: i64) -> Seal {
-            let mut seal = Seal::of(&self.open().metadata().unwrap(), BootId([7; 16]));
-            seal.modified = (seconds, 1);
-            seal
+        fn seal(seconds: i64) -> Seal {
+            Seal {
+                boot: BootId([7; 16]),
+                dir: [1, 2],
+                modified: (seconds, 1),
+            }
         }
     }
 
@@ -355,13 +299,13 @@ mod tests {
         assert!(
             !Index::load(scratch.open())
                 .unwrap()
-                .is_sealed(Some(&scratch.seal(1)))
+                .is_sealed(Some(&Scratch::seal(1)))
         );
-        index.seal(scratch.seal(1)).unwrap();
+        index.seal(Scratch::seal(1)).unwrap();
 
         let mut again = Index::load(scratch.open()).unwrap();
-        assert!(again.is_sealed(Some(&scratch.seal(1))));
-        assert!(!again.is_sealed(Some(&scratch.seal(2))));
+        assert!(again.is_sealed(Some(&Scratch::seal(1))));
+        assert!(!again.is_sealed(Some(&Scratch::seal(2))));
         assert!(!again.is_sealed(None));
         assert_eq!(again.legacy, 3);
         let mut free = |first, last| again.first_free(span(first, last)).unwrap();
@@ -374,7 +318,7 @@ mod tests {
         assert!(
             !Index::load(scratch.open())
                 .unwrap()
-                .is_sealed(Some(&scratch.seal(1)))
+                .is_sealed(Some(&Scratch::seal(1)))
         );
     }
 
@@ -397,7 +341,7 @@ mod tests {
         let scattered = |count: u128| (0..count).map(|block| address(block << 64 | 1));
         index.refill(scattered(300));
         assert!(index.save().unwrap());
-        index.seal(scratch.seal(1)).unwrap();
+        index.seal(Scratch::seal(1)).unwrap();
         let mut again = Index::load(scratch.open()).unwrap();
         let last = address(299 << 64 | 1);
         let found = again.first_free(Span::new(last, address(299 << 64 | 9)));
@@ -414,7 +358,7 @@ mod tests {
         let mut index = Index::new(scratch.open());
         index.refill([ip("10.1.0.1")]);
         index.save().unwrap();
-        index.seal(scratch.seal(1)).unwrap();
+        index.seal(Scratch::seal(1)).unwrap();
         scratch.open().set_len(PAGES + 7).unwrap();
         let mut again = Index::load(scratch.open()).unwrap();
         assert!(again.first_free(span("10.1.0.1", "10.1.0.9")).is_err());

@@ -17,6 +17,7 @@
 
 mod change;
 pub(crate) mod error;
+mod head;
 mod index;
 pub(crate) mod last;
 pub(crate) mod lease;
@@ -38,7 +39,8 @@ use linkspan_protocol::ident::AttachmentId;
 
 use crate::span::Span;
 use error::Error;
-use index::{Index, Seal};
+use head::Seal;
+use index::Index;
 use last::Last;
 use lease::{Holder, Lease};
 use life::BootId;
