@@ -10,8 +10,9 @@ const MAGIC: [u8; 8] = *b"linkspn1";
 /// The state of a lease directory.
 ///
 /// After each of our own changes the directory gets a time of modification of our choice, in the past. Whoever else
-/// makes, removes or renames a file in it makes the kernel set the current time, and so breaks the seal. It also holds
-/// for one boot only: after a loss of power, nothing says which of the writes had reached the disk.
+/// makes, removes or renames a file in it makes the kernel set the current time, and so breaks the seal. (Without the
+/// lock, and in the very moment in which we have it, that can go unnoticed; a dry pool and GC look at everything
+/// anyway.) It also holds for one boot only: after a loss of power, nothing says which writes had reached the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seal {
     pub(crate) boot: BootId,

@@ -1,5 +1,7 @@
 //! Refusals that tell one reason from another.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::pool::Pool;
@@ -62,6 +64,24 @@ fn a_second_add_is_refused_like_the_reference_does_and_changes_nothing() {
     assert!(failure.starts_with(told), "{failure}");
     assert_eq!(pool.leases().len(), 1);
     assert_eq!(pool.add("other"), "10.1.2.3");
+}
+
+#[test]
+fn an_add_that_fails_after_its_leases_were_made_takes_them_back() {
+    let pool = Pool::new(
+        "undone",
+        &json!({ "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00::/64" }]] }),
+    );
+    pool.add("first");
+    fs::remove_file(pool.dir().join("last_reserved_ip.1")).unwrap();
+    fs::create_dir(pool.dir().join("last_reserved_ip.1")).unwrap();
+    let failure = pool.run("ADD", "late").failed(999);
+    assert!(
+        failure.contains("last_reserved_ip.1: Is a directory"),
+        "{failure}"
+    );
+    assert_eq!(pool.holders(), ["first", "first"]);
+    assert_eq!(pool.records(), ["first:eth0"]);
 }
 
 #[test]

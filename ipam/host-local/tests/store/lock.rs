@@ -72,13 +72,17 @@ fn the_death_of_the_holder_frees_the_lock() {
             .unwrap(),
     );
     let queued = |line: &str| line.contains("->") && line.contains(&format!(":{inode} "));
-    while !fs::read_to_string("/proc/locks")
-        .unwrap()
-        .lines()
-        .any(queued)
-    {
+    let waits = || {
+        fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .any(queued)
+    };
+    let mut looks = std::iter::repeat_with(|| {
         std::thread::yield_now();
-    }
+        waits()
+    });
+    assert!(looks.by_ref().take(1_000_000).any(|waits| waits));
     child.kill().unwrap();
     child.wait().unwrap();
     waiting.wait().succeeded();
