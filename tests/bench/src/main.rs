@@ -66,13 +66,21 @@ fn main() -> ExitCode {
     let scratch = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let ours = options.plugins.clone().unwrap_or_else(|| links(&scratch));
-    let mut scenarios = host_local::scenarios("linkspan", &ours, &scratch);
+    // Those that are compared take turns; what would disturb them comes after.
+    let mut groups = vec![host_local::scenarios("linkspan", &ours, &scratch)];
     if let Some(dir) = &options.compare {
-        scenarios.extend(host_local::scenarios("compared", dir, &scratch));
+        groups.push(host_local::scenarios("compared", dir, &scratch));
     }
-    scenarios.push(Box::new(host_local::Sync::new(&scratch)));
-    scenarios.retain(|scenario| scenario.name().contains(&options.only));
-    let figures = measure::measure(&mut scenarios, options.rounds, options.patience);
+    groups.push(vec![Box::new(host_local::Sync::new(&scratch))]);
+    let mut figures = Vec::new();
+    for mut scenarios in groups {
+        scenarios.retain(|scenario| scenario.name().contains(&options.only));
+        figures.extend(measure::measure(
+            &mut scenarios,
+            options.rounds,
+            options.patience,
+        ));
+    }
     std::fs::remove_dir_all(&scratch).unwrap();
     if options.json {
         println!("{:#}", report::json(&figures));

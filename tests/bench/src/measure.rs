@@ -33,11 +33,14 @@ pub(crate) fn measure(
     rounds: usize,
     patience: u64,
 ) -> Vec<Figure> {
+    if scenarios.is_empty() {
+        return Vec::new();
+    }
     for scenario in &mut *scenarios {
         eprintln!("preparing {}", scenario.name());
         scenario.prepare();
     }
-    eprintln!("measuring");
+    eprintln!("measuring {} scenarios", scenarios.len());
     let mut spent = vec![Duration::ZERO; scenarios.len()];
     let mut times: BTreeMap<(usize, usize), (&str, Vec<Duration>)> = BTreeMap::new();
     for round in 0..rounds {

@@ -12,6 +12,9 @@ use nix::sys::stat::{major, minor};
 
 use super::error::Error;
 
+/// How often the list of all locks is read until it shows the one in question.
+const LOOKS: usize = 20;
+
 /// Locks `file`, which was opened at `path`; the lock goes with the file, or with the process.
 ///
 /// The kernel queues those who wait in flock(2), but takes no deadline. So where the lock is not free at once, a
@@ -45,8 +48,12 @@ pub(super) fn acquire(file: File, path: &Path, patience: Duration) -> Result<Fil
 
 /// Who holds the lock of an inode, in words.
 fn holder(dev: u64, ino: u64) -> String {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    match holder_in(&locks, dev, ino) {
+    // The kernel tells a long list in parts, and a lock that goes away meanwhile makes it leave out another one.
+    let mut looks = (0..LOOKS).filter_map(|_| {
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        holder_in(&locks, dev, ino)
+    });
+    match looks.next() {
         Some(pid) => match command(pid) {
             Ok(command) => format!("process {pid} ({command})"),
             Err(_gone) => format!("process {pid}, which has ended meanwhile"),
