@@ -3,14 +3,17 @@
 #[cfg(test)]
 mod schemas;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use linkspan_attach::table;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::cli::{self, Suite};
 use linkspan_runtime::cnitool;
+use linkspan_runtime::ports::Port;
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
@@ -35,7 +38,13 @@ fn main() -> ExitCode {
         Some(entry) => process::run(entry),
         None if name == RUNTIME => {
             let names = &names();
-            cli::main(args, Suite { names, schema })
+            let suite = Suite {
+                names,
+                schema,
+                ports,
+                clear: table::delete,
+            };
+            cli::main(args, suite)
         }
         None if name == CNITOOL => cnitool::main(args.skip(1)),
         None => process::fail(&unknown(&name)),
@@ -49,6 +58,23 @@ fn find(name: &str) -> Option<&'static Entry> {
 
 fn schema(name: &str) -> Option<Schema> {
     find(name).map(Entry::schema)
+}
+
+fn ports() -> Result<Vec<Port>, Failure> {
+    let published = linkspan_portmap::published()?;
+    Ok(published
+        .into_iter()
+        .map(|port| Port {
+            protocol: port.protocol.to_string(),
+            host_ip: port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            host_port: port.host_port,
+            container: SocketAddr::new(port.container_ip, port.container_port),
+            owner: port.owner.map(|owner| {
+                [owner.network(), owner.container(), owner.ifname()].map(str::to_owned)
+            }),
+            gone: port.gone,
+        })
+        .collect())
 }
 
 fn names() -> Vec<&'static str> {

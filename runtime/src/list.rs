@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::cache::{Cache, Entry};
 use crate::chain::reparse;
+use crate::columns::align;
 use crate::liveness::{Liveness, of_netns};
 
 const HEADING: [&str; 5] = [
@@ -26,7 +27,7 @@ pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<V
         let all: Vec<Value> = listing.entries.iter().map(object).collect();
         format!("{:#}\n", json!(all))
     } else {
-        table(&listing.entries)
+        align(HEADING, listing.entries.iter().map(row).collect())
     };
     out.write_all(text.as_bytes()).map_err(crate::io("print"))?;
     let unreadable = listing.unreadable.into_iter().map(|path| {
@@ -74,24 +75,4 @@ fn addresses(entry: &Entry) -> Vec<String> {
         .and_then(|result| wire::decode(&reparse(result).ok()?, "").ok());
     let ips = decoded.map(|(result, _)| result.ips).unwrap_or_default();
     ips.iter().map(|ip| ip.address.to_string()).collect()
-}
-
-fn table(entries: &[Entry]) -> String {
-    let mut rows = vec![HEADING.map(str::to_owned)];
-    rows.extend(entries.iter().map(row));
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths);
-        let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }

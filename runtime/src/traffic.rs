@@ -87,7 +87,8 @@ pub fn at<T>(netns: &Netns, make: impl FnOnce() -> io::Result<T>) -> io::Result<
     netns.scope(make).map_err(io::Error::other)?
 }
 
-fn unspecified(like: IpAddr) -> IpAddr {
+/// `0.0.0.0` or `::`
+pub fn unspecified(like: IpAddr) -> IpAddr {
     match like {
         IpAddr::V4(_) => IpAddr::from([0u8; 4]),
         IpAddr::V6(_) => IpAddr::from([0u8; 16]),

@@ -30,7 +30,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("plugins/*", &["plugin", "protocol", "attach", "netlink"]),
     ("ipam/*", &["plugin", "protocol"]),
     ("runtime", &["protocol", "invoke", "netlink"]),
-    ("bundle", &["plugin", "protocol", "runtime", "plugins/*"]),
+    (
+        "bundle",
+        &["plugin", "protocol", "attach", "runtime", "plugins/*"],
+    ),
 ];
 
 /// Crates from outside that belong to one place of the house: the kernel's messages, threads, the command line.

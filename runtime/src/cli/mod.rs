@@ -19,6 +19,7 @@ use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
+use crate::ports::{self, Port};
 use crate::{Result, confdir, demo, install, kernel, list, run};
 
 /// The network that `run` uses where none is named.
@@ -59,6 +60,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the ports that portmap publishes on this host, and whose they are
+    Ports {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to
+    /// another suite
+    Clear,
     /// Say what is wrong with network configurations before any container needs them
     Validate(ValidateArgs),
     /// Name network namespaces, as `ip netns` does
@@ -131,6 +141,10 @@ pub struct Suite<'a> {
     pub names: &'a [&'a str],
     /// What the configuration of the plugin of a name may hold, where the plugin is one of the suite.
     pub schema: fn(&str) -> Option<Schema>,
+    /// The ports that it publishes on this host.
+    pub ports: fn() -> Result<Vec<Port>>,
+    /// Removes all that it keeps in nf_tables; false where there is nothing.
+    pub clear: fn() -> Result<bool>,
 }
 
 /// Runs the command line.
@@ -183,7 +197,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
-        Command::Demo => demo::run(out, plugins),
+        Command::Demo => demo::run(out, suite),
         Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
             let result = runtime.add(&target.load(&cli.places)?, at)?;
             print(out, &chain::print(&result)?)
@@ -197,6 +211,8 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         Command::Status { network } => network::status(out, &cli.places, network, plugins),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
             .map(|unreadable| unreadable.iter().for_each(complain)),
+        Command::Ports { json } => (suite.ports)().and_then(|found| ports::run(out, &found, *json)),
+        Command::Clear => clear(out, suite),
         Command::Netns(command) => netns(out, command),
         Command::Install { dir } => install::run(out, dir, plugins),
         Command::Version => version(out, plugins),
@@ -244,6 +260,18 @@ fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {
             .iter()
             .try_for_each(|name| print(out, name)),
     }
+}
+
+fn clear(out: &mut dyn Write, suite: Suite<'_>) -> Result<()> {
+    let removed = (suite.clear)()?;
+    print(
+        out,
+        if removed {
+            "removed; containers that are still attached have lost their ports and masquerade"
+        } else {
+            "there is nothing to remove"
+        },
+    )
 }
 
 fn version(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {

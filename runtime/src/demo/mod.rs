@@ -1,6 +1,6 @@
 //! `linkspan demo`: the main job from end to end, in namespaces of its own.
 //!
-//! A namespace stands for the host and one for each pod; the plugins run as processes of their own, as they do under
+//! A namespace stands for the host, one for the world outside and one for each pod; the plugins run as processes of their own, as they do under
 //! any runtime. Nothing of the machine is touched, and where user namespaces are allowed no privilege is needed.
 
 mod pod;
@@ -11,25 +11,48 @@ use std::io::Write;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
+use serde_json::json;
+
 use crate::Result;
+use crate::cli::Suite;
+use crate::outside::{HOST, WORLD};
 use pod::Pod;
 use world::World;
 
 /// Runs the demonstration. An error means that something did not work; what was proved is printed.
-pub(crate) fn run(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {
-    let world = World::new(plugins)?;
+pub(crate) fn run(out: &mut dyn Write, suite: Suite<'_>) -> Result<()> {
+    let world = World::new(suite.names)?;
     let mut say = |line: &str| writeln!(out, "{line}").map_err(crate::io("print"));
     say(
         "Two pods on a bridge, in namespaces of their own; this machine's network is not touched.",
     )?;
 
     let before = world.links()?;
-    let pods = [Pod::attach(&world, "pod-a")?, Pod::attach(&world, "pod-b")?];
+    let pods = [
+        Pod::attach(&world, "pod-a", &proof::published())?,
+        Pod::attach(&world, "pod-b", &json!([]))?,
+    ];
     for pod in &pods {
         say(&pod.describe(&world)?)?;
     }
     say("\ntraffic, udp and tcp")?;
     for line in proof::traffic(&world, &pods)? {
+        say(&line)?;
+    }
+    say(&format!(
+        "\nbeyond the bridge: the host is {}, the world {}",
+        HOST.join(" and "),
+        WORLD.join(" and ")
+    ))?;
+    for line in proof::masquerade(&world, &pods)? {
+        say(&line)?;
+    }
+    say(&format!(
+        "\nport {} of the host leads to port {} of pod-a, tcp and udp",
+        proof::HOST_PORT,
+        proof::CONTAINER_PORT
+    ))?;
+    for line in proof::ports(&world, &pods)? {
         say(&line)?;
     }
     say("\nafterwards")?;
@@ -40,8 +63,10 @@ pub(crate) fn run(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {
         say(&pod.detach(&world)?)?;
     }
     proof::detached(&world, &pods, &before)?;
+    proof::withdrawn(suite)?;
     say(
-        "  links, addresses, leases and remembered results are gone; the empty bridge stays, as with any bridge plugin",
+        "  links, addresses, ports, leases and remembered results are gone; the empty bridge and the rules without\n  \
+         elements stay for the next pod",
     )?;
     let ids = pods.iter().map(Pod::netns_id).collect::<Result<Vec<_>>>()?;
     drop(pods);

@@ -7,10 +7,11 @@ use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use linkspan_protocol::wire;
+use serde_json::{Value, json};
 
 use super::refuted;
 use super::world::World;
-use crate::attachment::Attachment;
+use crate::attachment::{Attachment, parse_capability_args};
 use crate::run::{path_of, sandbox};
 use crate::{Result, kernel};
 
@@ -26,9 +27,12 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn attach(world: &World, name: &'static str) -> Result<Self> {
+    /// Attaches a pod with these port mappings.
+    pub(super) fn attach(world: &World, name: &'static str, ports: &Value) -> Result<Self> {
         let netns = sandbox()?;
-        let at = Attachment::new(name, &path_of(&netns), IFNAME)?;
+        let mut at = Attachment::new(name, &path_of(&netns), IFNAME)?;
+        let ports = json!({ "portMappings": ports });
+        at.capability_args = parse_capability_args(&ports.to_string())?;
         let (took, printed) = timed(|| world.runtime.add(&world.list, &at))?;
         let (result, _) = wire::decode(&Json::parse(printed.to_string().as_bytes())?, "")?;
         Ok(Self {

@@ -1,14 +1,17 @@
 //! What the demonstration proves, with packets and with the kernel's own lists.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use linkspan_netlink::netns::{Netns, NetnsId};
+use serde_json::{Value, json};
 
 use super::pod::Pod;
 use super::refuted;
 use super::world::World;
+use crate::cli::Suite;
+use crate::outside::{HOST, WORLD};
 use crate::{Result, kernel, traffic};
 
 /// Pod to pod and pod to gateway, in both directions and both families; a line for each.
@@ -32,6 +35,111 @@ pub(super) fn traffic(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
         return Err(refuted("the pods did not get addresses of both families"));
     }
     Ok(lines)
+}
+
+/// The host's port that leads to pod-a, and pod-a's own.
+pub(super) const HOST_PORT: u16 = 8080;
+pub(super) const CONTAINER_PORT: u16 = 80;
+
+/// What pod-a publishes.
+pub(super) fn published() -> Value {
+    let mapping = |protocol: &str| json!({ "hostPort": HOST_PORT, "containerPort": CONTAINER_PORT, "protocol": protocol });
+    json!([mapping("tcp"), mapping("udp")])
+}
+
+/// Pod to world, which must see the host; a line for each.
+pub(super) fn masquerade(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (host, outside) in addresses(HOST).zip(addresses(WORLD)) {
+        let server = Server::new(&world.outside, SocketAddr::new(outside, 0))?;
+        for pod in pods {
+            let seen = server.answer(&pod.netns, server.address()?)?;
+            if seen != host {
+                return Err(refuted(format!("the world saw {} as {seen}", pod.name)));
+            }
+            lines.push(format!(
+                "  {} -> world {outside}: ok, seen as {seen}",
+                pod.name
+            ));
+        }
+    }
+    Ok(lines)
+}
+
+/// Everybody to the published port of the host, also the pod itself and the host by its loopback address.
+pub(super) fn ports(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
+    let [pod, neighbour] = pods;
+    let mut lines = Vec::new();
+    for (host, loopback) in addresses(HOST).zip(addresses(["127.0.0.1", "::1"])) {
+        let any = traffic::unspecified(host);
+        let server = Server::new(&pod.netns, SocketAddr::new(any, CONTAINER_PORT))?;
+        for (name, from, ip) in [
+            ("world", &world.outside, host),
+            ("host", &world.host, host),
+            ("host", &world.host, loopback),
+            (neighbour.name, &neighbour.netns, host),
+            (pod.name, &pod.netns, host),
+        ] {
+            let address = SocketAddr::new(ip, HOST_PORT);
+            let seen = server.answer(from, address)?;
+            lines.push(format!(
+                "  {name} -> {address} -> {}: ok, seen as {seen}",
+                pod.name
+            ));
+        }
+    }
+    Ok(lines)
+}
+
+fn addresses(texts: [&'static str; 2]) -> impl Iterator<Item = IpAddr> {
+    texts.into_iter().filter_map(|text| text.parse().ok())
+}
+
+/// Sockets of both protocols at one address.
+struct Server {
+    tcp: TcpListener,
+    udp: UdpSocket,
+}
+
+impl Server {
+    fn new(netns: &Netns, address: SocketAddr) -> Result<Self> {
+        let failed = |what: &str| crate::io(format!("the demonstration failed: {what} {address}"));
+        let tcp = traffic::at(netns, || TcpListener::bind(address)).map_err(failed("listen at"))?;
+        let same = tcp.local_addr().map_err(failed("listen at"))?;
+        let udp = traffic::at(netns, || UdpSocket::bind(same)).map_err(failed("bind"))?;
+        Ok(Self { tcp, udp })
+    }
+
+    fn address(&self) -> Result<SocketAddr> {
+        self.tcp
+            .local_addr()
+            .map_err(crate::io("the server's address"))
+    }
+
+    /// An exchange by each protocol through `address`; whom the server saw.
+    fn answer(&self, from: &Netns, address: SocketAddr) -> Result<IpAddr> {
+        let failed =
+            |what: &str| crate::io(format!("the demonstration failed: {what} to {address}"));
+        let udp = traffic::udp_through(from, &self.udp, address).map_err(failed("udp"))?;
+        let tcp = traffic::tcp_through(from, &self.tcp, address).map_err(failed("tcp"))?;
+        if tcp.ip() == udp.ip() {
+            return Ok(tcp.ip());
+        }
+        Err(refuted(format!(
+            "tcp and udp to {address} come from different addresses"
+        )))
+    }
+}
+
+/// No port is published any more.
+pub(super) fn withdrawn(suite: Suite<'_>) -> Result<()> {
+    match (suite.ports)()?.first() {
+        Some(port) => Err(refuted(format!(
+            "port {} is still published",
+            port.host_port
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn exchange(from: &Netns, to: &Netns, ip: IpAddr) -> Result<()> {

@@ -13,11 +13,13 @@ use crate::cli::DEFAULT_NETWORK;
 use crate::conflist::NetworkList;
 use crate::plugins::Bundled;
 use crate::scratch::Scratch;
-use crate::{Result, kernel};
+use crate::{Result, kernel, outside};
 
 /// What every step needs.
 pub(super) struct World {
     pub(super) host: Netns,
+    /// The world beyond the host.
+    pub(super) outside: Netns,
     pub(super) runtime: Runtime,
     pub(super) list: NetworkList,
     rtnl: Rtnl,
@@ -40,8 +42,10 @@ impl World {
         if let Some(lo) = rtnl.link_by_name("lo").map_err(kernel)? {
             lo.set_up().map_err(kernel)?;
         }
+        let host = Netns::current().map_err(kernel)?;
         Ok(Self {
-            host: Netns::current().map_err(kernel)?,
+            outside: outside::beyond(&host).map_err(kernel)?,
+            host,
             runtime: Runtime {
                 plugin_dirs: vec![plugins.dir().to_owned()],
                 cache: Cache::new(&state.path().join("cache")),

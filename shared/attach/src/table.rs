@@ -117,6 +117,17 @@ pub fn remove(
     })
 }
 
+/// Removes the table with all that is in it; false where it is not there.
+pub fn delete() -> Result<bool> {
+    let netfilter = Netfilter::open().map_err(kernel)?;
+    let mut batch = Batch::default();
+    batch.delete_table(TABLE);
+    match netfilter.commit(batch) {
+        Err(err) if err.is(Errno::ENOENT) => Ok(false),
+        done => done.map(|()| true).map_err(kernel),
+    }
+}
+
 /// Whose element it is; `None` where it is not one of ours.
 pub fn owner(element: &Element) -> Option<Owner> {
     Owner::parse(&element.comment)

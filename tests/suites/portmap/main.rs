@@ -6,6 +6,7 @@
 )]
 
 mod foreign;
+mod listed;
 mod ownership;
 mod packets;
 mod ruleset;
@@ -116,14 +117,7 @@ fn nft(args: &[&str]) -> Option<String> {
 
 /// What a tool of the system prints; `None` where it is not installed, which is told.
 fn tool(name: &str, args: &[&str]) -> Option<String> {
-    let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
-        .map(|dir| std::path::Path::new(dir).join(name))
-        .into_iter()
-        .find(|path| path.exists());
-    let Some(path) = path else {
-        linkspan_harness::skip::tell(&format!("what needs {name}: it is not installed"));
-        return None;
-    };
+    let path = linkspan_harness::skip::without(name)?;
     let run = Call::new(&path).args(args).run();
     assert_eq!(run.status, 0, "{name} {args:?}: {}", run.stderr);
     Some(run.stdout)

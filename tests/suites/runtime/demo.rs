@@ -18,6 +18,10 @@ fn the_demonstration_proves_its_claims_and_leaves_nothing() {
             "pod-a -> pod-b 10.88.0.3: ok",
             "pod-b -> pod-a fd88::2: ok",
             "pod-b -> gateway fd88::1: ok",
+            "pod-b -> world 2001:db8::2: ok, seen as 2001:db8::1",
+            "world -> 192.0.2.1:8080 -> pod-a: ok, seen as 192.0.2.2",
+            "host -> [::1]:8080 -> pod-a: ok",
+            "pod-a -> [2001:db8::1]:8080 -> pod-a: ok",
             "CHECK pod-b: ok",
             "namespaces are gone",
         ] {
