@@ -34,10 +34,10 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     compare: Option<PathBuf>,
     /// Rounds per scenario
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 3000)]
     rounds: usize,
     /// Seconds after which a scenario is over, whatever rounds it has had (but five)
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     /// Where the scenarios keep their files; the default is the directory for temporary files
     #[arg(long, value_name = "DIR")]

@@ -11,16 +11,14 @@ use crate::lab::{test_name, tried_in};
 
 /// Tells the test that runs inside from the one that starts it.
 const INSIDE: &str = "LINKSPAN_TEST_MACHINE";
+const USER: &str = "--map-root-user";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Runs `body` where it may mount and sees no foreign process: the test runs again below `unshare`. It is skipped,
 /// loudly, where that is refused.
 pub fn in_machine<F: FnOnce()>(body: F) {
-    let name = test_name::<F>();
-    if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
-        return body();
-    }
-    let mut args = vec![
+    let user: &[&str] = if geteuid().is_root() { &[] } else { &[USER] };
+    let machine = [
         "--mount",
         "--net",
         "--pid",
@@ -28,17 +26,27 @@ pub fn in_machine<F: FnOnce()>(body: F) {
         "--mount-proc",
         "--kill-child",
     ];
-    if !geteuid().is_root() {
-        args.push("--map-root-user");
+    below_unshare(&[user, &machine].concat(), body);
+}
+
+/// Runs `body` as root of a user namespace, where it sees processes that it may not look into.
+pub fn in_user_namespace<F: FnOnce()>(body: F) {
+    below_unshare(&[USER, "--mount", "--net"], body);
+}
+
+fn below_unshare<F: FnOnce()>(args: &[&str], body: F) {
+    let name = test_name::<F>();
+    if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
+        return body();
     }
     let mut probe = Command::new("unshare");
-    probe.args(&args).arg("true").stderr(Stdio::null());
+    probe.args(args).arg("true").stderr(Stdio::null());
     if !probe.status().is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED {name}: needs root or user namespaces (unshare {args:?} was refused)");
         return;
     }
     let mut unshare = Command::new("unshare");
-    tried_in(unshare.args(&args).env(INSIDE, &name), &name);
+    tried_in(unshare.args(args).env(INSIDE, &name), &name);
 }
 
 /// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.

@@ -11,6 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use linkspan_protocol::addr::NetnsPath;
+use nix::errno::Errno;
+
+/// From linux/capability.h.
+const CAP_SYS_PTRACE: u64 = 1 << 19;
 
 /// Which boot of the machine: it outlives no process and no namespace, and needs no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +154,10 @@ pub(crate) fn is_past(then: Option<BootId>, now: Option<BootId>) -> bool {
     then.zip(now).is_some_and(|(then, now)| then != now)
 }
 
-/// The inodes of the network namespaces of all processes. An error where one process hides its own.
+/// The inodes of the network namespaces of all processes that could be anybody's of ours. An error where one of them
+/// hides its own.
 fn inhabited() -> io::Result<BTreeSet<u64>> {
+    let confined = is_confined();
     let mut inodes = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
@@ -162,9 +168,24 @@ fn inhabited() -> io::Result<BTreeSet<u64>> {
             Ok(meta) => drop(inodes.insert(meta.ino())),
             // It has ended meanwhile.
             Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-            Err(err) if err.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => {}
+            Err(err) if err.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+            Err(err) if err.kind() == io::ErrorKind::PermissionDenied && confined => {}
             Err(err) => return Err(err),
         }
     }
     Ok(inodes)
+}
+
+/// Whether we are in a user namespace of our own, and may look at every process in it and below. Then one that hides is
+/// outside, where it can be in none of the namespaces that were made inside.
+fn is_confined() -> bool {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let whole = [0, 0, u32::MAX].map(|number| number.to_string());
+    let outermost = read("/proc/self/uid_map")
+        .split_whitespace()
+        .eq(whole.iter());
+    let status = read("/proc/self/status");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    !outermost && effective.is_some_and(|bits| bits & CAP_SYS_PTRACE != 0)
 }

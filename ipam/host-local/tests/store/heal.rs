@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Stdio};
 
 use linkspan_harness::call::Call;
-use linkspan_harness::machine::{BootId, in_machine};
+use linkspan_harness::machine::{BootId, in_machine, in_user_namespace};
 use linkspan_netlink::netns::Netns;
 use serde_json::json;
 
@@ -135,6 +135,22 @@ fn a_dry_pool_takes_the_address_of_a_namespace_that_is_gone_and_no_other() {
             ["late", "living", "more", "other", "unknown"]
         );
         pool.run("ADD", "later").failed(999);
+    });
+}
+
+#[test]
+fn root_of_a_user_namespace_judges_by_the_processes_in_it() {
+    in_user_namespace(|| {
+        let pool = Pool::new("user", &json!({ "subnet": "10.1.2.0/30" }));
+        let dying = Netns::create().unwrap();
+        add_in(&pool, "dying", &path(&dying)).run().succeeded();
+        let mut child = inhabitant(&dying);
+        drop(dying);
+        let told = pool.run("ADD", "late").failed(999);
+        assert!(told.contains("1 belong to live attachments"), "{told}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        pool.add("late");
     });
 }
 
