@@ -26,18 +26,6 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// Those that leave a link on the host.
 const PLUGINS: [&str; 2] = ["bridge", "ptp"];
 
-fn has_strace() -> bool {
-    let mut probe = Command::new("strace");
-    probe
-        .args(["-o", "/dev/null", "true"])
-        .stderr(Stdio::null());
-    let works = probe.status().is_ok_and(|status| status.success());
-    if !works {
-        skip::tell("a look by strace: it is not there, or may not trace (apt install strace)");
-    }
-    works
-}
-
 fn call(lab: &Lab, plugin: &str, sandbox: &Sandbox, over: &Value) -> Call {
     let conf = with(good(lab, plugin), over);
     lab.plugin(plugin).of("pod", sandbox).conf(&conf)
@@ -72,7 +60,7 @@ fn waited_for_the_clock(line: &str) -> bool {
 
 #[test]
 fn nothing_waits_for_the_clock() {
-    if !has_strace() {
+    if !skip::can_trace("a look at the calls of ADD") {
         return;
     }
     in_lab(LINKSPAN, |lab| {
@@ -127,7 +115,7 @@ fn the_kinds_of_waiting_are_told_apart() {
 
 #[test]
 fn the_hosts_links_refuse_advertisements_before_they_go_up() {
-    if !has_strace() {
+    if !skip::can_trace("a look at the calls of ADD") {
         return;
     }
     in_lab(LINKSPAN, |lab| {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Says so on stderr itself: what the print macros say in a test that passes is never seen.
 pub fn tell(what: &str) {
@@ -19,4 +20,19 @@ pub fn without(name: &str) -> Option<PathBuf> {
         tell(&format!("what needs {name}: it is not installed"));
     }
     found
+}
+
+/// Whether strace is there and may trace; told where it is not.
+pub fn can_trace(test: &str) -> bool {
+    let mut probe = Command::new("strace");
+    probe
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null());
+    let works = probe.status().is_ok_and(|status| status.success());
+    if !works {
+        tell(&format!(
+            "{test}: strace is not there, or may not trace (apt install strace)"
+        ));
+    }
+    works
 }

@@ -2,22 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use linkspan_harness::skip;
 use serde_json::{Value, json};
 
 use crate::pool::{GO, OURS, Pool};
-
-pub(crate) fn no_strace(test: &str) -> bool {
-    let absent = !Command::new("strace")
-        .args(["-qq", "true"])
-        .output()
-        .is_ok_and(|run| run.status.success());
-    if absent {
-        eprintln!("SKIPPED {test}: strace is absent or may not trace");
-    }
-    absent
-}
 
 /// The system calls that name a file of the pool or link to one, as (call, file).
 fn file_operations(pool: &Pool, verb: &str, id: &str) -> Vec<String> {
@@ -78,7 +67,7 @@ fn fill(pool: &Pool, prefix: &str, count: usize) {
 
 #[test]
 fn no_operation_looks_at_other_leases() {
-    if no_strace("no_operation_looks_at_other_leases") {
+    if !skip::can_trace("no_operation_looks_at_other_leases") {
         return;
     }
     let dual = json!({ "ranges": [[{ "subnet": "10.1.0.0/22" }], [{ "subnet": "fd00::/64" }]] });

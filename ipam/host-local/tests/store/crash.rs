@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::cost::no_strace;
+use linkspan_harness::skip;
+
 use crate::pool::{OURS, Pool};
 
 /// What ADD and DEL change files with, besides opening them; a question mark is for what only some machines have.
@@ -58,7 +59,7 @@ fn whole(pool: &Pool, at: &str) {
 
 #[test]
 fn a_kill_leaves_whole_leases_and_costs_no_address() {
-    if no_strace("a_kill_leaves_whole_leases_and_costs_no_address") {
+    if !skip::can_trace("a_kill_leaves_whole_leases_and_costs_no_address") {
         return;
     }
     let pool = Pool::new(
