@@ -52,6 +52,7 @@ impl Plugin for Veth {
         };
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
+        sysctl::trust_link_local_address(&pair.host.name)?;
         pair.host.set_up().map_err(kernel)?;
         result.interfaces = vec![
             veth::interface(&pair.host, ""),

@@ -47,8 +47,12 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     });
     match made {
         Err(err) if !err.is(Errno::EEXIST) => Err(kernel(err)),
+        Ok(()) => {
+            sysctl::trust_link_local_address(name)?;
+            host.link(name)
+        }
         // Another ADD was faster.
-        _ => host.link(name),
+        Err(_) => host.link(name),
     }
 }
 

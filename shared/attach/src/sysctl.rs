@@ -43,6 +43,12 @@ pub fn refuse_router_advertisements(ifname: &str) -> Result<()> {
     set_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
 }
 
+/// The link-local IPv6 address that the link will get is usable at once, without duplicate address detection: until it
+/// is, the kernel asks for no neighbour on behalf of other addresses. For a link of our own making, before it goes up.
+pub fn trust_link_local_address(ifname: &str) -> Result<()> {
+    set_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
