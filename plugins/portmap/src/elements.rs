@@ -8,7 +8,7 @@ use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_protocol::addr::Cidr;
 
 use crate::mapping::{HostIp, Mapping, Protocol};
-use crate::rules::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR};
+use crate::rules::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SOURCES};
 
 /// The container as the host sees it, in one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,19 +62,25 @@ pub(crate) fn elements(
         let set = pair(LOCALHOST, LOCALHOST_ADDR);
         elements.push((set, element(start(one), Some(source))));
     }
+    elements.push((HAIRPIN.of(ip), element(Fields::default().ip(ip), None)));
+    elements
+}
+
+/// The element that says whom `target` is to see the host instead of.
+pub(crate) fn sources(target: &Target, translate: Translate) -> Option<(&'static Set, Element)> {
+    let ip = target.address.ip();
     let sources = if translate.masq_all {
         Cidr::default_of(ip)
     } else {
         target.address
     };
-    let from = |source: IpAddr| end(Fields::default().ip(source).ip(ip));
-    let hairpin = Element {
+    let from = |source: IpAddr| Fields::default().ip(ip).ip(source);
+    let element = Element {
         key: from(sources.network()),
         key_end: Some(from(sources.last())),
         ..Element::default()
     };
-    elements.push((HAIRPIN.of(ip), hairpin));
-    elements
+    translate.snat.then_some((SOURCES.of(ip), element))
 }
 
 /// Reads an element of one of the maps in [`PUBLISHED`]: the mapping, and the container's address.

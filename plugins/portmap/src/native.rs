@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use crate::elements::{self, Target, Translate};
 use crate::mapping::Mapping;
-use crate::rules::{PART, PUBLISH_ADDR, PUBLISHED, SETS};
+use crate::rules::{HAIRPIN, PART, PUBLISH_ADDR, PUBLISHED, SETS, SOURCES};
 
 /// What one attachment publishes.
 #[derive(Debug)]
@@ -25,27 +25,50 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Every element, with its set, in the order of the sets. Where the attachment lives is kept with the mapping alone.
-    fn elements(&self, home: Option<&Home>) -> Vec<(&'static Set, Vec<Element>)> {
+    /// Every element with its set, and what it is for; the mapping itself comes before what it needs.
+    fn elements(&self) -> Vec<(&'static Set, Element, String)> {
+        let mut all = Vec::new();
+        for target in &self.targets {
+            let ip = target.address.ip();
+            for mapping in &self.mappings {
+                let own = elements::elements(mapping, target, self.translate);
+                let what = format!("host port {mapping} to {ip}");
+                all.extend(own.into_iter().map(|(set, one)| (set, one, what.clone())));
+            }
+            let sources = elements::sources(target, self.translate);
+            all.extend(sources.map(|(set, one)| (set, one, format!("sources of {ip}"))));
+        }
+        for (_, element, _) in &mut all {
+            element.comment = self.owner.line();
+        }
+        all
+    }
+
+    /// The elements of each set, to be added. Where the attachment lives is kept with the mappings alone.
+    fn by_set(&self, home: Option<&Home>) -> Vec<(&'static Set, Vec<Element>)> {
         let record = home.map(Home::to_bytes).unwrap_or_default();
-        let mut of_sets: Vec<(&'static Set, Vec<Element>)> =
+        let mut sets: Vec<(&'static Set, Vec<Element>)> =
             SETS.iter().map(|set| (*set, Vec::new())).collect();
-        for mapping in &self.mappings {
-            for target in &self.targets {
-                let elements = elements::elements(mapping, target, self.translate);
-                for (index, (set, mut element)) in elements.into_iter().enumerate() {
-                    element.comment = self.owner.line();
-                    if index == 0 {
-                        element.record.clone_from(&record);
-                    }
-                    if let Some((_, list)) = of_sets.iter_mut().find(|(of, _)| *of == set) {
-                        list.push(element);
-                    }
-                }
+        for (set, mut element, _) in self.elements() {
+            if PUBLISHED.iter().any(|(published, ..)| *published == set) {
+                element.record.clone_from(&record);
+            }
+            if let Some((_, elements)) = sets.iter_mut().find(|(of, _)| *of == set) {
+                elements.push(element);
             }
         }
-        of_sets.retain(|(_, elements)| !elements.is_empty());
-        of_sets
+        sets.retain(|(_, elements)| !elements.is_empty());
+        sets
+    }
+
+    /// Whether the element is about an address of this publication: IPAM says that it is ours now.
+    fn is_about(&self, set: &Set, element: &Element) -> bool {
+        let sets = [HAIRPIN, SOURCES];
+        self.targets.iter().any(|target| {
+            let ip = target.address.ip();
+            sets.iter().any(|pair| pair.of(ip) == set)
+                && element.key.read().ip(ip.is_ipv6()) == Some(ip)
+        })
     }
 
     fn names_an_address(&self) -> bool {
@@ -71,7 +94,7 @@ pub(crate) fn publish(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<()> {
-    let elements = publication.elements(home);
+    let elements = publication.by_set(home);
     if simply(netfilter, publication, &elements)? {
         return Ok(());
     }
@@ -81,7 +104,9 @@ pub(crate) fn publish(
         let mut batch = Batch::default();
         for set in SETS {
             let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
-            stale.retain(|element| condemned.contains(&element.comment));
+            stale.retain(|element| {
+                condemned.contains(&element.comment) || publication.is_about(set, element)
+            });
             batch.delete(TABLE, set, &stale);
         }
         fill(&mut batch, &elements);
@@ -181,14 +206,8 @@ pub(crate) fn withdraw(
 /// Every promised element is there, leads to the container and is the attachment's own; and so are the rules.
 pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result<()> {
     table::verify(netfilter, &PART)?;
-    for mapping in &publication.mappings {
-        for target in &publication.targets {
-            for (set, mut element) in elements::elements(mapping, target, publication.translate) {
-                element.comment = publication.owner.line();
-                let what = format!("host port {mapping} to {}", target.address.ip());
-                table::verify_element(netfilter, set, &element, &what)?;
-            }
-        }
+    for (set, element, what) in publication.elements() {
+        table::verify_element(netfilter, set, &element, &what)?;
     }
     Ok(())
 }

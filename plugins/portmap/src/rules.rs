@@ -54,17 +54,24 @@ pub(crate) const LOCALHOST_ADDR: Pair = Pair {
     v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
 };
 
-/// Range of sources, container and port of the host: to be masqueraded.
+/// Container and port of the host: to be masqueraded for those in [`SOURCES`].
 pub(crate) const HAIRPIN: Pair = Pair {
+    v4: set!("hairpin_v4", [Ipv4, Proto, Port] => []),
+    v6: set!("hairpin_v6", [Ipv6, Proto, Port] => []),
+};
+
+/// Container, and the range of addresses that it sees the host instead of: one element for a container, since ranges cost
+/// the kernel more than keys.
+pub(crate) const SOURCES: Pair = Pair {
     v4: &Set {
-        name: "hairpin_v4",
-        key: &[Ipv4, Ipv4, Proto, Port],
+        name: "sources_v4",
+        key: &[Ipv4, Ipv4],
         value: &[],
         interval: true,
     },
     v6: &Set {
-        name: "hairpin_v6",
-        key: &[Ipv6, Ipv6, Proto, Port],
+        name: "sources_v6",
+        key: &[Ipv6, Ipv6],
         value: &[],
         interval: true,
     },
@@ -82,6 +89,8 @@ pub(crate) const SETS: &[&Set] = &[
     LOCALHOST_ADDR.v6,
     HAIRPIN.v4,
     HAIRPIN.v6,
+    SOURCES.v4,
+    SOURCES.v6,
 ];
 
 /// The maps that say what is published, with whether their keys begin with an address, and their family.
@@ -203,8 +212,8 @@ fn publish() -> Vec<Rule> {
     rules
 }
 
-/// `meta l4proto tcp ip saddr . ip daddr . meta l4proto . ct original proto-dst @hairpin_v4 masquerade`. A rule for each
-/// protocol: only beside one does `nft` know what a port is.
+/// `meta l4proto tcp ip daddr . ip saddr @sources_v4 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4
+/// masquerade`. A rule for each protocol: only beside one does `nft` know what a port is.
 fn published() -> Vec<Rule> {
     let mut rules = Vec::new();
     for six in [false, true] {
@@ -213,10 +222,12 @@ fn published() -> Vec<Rule> {
             let of_protocol = [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &number)];
             let len = slots(six);
             let then = [
-                expr::load(saddr(six), 0),
-                expr::load(daddr(six), len),
-                expr::meta(MetaKey::L4Proto, 2 * len),
-                expr::original_port(2 * len + 1),
+                expr::load(daddr(six), 0),
+                expr::load(saddr(six), len),
+                expr::within(of(SOURCES, six).name, 0),
+                expr::load(daddr(six), 0),
+                expr::meta(MetaKey::L4Proto, len),
+                expr::original_port(len + 1),
                 expr::within(of(HAIRPIN, six).name, 0),
                 expr::masquerade(),
             ];

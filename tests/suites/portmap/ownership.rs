@@ -155,6 +155,20 @@ fn an_address_that_moves_to_another_container_takes_its_masquerade_along() {
 }
 
 #[test]
+fn an_address_that_moves_to_another_container_can_publish_again() {
+    in_lab(LINKSPAN, |lab| {
+        // Alive as far as anybody can know, but its lease was taken away.
+        let old = Pod::published(lab, "old", &both(8080));
+        std::fs::remove_dir_all(lab.leases()).unwrap();
+        let heir = Pod::published(lab, "heir", &both(8081));
+        assert_eq!(heir.ip(false), old.ip(false));
+        heir.portmap(lab).check(&heir.result);
+        old.portmap(lab).del();
+        heir.portmap(lab).check(&heir.result);
+    });
+}
+
+#[test]
 fn many_at_once_lose_nothing() {
     in_lab(LINKSPAN, |lab| {
         let pods: Vec<_> = (0..40)
