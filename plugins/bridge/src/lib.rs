@@ -7,11 +7,13 @@ mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
+use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
 use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade, verify};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo, delegate,
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+    delegate,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface};
@@ -40,7 +42,7 @@ impl Plugin for Bridge {
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
         let request = veth::Request {
             ifname: &call.attachment.ifname,
-            controller: Some(bridge.index),
+            bridge: Some(&bridge),
             mtu: plan.mtu,
             mac: plan.mac,
         };
@@ -49,7 +51,8 @@ impl Plugin for Bridge {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
         };
-        bridge::start_port(&pair.host, flags)?;
+        let owner = Owner::of(&call.network, &call.attachment);
+        bridge::start_port(&pair.host, flags, &owner)?;
         let mut result = AddResult {
             interfaces: interfaces(&bridge, &pair, &call.netns.to_string()),
             ..AddResult::default()
@@ -116,15 +119,21 @@ impl Plugin for Bridge {
         }
     }
 
+    /// Needs no plan, for the same reason as DEL.
+    fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
+        let stale = Stale::of(call);
+        let mut teardown = Teardown::default();
+        teardown.run("delete interfaces", || veth::collect(&stale));
+        if !call.netconf.ipam.kind.is_empty() {
+            teardown.run("release addresses", || delegate::gc(call));
+        }
+        teardown.run("remove masquerade", || masquerade::collect(call, &stale));
+        teardown.finish()
+    }
+
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
-        let taken = Side::host()?.find(&plan.bridge)?;
-        if let Some(link) = taken.filter(|link| link.kind != "bridge") {
-            let text = format!("{:?} already exists but is not a bridge", link.name);
-            return Err(
-                Failure::new(ErrorCode::NOT_AVAILABLE, text).hint("set \"bridge\" to another name")
-            );
-        }
+        bridge::status(&Side::host()?, &plan.bridge)?;
         if plan.layer3 {
             delegate::status(call)?;
         }

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use linkspan_attach::{Side, Sides, kernel};
-use linkspan_plugin::{AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo};
+use linkspan_plugin::{
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+};
 use linkspan_protocol::addr::{Cidr, MacAddr};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
@@ -70,6 +72,11 @@ impl Plugin for Loopback {
             format!("loopback interface is down in {}", call.netns),
         )
         .hint("something inside the container set lo down"))
+    }
+
+    /// What it made is in the container and goes with it.
+    fn gc(_call: &GcCall, _conf: Conf) -> Result<()> {
+        Ok(())
     }
 
     /// There is nothing that an ADD could lack.

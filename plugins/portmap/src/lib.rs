@@ -14,12 +14,12 @@ mod published;
 mod rules;
 
 use linkspan_attach::backend::Backend;
-use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::owner::{Home, Owner, Stale};
 use linkspan_attach::{Side, kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo,
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
 };
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -68,7 +68,7 @@ impl Plugin for Portmap {
                 }
             }
             undo.push("withdraw the ports", move || {
-                native::withdraw(&netfilter, &publication.owner).map(drop)
+                native::withdraw(&netfilter, |owner| *owner == publication.owner).map(drop)
             });
         } else {
             iptables::publish(call, &plan, &addresses, undo)?;
@@ -89,7 +89,10 @@ impl Plugin for Portmap {
             }
             Err(err) => return Err(kernel(err)),
             Ok(netfilter) => {
-                teardown.run("withdraw the ports", || withdraw(call, &netfilter));
+                let own = Owner::of(&call.network, &call.attachment);
+                teardown.run("withdraw the ports", || {
+                    withdraw(&netfilter, |owner| *owner == own)
+                });
                 teardown.run("withdraw what the Go suite published", || {
                     iptables::withdraw(call, &netfilter)
                 });
@@ -117,6 +120,16 @@ impl Plugin for Portmap {
                 native::verify(&netfilter, &publication)
             }
             _ => iptables::verify(call, &plan, &addresses),
+        }
+    }
+
+    /// Looks at no mappings: a runtime has none for GC. What is in the Go suite's format does not tell its network.
+    fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
+        let stale = Stale::of(call);
+        match Netfilter::open() {
+            Err(err) if table::is_unsupported(&err) => Ok(()),
+            Err(err) => Err(kernel(err)),
+            Ok(netfilter) => withdraw(&netfilter, |owner| stale.includes(owner)),
         }
     }
 
@@ -174,9 +187,9 @@ fn publication(
     })
 }
 
-fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
-    let owner = Owner::of(&call.network, &call.attachment);
-    for (mapping, ip) in native::withdraw(netfilter, &owner)? {
+/// Withdraws what the condemned publish, and forgets the flows to it.
+fn withdraw(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
+    for (mapping, ip) in native::withdraw(netfilter, condemned)? {
         flows::forget_own(netfilter, &mapping, ip)?;
     }
     Ok(())

@@ -187,19 +187,20 @@ fn taken(wanted: &Mapping, element: &Element) -> Failure {
     .hint("choose another hostPort or hostIP, or detach that container; `linkspan ports` lists what is published")
 }
 
-/// Withdraws whatever `owner` publishes, and tells what it was: the mappings with the container's addresses.
+/// Withdraws whatever the condemned publish, in one transaction, and tells what it was: the mappings with the
+/// containers' addresses.
 pub(crate) fn withdraw(
     netfilter: &Netfilter,
-    owner: &Owner,
+    condemned: impl Fn(&Owner) -> bool,
 ) -> Result<Vec<(Mapping, std::net::IpAddr)>> {
-    let line = owner.line();
     let mut withdrawn = Vec::new();
     for (set, by_addr, six) in PUBLISHED {
-        let elements = netfilter.elements(TABLE, set).map_err(kernel)?;
-        let own = elements.iter().filter(|element| element.comment == line);
-        withdrawn.extend(own.filter_map(|element| elements::read(element, by_addr, six)));
+        let mut elements = netfilter.elements(TABLE, set).map_err(kernel)?;
+        elements.retain(|element| table::owner(element).is_some_and(|owner| condemned(&owner)));
+        let read = |element| elements::read(element, by_addr, six);
+        withdrawn.extend(elements.iter().filter_map(read));
     }
-    table::remove(netfilter, SETS, |found| found == owner)?;
+    table::remove(netfilter, SETS, condemned)?;
     Ok(withdrawn)
 }
 

@@ -9,13 +9,15 @@ mod conf;
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
+use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Teardown, Undo, delegate,
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+    delegate,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -46,14 +48,15 @@ impl Plugin for Veth {
         let gateways = gateways(&result)?;
         let request = veth::Request {
             ifname: &call.attachment.ifname,
-            controller: None,
+            bridge: None,
             mtu: plan.mtu,
             mac: None,
         };
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
-        pair.host.set_up().map_err(kernel)?;
+        let owner = Owner::of(&call.network, &call.attachment);
+        pair.host.set_up_as(&owner.line()).map_err(kernel)?;
         result.interfaces = vec![
             veth::interface(&pair.host, ""),
             veth::interface(&pair.sandbox, &call.netns.to_string()),
@@ -103,6 +106,16 @@ impl Plugin for Veth {
             Some(masquerade) => masquerade.verify(call, &promised),
             None => Ok(()),
         }
+    }
+
+    /// Needs no plan, for the same reason as DEL.
+    fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
+        let stale = Stale::of(call);
+        let mut teardown = Teardown::default();
+        teardown.run("delete interfaces", || veth::collect(&stale));
+        teardown.run("release addresses", || delegate::gc(call));
+        teardown.run("remove masquerade", || masquerade::collect(call, &stale));
+        teardown.finish()
     }
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {

@@ -6,10 +6,14 @@ use linkspan_netlink::addr::{AddrFlags, Family};
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
-use linkspan_protocol::error::Failure;
+use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
+use crate::owner::Owner;
 use crate::{Side, kernel, sysctl, veth};
+
+/// What the kernel gives numbers to, from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
+const PORTS: usize = 1023;
 
 /// Finds the bridge or makes it, and sees that it is up. Many processes may do this at once.
 pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> Result<Link> {
@@ -17,17 +21,7 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
         Some(link) => link,
         None => create(host, name, mtu)?,
     };
-    if bridge.kind != "bridge" {
-        let kind = if bridge.kind.is_empty() {
-            "a device of no kind"
-        } else {
-            &bridge.kind
-        };
-        return Err(Failure::config(format!(
-            "{name:?} already exists but is not a bridge (it is {kind})"
-        ))
-        .hint("set \"bridge\" to another name"));
-    }
+    is_bridge(&bridge)?;
     sysctl::refuse_router_advertisements(name)?;
     if promiscuous {
         bridge.set_promiscuous().map_err(kernel)?;
@@ -36,6 +30,48 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
         bridge.set_up().map_err(kernel)?;
     }
     Ok(bridge)
+}
+
+/// Whether an attachment could be given a port now, without making anything: code 50 where not.
+pub fn status(host: &Side, name: &str) -> Result<()> {
+    let Some(bridge) = host.find(name)? else {
+        return Ok(());
+    };
+    let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
+    is_bridge(&bridge).map_err(unavailable)?;
+    let links = host.rtnl.links().map_err(kernel)?;
+    let ports = links
+        .iter()
+        .filter(|link| link.controller == Some(bridge.index));
+    if ports.count() < PORTS {
+        return Ok(());
+    }
+    Err(unavailable(full(&bridge)))
+}
+
+/// A bridge that has no port left.
+pub fn full(bridge: &Link) -> Failure {
+    let name = &bridge.name;
+    Failure::new(
+        ErrorCode::INTERNAL,
+        format!("bridge {name} has {PORTS} of {PORTS} ports"),
+    )
+    .hint(
+        "set \"bridge\" to another name for some of the pods, or use ptp, which has no such limit",
+    )
+}
+
+fn is_bridge(link: &Link) -> Result<()> {
+    let kind = match link.kind.as_str() {
+        "bridge" => return Ok(()),
+        "" => "a device of no kind",
+        kind => kind,
+    };
+    let name = &link.name;
+    Err(Failure::config(format!(
+        "{name:?} already exists but is not a bridge (it is {kind})"
+    ))
+    .hint("set \"bridge\" to another name"))
 }
 
 /// An address given at creation stays; otherwise the bridge would take on that of its lowest port, and lose it again.
@@ -106,10 +142,10 @@ fn conflicts(present: Cidr, wanted: Cidr) -> bool {
     }
 }
 
-/// Sets a port's flags and brings it up.
-pub fn start_port(port: &Link, flags: PortFlags) -> Result<()> {
+/// Sets a port's flags, tags it with its owner and brings it up.
+pub fn start_port(port: &Link, flags: PortFlags, owner: &Owner) -> Result<()> {
     sysctl::refuse_router_advertisements(&port.name)?;
-    port.set_bridge_port(flags, true).map_err(kernel)
+    port.set_up_port(flags, &owner.line()).map_err(kernel)
 }
 
 #[cfg(test)]

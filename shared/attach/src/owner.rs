@@ -3,6 +3,7 @@
 //! The line is `NETWORK/CONTAINER/INTERFACE`: none of the three can contain the separator, and people can read it. A
 //! part that is too long for its place is cut and ends in a digest, so that it still is the same for each verb.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -12,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use linkspan_netlink::netns::NetnsId;
+use linkspan_plugin::GcCall;
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
@@ -91,6 +93,29 @@ impl fmt::Display for Owner {
             f,
             "container {container}, interface {ifname}, network {network}"
         )
+    }
+}
+
+/// The owners that GC is to forget: those of its network that no valid attachment is.
+#[derive(Debug)]
+pub struct Stale {
+    network: NetworkName,
+    valid: HashSet<Owner>,
+}
+
+impl Stale {
+    /// Everybody of the call's network but its valid attachments.
+    pub fn of(call: &GcCall) -> Self {
+        let valid = call.valid_attachments.iter();
+        Self {
+            network: call.network.clone(),
+            valid: valid.map(|id| Owner::of(&call.network, id)).collect(),
+        }
+    }
+
+    /// Whether `owner` is one of them.
+    pub fn includes(&self, owner: &Owner) -> bool {
+        owner.is_of(&self.network) && !self.valid.contains(owner)
     }
 }
 
@@ -191,6 +216,19 @@ mod tests {
             assert_eq!(Owner::parse(&one.line()), Some(one));
         }
         assert!(owner(&a, "c").is_of(&NetworkName::parse(&a).unwrap()));
+    }
+
+    #[test]
+    fn stale_are_those_of_the_network_who_are_not_valid_whatever_the_length_of_names() {
+        let long = "n".repeat(300);
+        let valid = owner(&long, &"c".repeat(300));
+        let stale = Stale {
+            network: NetworkName::parse(&long).unwrap(),
+            valid: HashSet::from([valid.clone()]),
+        };
+        assert!(!stale.includes(&valid));
+        assert!(stale.includes(&owner(&long, &"c".repeat(301))));
+        assert!(!stale.includes(&owner(&"n".repeat(301), "c")));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A veth pair with one end on each side.
+//! A veth pair with one end on each side. The host's end has a tag that names its owner: a note of the kernel's beside
+//! its name (`ip link` shows it as alias), since the name itself is random.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
@@ -13,7 +14,8 @@ use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::Interface;
 use nix::errno::Errno;
 
-use crate::{Side, Sides, kernel};
+use crate::owner::{Owner, Stale};
+use crate::{Side, Sides, bridge, kernel};
 
 /// How often a random name may be taken before we stop believing in chance.
 const ATTEMPTS: usize = 10;
@@ -26,8 +28,8 @@ const UP_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Request<'a> {
     /// Name of the sandbox's end.
     pub ifname: &'a IfName,
-    /// Index of the bridge that takes the host's end.
-    pub controller: Option<u32>,
+    /// The bridge that takes the host's end.
+    pub bridge: Option<&'a Link>,
     /// MTU of both ends.
     pub mtu: Option<u32>,
     /// Hardware address of the sandbox's end.
@@ -109,6 +111,16 @@ pub fn delete(call: &DelCall) -> Result<()> {
     }
 }
 
+/// Deletes the pairs of stale attachments by their tags. A pair without one, as the Go suite makes them, is nobody's.
+pub fn collect(stale: &Stale) -> Result<()> {
+    let condemned = |link: &Link| {
+        let owner = (link.kind == "veth").then(|| Owner::parse(&link.alias));
+        owner.flatten().is_some_and(|owner| stale.includes(&owner))
+    };
+    let host = Side::host()?;
+    host.rtnl.delete_links(condemned).map(drop).map_err(kernel)
+}
+
 /// A link as a result tells it; `sandbox` is empty for the host.
 pub fn interface(link: &Link, sandbox: &str) -> Interface {
     Interface {
@@ -127,7 +139,7 @@ fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {
         let name = random_name();
         let made = sides.host.rtnl.create_veth(&VethSpec {
             name: name.clone(),
-            controller: request.controller,
+            controller: request.bridge.map(|bridge| bridge.index),
             mtu: request.mtu,
             peer_name: ifname.to_owned(),
             peer_mac: request.mac.map(|mac| mac.0),
@@ -135,6 +147,9 @@ fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {
         });
         match made {
             Ok(()) => return sides.host.link(&name),
+            Err(err) if err.is(Errno::EXFULL) => {
+                return Err(request.bridge.map_or_else(|| kernel(err), bridge::full));
+            }
             Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
             Err(_) if sides.sandbox.find(ifname)?.is_some() => {
                 return Err(Failure::new(

@@ -29,6 +29,10 @@ pub struct Link {
     pub mtu: u32,
     /// Kind, such as `bridge`; empty for hardware and loopback.
     pub kind: String,
+    /// What somebody noted on it; empty where nobody did.
+    pub alias: String,
+    /// The group that it is in; 0 where nobody put it into one.
+    pub group: u32,
     /// Index of the bridge that it is a port of.
     pub controller: Option<u32>,
     /// Index of a veth's other end, in that end's namespace.
@@ -164,6 +168,8 @@ impl Rtnl {
             mac: [0; 6],
             mtu: 0,
             kind: String::new(),
+            alias: String::new(),
+            group: 0,
             controller: None,
             peer_index: None,
             up: message.header.flags.contains(LinkFlags::Up),
@@ -186,6 +192,8 @@ impl Link {
             LinkAttribute::IfName(name) => self.name = name,
             LinkAttribute::Address(mac) => self.mac = mac.try_into().unwrap_or_default(),
             LinkAttribute::Mtu(mtu) => self.mtu = mtu,
+            LinkAttribute::IfAlias(alias) => self.alias = alias,
+            LinkAttribute::Group(group) => self.group = group,
             LinkAttribute::Controller(index) => self.controller = Some(index),
             LinkAttribute::Link(index) => self.peer_index = Some(index),
             LinkAttribute::Promiscuity(count) => self.promiscuity = count,
@@ -223,6 +231,13 @@ impl Link {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
+    /// Sets it up and notes `alias` on it, in one request.
+    pub fn set_up_as(&self, alias: &str) -> Result<(), Error> {
+        let alias = LinkAttribute::IfAlias(alias.to_owned());
+        let message = RouteNetlinkMessage::SetLink(up(message(self.index, vec![alias])));
+        self.rtnl.change(Attempt("set up", &self.name), 0, message)
+    }
+
     /// Sets it down.
     pub fn set_down(&self) -> Result<(), Error> {
         self.set_flag("set down", LinkFlags::Up, false)
@@ -252,8 +267,8 @@ impl Link {
             .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Sets the port's flags, and the link up where `up` is set, in one request.
-    pub fn set_bridge_port(&self, port: PortFlags, up: bool) -> Result<(), Error> {
+    /// Sets the port's flags and the link up, and notes `alias` on it, in one request.
+    pub fn set_up_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(port.hairpin),
             InfoBridgePort::Isolated(port.isolated),
@@ -262,11 +277,8 @@ impl Link {
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(InfoPortData::BridgePort(settings)),
         ]);
-        let mut message = message(self.index, vec![info]);
-        if up {
-            message.header.change_mask = LinkFlags::Up;
-            message.header.flags = LinkFlags::Up;
-        }
+        let alias = LinkAttribute::IfAlias(alias.to_owned());
+        let message = up(message(self.index, vec![alias, info]));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl
             .change(attempt, 0, RouteNetlinkMessage::NewLink(message))
@@ -290,7 +302,13 @@ impl Link {
     }
 }
 
-fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+fn up(mut message: LinkMessage) -> LinkMessage {
+    message.header.change_mask = LinkFlags::Up;
+    message.header.flags = LinkFlags::Up;
+    message
+}
+
+pub(crate) fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = attributes;

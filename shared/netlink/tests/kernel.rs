@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use linkspan_netlink::addr::{AddrFlags, Family};
-use linkspan_netlink::link::{BridgeSpec, PortFlags, VethSpec};
+use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -93,7 +93,7 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
     };
     let port = rtnl.link_by_name("veth0").unwrap().unwrap();
     assert!(!port.up && port.controller == Some(br0.index));
-    port.set_bridge_port(flags, true).unwrap();
+    port.set_up_port(flags, "net/pod/eth0").unwrap();
     let eth0 = pod_rtnl.link_by_name("eth0").unwrap().unwrap();
     assert_eq!(
         (eth0.mac, eth0.mtu, eth0.kind.as_str()),
@@ -104,6 +104,10 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
         Ok(rtnl.link_by_index(port.index)?.filter(|link| link.oper_up))
     });
     let up = up.unwrap().unwrap();
+    assert_eq!(
+        (up.alias.as_str(), port.alias.as_str()),
+        ("net/pod/eth0", "")
+    );
     assert_eq!(
         (up.hairpin, up.isolated, up.up),
         (Some(true), Some(true), true)
@@ -201,6 +205,31 @@ fn what_is_no_namespace_is_refused_at_once() {
     let pid = std::process::id();
     assert!(Netns::open(Path::new(&format!("/proc/{pid}/ns/net"))).is_ok());
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn many_links_are_deleted_at_once_and_the_others_stay() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    for at in 0..6 {
+        rtnl.create_bridge(&bridge(&format!("goes{at}"))).unwrap();
+        rtnl.create_bridge(&bridge(&format!("stays{at}"))).unwrap();
+    }
+    let goes = |at: usize| {
+        move |link: &Link| link.name.starts_with("goes") && !link.name.ends_with(&at.to_string())
+    };
+    assert_eq!(rtnl.delete_links(goes(0)).unwrap(), 5);
+    assert_eq!(rtnl.delete_links(goes(9)).unwrap(), 1);
+    assert_eq!(rtnl.delete_links(goes(9)).unwrap(), 0);
+    let links = rtnl.links().unwrap();
+    assert_eq!(links.len(), 7);
+    assert!(
+        links
+            .iter()
+            .all(|link| link.group == 0 && !link.name.starts_with("goes"))
+    );
 }
 
 #[test]

@@ -4,13 +4,13 @@ mod native;
 mod reference;
 
 use linkspan_nftables::Netfilter;
-use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, StatusCall, Undo};
+use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
 
 use crate::backend::Backend;
 use crate::iptables::Iptables;
-use crate::owner::Owner;
+use crate::owner::{Owner, Stale};
 use crate::{kernel, table};
 
 /// What the configuration asks for.
@@ -72,8 +72,20 @@ pub fn remove(call: &DelCall) -> Result<()> {
         Err(err) if table::is_unsupported(&err) => return reference::remove_legacy(call),
         opened => opened.map_err(kernel)?,
     };
-    native::remove(&netfilter, &Owner::of(&call.network, &call.attachment))?;
+    let own = Owner::of(&call.network, &call.attachment);
+    native::remove(&netfilter, |owner| *owner == own)?;
     reference::remove(call, &netfilter)
+}
+
+/// Removes what stale attachments have there, in our table and in the Go suite's. A chain of iptables does not tell whose
+/// it is, and stays.
+pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
+    let netfilter = match Netfilter::open() {
+        Err(err) if table::is_unsupported(&err) => return Ok(()),
+        opened => opened.map_err(kernel)?,
+    };
+    native::remove(&netfilter, |owner| stale.includes(owner))?;
+    reference::collect(call, &netfilter)
 }
 
 fn unsupported() -> Failure {

@@ -176,9 +176,9 @@ fn take_over(netfilter: &Netfilter, sources: &[Source], fill: &impl Fn(&mut Batc
     })
 }
 
-/// Removes what this attachment has there, whatever its addresses were.
-pub(super) fn remove(netfilter: &Netfilter, owner: &Owner) -> Result<()> {
-    table::remove(netfilter, SETS, |found| found == owner)
+/// Removes what the condemned attachments have there, whatever their addresses were.
+pub(super) fn remove(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
+    table::remove(netfilter, SETS, condemned)
 }
 
 /// Every address of the result is masqueraded.

@@ -3,7 +3,7 @@
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::xtables;
-use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
+use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::AddResult;
 
@@ -134,11 +134,24 @@ pub(super) fn remove_legacy(call: &DelCall) -> Result<()> {
     reference::remove_legacy(true, &chain)
 }
 
+/// Removes the rules of the network's attachments in the Go suite's nft table, but for those of the valid ones.
+pub(super) fn collect(call: &GcCall, netfilter: &Netfilter) -> Result<()> {
+    let network = format!("{}-", digits(call.network.as_str()));
+    let valid = call.valid_attachments.iter();
+    let valid: Vec<_> = valid.map(|id| tag(call.network.as_str(), id)).collect();
+    remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
+        comment.starts_with(&network) && !valid.iter().any(|tag| comment.starts_with(tag))
+    })
+}
+
 /// How the comments of an attachment begin in the Go suite's nft table.
 fn tag(network: &str, attachment: &linkspan_protocol::ident::AttachmentId) -> String {
     let instance = format!("{}:{}", attachment.ifname, attachment.container_id);
-    let digits = |text: &str| hash::hex(text).chars().take(16).collect::<String>();
     format!("{}-{}", digits(network), digits(&instance))
+}
+
+fn digits(text: &str) -> String {
+    hash::hex(text).chars().take(16).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,178 @@
+//! GC by ownership: what it takes of two networks that share a bridge, and what it leaves alone.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::skip;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+/// A pod of a network on the bridge that all of them share, masqueraded and with two ports.
+struct Pod {
+    id: String,
+    sandbox: Sandbox,
+    bridge: Value,
+    portmap: Value,
+}
+
+/// The bridge's configuration of network `two`, `three` and so on by its number.
+fn network(lab: &Lab, name: &str, number: usize) -> Value {
+    let subnets = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/64")];
+    let ipam = host_local(lab, &subnets.each_ref().map(String::as_str));
+    // A bridge has one IPv4 address, so that only the first network has its gateway there.
+    let over =
+        json!({ "name": name, "ipMasq": true, "ipam": ipam, "isDefaultGateway": number == 1 });
+    bridge(lab, &over)
+}
+
+/// `count` pods called `prefix0` and so on.
+fn pods(lab: &Lab, (name, number): (&str, usize), prefix: &str, count: usize) -> Vec<Pod> {
+    let conf = network(lab, name, number);
+    let first = 1000 * number + if prefix == "dead" { 500 } else { 0 };
+    let pod = |at: usize| {
+        let mapping = |protocol: &str| json!({ "hostPort": first + at, "containerPort": 80, "protocol": protocol });
+        let mappings = [mapping("tcp"), mapping("udp")];
+        let portmap = json!({ "cniVersion": "1.1.0", "name": name, "type": "portmap",
+            "runtimeConfig": { "portMappings": mappings } });
+        Pod {
+            id: format!("{prefix}{at}"),
+            sandbox: lab.sandbox(),
+            bridge: conf.clone(),
+            portmap,
+        }
+    };
+    (0..count).map(pod).collect()
+}
+
+/// Attaches all of them at once.
+fn attach(lab: &Lab, pods: &[Pod]) {
+    let call = |pod: &Pod, plugin: &str, conf: &Value| {
+        let call = lab.plugin(plugin).of(&pod.id, &pod.sandbox);
+        call.conf(conf).verb("ADD").spawn()
+    };
+    let running: Vec<_> = pods
+        .iter()
+        .map(|pod| call(pod, "bridge", &pod.bridge))
+        .collect();
+    let results: Vec<_> = running.into_iter().map(|run| run.wait().json()).collect();
+    let running: Vec<_> = pods
+        .iter()
+        .zip(&results)
+        .map(|(pod, result)| {
+            let previous = json!({ "prevResult": result });
+            call(pod, "portmap", &with(pod.portmap.clone(), &previous))
+        })
+        .collect();
+    for run in running {
+        run.wait().succeeded();
+    }
+}
+
+/// GC of one plugin: `conf` with the list of the pods that are valid.
+fn gc(lab: &Lab, conf: &Value, valid: &[&str]) {
+    let valid: Vec<_> = valid
+        .iter()
+        .map(|id| json!({ "containerID": id, "ifname": "eth0" }))
+        .collect();
+    let conf = with(conf.clone(), &json!({ "cni.dev/valid-attachments": valid }));
+    let call = lab.plugin(conf["type"].as_str().unwrap()).conf(&conf);
+    assert_eq!(call.verb("GC").run().succeeded(), "");
+}
+
+/// Everything on the host that somebody owns, a line each, with the owner.
+fn owned(lab: &Lab) -> Vec<String> {
+    let links = lab.rtnl().links().unwrap();
+    let mut lines: Vec<_> = links
+        .iter()
+        .map(|link| format!("link {} of {}", link.name, link.alias))
+        .collect();
+    for network in fs::read_dir(lab.leases()).into_iter().flatten().flatten() {
+        let name = network.file_name().into_string().unwrap();
+        for ip in lab.leased(&name) {
+            let lease = fs::read_to_string(network.path().join(&ip)).unwrap();
+            let owner = lease.replace("\r\n", "/");
+            lines.push(format!("lease {ip} of {name}/{owner}"));
+        }
+    }
+    lines.extend(elements());
+    lines.sort();
+    lines
+}
+
+/// The elements of our table as `nft` prints them; none where it is not installed, which is told.
+fn elements() -> Vec<String> {
+    let nft = Path::new("/usr/sbin/nft");
+    if !nft.exists() {
+        skip::tell("a look at nf_tables: nft is not installed");
+        return Vec::new();
+    }
+    let listed = Call::new(nft).args(&["list", "ruleset"]).run();
+    let (mut set, mut lines) = (String::new(), Vec::new());
+    for line in listed.succeeded().lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("set ").or(line.strip_prefix("map ")) {
+            name.clone_into(&mut set);
+        }
+        let parts = line.split(['{', '}', ',']).map(str::trim);
+        let commented = parts.filter(|part| part.contains("comment \"") && !set.is_empty());
+        lines.extend(commented.map(|part| format!("{set} {part}")));
+    }
+    lines
+}
+
+fn count(lines: &[String], what: &str) -> usize {
+    lines.iter().filter(|line| line.contains(what)).count()
+}
+
+#[test]
+fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
+    const EACH: usize = 25;
+    in_lab(LINKSPAN, |lab| {
+        let (one, two) = (("one", 1), ("two", 2));
+        let live = pods(lab, one, "live", EACH);
+        let dead = pods(lab, one, "dead", EACH);
+        let (others, their_dead) = (pods(lab, two, "live", EACH), pods(lab, two, "dead", EACH));
+        for some in [&live, &dead, &others, &their_dead] {
+            attach(lab, some);
+        }
+        let before = owned(lab);
+        // A link, two leases; for masquerade two elements of each family, for each port three, and one for whom the
+        // container sees the host instead of. The host has no address
+        // towards network two, and so nothing to put in the place of 127.0.0.1.
+        for (pod, things) in [("one/live7", 21), ("one/dead7", 21), ("two/dead7", 17)] {
+            assert_eq!(
+                count(&before, &format!("{pod}/")),
+                things,
+                "{pod}: {before:#?}"
+            );
+        }
+
+        let valid: Vec<_> = live.iter().map(|pod| pod.id.as_str()).collect();
+        let confs = [
+            &live[0].bridge,
+            &json!({ "cniVersion": "1.1.0", "name": "one", "type": "portmap" }),
+        ];
+        for conf in confs {
+            gc(lab, conf, &valid);
+        }
+        let expected: Vec<_> = before
+            .iter()
+            .filter(|line| !line.contains("one/dead"))
+            .cloned()
+            .collect();
+        assert_eq!(owned(lab), expected);
+        // The second time there is nothing to do.
+        for conf in confs {
+            gc(lab, conf, &valid);
+        }
+        assert_eq!(owned(lab), expected);
+    });
+}
