@@ -3,25 +3,30 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::kernel;
+use linkspan_attach::{kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_plugin::Result;
+use linkspan_protocol::addr::Cidr;
+use nix::errno::Errno;
 
 use crate::mapping::{Mapping, Protocol};
 
 /// After publishing: forgets the flows to this port of the host that go elsewhere than to the container.
-pub(crate) fn forget_others(
-    netfilter: &Netfilter,
-    rtnl: &Rtnl,
-    mapping: &Mapping,
-    ip: IpAddr,
-) -> Result<()> {
-    let container = SocketAddr::new(ip, mapping.container_port);
-    for flow in flows(netfilter, mapping, ip)? {
-        if flow.answered_by != container && is_ours(rtnl, mapping, &flow)? {
-            netfilter.forget(&flow).map_err(kernel)?;
+pub(crate) fn forget_others(rtnl: &Rtnl, mappings: &[Mapping], addresses: &[Cidr]) -> Result<()> {
+    if !mappings.iter().any(|m| m.protocol == Protocol::Udp) {
+        return Ok(());
+    }
+    let netfilter = Netfilter::open().map_err(kernel)?;
+    for mapping in mappings {
+        for ip in addresses.iter().map(|address| address.ip()) {
+            let container = SocketAddr::new(ip, mapping.container_port);
+            for flow in flows(&netfilter, mapping, ip)? {
+                if flow.answered_by != container && is_ours(rtnl, mapping, &flow)? {
+                    netfilter.forget(&flow).map_err(kernel)?;
+                }
+            }
         }
     }
     Ok(())
@@ -43,9 +48,12 @@ fn flows(netfilter: &Netfilter, mapping: &Mapping, ip: IpAddr) -> Result<Vec<Flo
     if mapping.protocol != Protocol::Udp || !mapping.host_ip.concerns(six) {
         return Ok(Vec::new());
     }
-    netfilter
-        .flows_to(six, mapping.protocol.number(), mapping.host_port)
-        .map_err(kernel)
+    let number = mapping.protocol.number();
+    match netfilter.flows_to(six, number, mapping.host_port) {
+        // A kernel without this part of netfilter cannot be asked to forget.
+        Err(err) if table::is_unsupported(&err) || err.is(Errno::EINVAL) => Ok(Vec::new()),
+        found => found.map_err(kernel),
+    }
 }
 
 /// Whether the mapping is about the flow: it went to the mapping's address, or else to any of this host.

@@ -4,11 +4,9 @@
 use std::net::IpAddr;
 
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
-use linkspan_attach::reference::{
-    chain, comment, has_chain, quoted, remove_chain, remove_legacy, remove_rules,
-};
+use linkspan_attach::reference::{chain, comment, has_chain, quoted, remove_chain, remove_rules};
 use linkspan_attach::verify::mismatch;
-use linkspan_attach::{Side, kernel, sysctl};
+use linkspan_attach::{Side, kernel, sysctl, table};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
 use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
@@ -85,8 +83,7 @@ pub(crate) fn publish(
         iptables.apply(&lines)?;
         let name = chain.name.clone();
         undo.push("withdraw the ports", move || {
-            let netfilter = Netfilter::open().map_err(kernel)?;
-            remove_chain(&netfilter, DNAT, &name)
+            remove_chain(table::open()?.as_ref(), DNAT, &name)
         });
         if plan.snat && ip.is_ipv4() {
             route_localnet(ip)?;
@@ -219,13 +216,14 @@ fn route_localnet(ip: IpAddr) -> Result<()> {
 
 /// Withdraws what the Go suite, or we in its format, published for the container. Its nft rules are told apart by the
 /// container alone, as that suite does itself.
-pub(crate) fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
+pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()> {
     let container = &call.attachment.container_id;
-    for table in NFT {
-        for nft_chain in NFT_CHAINS {
-            remove_rules(netfilter, table, nft_chain, |comment| {
-                comment == container.as_str()
-            })?;
+    if let Some(netfilter) = netfilter {
+        let own = |comment: &str| comment == container.as_str();
+        for table in NFT {
+            for nft_chain in NFT_CHAINS {
+                remove_rules(netfilter, table, nft_chain, own)?;
+            }
         }
     }
     for (parent, infix) in [(DNAT, "DN-"), (SNAT, "SN-")] {
@@ -234,18 +232,8 @@ pub(crate) fn withdraw(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
     Ok(())
 }
 
-/// The same where the kernel has no nf_tables.
-pub(crate) fn withdraw_legacy(call: &DelCall) -> Result<()> {
-    for infix in ["DN-", "SN-"] {
-        let chain = chain(&call.network, &call.attachment.container_id, infix);
-        remove_legacy(false, &chain)?;
-        remove_legacy(true, &chain)?;
-    }
-    Ok(())
-}
-
 /// Whether the Go suite, or we in its format, published for the container.
-pub(crate) fn is_there(call: &CheckCall, netfilter: &Netfilter) -> Result<bool> {
+pub(crate) fn is_there(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<bool> {
     let name = chain(&call.network, &call.attachment.container_id, "DN-");
     for six in [false, true] {
         if has_chain(netfilter, six, &name)? {
@@ -255,7 +243,10 @@ pub(crate) fn is_there(call: &CheckCall, netfilter: &Netfilter) -> Result<bool> 
     Ok(nft_rules(call, netfilter)? > 0)
 }
 
-fn nft_rules(call: &CheckCall, netfilter: &Netfilter) -> Result<usize> {
+fn nft_rules(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<usize> {
+    let Some(netfilter) = netfilter else {
+        return Ok(0);
+    };
     let mut count = 0;
     for table in NFT {
         let rules = netfilter.rules(table, "hostports").map_err(kernel)?;
@@ -266,18 +257,21 @@ fn nft_rules(call: &CheckCall, netfilter: &Netfilter) -> Result<usize> {
 }
 
 /// Every rule that [`publish`] would make is there, in number, or every rule of the Go suite's nft backend is.
-pub(crate) fn verify(call: &CheckCall, plan: &Plan, addresses: &[Cidr]) -> Result<()> {
+pub(crate) fn verify(
+    call: &CheckCall,
+    plan: &Plan,
+    addresses: &[Cidr],
+    netfilter: Option<&Netfilter>,
+) -> Result<()> {
     let chain = Chain::of(&call.network, &call.attachment.container_id);
-    if let Ok(netfilter) = Netfilter::open() {
-        let promised = addresses.iter().map(|address| {
-            let six = address.ip().is_ipv6();
-            let of_family = |m: &&Mapping| m.host_ip.concerns(six);
-            plan.mappings.iter().filter(of_family).count()
-        });
-        let found = nft_rules(call, &netfilter)?;
-        if found > 0 && found >= promised.sum() {
-            return Ok(());
-        }
+    let promised = addresses.iter().map(|address| {
+        let six = address.ip().is_ipv6();
+        let of_family = |m: &&Mapping| m.host_ip.concerns(six);
+        plan.mappings.iter().filter(of_family).count()
+    });
+    let found = nft_rules(call, netfilter)?;
+    if found > 0 && found >= promised.sum() {
+        return Ok(());
     }
     for address in addresses {
         let ip = address.ip();

@@ -53,8 +53,8 @@ impl Plugin for Portmap {
             return Ok(result);
         }
         let addresses = conf::addresses(&result, &call.attachment.ifname);
+        let host = Side::host()?;
         if let Some(netfilter) = native(plan.backend)? {
-            let host = Side::host()?;
             let publication = publication(
                 &host.rtnl,
                 &plan,
@@ -62,17 +62,13 @@ impl Plugin for Portmap {
                 (&call.network, &call.attachment),
             )?;
             native::publish(&netfilter, &publication, Home::of(&call.netns).as_ref())?;
-            for mapping in &plan.mappings {
-                for address in &addresses {
-                    flows::forget_others(&netfilter, &host.rtnl, mapping, address.ip())?;
-                }
-            }
             undo.push("withdraw the ports", move || {
                 native::withdraw(&netfilter, |owner| *owner == publication.owner).map(drop)
             });
         } else {
             iptables::publish(call, &plan, &addresses, undo)?;
         }
+        flows::forget_others(&host.rtnl, &plan.mappings, &addresses)?;
         Ok(result)
     }
 
@@ -82,22 +78,17 @@ impl Plugin for Portmap {
         if Plan::has_no_mappings(&conf) {
             return Ok(());
         }
+        let netfilter = table::open()?;
         let mut teardown = Teardown::default();
-        match Netfilter::open() {
-            Err(err) if table::is_unsupported(&err) => {
-                teardown.run("withdraw from iptables", || iptables::withdraw_legacy(call));
-            }
-            Err(err) => return Err(kernel(err)),
-            Ok(netfilter) => {
-                let own = Owner::of(&call.network, &call.attachment);
-                teardown.run("withdraw the ports", || {
-                    withdraw(&netfilter, |owner| *owner == own)
-                });
-                teardown.run("withdraw what the Go suite published", || {
-                    iptables::withdraw(call, &netfilter)
-                });
-            }
+        if let Some(netfilter) = &netfilter {
+            let own = Owner::of(&call.network, &call.attachment);
+            teardown.run("withdraw the ports", || {
+                withdraw(netfilter, |owner| *owner == own)
+            });
         }
+        teardown.run("withdraw from iptables", || {
+            iptables::withdraw(call, netfilter.as_ref())
+        });
         teardown.finish()
     }
 
@@ -108,8 +99,12 @@ impl Plugin for Portmap {
             return Ok(());
         }
         let addresses = conf::addresses(&promised, &call.attachment.ifname);
-        match native(plan.backend)? {
-            Some(netfilter) if !iptables::is_there(call, &netfilter)? => {
+        let netfilter = table::open()?;
+        match netfilter.as_ref() {
+            Some(netfilter)
+                if plan.backend != Some(Backend::Iptables)
+                    && !iptables::is_there(call, Some(netfilter))? =>
+            {
                 let host = Side::host()?;
                 let publication = publication(
                     &host.rtnl,
@@ -117,19 +112,18 @@ impl Plugin for Portmap {
                     &addresses,
                     (&call.network, &call.attachment),
                 )?;
-                native::verify(&netfilter, &publication)
+                native::verify(netfilter, &publication)
             }
-            _ => iptables::verify(call, &plan, &addresses),
+            netfilter => iptables::verify(call, &plan, &addresses, netfilter),
         }
     }
 
     /// Looks at no mappings: a runtime has none for GC. What is in the Go suite's format does not tell its network.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = Stale::of(call);
-        match Netfilter::open() {
-            Err(err) if table::is_unsupported(&err) => Ok(()),
-            Err(err) => Err(kernel(err)),
-            Ok(netfilter) => withdraw(&netfilter, |owner| stale.includes(owner)),
+        match table::open()? {
+            Some(netfilter) => withdraw(&netfilter, |owner| stale.includes(owner)),
+            None => Ok(()),
         }
     }
 
@@ -153,13 +147,13 @@ fn native(backend: Option<Backend>) -> Result<Option<Netfilter>> {
     if backend == Some(Backend::Iptables) {
         return Ok(None);
     }
-    let usable = Netfilter::open().and_then(|netfilter| {
-        netfilter.generation()?;
-        Ok(netfilter)
-    });
-    match usable {
-        Err(err) if backend.is_none() && table::is_unsupported(&err) => Ok(None),
-        usable => usable.map(Some).map_err(kernel),
+    match table::open()? {
+        None if backend.is_some() => Err(Failure::new(
+            ErrorCode::INTERNAL,
+            "publish ports: this kernel has no nf_tables",
+        )
+        .hint("load the kernel module nf_tables, or set \"backend\" to \"iptables\"")),
+        opened => Ok(opened),
     }
 }
 

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use linkspan_attach::kernel;
 use linkspan_attach::owner::{Home, Owner};
 use linkspan_attach::table::{self, TABLE};
-use linkspan_nftables::Netfilter;
 use linkspan_plugin::Result;
 
 use crate::elements;
@@ -33,8 +32,10 @@ pub struct Published {
 
 /// What is published through our own table, in the order of host ports.
 pub fn published() -> Result<Vec<Published>> {
-    let netfilter = Netfilter::open().map_err(kernel)?;
     let mut list = Vec::new();
+    let Some(netfilter) = table::open()? else {
+        return Ok(list);
+    };
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
             let Some((mapping, container_ip)) = elements::read(&element, by_addr, six) else {

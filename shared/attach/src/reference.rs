@@ -39,16 +39,19 @@ fn nat(six: bool) -> Table {
 }
 
 /// Whether a family has that chain, wherever iptables keeps it.
-pub fn has_chain(netfilter: &Netfilter, six: bool, chain: &str) -> Result<bool> {
-    let native = netfilter.has_chain(nat(six), chain).map_err(kernel)?;
+pub fn has_chain(netfilter: Option<&Netfilter>, six: bool, chain: &str) -> Result<bool> {
+    let native = match netfilter {
+        Some(netfilter) => netfilter.has_chain(nat(six), chain).map_err(kernel)?,
+        None => false,
+    };
     Ok(native || xtables::nat_has_chain(six, chain).map_err(kernel)?)
 }
 
 /// Removes a container's chain and the rules of `parent` that lead there, in both families and wherever iptables keeps
 /// them. iptables is executed only for the older packet filter, and only where it has the chain.
-pub fn remove_chain(netfilter: &Netfilter, parent: &str, chain: &str) -> Result<()> {
+pub fn remove_chain(netfilter: Option<&Netfilter>, parent: &str, chain: &str) -> Result<()> {
     for six in [false, true] {
-        if netfilter.has_chain(nat(six), chain).map_err(kernel)? {
+        if let Some(netfilter) = netfilter {
             remove_native(netfilter, nat(six), parent, chain)?;
         }
         remove_legacy(six, chain)?;
@@ -73,7 +76,7 @@ fn remove_native(netfilter: &Netfilter, table: Table, parent: &str, chain: &str)
 }
 
 /// Removes a chain of the older packet filter.
-pub fn remove_legacy(six: bool, chain: &str) -> Result<()> {
+fn remove_legacy(six: bool, chain: &str) -> Result<()> {
     if !xtables::nat_has_chain(six, chain).map_err(kernel)? {
         return Ok(());
     }

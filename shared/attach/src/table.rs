@@ -52,6 +52,19 @@ impl Pair {
     }
 }
 
+/// A connection to nf_tables; `None` where the kernel has none.
+pub fn open() -> Result<Option<Netfilter>> {
+    let opened = Netfilter::open().and_then(|netfilter| {
+        netfilter.generation()?;
+        Ok(netfilter)
+    });
+    match opened {
+        // A part of netfilter that is not there makes a request invalid (nfnetlink_rcv_msg).
+        Err(err) if is_unsupported(&err) || err.is(Errno::EINVAL) => Ok(None),
+        opened => opened.map(Some).map_err(kernel),
+    }
+}
+
 /// Commits what `fill` adds to sets of `part`, which is made where it is missing. Not yet the protocol's error: the
 /// caller may know what to do about `EEXIST`.
 pub fn add(

@@ -3,7 +3,6 @@
 mod native;
 mod reference;
 
-use linkspan_nftables::Netfilter;
 use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -11,7 +10,7 @@ use linkspan_protocol::result::AddResult;
 use crate::backend::Backend;
 use crate::iptables::Iptables;
 use crate::owner::{Owner, Stale};
-use crate::{kernel, table};
+use crate::table;
 
 /// What the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,19 +42,24 @@ impl Masquerade {
 
     /// Every address of `result` is masqueraded, in our table or, for containers of the Go suite, in its chains.
     pub fn verify(self, call: &CheckCall, result: &AddResult) -> Result<()> {
-        if self.backend == Some(Backend::Iptables) || reference::is_there(call)? {
-            return reference::verify(call, result);
+        let netfilter = table::open()?;
+        match netfilter.as_ref() {
+            Some(netfilter)
+                if self.backend != Some(Backend::Iptables)
+                    && !reference::is_there(call, Some(netfilter))? =>
+            {
+                native::verify(call, result, netfilter)
+            }
+            netfilter => reference::verify(call, result, netfilter),
         }
-        native::verify(call, result)
     }
 
     /// Some packet filter could do it.
     pub fn status(self, _call: &StatusCall) -> Result<()> {
-        let native = Netfilter::open().and_then(|netfilter| netfilter.generation());
-        let refused = match (self.backend, native) {
-            (None | Some(Backend::Nftables), Ok(_)) => None,
-            (Some(Backend::Nftables), Err(err)) => Some(kernel(err)),
-            (Some(Backend::Iptables), _) | (None, Err(_)) => Iptables::of(false).saved().err(),
+        let refused = match (self.backend, table::open()) {
+            (Some(Backend::Iptables), _) | (None, Ok(None)) => Iptables::of(false).saved().err(),
+            (Some(Backend::Nftables), Ok(None)) => Some(unsupported()),
+            (_, opened) => opened.err(),
         };
         refused.map_or(Ok(()), |failure| {
             Err(failure
@@ -68,21 +72,19 @@ impl Masquerade {
 /// Removes what this attachment has in any packet filter, also where the configuration does not say `ipMasq` any more,
 /// and whichever suite made it.
 pub fn remove(call: &DelCall) -> Result<()> {
-    let netfilter = match Netfilter::open() {
-        Err(err) if table::is_unsupported(&err) => return reference::remove_legacy(call),
-        opened => opened.map_err(kernel)?,
-    };
-    let own = Owner::of(&call.network, &call.attachment);
-    native::remove(&netfilter, |owner| *owner == own)?;
-    reference::remove(call, &netfilter)
+    let netfilter = table::open()?;
+    if let Some(netfilter) = &netfilter {
+        let own = Owner::of(&call.network, &call.attachment);
+        native::remove(netfilter, |owner| *owner == own)?;
+    }
+    reference::remove(call, netfilter.as_ref())
 }
 
 /// Removes what stale attachments have there, in our table and in the Go suite's. A chain of iptables does not tell whose
 /// it is, and stays.
 pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
-    let netfilter = match Netfilter::open() {
-        Err(err) if table::is_unsupported(&err) => return Ok(()),
-        opened => opened.map_err(kernel)?,
+    let Some(netfilter) = table::open()? else {
+        return Ok(());
     };
     native::remove(&netfilter, |owner| stale.includes(owner))?;
     reference::collect(call, &netfilter)

@@ -182,14 +182,13 @@ pub(super) fn remove(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) 
 }
 
 /// Every address of the result is masqueraded.
-pub(super) fn verify(call: &CheckCall, result: &AddResult) -> Result<()> {
-    let netfilter = Netfilter::open().map_err(kernel)?;
-    table::verify(&netfilter, &PART)?;
+pub(super) fn verify(call: &CheckCall, result: &AddResult, netfilter: &Netfilter) -> Result<()> {
+    table::verify(netfilter, &PART)?;
     let owner = Owner::of(&call.network, &call.attachment);
     for Source { ip, member, except } in sources(&result.ips, &owner, &[]) {
         let what = format!("masquerade of {ip}");
-        table::verify_element(&netfilter, SOURCES.of(ip), &member, &what)?;
-        table::verify_element(&netfilter, EXCEPT.of(ip), &except, &what)?;
+        table::verify_element(netfilter, SOURCES.of(ip), &member, &what)?;
+        table::verify_element(netfilter, EXCEPT.of(ip), &except, &what)?;
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::AddResult;
 
 use crate::iptables::{Iptables, deletion};
-use crate::reference::{chain, comment, quoted, remove_chain, remove_rules};
+use crate::reference::{chain, comment, has_chain, quoted, remove_chain, remove_rules};
 use crate::verify::mismatch;
-use crate::{hash, kernel, reference};
+use crate::{hash, kernel, table};
 
 /// Where rules lead to a container's chain.
 const PARENT: &str = "POSTROUTING";
@@ -55,8 +55,7 @@ pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Resu
         iptables.apply(&lines)?;
         let chain = chain.clone();
         undo.push("remove masquerade", move || {
-            let netfilter = Netfilter::open().map_err(kernel)?;
-            remove_chain(&netfilter, PARENT, &chain)
+            remove_chain(table::open()?.as_ref(), PARENT, &chain)
         });
     }
     Ok(())
@@ -69,26 +68,34 @@ fn addresses(result: &AddResult, six: bool) -> Vec<Cidr> {
 }
 
 /// Whether the container has a chain in iptables or a rule in the Go suite's nft table.
-pub(super) fn is_there(call: &CheckCall) -> Result<bool> {
+pub(super) fn is_there(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<bool> {
     let chain = chain(&call.network, &call.attachment.container_id, "");
-    let netfilter = Netfilter::open().map_err(kernel)?;
     for six in [false, true] {
-        if reference::has_chain(&netfilter, six, &chain)? {
+        if has_chain(netfilter, six, &chain)? {
             return Ok(true);
         }
     }
-    let tag = tag(call.network.as_str(), &call.attachment);
-    let rules = netfilter.rules(NFT, NFT_CHAIN).map_err(kernel)?;
-    Ok(rules.iter().any(|rule| rule.comment.starts_with(&tag)))
+    Ok(nft_rules(call, netfilter)? > 0)
 }
 
-/// The chain and the way to it are there for every address, or the Go suite's nft rules are.
-pub(super) fn verify(call: &CheckCall, result: &AddResult) -> Result<()> {
-    let netfilter = Netfilter::open().map_err(kernel)?;
+/// How many rules the container has in the Go suite's nft table.
+fn nft_rules(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<usize> {
+    let Some(netfilter) = netfilter else {
+        return Ok(0);
+    };
     let tag = tag(call.network.as_str(), &call.attachment);
     let rules = netfilter.rules(NFT, NFT_CHAIN).map_err(kernel)?;
     let own = rules.iter().filter(|rule| rule.comment.starts_with(&tag));
-    if own.count() >= result.ips.len() {
+    Ok(own.count())
+}
+
+/// The chain and the way to it are there for every address, or the Go suite's nft rules are.
+pub(super) fn verify(
+    call: &CheckCall,
+    result: &AddResult,
+    netfilter: Option<&Netfilter>,
+) -> Result<()> {
+    if nft_rules(call, netfilter)? >= result.ips.len() {
         return Ok(());
     }
     let chain = chain(&call.network, &call.attachment.container_id, "");
@@ -118,20 +125,14 @@ pub(super) fn verify(call: &CheckCall, result: &AddResult) -> Result<()> {
 }
 
 /// Removes what the Go suite, or we in its format, made for the container.
-pub(super) fn remove(call: &DelCall, netfilter: &Netfilter) -> Result<()> {
+pub(super) fn remove(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()> {
     let tag = tag(call.network.as_str(), &call.attachment);
-    remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
-        comment.starts_with(&tag)
-    })?;
+    if let Some(netfilter) = netfilter {
+        let own = |comment: &str| comment.starts_with(&tag);
+        remove_rules(netfilter, NFT, NFT_CHAIN, own)?;
+    }
     let chain = chain(&call.network, &call.attachment.container_id, "");
     remove_chain(netfilter, PARENT, &chain)
-}
-
-/// The same where the kernel has no nf_tables.
-pub(super) fn remove_legacy(call: &DelCall) -> Result<()> {
-    let chain = chain(&call.network, &call.attachment.container_id, "");
-    reference::remove_legacy(false, &chain)?;
-    reference::remove_legacy(true, &chain)
 }
 
 /// Removes the rules of the network's attachments in the Go suite's nft table, but for those of the valid ones.
