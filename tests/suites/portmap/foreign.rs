@@ -89,6 +89,53 @@ fn what_cannot_be_done_changes_nothing() {
     });
 }
 
+/// The call as on a kernel without nf_tables: the socket to it is refused. Which one that is, a first run tells.
+fn without_nf_tables(lab: &Lab, call: &Call) -> Call {
+    let trace = lab.dir().join("sockets");
+    let file = trace.to_str().unwrap();
+    let look = ["strace", "-qq", "-o", file, "-e", "trace=socket"];
+    call.clone().under(&look).verb("ADD").run().succeeded();
+    call.clone().verb("DEL").run().succeeded();
+    let told = std::fs::read_to_string(&trace).unwrap();
+    let to_netfilter = |line: &str| line.contains("NETLINK_NETFILTER");
+    let mut sockets = told.lines().filter(|line| line.starts_with("socket("));
+    let index = sockets.position(to_netfilter).unwrap() + 1;
+    let refuse = format!("inject=socket:error=EPROTONOSUPPORT:when={index}");
+    call.clone()
+        .under(&["strace", "-qq", "-o", file, "-e", &refuse])
+}
+
+#[test]
+fn where_the_kernel_has_no_nf_tables_it_is_iptables_unless_nf_tables_is_asked_for() {
+    in_lab(LINKSPAN, |lab| {
+        let told = "the fall back to iptables";
+        if !skip::can_trace(told) || skip::without("iptables-restore").is_none() {
+            return;
+        }
+        let over = json!({ "ipMasq": true });
+        let pod = Pod::attach_to(
+            lab,
+            "pod",
+            bridge(lab, &over),
+            &json!([mapping("tcp", 8080)]),
+        );
+        pod.bridge(lab).del();
+        without_nf_tables(lab, &pod.bridge(lab)).add();
+        without_nf_tables(lab, &pod.portmap(lab)).add();
+        assert_eq!(elements(lab), [""; 0]);
+        assert!(iptables_rules("\"pod\"").len() > 6);
+        pod.portmap(lab).del();
+        pod.bridge(lab).del();
+        assert_eq!(iptables_rules("\"pod\""), [""; 0]);
+        let asked = pod.portmap_with(lab, &json!({ "backend": "nftables" }));
+        let refused = without_nf_tables(lab, &asked).verb("ADD").run().failed(999);
+        assert!(
+            refused.contains("this kernel has no nf_tables"),
+            "{refused}"
+        );
+    });
+}
+
 #[test]
 fn rules_of_others_stay_and_come_first() {
     in_lab(LINKSPAN, |lab| {
