@@ -1,6 +1,7 @@
 //! What every plugin has in common: VERSION, and each code of the spec's table that a plugin can produce.
 //!
-//! Codes 2, 3 and 11 are for the runtime's eyes only: no plugin here answers with them.
+//! Codes 2 and 3 are for the runtime's eyes only: no plugin here answers with them. Code 11 is proved where a lock is held, in
+//! the suite of the store of `host-local`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a test gives a process a broken input"

@@ -340,3 +340,58 @@ fn containers_of_ours_in_iptables_are_detached_by_the_go_suite() {
         assert_eq!(iptables_rules("\"again\""), [""; 0]);
     });
 }
+
+/// What version 1.9 of the Go suite leaves with its nft backends, for a container that we detach and for another one.
+const NEWER_GO: &str = r#"
+table ip cni_hostport {
+  chain hostports {
+    tcp dport 8080 dnat to 10.1.0.2:80 comment "dummy"
+    tcp dport 8081 dnat to 10.1.0.3:80 comment "dummy2"
+  }
+  chain masquerading {
+    type nat hook postrouting priority 100
+    ip saddr 10.1.0.2 ip daddr 10.1.0.2 masquerade comment "dummy"
+  }
+}
+table ip6 cni_hostport {
+  chain hostports {
+    tcp dport 8080 dnat to [fd00:1::2]:80 comment "dummy"
+  }
+}
+table inet cni_plugins_masquerade {
+  chain masq_checks {
+    ip saddr 10.1.0.2 ip daddr != 10.1.0.0/16 masquerade comment "d23676b4f2d9fe04-678b25cd6528b49d, net: mynet, if: eth0, id: dummy"
+    ip6 saddr fd00:1::2 ip6 daddr != fd00:1::/64 masquerade comment "d23676b4f2d9fe04-678b25cd6528b49d, net: mynet, if: eth0, id: dummy"
+    ip saddr 10.1.0.3 ip daddr != 10.1.0.0/16 masquerade comment "d23676b4f2d9fe04-0123456789abcdef, net: mynet, if: eth0, id: dummy2"
+  }
+}
+"#;
+
+#[test]
+fn what_a_newer_go_suite_keeps_in_nf_tables_is_checked_and_removed() {
+    in_lab(LINKSPAN, |lab| {
+        let over = json!({ "name": "mynet", "ipMasq": true });
+        let pod = Pod::attach_to(
+            lab,
+            "dummy",
+            bridge(lab, &over),
+            &json!([mapping("tcp", 8080)]),
+        );
+        // As if the Go suite had attached it.
+        let Some(_) = nft(&["delete table inet linkspan"]) else {
+            return;
+        };
+        nft(&[NEWER_GO]);
+        pod.portmap(lab).check(&pod.result);
+        pod.bridge(lab).check(&pod.result);
+        pod.portmap(lab).del();
+        pod.bridge(lab).del();
+        let left = nft(&["list", "ruleset"]).unwrap();
+        assert!(
+            !left.contains("\"dummy\"") && !left.contains("id: dummy\""),
+            "{left}"
+        );
+        assert!(left.contains("comment \"dummy2\""), "{left}");
+        assert!(left.contains("id: dummy2\""), "{left}");
+    });
+}
