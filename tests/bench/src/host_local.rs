@@ -4,17 +4,18 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use linkspan_harness::call::Call;
+use nix::sys::resource::UsageWho;
 use serde_json::{Value, json};
 
-use crate::scenario::{Scenario, timed};
+use crate::process::{Cost, Mode, timed};
+use crate::scenario::{Scenario, Who};
 
 /// ADD and DEL in a pool with so many leases of others.
 #[derive(Debug)]
 struct Churn {
-    whose: &'static str,
+    who: Who,
     exe: PathBuf,
     dir: PathBuf,
     subnet: &'static str,
@@ -27,11 +28,7 @@ struct Churn {
 const SIXTEEN: u32 = 65_533;
 
 /// What is measured of the host-local in `plugins`.
-pub(crate) fn scenarios(
-    whose: &'static str,
-    plugins: &Path,
-    scratch: &Path,
-) -> Vec<Box<dyn Scenario>> {
+pub(crate) fn scenarios(who: Who, plugins: &Path, scratch: &Path) -> Vec<Box<dyn Scenario>> {
     let pools = [
         ("10.1.0.0/16", "0 %", 0),
         ("10.1.0.0/16", "50 %", SIXTEEN / 2),
@@ -42,9 +39,9 @@ pub(crate) fn scenarios(
     ];
     let churn = |(at, (subnet, filled, leases)): (usize, _)| -> Box<dyn Scenario> {
         Box::new(Churn {
-            whose,
+            who,
             exe: plugins.join("host-local"),
-            dir: scratch.join(format!("{whose}-{at}")),
+            dir: scratch.join(format!("{who}-{at}")),
             subnet,
             filled,
             leases,
@@ -57,7 +54,7 @@ pub(crate) fn scenarios(
 impl Churn {
     fn titled(&self, filled: &str) -> String {
         let prefix = self.subnet.split_once('/').map_or("", |(_, prefix)| prefix);
-        format!("{} host-local /{prefix} {filled}", self.whose)
+        format!("host-local, /{prefix} {filled}")
     }
 
     fn conf(&self) -> Value {
@@ -68,7 +65,7 @@ impl Churn {
         })
     }
 
-    fn call(&self, verb: &str) -> Duration {
+    fn call(&self, verb: &str, mode: &Mode) -> Cost {
         let call = Call::new(&self.exe)
             .verb(verb)
             .env("CNI_CONTAINERID", &format!("{:064x}", self.rounds))
@@ -76,10 +73,7 @@ impl Churn {
             .env("CNI_PATH", "/nowhere")
             .netns("/nowhere/netns")
             .conf(&self.conf());
-        let mut run = None;
-        let time = timed(|| run = Some(call.run()));
-        run.unwrap().succeeded();
-        time
+        mode.run(&call).1
     }
 
     /// The address of the `n`th of the others, who came one after the other.
@@ -93,12 +87,16 @@ impl Churn {
 }
 
 impl Scenario for Churn {
-    fn name(&self) -> String {
+    fn case(&self) -> String {
         self.titled(self.filled)
     }
 
-    fn base(&self) -> String {
-        self.titled("0 %")
+    fn who(&self) -> Who {
+        self.who
+    }
+
+    fn base(&self) -> Option<String> {
+        (self.leases > 0).then(|| self.titled("0 %"))
     }
 
     fn prepare(&mut self) {
@@ -114,13 +112,16 @@ impl Scenario for Churn {
             fs::write(lease, format!("{n:064x}x\r\neth0")).unwrap();
         }
         // The first one takes stock of what it did not make.
-        self.call("ADD");
-        self.call("DEL");
+        self.call("ADD", &Mode::Timed);
+        self.call("DEL", &Mode::Timed);
     }
 
-    fn round(&mut self) -> Vec<(&'static str, Duration)> {
+    fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)> {
         self.rounds += 1;
-        vec![("ADD", self.call("ADD")), ("DEL", self.call("DEL"))]
+        vec![
+            ("ADD", self.call("ADD", mode)),
+            ("DEL", self.call("DEL", mode)),
+        ]
     }
 }
 
@@ -139,24 +140,24 @@ impl Sync {
 }
 
 impl Scenario for Sync {
-    fn name(&self) -> String {
+    fn case(&self) -> String {
         "fsync of a lease and its directory".to_owned()
     }
 
-    fn base(&self) -> String {
-        self.name()
+    fn who(&self) -> Who {
+        Who::Ours
     }
 
     fn prepare(&mut self) {
         fs::create_dir(&self.dir).unwrap();
     }
 
-    fn round(&mut self) -> Vec<(&'static str, Duration)> {
+    fn round(&mut self, _mode: &Mode) -> Vec<(&'static str, Cost)> {
         self.rounds += 1;
         let mut file = File::create(self.dir.join(self.rounds.to_string())).unwrap();
         file.write_all(&[b'x'; 70]).unwrap();
         let dir = File::open(&self.dir).unwrap();
-        let synced = timed(|| {
+        let ((), synced) = timed(UsageWho::RUSAGE_THREAD, || {
             file.sync_all().unwrap();
             dir.sync_all().unwrap();
         });

@@ -9,22 +9,43 @@
     reason = "a benchmark is a program for people: it prints, and gives up where it cannot go on"
 )]
 
+mod cases;
+mod chain;
+mod chart;
+mod crowd;
+mod floor;
 mod host_local;
 mod measure;
+mod process;
 mod report;
 mod scenario;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cases::Place;
 use clap::Parser;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_plugin::Entry;
+use measure::{Effort, Figure, measure};
 use nix::unistd::mkdtemp;
+use scenario::{Scenario, Who};
+use serde_json::json;
 
 /// The plugins that this program can be.
-static ENTRIES: [&Entry; 1] = [&linkspan_host_local::ENTRY];
+const ENTRIES: &[&Entry] = &[
+    &linkspan_bridge::ENTRY,
+    &linkspan_host_local::ENTRY,
+    &linkspan_loopback::ENTRY,
+    &linkspan_portmap::ENTRY,
+    &linkspan_veth::ENTRY,
+];
 
-/// Measures what the plugins cost, as whole processes.
+/// The name under which this program ends at once.
+const NOTHING: &str = "nothing";
+
+/// Measures what the plugins cost, as whole processes, in namespaces of its own.
 #[derive(Debug, Parser)]
 struct Options {
     /// Measure the plugins of this directory instead of those built into the benchmark
@@ -33,69 +54,149 @@ struct Options {
     /// Measure the plugins of this directory, too, for comparison (such as /usr/lib/cni)
     #[arg(long, value_name = "DIR")]
     compare: Option<PathBuf>,
-    /// Rounds per scenario
-    #[arg(long, value_name = "N", default_value_t = 3000)]
+    /// Rounds per case
+    #[arg(long, value_name = "N", default_value_t = 200)]
     rounds: usize,
-    /// Seconds after which a scenario is over, whatever rounds it has had (but five)
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Seconds after which a case is over, whatever rounds it has had (but three)
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     patience: u64,
-    /// Where the scenarios keep their files; the default is the directory for temporary files
+    /// Pods that are attached to one bridge, to see whether the last one is as fast as the tenth
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pods: usize,
+    /// Runtimes that attach pods at once
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    runtimes: usize,
+    /// Also measure host-local with pools of up to 65,533 leases, which take a minute or two to fill
+    #[arg(long)]
+    pools: bool,
+    /// Where the files of all this are kept; the default is the directory for temporary files
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Only the scenarios whose name contains this
+    /// Only the cases whose name contains this
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Also write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also draw the medians as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let name = std::env::args_os().next().map(PathBuf::from);
-    let name = name.as_deref().and_then(Path::file_name);
-    let entry = ENTRIES.iter().find(|entry| {
-        entry
-            .names
-            .iter()
-            .any(|known| name.is_some_and(|name| name == *known))
-    });
-    if let Some(entry) = entry {
+    let mut args = std::env::args_os();
+    let name = PathBuf::from(args.next().unwrap_or_default());
+    let name = name.file_name().unwrap_or_default().to_string_lossy();
+    if name == NOTHING {
+        return ExitCode::SUCCESS;
+    }
+    if name == process::SCALES {
+        return process::weigh(args);
+    }
+    if let Some(entry) = ENTRIES.iter().find(|entry| entry.names.contains(&&*name)) {
         return linkspan_plugin::process::run(entry);
     }
     let options = Options::parse();
+    Netns::isolate().unwrap();
+    let lo = Rtnl::here(&Context::new().unwrap())
+        .and_then(|host| host.link_by_name("lo"))
+        .unwrap();
+    lo.unwrap().set_up().unwrap();
     let scratch = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
-    let ours = options.plugins.clone().unwrap_or_else(|| links(&scratch));
-    // Those that are compared take turns; what would disturb them comes after.
-    let mut groups = vec![host_local::scenarios("linkspan", &ours, &scratch)];
-    if let Some(dir) = &options.compare {
-        groups.push(host_local::scenarios("compared", dir, &scratch));
-    }
-    groups.push(vec![Box::new(host_local::Sync::new(&scratch))]);
-    let mut figures = Vec::new();
-    for mut scenarios in groups {
-        scenarios.retain(|scenario| scenario.name().contains(&options.only));
-        figures.extend(measure::measure(
-            &mut scenarios,
-            options.rounds,
-            options.patience,
-        ));
-    }
+    let (figures, throughput) = everything(&options, &scratch);
     std::fs::remove_dir_all(&scratch).unwrap();
-    if options.json {
-        println!("{:#}", report::json(&figures));
-    } else {
-        print!("{}", report::table(&figures));
+    let machine = report::machine();
+    println!("{machine}\n\n{}", report::table(&figures));
+    for (who, per_second) in &throughput {
+        let runtimes = options.runtimes;
+        println!(
+            "{runtimes} runtimes at once, {who}: {per_second:.0} pods attached and detached per second"
+        );
+    }
+    if let Some(file) = options.json {
+        let throughput: Vec<_> = throughput
+            .iter()
+            .map(|(who, n)| json!({ "who": who.to_string(), "podsPerSecond": n }))
+            .collect();
+        let all = json!({
+            "machine": machine,
+            "throughput": throughput,
+            "figures": report::json(&figures),
+        });
+        std::fs::write(file, format!("{all:#}\n")).unwrap();
+    }
+    if let Some(file) = options.svg {
+        std::fs::write(file, chart::svg(&figures)).unwrap();
     }
     ExitCode::SUCCESS
 }
 
-/// A directory in which this program has every plugin's name.
+/// All that the options ask for, and the throughput of each suite.
+fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<(Who, f64)>) {
+    let links = links(scratch);
+    let ours = options.plugins.as_deref().unwrap_or(&links);
+    let mut suites = vec![(Who::Ours, ours)];
+    suites.extend(options.compare.as_deref().map(|dir| (Who::Theirs, dir)));
+    let places: Vec<Place<'_>> = suites
+        .iter()
+        .zip(1..)
+        .map(|((who, dir), number)| Place {
+            who: *who,
+            dir,
+            scratch,
+            number,
+        })
+        .collect();
+    // Those that are compared take turns; what would disturb them comes after.
+    let mut together: Vec<Box<dyn Scenario>> = vec![Box::new(chain::Nothing(links.join(NOTHING)))];
+    for place in &places {
+        let chains = cases::chains(place).into_iter();
+        together.extend(chains.map(|chain| -> Box<dyn Scenario> { Box::new(chain) }));
+    }
+    together.extend(floor::floors());
+    let mut groups = vec![together];
+    if options.pools {
+        let pools = |(who, dir): &(Who, &Path)| host_local::scenarios(*who, dir, scratch);
+        groups.extend(suites.iter().map(pools));
+        groups.push(vec![Box::new(host_local::Sync::new(scratch))]);
+    }
+    let (effort, scales) = (
+        Effort {
+            rounds: options.rounds,
+            patience: options.patience,
+        },
+        links.join(process::SCALES),
+    );
+    let mut figures = Vec::new();
+    for mut scenarios in groups {
+        scenarios.retain(|scenario| scenario.case().contains(&options.only));
+        figures.extend(measure(&mut scenarios, effort, &scales));
+    }
+    let mut throughput = Vec::new();
+    if options.only.is_empty() {
+        figures.extend(
+            places
+                .iter()
+                .take(1)
+                .flat_map(|place| crowd::growth(place, options.pods)),
+        );
+        for place in &places {
+            let (of_place, per_second) = crowd::parallel(place, options.runtimes, 5);
+            figures.extend(of_place);
+            throughput.push((place.who, per_second));
+        }
+    }
+    (figures, throughput)
+}
+
+/// A directory in which this program has every name that it answers to.
 fn links(scratch: &Path) -> PathBuf {
     let bin = scratch.join("bin");
     std::fs::create_dir(&bin).unwrap();
     let exe = std::env::current_exe().unwrap();
-    for name in ENTRIES.iter().flat_map(|entry| entry.names) {
+    let plugins = ENTRIES.iter().flat_map(|entry| entry.names).copied();
+    for name in plugins.chain([NOTHING, process::SCALES]) {
         std::os::unix::fs::symlink(&exe, bin.join(name)).unwrap();
     }
     bin

@@ -1,25 +1,46 @@
 //! What a scenario is.
 
-use std::time::{Duration, Instant};
+use std::fmt;
+
+use crate::process::{Cost, Mode};
+
+/// Whose work is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// This suite.
+    Ours,
+    /// The suite that it is compared with.
+    Theirs,
+    /// One process that is there already and does nothing but what the kernel has to be told.
+    Floor,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ours => "linkspan",
+            Self::Theirs => "compared",
+            Self::Floor => "floor",
+        })
+    }
+}
 
 /// Something that is done again and again.
 pub(crate) trait Scenario {
-    /// Its name, such as "linkspan host-local /16 99 %".
-    fn name(&self) -> String;
+    /// What is done, such as "pod chain"; the same whoever does it.
+    fn case(&self) -> String;
 
-    /// The name of the scenario that it is compared with; its own where it is the measure.
-    fn base(&self) -> String;
+    /// Who does it.
+    fn who(&self) -> Who;
+
+    /// The case that its growth is measured by, if any.
+    fn base(&self) -> Option<String> {
+        None
+    }
 
     /// Everything that comes before the first round.
-    fn prepare(&mut self);
+    fn prepare(&mut self) {}
 
-    /// One round: what each operation took.
-    fn round(&mut self) -> Vec<(&'static str, Duration)>;
-}
-
-/// Takes the time of an operation.
-pub(crate) fn timed(operation: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    operation();
-    start.elapsed()
+    /// One round: what each operation cost.
+    fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)>;
 }

@@ -1,0 +1,136 @@
+//! The lists that are measured, each for us and for the suite that we are compared with.
+
+use std::path::Path;
+
+use linkspan_harness::conf::with;
+use serde_json::{Value, json};
+
+use crate::chain::{Chain, List, Pod, Verb};
+use crate::scenario::Who;
+
+const THOUSAND: &str = "pod chain, 1,000 ports";
+
+const ATTACH: &[Verb] = &[Verb::Add, Verb::Del];
+const CHECKED: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
+/// STATUS is of version 1.1 of the specification, which the Go suite of the distributions may not speak, and its portmap
+/// checks only containers with addresses of both families.
+const ALL: &[Verb] = &[Verb::Add, Verb::Check, Verb::Status, Verb::Del];
+
+/// Where the lists of one suite put what they make, apart from all others.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) who: Who,
+    /// The plugins.
+    pub(crate) dir: &'a Path,
+    /// For files.
+    pub(crate) scratch: &'a Path,
+    /// Makes names and addresses differ from those of other places.
+    pub(crate) number: u8,
+}
+
+impl Place<'_> {
+    fn plugin(&self, kind: &str, case: u8, over: &Value) -> Value {
+        let name = format!("bench{}-{case}", self.number);
+        with(
+            json!({ "cniVersion": "1.0.0", "name": name, "type": kind }),
+            over,
+        )
+    }
+
+    fn ipam(&self, case: u8, six: bool) -> Value {
+        let subnet = |subnet: String| json!([{ "subnet": subnet }]);
+        let at = self.number * 32 + case;
+        let mut ranges = vec![subnet(format!("10.{at}.0.0/16"))];
+        if six {
+            ranges.push(subnet(format!("fd00:{at}::/64")));
+        }
+        json!({ "type": "host-local", "dataDir": self.scratch, "ranges": ranges })
+    }
+
+    fn bridge(&self, case: u8, over: &Value) -> Value {
+        let base = json!({
+            "bridge": format!("bench{}-{case}", self.number),
+            "isDefaultGateway": true,
+            "ipam": self.ipam(case, false),
+        });
+        self.plugin("bridge", case, &with(base, over))
+    }
+
+    fn ports(&self, case: u8, count: u16, over: &Value) -> Value {
+        let mapping =
+            |n| json!({ "hostPort": 20_000 + n, "containerPort": 1000 + n, "protocol": "tcp" });
+        let mappings: Vec<Value> = (0..count).map(mapping).collect();
+        let ports = json!({ "runtimeConfig": { "portMappings": mappings } });
+        self.plugin("portmap", case, &with(ports, over))
+    }
+
+    /// Bridge, addresses, masquerade and published ports.
+    pub(crate) fn pod(&self, case: u8, ports: u16, iptables: bool) -> List {
+        let over = |keys: Value| {
+            if iptables && self.who == Who::Ours {
+                keys
+            } else {
+                json!({})
+            }
+        };
+        let masquerade = with(
+            json!({ "ipMasq": true }),
+            &over(json!({ "ipMasqBackend": "iptables" })),
+        );
+        let backend = over(json!({ "backend": "iptables" }));
+        let bridge = self.bridge(case, &masquerade);
+        self.list(vec![bridge, self.ports(case, ports, &backend)])
+    }
+
+    fn list(&self, plugins: Vec<Value>) -> List {
+        List {
+            dir: self.dir.to_owned(),
+            plugins,
+            before: None,
+        }
+    }
+}
+
+/// Every case, in the order of the table.
+pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
+    let of = |plugin: Value| place.list(vec![plugin]);
+    let before = json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{ "name": "eth0", "sandbox": "/pod" }],
+        "ips": [{ "address": "10.1.0.5/16", "interface": 0 }],
+    });
+    let unpublished = List {
+        before: Some(before),
+        ..of(place.ports(3, 0, &json!({})))
+    };
+    let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
+    let dual = place.bridge(5, &json!({ "ipam": place.ipam(5, true) }));
+    let ptp = place.plugin("ptp", 6, &json!({ "ipam": place.ipam(6, false) }));
+    let pod = if place.who == Who::Ours { ALL } else { ATTACH };
+    let cases: [(&str, List, &[Verb]); 10] = [
+        (
+            "loopback",
+            of(place.plugin("loopback", 0, &json!({}))),
+            ATTACH,
+        ),
+        ("host-local", of(host_local), ATTACH),
+        ("portmap without ports", unpublished, ATTACH),
+        ("bridge", of(place.bridge(4, &json!({}))), CHECKED),
+        ("bridge, dual stack", of(dual), ATTACH),
+        ("ptp", of(ptp), ATTACH),
+        ("pod chain", place.pod(7, 1, false), pod),
+        ("pod chain, iptables", place.pod(8, 1, true), ATTACH),
+        ("pod chain, 20 ports", place.pod(9, 20, false), ATTACH),
+        (THOUSAND, place.pod(10, 1000, false), ATTACH),
+    ];
+    let chain = |(case, list, verbs)| Chain {
+        case,
+        who: place.who,
+        list,
+        verbs,
+        pod: Pod::new(&format!("{:064x}", place.number)),
+    };
+    // The Go suite executes iptables several times for each port, and is at it for minutes.
+    let bearable = |chain: &Chain| place.who == Who::Ours || chain.case != THOUSAND;
+    cases.into_iter().map(chain).filter(bearable).collect()
+}

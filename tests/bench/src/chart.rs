@@ -1,0 +1,81 @@
+//! The figures as a picture: a bar for each median, on a logarithmic scale.
+
+use std::fmt::Write;
+
+use crate::measure::Figure;
+use crate::report::{by, millis};
+use crate::scenario::Who;
+
+const LEFT: f64 = 230.0;
+const WIDTH: f64 = 560.0;
+const BAR: f64 = 11.0;
+/// Milliseconds at both ends of the scale.
+const SCALE: (f64, f64) = (0.1, 1000.0);
+
+fn x(ms: f64) -> f64 {
+    let (least, most) = SCALE;
+    let part = (ms.clamp(least, most) / least).ln() / (most / least).ln();
+    LEFT + WIDTH * part
+}
+
+/// An SVG of the cases that were compared, or have a floor.
+pub(crate) fn svg(figures: &[Figure]) -> String {
+    let shown = |figure: &&Figure| {
+        let other = |who| by(figures, figure, who).is_some();
+        figure.who == Who::Ours && (other(Who::Theirs) || other(Who::Floor))
+    };
+    let ours: Vec<&Figure> = figures.iter().filter(shown).collect();
+    let (mut body, mut y) = (String::new(), 40.0);
+    for figure in ours {
+        let middle = y + BAR * 2.0;
+        writeln!(
+            body,
+            "<text x='{}' y='{middle}' text-anchor='end'>{} {}</text>",
+            LEFT - 8.0,
+            figure.case,
+            figure.operation
+        )
+        .unwrap();
+        for (who, colour) in [
+            (Who::Theirs, "#9aa5b1"),
+            (Who::Ours, "#1f6feb"),
+            (Who::Floor, "#2da44e"),
+        ] {
+            if let Some(figure) = by(figures, figure, who) {
+                bar(&mut body, y, colour, millis(figure.percentile(50)));
+            }
+            y += BAR;
+        }
+        y += 8.0;
+    }
+    let mut lines = String::new();
+    for ms in [0.1, 1.0, 10.0, 100.0, 1000.0] {
+        let x = x(ms);
+        writeln!(
+            lines,
+            "<path d='M{x:.1} 30V{y:.1}' stroke='#d0d7de'/><text x='{x:.1}' y='24' text-anchor='middle'>{ms} ms</text>"
+        )
+        .unwrap();
+    }
+    let (width, height) = (LEFT + WIDTH + 60.0, y + 24.0);
+    let legend = y + 14.0;
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' \
+         font-family='sans-serif' font-size='11'>\n<rect width='100%' height='100%' fill='white'/>\n{lines}{body}\
+         <text x='{LEFT}' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
+         <tspan fill='#1f6feb'>blue: Linkspan</tspan>, <tspan fill='#2da44e'>green: the kernel's own part</tspan></text>\n</svg>\n"
+    )
+}
+
+fn bar(body: &mut String, y: f64, colour: &str, ms: f64) {
+    let (end, height) = (x(ms), BAR - 1.0);
+    writeln!(
+        body,
+        "<rect x='{LEFT}' y='{y:.1}' width='{:.1}' height='{height}' fill='{colour}'/>\
+         <text x='{:.1}' y='{:.1}' font-size='9'>{ms:.2}</text>",
+        end - LEFT,
+        end + 4.0,
+        y + height - 1.0
+    )
+    .unwrap();
+}

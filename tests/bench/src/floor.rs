@@ -1,0 +1,294 @@
+//! The floor: what the kernel itself takes for an attachment, told by one process that is there already. It sends what
+//! cannot be left out, and reads back nothing but what the result has to tell.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use linkspan_netlink::addr::AddrFlags;
+use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_nftables::datum::{Datum, Fields};
+use linkspan_nftables::ruleset::{Element, Family, Set, Table};
+use linkspan_nftables::{Batch, Netfilter};
+use nix::sys::resource::UsageWho;
+
+use crate::process::{Cost, Mode, timed};
+use crate::scenario::{Scenario, Who};
+
+const TABLE: Table = Table {
+    family: Family::Inet,
+    name: "bench",
+};
+
+/// What masquerade has for an address, and what a published port has.
+const SOURCES: &Set = &Set {
+    name: "sources",
+    key: &[Datum::Ipv4],
+    value: &[],
+    interval: false,
+};
+const EXCEPT: &Set = &Set {
+    name: "except",
+    key: &[Datum::Ipv4, Datum::Ipv4],
+    value: &[],
+    interval: true,
+};
+const PUBLISH: &Set = &Set {
+    name: "publish",
+    key: &[Datum::Protocol, Datum::Port],
+    value: &[Datum::Ipv4, Datum::Port],
+    interval: false,
+};
+const LOCALHOST: &Set = &Set {
+    name: "localhost",
+    key: &[Datum::Protocol, Datum::Port],
+    value: &[Datum::Ipv4],
+    interval: false,
+};
+const HAIRPIN: &Set = &Set {
+    name: "hairpin",
+    key: &[Datum::Ipv4, Datum::Ipv4, Datum::Protocol, Datum::Port],
+    value: &[],
+    interval: true,
+};
+
+/// Elements with their set.
+type Elements = Vec<(&'static Set, Vec<Element>)>;
+
+/// What is told.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Loopback,
+    Ptp,
+    Bridge { six: bool, ports: Option<u16> },
+}
+
+/// One attachment, again and again.
+#[derive(Debug)]
+struct Floor {
+    case: &'static str,
+    work: Work,
+    host: Rtnl,
+    sandbox: Rtnl,
+    netns: Netns,
+    bridge: Option<u32>,
+    netfilter: Netfilter,
+}
+
+/// The floors of the cases in [`crate::cases`].
+pub(crate) fn floors() -> Vec<Box<dyn Scenario>> {
+    let context = Context::new().unwrap();
+    let bridge = |six, ports| Work::Bridge { six, ports };
+    let cases = [
+        ("loopback", Work::Loopback),
+        ("bridge", bridge(false, None)),
+        ("bridge, dual stack", bridge(true, None)),
+        ("ptp", Work::Ptp),
+        ("pod chain", bridge(false, Some(1))),
+        ("pod chain, 20 ports", bridge(false, Some(20))),
+        ("pod chain, 1,000 ports", bridge(false, Some(1000))),
+    ];
+    let floor = |(case, work)| -> Box<dyn Scenario> {
+        let netns = Netns::create().unwrap();
+        Box::new(Floor {
+            case,
+            work,
+            host: Rtnl::here(&context).unwrap(),
+            sandbox: Rtnl::open(&context, &netns).unwrap(),
+            netns,
+            bridge: None,
+            netfilter: Netfilter::open().unwrap(),
+        })
+    };
+    cases.into_iter().map(floor).collect()
+}
+
+fn four(last: u8) -> IpAddr {
+    [10, 255, 0, last].into()
+}
+
+fn six(last: u16) -> IpAddr {
+    [0xfd00, 0x255, 0, 0, 0, 0, 0, last].into()
+}
+
+/// What masquerade has for the pod, then what each of its ports has.
+fn elements(ports: u16) -> [Elements; 2] {
+    let comment = format!("bench7/{:064x}/eth0", 0);
+    let element = |key: Fields, key_end: Option<Fields>, value| Element {
+        key,
+        key_end,
+        value,
+        comment: comment.clone(),
+        ..Element::default()
+    };
+    let ip = |ip| Fields::default().ip(ip);
+    let (pod, first, last) = (four(2), four(0), [10, 255, 255, 255].into());
+    let masquerade = vec![
+        (SOURCES, vec![element(ip(pod), None, None)]),
+        (
+            EXCEPT,
+            vec![element(ip(pod).ip(first), Some(ip(pod).ip(last)), None)],
+        ),
+    ];
+    let port = |fields: Fields, n| fields.protocol(6).port(20_000 + n);
+    let publish = |n| {
+        element(
+            port(Fields::default(), n),
+            None,
+            Some(ip(pod).port(1000 + n)),
+        )
+    };
+    let localhost = |n| element(port(Fields::default(), n), None, Some(ip(four(1))));
+    let hairpin = |n| {
+        let from = |source| port(ip(source).ip(pod), n);
+        element(from(first), Some(from(last)), None)
+    };
+    let published = vec![
+        (PUBLISH, (0..ports).map(publish).collect()),
+        (LOCALHOST, (0..ports).map(localhost).collect()),
+        (HAIRPIN, (0..ports).map(hairpin).collect()),
+    ];
+    [masquerade, published]
+}
+
+impl Floor {
+    fn sandbox_link(&self, name: &str) -> Link {
+        self.sandbox.link_by_name(name).unwrap().unwrap()
+    }
+
+    fn attach(&self) {
+        let Work::Bridge { six: dual, ports } = self.work else {
+            return match self.work {
+                Work::Loopback => self.sandbox_link("lo").set_up().unwrap(),
+                _ => self.attach_ptp(),
+            };
+        };
+        let (host, pod) = self.pair();
+        let plain = PortFlags {
+            hairpin: false,
+            isolated: false,
+        };
+        host.set_up_port(plain, "a floor").unwrap();
+        let flags = AddrFlags {
+            nodad: true,
+            ..AddrFlags::default()
+        };
+        pod.add_addr(four(2), 16, flags).unwrap();
+        if dual {
+            pod.add_addr(six(2), 64, flags).unwrap();
+        }
+        pod.set_up().unwrap();
+        let default = |any: IpAddr, gw| RouteSpec {
+            gw: Some(gw),
+            ..RouteSpec::to(any, 0)
+        };
+        pod.add_route(&default([0; 4].into(), four(1))).unwrap();
+        if dual {
+            pod.add_route(&default([0_u16; 8].into(), six(1))).unwrap();
+        }
+        for elements in ports.into_iter().flat_map(elements) {
+            let mut batch = Batch::default();
+            for (set, elements) in &elements {
+                batch.add(TABLE, set, elements, true);
+            }
+            self.netfilter.commit(batch).unwrap();
+        }
+    }
+
+    fn attach_ptp(&self) {
+        let (host, pod) = self.pair();
+        let flags = AddrFlags {
+            noprefixroute: true,
+            ..AddrFlags::default()
+        };
+        host.set_up().unwrap();
+        pod.add_addr(four(2), 16, flags).unwrap();
+        pod.set_up().unwrap();
+        let gateway = RouteSpec {
+            scope: Some(253),
+            ..RouteSpec::to(four(1), 32)
+        };
+        let behind = RouteSpec {
+            gw: Some(four(1)),
+            ..RouteSpec::to(four(0), 16)
+        };
+        for route in [gateway, behind] {
+            pod.add_route(&route).unwrap();
+        }
+        host.add_addr(four(1), 32, AddrFlags::default()).unwrap();
+        host.add_route(&RouteSpec::to(four(2), 32)).unwrap();
+    }
+
+    /// Both ends, as the result tells them.
+    fn pair(&self) -> (Link, Link) {
+        let spec = VethSpec {
+            name: "benchfloor".to_owned(),
+            controller: self.bridge,
+            mtu: None,
+            peer_name: "eth0".to_owned(),
+            peer_mac: None,
+            peer_netns: self.netns.as_fd(),
+        };
+        self.host.create_veth(&spec).unwrap();
+        let host = self.host.link_by_name(&spec.name).unwrap().unwrap();
+        (host, self.sandbox_link("eth0"))
+    }
+
+    fn detach(&self) {
+        let ports = match self.work {
+            Work::Loopback => return self.sandbox_link("lo").set_down().unwrap(),
+            Work::Ptp => None,
+            Work::Bridge { ports, .. } => ports,
+        };
+        for elements in ports.into_iter().flat_map(elements) {
+            let mut batch = Batch::default();
+            for (set, elements) in &elements {
+                batch.delete(TABLE, set, elements);
+            }
+            self.netfilter.commit(batch).unwrap();
+        }
+        self.sandbox_link("eth0").delete().unwrap();
+    }
+}
+
+impl Scenario for Floor {
+    fn case(&self) -> String {
+        self.case.to_owned()
+    }
+
+    fn who(&self) -> Who {
+        Who::Floor
+    }
+
+    fn prepare(&mut self) {
+        if !matches!(self.work, Work::Bridge { .. }) {
+            return;
+        }
+        if let Some(made) = self.host.link_by_name("benchfloor0").unwrap() {
+            self.bridge = Some(made.index);
+            return;
+        }
+        let spec = BridgeSpec {
+            name: "benchfloor0".to_owned(),
+            mac: [2, 0, 0, 0, 0, 1],
+            mtu: None,
+        };
+        self.host.create_bridge(&spec).unwrap();
+        let bridge = self.host.link_by_name(&spec.name).unwrap().unwrap();
+        bridge.set_up().unwrap();
+        bridge.add_addr(four(1), 16, AddrFlags::default()).unwrap();
+        self.bridge = Some(bridge.index);
+        let mut batch = Batch::default();
+        let sets = [SOURCES, EXCEPT, PUBLISH, LOCALHOST, HAIRPIN];
+        batch.ensure(TABLE, "", &sets, &[]);
+        self.netfilter.commit(batch).unwrap();
+    }
+
+    fn round(&mut self, _mode: &Mode) -> Vec<(&'static str, Cost)> {
+        let ((), attached) = timed(UsageWho::RUSAGE_THREAD, || self.attach());
+        let ((), detached) = timed(UsageWho::RUSAGE_THREAD, || self.detach());
+        vec![("ADD", attached), ("DEL", detached)]
+    }
+}
