@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
     match find(&name) {
-        Some(entry) => process::run(entry),
+        Some(entry) => process::run_among(ENTRIES, entry),
         None if name == RUNTIME => {
             let names = &names();
             let suite = Suite {

@@ -1,6 +1,6 @@
-//! Delegation to the IPAM plugin that the configuration names, by executing it from `CNI_PATH`.
+//! Delegation to the IPAM plugin that the configuration names and `CNI_PATH` leads to.
 
-use linkspan_invoke::{exec, find, split_path};
+use linkspan_invoke::{find, split_path};
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::json::Json;
@@ -8,6 +8,7 @@ use linkspan_protocol::result::AddResult;
 use linkspan_protocol::wire;
 
 use crate::call::Call;
+use crate::transport::ask;
 use crate::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 
 /// Sees that the IPAM plugin is there; to be called before anything is made that would stay.
@@ -22,9 +23,9 @@ pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let env = call.delegate_env(Command::Add);
     let release_env = call.delegate_env(Command::Del);
     let stdin = call.stdin.clone();
-    let printed = exec(&exe, &env, &call.stdin)?;
+    let printed = ask(&exe, &env, &call.stdin)?;
     undo.push("release addresses", move || {
-        exec(&exe, &release_env, &stdin).map(drop)
+        ask(&exe, &release_env, &stdin).map(drop)
     });
     let name = &call.netconf.ipam.kind;
     let undecodable = |failure: Failure| failure.context(format!("decode the result of {name}"));
@@ -57,5 +58,5 @@ pub fn status(call: &StatusCall) -> Result<()> {
 
 fn relay(call: &Call, verb: Command) -> Result<()> {
     let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
-    exec(&exe, &call.delegate_env(verb), &call.stdin).map(drop)
+    ask(&exe, &call.delegate_env(verb), &call.stdin).map(drop)
 }

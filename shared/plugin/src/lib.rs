@@ -8,6 +8,7 @@ pub mod delegate;
 pub mod process;
 pub mod serve;
 pub mod teardown;
+mod transport;
 pub mod undo;
 
 use std::fmt;

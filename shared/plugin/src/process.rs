@@ -7,7 +7,22 @@ use std::process::ExitCode;
 use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-use crate::{Entry, Reply};
+use crate::{Entry, Reply, transport};
+
+/// Set to `exec`, this makes a process execute its delegates even where they are itself under another name.
+const DELEGATE: &str = "LINKSPAN_DELEGATE";
+
+/// Serves the call that this process was started for, in an executable that is all of these plugins.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn run_among(entries: &'static [&'static Entry], entry: &Entry) -> ExitCode {
+    if std::env::var_os(DELEGATE).is_none_or(|how| how != "exec") {
+        transport::at_home(entries);
+    }
+    run(entry)
+}
 
 /// Serves the call that this process was started for.
 pub fn run(entry: &Entry) -> ExitCode {
@@ -36,9 +51,13 @@ pub fn environment() -> Env {
     })
 }
 
+/// Writes to stderr; nobody is left to be told when that is closed.
+pub(crate) fn complain(text: &str) {
+    drop(io::stderr().write_all(text.as_bytes()));
+}
+
 fn print(reply: &Reply) -> ExitCode {
-    // Nobody is left to be told when stderr is closed.
-    drop(io::stderr().write_all(reply.stderr.as_bytes()));
+    complain(&reply.stderr);
     let mut stdout = io::stdout().lock();
     let printed = stdout
         .write_all(&reply.stdout)

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         return process::weigh(args);
     }
     if let Some(entry) = ENTRIES.iter().find(|entry| entry.names.contains(&&*name)) {
-        return linkspan_plugin::process::run(entry);
+        return linkspan_plugin::process::run_among(ENTRIES, entry);
     }
     let options = Options::parse();
     Netns::isolate().unwrap();

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::lab::Sandbox;
 
-/// A run to be. Its environment holds nothing but what is set here and `PATH`.
+/// A run to be. Its environment holds nothing but what is set here, `PATH`, and how delegates are
+/// reached.
 #[derive(Debug, Clone)]
 pub struct Call {
     exe: PathBuf,
@@ -40,11 +41,15 @@ pub struct Output {
 impl Call {
     /// A run of `exe`.
     pub fn new(exe: &Path) -> Self {
-        let path = std::env::var("PATH").unwrap_or_default();
+        let inherited = ["PATH", "LINKSPAN_DELEGATE"].map(|name| (name, std::env::var(name)));
+        let inherited = inherited.into_iter().filter_map(|(name, value)| {
+            let value = value.ok()?;
+            Some((name.to_owned(), value))
+        });
         Self {
             exe: exe.to_owned(),
             args: Vec::new(),
-            env: BTreeMap::from([("PATH".to_owned(), path)]),
+            env: inherited.collect(),
             stdin: Vec::new(),
         }
     }
