@@ -10,6 +10,7 @@ mod listed;
 mod ownership;
 mod packets;
 mod ruleset;
+mod swap;
 
 use std::net::IpAddr;
 
@@ -85,9 +86,9 @@ impl Pod {
             .conf(&conf)
     }
 
-    /// A call of bridge for this pod.
+    /// A call of the interface plugin for this pod.
     fn bridge(&self, lab: &Lab) -> Call {
-        lab.plugin("bridge")
+        lab.plugin(self.bridge["type"].as_str().unwrap())
             .of(&self.id, &self.sandbox)
             .conf(&self.bridge)
     }
