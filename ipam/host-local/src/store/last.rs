@@ -29,14 +29,20 @@ impl Last {
         Self { ip, file, path }
     }
 
-    /// Written in place, as the Go plugin does. Half a text costs nothing but the order of the addresses.
+    /// Written in place, as the Go plugin does. Half a text costs nothing but the order of the addresses. The file is not
+    /// emptied first, because some filesystems (ext4) then write it to the disk when it is closed.
     pub(crate) fn remember(self, ip: IpAddr) -> Result<(), Error> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let write = |mut file: File| -> io::Result<()> {
-            file.set_len(0)?;
+            let text = ip.to_string();
+            let len = text.len() as u64;
             file.rewind()?;
-            file.write_all(ip.to_string().as_bytes())
+            file.write_all(text.as_bytes())?;
+            match file.metadata()?.len() {
+                now if now == len => Ok(()),
+                _ => file.set_len(len),
+            }
         };
         let file = self.file.map_or_else(|| options.open(&self.path), Ok);
         file.and_then(write).map_err(Error::on("write", &self.path))
