@@ -76,12 +76,21 @@ impl Plugin for Bridge {
 
     /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
+        let layer3 = !call.netconf.ipam.kind.is_empty();
         let mut teardown = Teardown::default();
-        teardown.run("delete the interface", || veth::delete(call));
-        if !call.netconf.ipam.kind.is_empty() {
-            teardown.run("release addresses", || delegate::del(call));
-            teardown.run("remove masquerade", || masquerade::remove(call));
+        // Removed first and closed last, so that the kernel does both at a time.
+        let mut filter = None;
+        if layer3 {
+            teardown.run("remove masquerade", || {
+                filter = masquerade::remove(call)?;
+                Ok(())
+            });
         }
+        teardown.run("delete the interface", || veth::delete(call));
+        if layer3 {
+            teardown.run("release addresses", || delegate::del(call));
+        }
+        drop(filter);
         teardown.finish()
     }
 

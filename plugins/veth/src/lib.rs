@@ -83,9 +83,15 @@ impl Plugin for Veth {
     /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let mut teardown = Teardown::default();
+        // Removed first and closed last, so that the kernel does both at a time.
+        let mut filter = None;
+        teardown.run("remove masquerade", || {
+            filter = masquerade::remove(call)?;
+            Ok(())
+        });
         teardown.run("delete the interface", || veth::delete(call));
         teardown.run("release addresses", || delegate::del(call));
-        teardown.run("remove masquerade", || masquerade::remove(call));
+        drop(filter);
         teardown.finish()
     }
 

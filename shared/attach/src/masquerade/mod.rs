@@ -3,6 +3,7 @@
 mod native;
 mod reference;
 
+use linkspan_nftables::Netfilter;
 use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -71,13 +72,17 @@ impl Masquerade {
 
 /// Removes what this attachment has in any packet filter, also where the configuration does not say `ipMasq` any more,
 /// and whichever suite made it.
-pub fn remove(call: &DelCall) -> Result<()> {
+///
+/// The connection comes back open: to close one soon after a removal takes until the kernel has done with what was
+/// removed (some 15 ms), which whoever has something else to wait for need not wait for twice.
+pub fn remove(call: &DelCall) -> Result<Option<Netfilter>> {
     let netfilter = table::open()?;
     if let Some(netfilter) = &netfilter {
         let own = Owner::of(&call.network, &call.attachment);
         native::remove(netfilter, |owner| *owner == own)?;
     }
-    reference::remove(call, netfilter.as_ref())
+    reference::remove(call, netfilter.as_ref())?;
+    Ok(netfilter)
 }
 
 /// Removes what stale attachments have there, in our table and in the Go suite's. A chain of iptables does not tell whose
