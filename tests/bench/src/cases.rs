@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::chain::{Chain, List, Pod, Verb};
 use crate::scenario::Who;
 
-const THOUSAND: &str = "pod chain, 1,000 ports";
+/// So many that the kernel is busy for long after a DEL.
+pub(crate) const THOUSAND: &str = "pod chain, 1,000 ports";
 
 const ATTACH: &[Verb] = &[Verb::Add, Verb::Del];
 const CHECKED: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];

@@ -149,13 +149,17 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<(Who, f64)
         })
         .collect();
     // Those that are compared take turns; what would disturb them comes after.
-    let mut together: Vec<Box<dyn Scenario>> = vec![Box::new(chain::Nothing(links.join(NOTHING)))];
+    let mut together: Vec<Box<dyn Scenario>> = Vec::new();
     for place in &places {
         let chains = cases::chains(place).into_iter();
         together.extend(chains.map(|chain| -> Box<dyn Scenario> { Box::new(chain) }));
     }
     together.extend(floor::floors());
-    let mut groups = vec![together];
+    // Behind processes that leave the kernel nothing to clear up.
+    together.insert(3, Box::new(chain::Nothing(links.join(NOTHING))));
+    let many = together.extract_if(.., |scenario| scenario.case() == cases::THOUSAND);
+    let many = many.collect();
+    let mut groups = vec![together, many];
     if options.pools {
         let pools = |(who, dir): &(Who, &Path)| host_local::scenarios(*who, dir, scratch);
         groups.extend(suites.iter().map(pools));
