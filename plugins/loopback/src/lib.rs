@@ -4,7 +4,8 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::{Side, Sides, kernel};
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::link::Link;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
@@ -32,14 +33,13 @@ impl Plugin for Loopback {
 
     fn add(call: &AddCall, _conf: Conf, undo: &mut Undo) -> Result<AddResult> {
         let previous = call.netconf.prev_result()?;
-        let sides = Sides::open(&call.netns)?;
-        let lo = sides.sandbox.link(LO)?;
+        let lo = Side::inside(&call.netns)?.link(LO)?;
         if !lo.up {
             lo.set_up().map_err(kernel)?;
             let made = lo.clone();
             undo.push("set lo down", move || made.set_down().map_err(kernel));
         }
-        let ips = addresses(&sides.sandbox)?;
+        let ips = addresses(&lo)?;
         Ok(previous.unwrap_or_else(|| AddResult {
             interfaces: vec![Interface {
                 name: LO.to_owned(),
@@ -63,8 +63,7 @@ impl Plugin for Loopback {
     }
 
     fn check(call: &CheckCall, _conf: Conf) -> Result<()> {
-        let sides = Sides::open(&call.netns)?;
-        if sides.sandbox.link(LO)?.up {
+        if Side::inside(&call.netns)?.link(LO)?.up {
             return Ok(());
         }
         Err(Failure::new(
@@ -86,9 +85,9 @@ impl Plugin for Loopback {
 }
 
 /// The first address of each family; any that is not a loopback address is refused.
-fn addresses(sandbox: &Side) -> Result<Vec<IpConfig>> {
+fn addresses(lo: &Link) -> Result<Vec<IpConfig>> {
     let mut ips: Vec<IpConfig> = Vec::new();
-    for addr in sandbox.link(LO)?.addrs(None).map_err(kernel)? {
+    for addr in lo.addrs(None).map_err(kernel)? {
         if !addr.ip.is_loopback() {
             let msg = format!(
                 "loopback interface found with non-loopback address \"{}\"",

@@ -54,6 +54,12 @@ impl Side {
         })
     }
 
+    /// A sandbox alone, which has to be there.
+    pub fn inside(path: &NetnsPath) -> Result<Self> {
+        let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
+        Self::visit(Context::new().map_err(kernel)?, netns, path)
+    }
+
     /// A sandbox alone; `None` where the path is missing, which DEL takes for an attachment that is gone.
     pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
         match Netns::open(path.as_path()) {
