@@ -1,0 +1,201 @@
+//! What each verb may cost: processes, requests to the kernel, lists asked of it, files opened. Counted by strace in a
+//! host that has attached a pod before. A number here is today's; whoever makes it smaller writes the smaller one.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::skip;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+/// What a call did, or may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Budget {
+    processes: usize,
+    /// Messages to netlink sockets; a batch is one.
+    requests: usize,
+    /// Requests for all objects of a kind.
+    dumps: usize,
+    /// Below no directory in particular: leases, sysctls, namespaces.
+    files: usize,
+}
+
+const fn budget(processes: usize, requests: usize, dumps: usize, files: usize) -> Budget {
+    Budget {
+        processes,
+        requests,
+        dumps,
+        files,
+    }
+}
+
+/// Runs the call below strace, which has to succeed; its result, if it has one, and what it did.
+fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
+    let log = lab.dir().join("strace");
+    let log = log.to_str().unwrap();
+    let strace = ["strace", "-f", "-qq", "-s", "4096", "-o", log];
+    let run = call.under(&strace).run();
+    let printed = run.succeeded();
+    let result = (!printed.is_empty()).then(|| run.json());
+    let log = fs::read_to_string(log).unwrap();
+    let count = |what: &dyn Fn(&str) -> bool| log.lines().filter(|line| what(line)).count();
+    let request = |line: &str| line.contains("nlmsg_flags=NLM_F_REQUEST") && line.contains(" send");
+    // Where strace does not know the protocol, it has only the number of the flag.
+    let dump = |line: &str| line.contains("NLM_F_DUMP") || line.contains("|0x300,");
+    assert_eq!(count(&|line| line.contains("nanosleep(")), 0, "{log}");
+    let did = Budget {
+        processes: count(&|line| line.contains(" execve(")),
+        requests: count(&request),
+        dumps: count(&|line| request(line) && dump(line)),
+        files: count(&|line| line.contains(" openat(") && !line.contains("ENOENT")),
+    };
+    (result, did)
+}
+
+/// The plugins of a list, in order, for one pod.
+struct Chain<'a> {
+    lab: &'a Lab,
+    plugins: Vec<Value>,
+    sandbox: Sandbox,
+    id: &'static str,
+    result: Option<Value>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(lab: &'a Lab, id: &'static str, plugins: Vec<Value>) -> Self {
+        Self {
+            lab,
+            plugins,
+            sandbox: lab.sandbox(),
+            id,
+            result: None,
+        }
+    }
+
+    /// What each plugin does, in the order of the list.
+    fn run(&mut self, verb: &str) -> Vec<Budget> {
+        let mut order: Vec<usize> = (0..self.plugins.len()).collect();
+        if verb == "DEL" {
+            order.reverse();
+        }
+        let mut did = vec![budget(0, 0, 0, 0); order.len()];
+        for at in order {
+            let plugin = &self.plugins[at];
+            let previous = json!({ "prevResult": self.result });
+            let call = self
+                .lab
+                .plugin(plugin["type"].as_str().unwrap())
+                .without("LINKSPAN_DELEGATE")
+                .verb(verb)
+                .of(self.id, &self.sandbox)
+                .conf(&with(plugin.clone(), &previous));
+            let (result, cost) = traced(self.lab, call);
+            did[at] = cost;
+            self.result = result.or(self.result.take());
+        }
+        did
+    }
+}
+
+/// The plugins keep to `budgets`, which are of ADD, CHECK, STATUS and DEL, each with one for each plugin.
+fn keeps_to(case: &str, plugins: fn(&Lab, u16) -> Vec<Value>, budgets: [&[Budget]; 4]) {
+    in_lab(LINKSPAN, |lab| {
+        if !skip::can_trace(case) {
+            return;
+        }
+        Chain::new(lab, "first", plugins(lab, 8080)).run("ADD");
+        let mut pod = Chain::new(lab, "second", plugins(lab, 8081));
+        let did = ["ADD", "CHECK", "STATUS", "DEL"].map(|verb| pod.run(verb));
+        let over = |(did, allowed): (&Budget, &Budget)| {
+            did.processes > allowed.processes
+                || did.requests > allowed.requests
+                || did.dumps > allowed.dumps
+                || did.files > allowed.files
+        };
+        let each = did.iter().flatten().zip(budgets.concat());
+        let exceeded = each.filter(|(did, allowed)| over((did, allowed))).count();
+        assert_eq!(exceeded, 0, "{case} does {did:#?}");
+    });
+}
+
+fn conf(kind: &str, over: &Value) -> Value {
+    let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": kind });
+    with(base, over)
+}
+
+#[test]
+fn loopback_keeps_to_its_budget() {
+    keeps_to(
+        "loopback",
+        |_, _| vec![conf("loopback", &json!({}))],
+        [
+            &[budget(1, 3, 1, 3)],
+            &[budget(1, 1, 0, 3)],
+            &[budget(1, 0, 0, 1)],
+            &[budget(1, 2, 0, 3)],
+        ],
+    );
+}
+
+#[test]
+fn a_pair_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        vec![conf("ptp", &json!({ "ipam": ipam }))]
+    };
+    keeps_to(
+        "ptp",
+        plugins,
+        [
+            &[budget(1, 12, 0, 24)],
+            &[budget(1, 6, 4, 8)],
+            &[budget(1, 0, 0, 4)],
+            &[budget(1, 14, 5, 10)],
+        ],
+    );
+}
+
+#[test]
+fn a_dual_stack_bridge_keeps_to_its_budget() {
+    keeps_to(
+        "bridge",
+        |lab, _| vec![bridge(lab, &json!({}))],
+        [
+            &[budget(1, 15, 2, 29)],
+            &[budget(1, 9, 5, 9)],
+            &[budget(1, 2, 1, 4)],
+            &[budget(1, 14, 5, 11)],
+        ],
+    );
+}
+
+#[test]
+fn the_pod_chain_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, port| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        let mapping = json!({ "hostPort": port, "containerPort": 80, "protocol": "tcp" });
+        let ports = json!({ "runtimeConfig": { "portMappings": [mapping] } });
+        vec![
+            bridge(lab, &json!({ "ipMasq": true, "ipam": ipam })),
+            conf("portmap", &ports),
+        ]
+    };
+    keeps_to(
+        "pod chain",
+        plugins,
+        [
+            &[budget(1, 13, 1, 23), budget(1, 6, 2, 1)],
+            &[budget(1, 14, 5, 10), budget(1, 17, 9, 3)],
+            &[budget(1, 3, 1, 4), budget(1, 1, 0, 1)],
+            &[budget(1, 15, 5, 10), budget(1, 39, 22, 5)],
+        ],
+    );
+}
