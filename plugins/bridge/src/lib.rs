@@ -3,13 +3,14 @@
 //! An attachment owns its veth pair, its IPAM lease and the masquerade of its addresses. The bridge, its gateway addresses and forwarding are shared by
 //! the attachments and stay. VLANs and the MAC spoof check are not served yet, and refused.
 
+mod check;
 mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
-use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade, verify};
+use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
@@ -95,37 +96,7 @@ impl Plugin for Bridge {
     }
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &call.args, conf)?;
-        let promised = verify::promised(call)?;
-        if plan.layer3 {
-            delegate::check(call)?;
-        }
-        let sides = Sides::open(&call.netns)?;
-        let host = |interface: &&Interface| interface.sandbox.is_empty();
-        let named = |name: &str| promised.interfaces.iter().find(|item| item.name == name);
-        let bridge = named(&plan.bridge).filter(host).ok_or_else(|| {
-            verify::mismatch("prevResult", &format!("bridge {:?}", plan.bridge), "none")
-        })?;
-        let bridge = verify::interface(&sides.host, bridge, "bridge")?;
-        if plan.promiscuous && bridge.promiscuity == 0 {
-            return Err(verify::mismatch(
-                &plan.bridge,
-                "promiscuous",
-                "not promiscuous",
-            ));
-        }
-        let container = verify::container(call, &sides.sandbox, &promised)?;
-        let port = verify::host_end(&sides.host, &container, &promised)?;
-        if port.controller != Some(bridge.index) {
-            let expected = format!("a port of {}", bridge.name);
-            return Err(verify::mismatch(&port.name, &expected, "no port of it"));
-        }
-        verify::addresses(&sides.sandbox, &container, &promised)?;
-        verify::routes(&sides.sandbox, &promised)?;
-        match plan.masquerade.filter(|_| plan.layer3) {
-            Some(masquerade) => masquerade.verify(call, &promised),
-            None => Ok(()),
-        }
+        check::run(call, &Plan::new(&call.netconf, &call.args, conf)?)
     }
 
     /// Needs no plan, for the same reason as DEL.

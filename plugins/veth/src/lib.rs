@@ -102,10 +102,14 @@ impl Plugin for Veth {
         let sides = Sides::open(&call.netns)?;
         let container = verify::container(call, &sides.sandbox, &promised)?;
         let host = verify::host_end(&sides.host, &container, &promised)?;
+        for (side, end) in [(&sides.sandbox, &container), (&sides.host, &host)] {
+            verify::up(side, end)?;
+            verify::mtu(side, end, plan.mtu, &promised)?;
+        }
         verify::addresses(&sides.sandbox, &container, &promised)?;
         verify::routes(&sides.sandbox, &promised)?;
         for (address, gateway) in gateways(&promised)? {
-            verify::address(&host, gateway, host_prefix(gateway))?;
+            verify::gateway(&host, gateway, host_prefix(gateway))?;
             verify::route_by(&sides.host, &host, address)?;
         }
         match plan.masquerade {

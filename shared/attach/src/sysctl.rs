@@ -16,9 +16,20 @@ pub fn of_interface(family: &str, ifname: &str, key: &str) -> PathBuf {
         .join(key)
 }
 
+/// What the file says.
+pub fn get(path: &Path) -> Result<String> {
+    let text = fs::read_to_string(path).map_err(|err| {
+        Failure::new(
+            ErrorCode::INTERNAL,
+            format!("read {}: {err}", path.display()),
+        )
+    })?;
+    Ok(text.trim().to_owned())
+}
+
 /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
 pub fn set(path: &Path, value: &str) -> Result<()> {
-    if fs::read_to_string(path).is_ok_and(|now| now.trim() == value) {
+    if get(path).is_ok_and(|now| now == value) {
         return Ok(());
     }
     fs::write(path, value).map_err(|err| {

@@ -1,5 +1,6 @@
 //! Comparing the kernel's state with what a previous result promised.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use linkspan_netlink::addr::Family;
@@ -7,21 +8,50 @@ use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route as Present;
 use linkspan_plugin::{CheckCall, Result};
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::result::{AddResult, Interface};
+use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
 use crate::addressing::host_prefix;
-use crate::{Side, kernel};
+use crate::{Side, forwarding, kernel};
 
 /// The kernel's main routing table, where a route lands that names none.
 const MAIN_TABLE: u32 = 254;
 
 /// A difference between what is and what was promised.
-pub fn mismatch(what: impl std::fmt::Display, expected: &str, actual: &str) -> Failure {
+pub fn mismatch(what: impl fmt::Display, expected: &str, actual: &str) -> Failure {
     Failure::new(
         ErrorCode::INTERNAL,
         format!("{what}: expected {expected}, found {actual}"),
     )
     .hint("attach the container anew")
+}
+
+/// A property is as it was promised.
+pub fn same(what: impl fmt::Display, expected: &str, found: &str) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(mismatch(what, expected, found))
+}
+
+/// The link is set up.
+pub fn up(side: &Side, link: &Link) -> Result<()> {
+    let state = |up| if up { "up" } else { "down" };
+    let what = format!("state of {:?} in {side}", link.name);
+    same(what, state(true), state(link.up))
+}
+
+/// The link has the MTU that the result tells of it, or else the one that was asked for, if any was.
+pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -> Result<()> {
+    let of_link = |item: &&Interface| {
+        item.name == link.name && item.sandbox.is_empty() == side.netns().is_none()
+    };
+    let told = promised.interfaces.iter().find(of_link);
+    let told = told.map(|item| item.mtu).filter(|mtu| *mtu > 0);
+    let Some(expected) = told.or(asked.map(i64::from)) else {
+        return Ok(());
+    };
+    let what = format!("mtu of {:?} in {side}", link.name);
+    same(what, &expected.to_string(), &link.mtu.to_string())
 }
 
 /// The result that CHECK needs.
@@ -100,11 +130,7 @@ pub fn hardware_address(link: &Link, promised: &Interface) -> Result<()> {
 /// Every address of the result is on `link`, and its network can be reached without a router.
 pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> {
     let present = link.addrs(None).map_err(kernel)?;
-    for ip in result
-        .ips
-        .iter()
-        .filter(|ip| concerns(result, ip.interface, link))
-    {
+    for ip in addresses_of(result, link) {
         let wanted = ip.address;
         if !present
             .iter()
@@ -134,8 +160,14 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
     Ok(())
 }
 
+/// `link` on the host is a gateway: it has the address, and the host forwards the family's packets.
+pub fn gateway(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
+    address(link, ip, prefix)?;
+    forwarding::verify(ip)
+}
+
 /// `link` on the host has the address.
-pub fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
+fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     let present = link.addrs(Some(Family::of(ip))).map_err(kernel)?;
     if present
         .iter()
@@ -208,11 +240,18 @@ pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
     Ok(())
 }
 
-fn concerns(result: &AddResult, index: Option<i64>, link: &Link) -> bool {
-    let interface = index
-        .and_then(|index| usize::try_from(index).ok())
-        .and_then(|index| result.interfaces.get(index));
-    interface.is_none_or(|interface| interface.name == link.name && !interface.sandbox.is_empty())
+/// The addresses that the result has for `link` of the sandbox.
+pub fn addresses_of<'a>(
+    result: &'a AddResult,
+    link: &'a Link,
+) -> impl Iterator<Item = &'a IpConfig> {
+    result.ips.iter().filter(|ip| {
+        let interface = ip
+            .interface
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| result.interfaces.get(index));
+        interface.is_none_or(|item| item.name == link.name && !item.sandbox.is_empty())
+    })
 }
 
 fn table(sandbox: &Side, like: IpAddr) -> Result<Vec<Present>> {

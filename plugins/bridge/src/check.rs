@@ -1,0 +1,75 @@
+//! CHECK: each property that ADD gave the attachment, compared with what is there.
+
+use linkspan_attach::{Sides, verify};
+use linkspan_netlink::link::Link;
+use linkspan_plugin::{CheckCall, Result, delegate};
+use linkspan_protocol::result::{AddResult, Interface};
+
+use crate::conf::Plan;
+
+pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
+    let promised = verify::promised(call)?;
+    if plan.layer3 {
+        delegate::check(call)?;
+    }
+    let sides = Sides::open(&call.netns)?;
+    let bridge = bridge(&sides, plan, &promised)?;
+    let container = verify::container(call, &sides.sandbox, &promised)?;
+    if !plan.leave_down {
+        verify::up(&sides.sandbox, &container)?;
+    }
+    verify::mtu(&sides.sandbox, &container, plan.mtu, &promised)?;
+    let port = verify::host_end(&sides.host, &container, &promised)?;
+    verify::up(&sides.host, &port)?;
+    verify::mtu(&sides.host, &port, plan.mtu, &promised)?;
+    settings(&port, &bridge, plan)?;
+    verify::addresses(&sides.sandbox, &container, &promised)?;
+    verify::routes(&sides.sandbox, &promised)?;
+    if plan.is_gateway {
+        for ip in verify::addresses_of(&promised, &container) {
+            if let Some(gateway) = ip.gateway {
+                verify::gateway(&bridge, gateway, ip.address.prefix())?;
+            }
+        }
+    }
+    match plan.masquerade.filter(|_| plan.layer3) {
+        Some(masquerade) => masquerade.verify(call, &promised),
+        None => Ok(()),
+    }
+}
+
+/// The bridge as the result tells it, up and as promiscuous as the configuration wants it.
+fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
+    let wanted = |item: &&Interface| item.name == plan.bridge && item.sandbox.is_empty();
+    let promised = promised.interfaces.iter().find(wanted).ok_or_else(|| {
+        verify::mismatch("prevResult", &format!("bridge {:?}", plan.bridge), "none")
+    })?;
+    let bridge = verify::interface(&sides.host, promised, "bridge")?;
+    verify::up(&sides.host, &bridge)?;
+    if plan.promiscuous && bridge.promiscuity == 0 {
+        return Err(verify::mismatch(
+            &plan.bridge,
+            "promiscuous",
+            "not promiscuous",
+        ));
+    }
+    Ok(bridge)
+}
+
+/// The host's end is a port of the bridge, with the flags of the configuration. Kernels that cannot isolate ports do not
+/// tell of it either.
+fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
+    if port.controller != Some(bridge.index) {
+        let expected = format!("a port of {}", bridge.name);
+        return Err(verify::mismatch(&port.name, &expected, "no port of it"));
+    }
+    for (flag, expected, found) in [
+        ("hairpin mode", plan.hairpin, port.hairpin),
+        ("isolation", plan.isolated, port.isolated),
+    ] {
+        let word = |on| if on { "on" } else { "off" };
+        let what = format!("{flag} of port {:?}", port.name);
+        verify::same(what, word(expected), word(found.unwrap_or(false)))?;
+    }
+    Ok(())
+}
