@@ -49,7 +49,7 @@ const LOCALHOST: &Set = &Set {
 };
 const HAIRPIN: &Set = &Set {
     name: "hairpin",
-    key: &[Datum::Ipv4, Datum::Ipv4, Datum::Protocol, Datum::Port],
+    key: &[Datum::Ipv4, Datum::Ipv4],
     value: &[],
     interval: true,
 };
@@ -141,14 +141,11 @@ fn elements(ports: u16) -> [Elements; 2] {
         )
     };
     let localhost = |n| element(port(Fields::default(), n), None, Some(ip(four(1))));
-    let hairpin = |n| {
-        let from = |source| port(ip(source).ip(pod), n);
-        element(from(first), Some(from(last)), None)
-    };
+    let neighbours = element(ip(pod).ip(first), Some(ip(pod).ip(last)), None);
     let published = vec![
         (PUBLISH, (0..ports).map(publish).collect()),
         (LOCALHOST, (0..ports).map(localhost).collect()),
-        (HAIRPIN, (0..ports).map(hairpin).collect()),
+        (HAIRPIN, vec![neighbours]),
     ];
     [masquerade, published]
 }
