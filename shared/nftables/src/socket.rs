@@ -97,12 +97,36 @@ impl Netfilter {
             .ok_or_else(|| Error::new(attempt.0, attempt.1, 0))
     }
 
-    /// Every element of a set; none where the set or its table is missing.
+    /// Every element of a set, by its key; none where the set or its table is missing.
+    ///
+    /// The kernel enlarges a hash some time after it was filled, and a list that takes more than one answer may then
+    /// repeat or miss elements without being marked as interrupted (`nft_rhash_walk`). Such a list counts when the next
+    /// one is the same.
     pub fn elements(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
+        /// So many fit into one answer.
+        const ONE_ANSWER: usize = 64;
+        let mut found = self.elements_once(table, set)?;
+        for _ in 0..DUMP_ATTEMPTS {
+            if set.interval || found.len() <= ONE_ANSWER {
+                return Ok(found);
+            }
+            let again = self.elements_once(table, set)?;
+            if again == found {
+                return Ok(found);
+            }
+            found = again;
+        }
+        Err(Error::new("list", set.describe(), Errno::EINTR as i32))
+    }
+
+    fn elements_once(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
         let request = NfTablesMessage::GetSetElement(encode::any_element(table, set.name));
         let read = |object: &[u8]| Some(decode::elements(object));
-        let found = self.list(("list", &set.describe()), table, request, read)?;
-        Ok(found.concat())
+        let lists = self.list(("list", &set.describe()), table, request, read)?;
+        let mut found = lists.concat();
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found.dedup_by(|a, b| a.key == b.key && a.key_end == b.key_end);
+        Ok(found)
     }
 
     /// The element of that key, if there is one.

@@ -132,9 +132,7 @@ fn elements_come_back_as_they_went_in() {
     };
     batch.add(TABLE, &PAIRS, std::slice::from_ref(&pair), true);
     netfilter.commit(batch).unwrap();
-    let mut found = netfilter.elements(TABLE, &PORTS).unwrap();
-    found.sort_by(|a, b| a.key.cmp(&b.key));
-    assert_eq!(found, ports);
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), ports);
     let pairs = netfilter.elements(TABLE, &PAIRS).unwrap();
     assert_eq!(
         (&pairs[0].key, &pairs[0].key_end),
