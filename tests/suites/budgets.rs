@@ -156,7 +156,7 @@ fn a_pair_keeps_to_its_budget() {
         plugins,
         [
             &[budget(1, 12, 0, 24)],
-            &[budget(1, 6, 4, 8)],
+            &[budget(1, 6, 4, 9)],
             &[budget(1, 0, 0, 4)],
             &[budget(1, 14, 5, 10)],
         ],
@@ -170,7 +170,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
         |lab, _| vec![bridge(lab, &json!({}))],
         [
             &[budget(1, 15, 2, 29)],
-            &[budget(1, 9, 5, 9)],
+            &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 4)],
             &[budget(1, 14, 5, 11)],
         ],
@@ -193,7 +193,7 @@ fn the_pod_chain_keeps_to_its_budget() {
         plugins,
         [
             &[budget(1, 13, 1, 23), budget(1, 6, 2, 1)],
-            &[budget(1, 14, 5, 10), budget(1, 17, 9, 3)],
+            &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
             &[budget(1, 3, 1, 4), budget(1, 1, 0, 1)],
             &[budget(1, 15, 5, 10), budget(1, 39, 22, 5)],
         ],
