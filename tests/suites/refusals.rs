@@ -139,7 +139,9 @@ fn an_ipam_plugin_that_cannot_be_meant_is_never_executed() {
                     trial.refused(&call, 7, &name.escape_debug().to_string());
                 }
                 let call = trial.call(plugin, verb, &json!({ "ipam": { "type": "nope" } }));
-                trial.refused(&call, 999, "failed to find plugin \"nope\" in path [");
+                // For STATUS it is what an ADD would lack (spec 1.1.0).
+                let code = if verb == "STATUS" { 50 } else { 999 };
+                trial.refused(&call, code, "failed to find plugin \"nope\" in path [");
                 let call = trial.call(plugin, verb, &json!({ "ipam": { "type": 5 } }));
                 trial.refused(&call, 6, "ipam.type");
                 let call = trial.call(plugin, verb, &json!({ "ipam": [] }));

@@ -53,6 +53,16 @@ pub fn gc(call: &GcCall) -> Result<()> {
 
 /// Asks whether addresses could be given.
 pub fn status(call: &StatusCall) -> Result<()> {
+    // An ADD could not be served without it (spec 1.1.0, section 2, "STATUS").
+    find(&call.netconf.ipam.kind, &split_path(&call.env.path)).map_err(|err| {
+        let missing = matches!(err, linkspan_invoke::Error::NotFound { .. });
+        let failure = Failure::from(err);
+        if missing {
+            failure.with_code(ErrorCode::NOT_AVAILABLE)
+        } else {
+            failure
+        }
+    })?;
     relay(call, Command::Status)
 }
 
