@@ -1,6 +1,6 @@
 //! GC of a whole list, as libcni does it: DEL of what is remembered and no longer valid, then GC of every plugin.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -56,7 +56,12 @@ impl Runtime {
 
     fn del_stale(&self, list: &NetworkList, at: &Attachment, done: &mut Collected) {
         let id = at.id();
-        match self.del(list, at) {
+        let mut at = at.clone();
+        if of_netns(&at.netns) == Liveness::Gone && Path::new(&at.netns).exists() {
+            // What is at its path now is not the container's, and no plugin should take it for that.
+            at.netns.clear();
+        }
+        match self.del(list, &at) {
             Ok(()) => done.deleted.push(id),
             Err(err) => done.failures.push(err.context(format!(
                 "failed to delete stale attachment {} {}",

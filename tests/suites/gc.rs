@@ -6,6 +6,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use linkspan_harness::call::Call;
@@ -175,4 +176,55 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
         }
         assert_eq!(owned(lab), expected);
     });
+}
+
+#[test]
+fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
+    for plugin in ["bridge", "ptp"] {
+        in_lab(LINKSPAN, |lab| {
+            let dir = lab.dir().join("net.d");
+            fs::create_dir(&dir).unwrap();
+            let interface = bridge(lab, &json!({ "type": plugin, "ipMasq": true }));
+            let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+            let list =
+                json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [interface, portmap] });
+            fs::write(dir.join("net.conflist"), list.to_string()).unwrap();
+            let run = |args: &[&str], port: u16| {
+                let cache = lab.dir().join("cache");
+                let mapping = json!({ "hostPort": port, "containerPort": 80, "protocol": "udp" });
+                lab.linkspan(args)
+                    .args(&["--cache-dir", cache.to_str().unwrap()])
+                    .env("NETCONFPATH", dir.to_str().unwrap())
+                    .env("CNI_PATH", lab.bin().to_str().unwrap())
+                    .env(
+                        "CAP_ARGS",
+                        &json!({ "portMappings": [mapping] }).to_string(),
+                    )
+                    .run()
+            };
+            let live = lab.sandbox();
+            run(
+                &["add", "net", &live.path(), "--container-id", "live"],
+                8080,
+            )
+            .succeeded();
+            let before = owned(lab);
+            let dead = lab.sandbox();
+            // A path of its own: a descriptor's number may be somebody else's in a moment.
+            let path = lab.dir().join("dead");
+            symlink(dead.path(), &path).unwrap();
+            let netns = path.to_str().unwrap();
+            run(&["add", "net", netns, "--container-id", "dead"], 8081).succeeded();
+            assert!(count(&owned(lab), "net/dead/") > 0);
+            fs::remove_file(&path).unwrap();
+            drop(dead);
+            run(&["gc", "net"], 0).succeeded();
+            assert_eq!(owned(lab), before, "{plugin}");
+            run(
+                &["check", "net", &live.path(), "--container-id", "live"],
+                8080,
+            )
+            .succeeded();
+        });
+    }
 }
