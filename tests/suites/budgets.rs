@@ -195,7 +195,7 @@ fn the_pod_chain_keeps_to_its_budget() {
             &[budget(1, 13, 1, 23), budget(1, 6, 2, 1)],
             &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
             &[budget(1, 3, 1, 4), budget(1, 1, 0, 1)],
-            &[budget(1, 15, 5, 10), budget(1, 39, 22, 5)],
+            &[budget(1, 15, 5, 10), budget(1, 35, 18, 5)],
         ],
     );
 }

@@ -194,13 +194,20 @@ pub(crate) fn withdraw(
     condemned: impl Fn(&Owner) -> bool,
 ) -> Result<Vec<(Mapping, std::net::IpAddr)>> {
     let mut withdrawn = Vec::new();
-    for (set, by_addr, six) in PUBLISHED {
-        let mut elements = netfilter.elements(TABLE, set).map_err(kernel)?;
-        elements.retain(|element| table::owner(element).is_some_and(|owner| condemned(&owner)));
-        let read = |element| elements::read(element, by_addr, six);
-        withdrawn.extend(elements.iter().filter_map(read));
-    }
-    table::remove(netfilter, SETS, condemned)?;
+    table::transact(netfilter, || {
+        withdrawn.clear();
+        let mut batch = Batch::default();
+        for set in SETS {
+            let mut elements = netfilter.elements(TABLE, set).map_err(kernel)?;
+            elements.retain(|element| table::owner(element).is_some_and(|owner| condemned(&owner)));
+            if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| of == set) {
+                let read = |element| elements::read(element, *by_addr, *six);
+                withdrawn.extend(elements.iter().filter_map(read));
+            }
+            batch.delete(TABLE, set, &elements);
+        }
+        Ok(batch)
+    })?;
     Ok(withdrawn)
 }
 
