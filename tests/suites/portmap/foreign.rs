@@ -133,6 +133,13 @@ fn where_the_kernel_has_no_nf_tables_it_is_iptables_unless_nf_tables_is_asked_fo
             refused.contains("this kernel has no nf_tables"),
             "{refused}"
         );
+        // STATUS opens no other socket.
+        let log = lab.dir().join("status");
+        let refuse = "inject=socket:error=EPROTONOSUPPORT:when=1+";
+        let strace = ["strace", "-qq", "-o", log.to_str().unwrap(), "-e", refuse];
+        let status = asked.verb("STATUS").under(&strace).run().failed(50);
+        let told = "portmap has no usable packet filter";
+        assert!(status.contains(told), "{status}");
     });
 }
 
