@@ -76,8 +76,7 @@ pub fn add(
     fill(&mut batch);
     match netfilter.commit(batch) {
         Err(err) if err.is(Errno::ENOENT) => {
-            let mut batch = Batch::default();
-            batch.ensure(TABLE, COMMENT, part.sets, &(part.chains)());
+            let mut batch = making(part);
             fill(&mut batch);
             netfilter.commit(batch)
         }
@@ -87,9 +86,13 @@ pub fn add(
 
 /// Makes the sets, chains and rules of `part`, where they are missing.
 pub fn make(netfilter: &Netfilter, part: &Part) -> std::result::Result<(), Error> {
+    netfilter.commit(making(part))
+}
+
+fn making(part: &Part) -> Batch {
     let mut batch = Batch::default();
     batch.ensure(TABLE, COMMENT, part.sets, &(part.chains)());
-    netfilter.commit(batch)
+    batch
 }
 
 /// Commits what `plan` makes of the state that it sees; planned anew whenever another writer changed that meanwhile.
