@@ -1,5 +1,7 @@
 //! Delegation to the IPAM plugin that the configuration names and `CNI_PATH` leads to.
 
+use std::path::PathBuf;
+
 use linkspan_invoke::{find, split_path};
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -13,13 +15,13 @@ use crate::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 
 /// Sees that the IPAM plugin is there; to be called before anything is made that would stay.
 pub fn locate(call: &Call) -> Result<()> {
-    find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    find_ipam(call)?;
     Ok(())
 }
 
 /// Asks for addresses; their release is on `undo` before anybody looks at the answer.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
-    let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    let exe = find_ipam(call)?;
     let env = call.delegate_env(Command::Add);
     let release_env = call.delegate_env(Command::Del);
     let stdin = call.stdin.clone();
@@ -54,7 +56,7 @@ pub fn gc(call: &GcCall) -> Result<()> {
 /// Asks whether addresses could be given.
 pub fn status(call: &StatusCall) -> Result<()> {
     // An ADD could not be served without it (spec 1.1.0, section 2, "STATUS").
-    find(&call.netconf.ipam.kind, &split_path(&call.env.path)).map_err(|err| {
+    let exe = find_ipam(call).map_err(|err| {
         let missing = matches!(err, linkspan_invoke::Error::NotFound { .. });
         let failure = Failure::from(err);
         if missing {
@@ -63,10 +65,14 @@ pub fn status(call: &StatusCall) -> Result<()> {
             failure
         }
     })?;
-    relay(call, Command::Status)
+    ask(&exe, &call.delegate_env(Command::Status), &call.stdin).map(drop)
 }
 
 fn relay(call: &Call, verb: Command) -> Result<()> {
-    let exe = find(&call.netconf.ipam.kind, &split_path(&call.env.path))?;
+    let exe = find_ipam(call)?;
     ask(&exe, &call.delegate_env(verb), &call.stdin).map(drop)
+}
+
+fn find_ipam(call: &Call) -> std::result::Result<PathBuf, linkspan_invoke::Error> {
+    find(&call.netconf.ipam.kind, &split_path(&call.env.path))
 }
