@@ -17,6 +17,7 @@ pub mod conf;
 pub mod lab;
 pub mod machine;
 pub mod recorder;
+pub mod server;
 pub mod skip;
 pub mod snapshot;
 pub mod traffic;

@@ -1,90 +1,22 @@
 //! What reaches whom.
 
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::server::Server;
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
 use linkspan_netlink::link::VethSpec;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_runtime::traffic::{at, tcp_through, udp_through};
+use linkspan_runtime::traffic::at;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};
 
-/// How long a packet that must not arrive is waited for; one that does arrive is there in a fraction of it.
-const SILENCE: Duration = Duration::from_millis(40);
-
-const STRAY: &[u8; 5] = b"stray";
-
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-/// Something that listens in a namespace, by both protocols and in both families.
-struct Server {
-    tcp: TcpListener,
-    udp: UdpSocket,
-}
-
-impl Server {
-    fn new(netns: &Netns, address: SocketAddr) -> Self {
-        Self {
-            tcp: at(netns, || TcpListener::bind(address)).unwrap(),
-            udp: at(netns, || UdpSocket::bind(address)).unwrap(),
-        }
-    }
-
-    /// The address on every interface of the pod's, at the container port.
-    fn of(pod: &Sandbox, six: bool) -> Self {
-        let any = if six { "[::]:80" } else { "0.0.0.0:80" };
-        Self::new(&pod.netns, any.parse().unwrap())
-    }
-
-    /// Asserts that both protocols come through to it; whom it sees.
-    fn answers(&self, from: &Netns, address: SocketAddr) -> IpAddr {
-        let udp = udp_through(from, &self.udp, address)
-            .unwrap_or_else(|err| panic_at("udp", address, &err));
-        let tcp = tcp_through(from, &self.tcp, address)
-            .unwrap_or_else(|err| panic_at("tcp", address, &err));
-        assert_eq!(udp.ip(), tcp.ip(), "{address}");
-        tcp.ip()
-    }
-
-    /// Asserts that nothing that is sent to `address` comes to it.
-    fn is_spared(&self, from: &Netns, address: SocketAddr) {
-        let any: SocketAddr = if address.is_ipv4() {
-            "0.0.0.0:0".parse().unwrap()
-        } else {
-            "[::]:0".parse().unwrap()
-        };
-        let client = at(from, || UdpSocket::bind(any)).unwrap();
-        // An unreachable destination may be refused here already.
-        drop(client.send_to(STRAY, address));
-        let connected = at(from, || TcpStream::connect_timeout(&address, SILENCE));
-        self.tcp.set_nonblocking(true).unwrap();
-        let accepted = self.tcp.accept().map(|_| ());
-        self.tcp.set_nonblocking(false).unwrap();
-        assert_eq!(
-            accepted.map_err(|err| err.kind()),
-            Err(ErrorKind::WouldBlock),
-            "tcp to {address}: {connected:?}"
-        );
-        self.udp.set_read_timeout(Some(SILENCE)).unwrap();
-        let mut buffer = [0; STRAY.len()];
-        // What comes late of an earlier exchange is no stray.
-        while self.udp.recv_from(&mut buffer).is_ok() {
-            assert_ne!(&buffer, STRAY, "udp to {address}");
-        }
-    }
-}
-
-#[expect(clippy::panic, reason = "a packet that is lost ends the test")]
-fn panic_at(protocol: &str, address: SocketAddr, err: &io::Error) -> ! {
-    panic!("{protocol} to {address}: {err}")
 }
 
 #[test]
@@ -94,7 +26,7 @@ fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
         let pod = Pod::published(lab, "pod", &both(8080));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
         for six in [false, true] {
-            let server = Server::of(&pod.sandbox, six);
+            let server = Server::of(&pod.sandbox.netns, 80, six);
             let node = ip(HOST[usize::from(six)]);
             let gateway = ip(["10.1.0.1", "fd00:1::1"][usize::from(six)]);
             let lo = ip(["127.0.0.1", "::1"][usize::from(six)]);
@@ -114,7 +46,7 @@ fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
                 }
             }
         }
-        let server = Server::of(&pod.sandbox, false);
+        let server = Server::of(&pod.sandbox.netns, 80, false);
         server.answers(lab.host(), "127.0.0.2:8080".parse().unwrap());
         pod.detach(lab);
         server.is_spared(&world.netns, SocketAddr::new(ip(HOST[0]), 8080));
@@ -131,7 +63,7 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
         let pod = Pod::published(lab, "pod", &both(8080));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
         for six in [false, true] {
-            let server = Server::of(&pod.sandbox, six);
+            let server = Server::of(&pod.sandbox.netns, 80, six);
             let spared = [
                 // Another node, a pod, an address out in the world, one of nobody.
                 ["198.51.100.2", "2001:db8:1::2"][usize::from(six)],
@@ -215,8 +147,8 @@ fn a_port_on_one_address_is_published_there_alone() {
             let pod = Pod::published(lab, &format!("pod{index}"), &on(here));
             let second = Pod::published(lab, &format!("second{index}"), &on(elsewhere));
             let servers = [
-                Server::of(&pod.sandbox, six),
-                Server::of(&second.sandbox, six),
+                Server::of(&pod.sandbox.netns, 80, six),
+                Server::of(&second.sandbox.netns, 80, six),
             ];
             for (server, address) in servers.iter().zip([here, elsewhere]) {
                 server.answers(&world.netns, SocketAddr::new(ip(address), 8080));
@@ -229,7 +161,7 @@ fn a_port_on_one_address_is_published_there_alone() {
         }
         // An address that is nobody's here publishes nothing (CVE-2025-67499).
         let pod = Pod::published(lab, "far", &on("203.0.113.1"));
-        let server = Server::of(&pod.sandbox, false);
+        let server = Server::of(&pod.sandbox.netns, 80, false);
         for from in [&world.netns, lab.host()] {
             server.is_spared(from, "203.0.113.1:8080".parse().unwrap());
             server.is_spared(from, "192.0.2.1:8080".parse().unwrap());
@@ -237,7 +169,7 @@ fn a_port_on_one_address_is_published_there_alone() {
         pod.detach(lab);
         // A loopback address is for the host alone.
         let pod = Pod::published(lab, "lo", &on("127.0.0.1"));
-        let server = Server::of(&pod.sandbox, false);
+        let server = Server::of(&pod.sandbox.netns, 80, false);
         server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
         server.is_spared(lab.host(), "127.0.0.2:8080".parse().unwrap());
         server.is_spared(&world.netns, "192.0.2.1:8080".parse().unwrap());
@@ -324,7 +256,7 @@ fn masquerade_of_everybody_and_no_translation_at_all() {
     in_lab(LINKSPAN, |lab| {
         let world = beyond(lab);
         let pod = Pod::attach(lab, "pod", &both(8080));
-        let server = Server::of(&pod.sandbox, false);
+        let server = Server::of(&pod.sandbox.netns, 80, false);
         let node = SocketAddr::new(ip(HOST[0]), 8080);
         let everybody = pod.portmap_with(lab, &json!({ "masqAll": true }));
         everybody.add();

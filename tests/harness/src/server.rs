@@ -1,0 +1,98 @@
+//! Something that listens, and whom it can be reached by.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use linkspan_netlink::netns::Netns;
+use linkspan_runtime::traffic::{at, tcp_through, udp_through};
+
+use crate::world::HOST;
+
+/// How long a packet that must not arrive is waited for; one that does arrive is there in a fraction of it.
+const SILENCE: Duration = Duration::from_millis(40);
+
+const STRAY: &[u8; 5] = b"stray";
+
+/// Something that listens in a namespace, by both protocols and in both families.
+#[derive(Debug)]
+pub struct Server {
+    tcp: TcpListener,
+    udp: UdpSocket,
+}
+
+impl Server {
+    /// One that listens at `address`.
+    pub fn new(netns: &Netns, address: SocketAddr) -> Self {
+        Self {
+            tcp: at(netns, || TcpListener::bind(address)).unwrap(),
+            udp: at(netns, || UdpSocket::bind(address)).unwrap(),
+        }
+    }
+
+    /// One that listens at `port` of every address of a family.
+    pub fn of(netns: &Netns, port: u16, six: bool) -> Self {
+        let any = any(six);
+        Self::new(netns, SocketAddr::new(any, port))
+    }
+
+    /// Asserts that both protocols come through to it; whom it sees.
+    pub fn answers(&self, from: &Netns, address: SocketAddr) -> IpAddr {
+        let udp = udp_through(from, &self.udp, address)
+            .unwrap_or_else(|err| panic_at("udp", address, &err));
+        let tcp = tcp_through(from, &self.tcp, address)
+            .unwrap_or_else(|err| panic_at("tcp", address, &err));
+        assert_eq!(udp.ip(), tcp.ip(), "{address}");
+        tcp.ip()
+    }
+
+    /// Asserts that nothing that is sent to `address` comes to it.
+    pub fn is_spared(&self, from: &Netns, address: SocketAddr) {
+        let unbound = (any(address.is_ipv6()), 0);
+        let client = at(from, || UdpSocket::bind(unbound)).unwrap();
+        // An unreachable destination may be refused here already.
+        drop(client.send_to(STRAY, address));
+        let connected = at(from, || TcpStream::connect_timeout(&address, SILENCE));
+        self.tcp.set_nonblocking(true).unwrap();
+        let accepted = self.tcp.accept().map(|_| ());
+        self.tcp.set_nonblocking(false).unwrap();
+        assert_eq!(
+            accepted.map_err(|err| err.kind()),
+            Err(ErrorKind::WouldBlock),
+            "tcp to {address}: {connected:?}"
+        );
+        self.udp.set_read_timeout(Some(SILENCE)).unwrap();
+        let mut buffer = [0; STRAY.len()];
+        // What comes late of an earlier exchange is no stray.
+        while self.udp.recv_from(&mut buffer).is_ok() {
+            assert_ne!(&buffer, STRAY, "udp to {address}");
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "a packet that is lost ends the test")]
+fn panic_at(protocol: &str, address: SocketAddr, err: &io::Error) -> ! {
+    panic!("{protocol} to {address}: {err}")
+}
+
+fn any(six: bool) -> IpAddr {
+    if six {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    }
+}
+
+/// Asserts that `host_port` leads to `port` of the pod by both protocols and in both families: from the host by its own
+/// addresses and those of its loopback interface, from `others` and from the pod itself.
+pub fn is_published(host: &Netns, others: &[&Netns], pod: &Netns, (host_port, port): (u16, u16)) {
+    for (six, lo) in [(false, "127.0.0.1"), (true, "::1")] {
+        let server = Server::of(pod, port, six);
+        let [lo, node] =
+            [lo, HOST[usize::from(six)]].map(|ip| SocketAddr::new(ip.parse().unwrap(), host_port));
+        server.answers(host, lo);
+        for from in [&[host, pod], others].concat() {
+            server.answers(from, node);
+        }
+    }
+}
