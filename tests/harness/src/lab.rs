@@ -228,8 +228,16 @@ impl Drop for Lab {
 
 fn temporary_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("linkspan-lab-{}-{next}", id()));
-    fs::create_dir(&dir).unwrap();
-    dir
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("linkspan-lab-{}-{next}", id()));
+        match fs::create_dir(&dir) {
+            // A machine counts its processes by itself, so that one of another may have this number.
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
+            made => {
+                made.unwrap();
+                return dir;
+            }
+        }
+    }
 }

@@ -13,9 +13,12 @@
 )]
 
 pub mod call;
+mod cgroup;
 pub mod conf;
+mod image;
 pub mod lab;
 pub mod machine;
+pub mod node;
 pub mod recorder;
 pub mod server;
 pub mod skip;

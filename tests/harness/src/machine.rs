@@ -17,25 +17,38 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Runs `body` where it may mount and sees no foreign process: the test runs again below `unshare`. It is skipped,
 /// loudly, where that is refused.
 pub fn in_machine<F: FnOnce()>(body: F) {
-    let user: &[&str] = if geteuid().is_root() { &[] } else { &[USER] };
+    in_machine_as(&test_name::<F>(), body);
+}
+
+/// The same for the test `name`.
+pub(crate) fn in_machine_as(name: &str, body: impl FnOnce()) {
+    let user: &[&str] = if is_root() { &[] } else { &[USER] };
+    // The first process of the machine is a shell, because the orphans of others are its own: it waits for any child.
     let machine = [
         "--mount",
         "--net",
+        "--cgroup",
         "--pid",
         "--fork",
         "--mount-proc",
         "--kill-child",
+        "sh",
+        "-c",
+        r#""$0" "$@"; exit $?"#,
     ];
-    below_unshare(&[user, &machine].concat(), body);
+    below_unshare(name, &[user, &machine].concat(), body);
+}
+
+pub(crate) fn is_root() -> bool {
+    geteuid().is_root()
 }
 
 /// Runs `body` as root of a user namespace, where it sees processes that it may not look into.
 pub fn in_user_namespace<F: FnOnce()>(body: F) {
-    below_unshare(&[USER, "--mount", "--net"], body);
+    below_unshare(&test_name::<F>(), &[USER, "--mount", "--net"], body);
 }
 
-fn below_unshare<F: FnOnce()>(args: &[&str], body: F) {
-    let name = test_name::<F>();
+fn below_unshare(name: &str, args: &[&str], body: impl FnOnce()) {
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return body();
     }
@@ -46,7 +59,7 @@ fn below_unshare<F: FnOnce()>(args: &[&str], body: F) {
         return;
     }
     let mut unshare = Command::new("unshare");
-    tried_in(unshare.args(args).env(INSIDE, &name), &name);
+    tried_in(unshare.args(args).env(INSIDE, name), name);
 }
 
 /// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.

@@ -1,0 +1,240 @@
+//! A node of one test's own, for container engines as they are: their directories, their control groups, their plugins.
+//!
+//! It is a machine with a laboratory in it. What an engine finds at its usual paths is the machine's, and what it writes
+//! there goes with the test: `/run` is empty, `/etc`, `/opt` and `/var/lib` are overlaid.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linkspan_netlink::link::Link;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::Context;
+use linkspan_netlink::watch::Watch;
+use nix::mount::{MsFlags, mount};
+use serde_json::Value;
+
+use crate::call::{Call, Running};
+use crate::cgroup::Cgroup;
+use crate::image;
+use crate::lab::{Lab, in_lab, test_name};
+use crate::machine;
+use crate::skip;
+
+/// Where containers, and the upper halves of the overlays, are.
+const HOME: &str = "/run/node";
+
+/// Where engines look for plugins.
+const BIN: &str = "/opt/cni/bin";
+
+/// Where the plugins are that [`Node::witness`] stands before.
+const BEHIND: &str = "/opt/cni/behind";
+
+/// Where engines look for networks.
+const NET_D: &str = "/etc/cni/net.d";
+
+/// What engines execute beside plugins.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const WITNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/doubles/witness");
+
+/// Long enough for the slowest machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What an engine may need of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// A user namespace will do.
+    AnyUser,
+    /// Devices, quotas and control groups of its own.
+    Root,
+}
+
+/// A node. It goes with the test, and so does every process on it.
+#[derive(Debug)]
+pub struct Node<'a> {
+    /// The network of the node, and the world around it.
+    pub lab: &'a Lab,
+    _cgroup: Option<Cgroup>,
+}
+
+/// Runs `body` on a node with our plugins installed. It is skipped, loudly, where one of `tools` is not installed, and
+/// where the node cannot be made.
+pub fn in_node<F: FnOnce(&Node<'_>) + Send>(bundle: &str, user: As, tools: &[&str], body: F) {
+    let name = test_name::<F>();
+    let absent = tools.iter().filter(|tool| skip::without(tool).is_none());
+    if absent.count() > 0 {
+        return;
+    }
+    if user == As::Root && !machine::is_root() {
+        skip::tell(&format!("{name}: the engine needs root"));
+        return;
+    }
+    machine::in_machine_as(&name, || {
+        in_lab(bundle, |lab| {
+            mount_places();
+            let node = Node {
+                lab,
+                _cgroup: Cgroup::enter(Path::new(HOME)),
+            };
+            node.lab.linkspan(&["install", BIN]).run().succeeded();
+            fs::create_dir_all(NET_D).unwrap();
+            body(&node);
+        });
+    });
+}
+
+fn mount_places() {
+    let none = None::<&str>;
+    let tmpfs = Some("tmpfs");
+    mount(tmpfs, "/run", tmpfs, MsFlags::empty(), Some("mode=755")).unwrap();
+    for place in ["/etc", "/opt", "/var/lib"] {
+        let [upper, work] = ["upper", "work"].map(|half| format!("{HOME}{place}/{half}"));
+        for half in [&upper, &work] {
+            fs::create_dir_all(half).unwrap();
+        }
+        let layers = format!("lowerdir={place},upperdir={upper},workdir={work}");
+        let overlay = Some("overlay");
+        mount(overlay, place, overlay, MsFlags::empty(), Some(&*layers)).unwrap();
+    }
+    // Not beneath an overlay: an engine may make its own there, and whoever is no root cannot copy a directory up.
+    for place in [
+        "/etc/cni",
+        "/opt/cni",
+        "/var/lib/cni",
+        "/var/lib/containerd",
+        "/var/lib/containers",
+        "/var/tmp",
+    ] {
+        fs::create_dir_all(place).unwrap();
+        mount(tmpfs, place, tmpfs, MsFlags::empty(), none).unwrap();
+    }
+}
+
+impl Node<'_> {
+    /// The test's own directory on the node.
+    pub fn home(&self) -> &Path {
+        Path::new(HOME)
+    }
+
+    /// The directory of plugins.
+    pub fn bin(&self) -> &Path {
+        Path::new(BIN)
+    }
+
+    /// The directory of networks.
+    pub fn net_d(&self) -> &Path {
+        Path::new(NET_D)
+    }
+
+    /// Puts a list into the directory of networks.
+    pub fn network(&self, file: &str, list: &Value) {
+        fs::write(self.net_d().join(file), list.to_string()).unwrap();
+    }
+
+    /// A call of a program of the system, with the node's home for its own.
+    pub fn call(&self, program: &str, args: &[&str]) -> Call {
+        let found = skip::without(program).expect("in_node has looked it up");
+        let call = Call::new(&found).args(args);
+        call.env("PATH", PATH).env("HOME", HOME)
+    }
+
+    /// Starts a daemon, which ends with the node; what it says is in a file, whose path is the second of the pair.
+    pub fn daemon(&self, program: &str, args: &[&str]) -> (Running, PathBuf) {
+        let log = self.home().join(format!("{program}.log"));
+        let script = r#"log=$0; exec "$@" >>"$log" 2>&1"#;
+        let log_text = log.to_string_lossy();
+        let shell = self.call(program, args);
+        let call = shell.under(&["/bin/sh", "-c", script, &log_text]);
+        (call.spawn(), log)
+    }
+
+    /// A root file system of busybox.
+    pub fn rootfs(&self) -> PathBuf {
+        image::rootfs(self.home())
+    }
+
+    /// An image of busybox under `name`, as an OCI archive.
+    pub fn image(&self, name: &str) -> PathBuf {
+        image::archive(self.home(), name)
+    }
+
+    /// The namespace of the process `pid`.
+    pub fn netns_of(&self, pid: u64) -> Netns {
+        Netns::open(Path::new(&format!("/proc/{pid}/ns/net"))).unwrap()
+    }
+
+    fn linkspan(&self, args: &[&str]) -> Value {
+        let call = Call::new(&self.bin().join("linkspan"));
+        call.args(args).run().json()
+    }
+
+    /// What is remembered to be attached, as `CONTAINER INTERFACE`; every engine of libcni remembers it in one place.
+    pub fn attached(&self) -> Vec<String> {
+        let list = self.linkspan(&["list", "--json"]);
+        let of = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+        let entries = list.as_array().unwrap().iter();
+        entries
+            .map(|entry| format!("{} {}", of(entry, "container"), of(entry, "interface")))
+            .collect()
+    }
+
+    /// The ports that are published, as `linkspan ports` tells them.
+    pub fn ports(&self) -> Vec<Value> {
+        let ports = self.linkspan(&["ports", "--json"]);
+        ports.as_array().unwrap().clone()
+    }
+
+    /// The addresses that are taken in every network.
+    pub fn leases(&self) -> Vec<String> {
+        let files = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        let networks = files(PathBuf::from("/var/lib/cni/networks"));
+        let leases = networks.flat_map(|network| files(network.path()));
+        let names = leases.map(|lease| lease.file_name().into_string().unwrap());
+        names
+            .filter(|name| name.parse::<IpAddr>().is_ok())
+            .collect()
+    }
+
+    /// The names of the node's interfaces.
+    pub fn links(&self) -> Vec<String> {
+        let links = self.lab.rtnl().links().unwrap();
+        links.into_iter().map(|link| link.name).collect()
+    }
+
+    /// Asserts that no attachment, lease, port or pair is left. Pairs go with their namespaces, which the kernel takes
+    /// apart some time after the last process has ended.
+    pub fn is_clean(&self) {
+        let left = (self.attached(), self.leases(), self.ports());
+        assert_eq!(left, (Vec::new(), Vec::new(), Vec::new()));
+        let (context, rtnl) = (Context::new().unwrap(), self.lab.rtnl());
+        let mut watch = Watch::open(&context, Some(self.lab.host())).unwrap();
+        let is_pair = |link: &Link| link.name.starts_with("veth");
+        let gone = watch.until(DEADLINE, || {
+            Ok((!rtnl.links()?.iter().any(is_pair)).then_some(()))
+        });
+        assert!(gone.unwrap().is_some(), "{:?}", self.links());
+    }
+
+    /// From here on, a witness notes how each of `plugins` is called, and has the plugin answer.
+    pub fn witness(&self, plugins: &[&str]) {
+        fs::create_dir_all(BEHIND).unwrap();
+        for name in plugins {
+            let plugin = self.bin().join(name);
+            fs::rename(&plugin, Path::new(BEHIND).join(name)).unwrap();
+            fs::copy(WITNESS, &plugin).unwrap();
+        }
+    }
+
+    /// What the witness has noted since the last look, in its order.
+    pub fn asked(&self) -> Vec<Value> {
+        let notes = self.home().join("asked");
+        let noted = fs::read_to_string(&notes).unwrap_or_default();
+        drop(fs::remove_file(&notes));
+        let lines = noted.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+}
