@@ -21,6 +21,7 @@ pub mod outside;
 mod plugins;
 pub mod ports;
 pub mod probe;
+mod publish;
 mod run;
 mod scratch;
 pub mod traffic;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod network;
+mod oci_hook;
 mod target;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
 
+use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
 use crate::attachment::Attachment;
 use crate::cache::Cache;
@@ -71,6 +73,8 @@ enum Command {
     Clear,
     /// Say what is wrong with network configurations before any container needs them
     Validate(ValidateArgs),
+    /// Attach or detach a container as an OCI runtime's hook, createRuntime and poststop; its state is read from stdin
+    OciHook(OciHookArgs),
     /// Name network namespaces, as `ip netns` does
     #[command(subcommand)]
     Netns(NetnsCommand),
@@ -197,6 +201,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
+        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, plugins)),
         Command::Demo => demo::run(out, suite),
         Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
             let result = runtime.add(&target.load(&cli.places)?, at)?;
@@ -206,7 +211,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
             runtime.check(&target.load(&cli.places)?, at)
         }),
         Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            target.del(&cli.places, runtime, at)
+            cli.places.del(&target.network, runtime, at)
         }),
         Command::Status { network } => network::status(out, &cli.places, network, plugins),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_netlink::named;
+use linkspan_protocol::ident::NetworkName;
 
 use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_capability_args};
 use crate::cache::Cache;
@@ -83,6 +84,32 @@ impl Places {
             _ => &self.net_dir,
         }
     }
+
+    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
+    pub(super) fn del(&self, network: &str, runtime: &Runtime, at: &Attachment) -> Result<()> {
+        let loaded = self.load(network);
+        let name = match &loaded {
+            Ok(list) => list.network()?,
+            Err(_) => match NetworkName::parse(network) {
+                Ok(name) => name,
+                Err(_) => return loaded.map(drop),
+            },
+        };
+        let Some(entry) = runtime.cache.entry(&name, at) else {
+            return runtime.del(&loaded?, at);
+        };
+        let remembered = entry
+            .network()
+            .and_then(|list| confdir::with_fragments(list, self.dir_of(network)));
+        let list = match remembered {
+            Ok(list) => list,
+            Err(_) => loaded?,
+        };
+        let mut at = at.clone();
+        at.args = entry.cni_args;
+        at.capability_args = entry.capability_args;
+        runtime.del(&list, &at)
+    }
 }
 
 impl Target {
@@ -111,32 +138,5 @@ impl Target {
             at.capability_args = parse_capability_args(&self.capability_args)?;
         }
         Ok(at)
-    }
-
-    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
-    pub(super) fn del(&self, places: &Places, runtime: &Runtime, at: &Attachment) -> Result<()> {
-        let loaded = self.load(places);
-        let name = match &loaded {
-            Ok(list) => list.network()?,
-            Err(_) => match linkspan_protocol::ident::NetworkName::parse(&self.network) {
-                Ok(name) => name,
-                Err(_) => return loaded.map(drop),
-            },
-        };
-        let Some(entry) = runtime.cache.entry(&name, at) else {
-            return runtime.del(&loaded?, at);
-        };
-        let dir = places.dir_of(&self.network);
-        let remembered = entry
-            .network()
-            .and_then(|list| confdir::with_fragments(list, dir));
-        let list = match remembered {
-            Ok(list) => list,
-            Err(_) => loaded?,
-        };
-        let mut at = at.clone();
-        at.args = entry.cni_args;
-        at.capability_args = entry.capability_args;
-        runtime.del(&list, &at)
     }
 }

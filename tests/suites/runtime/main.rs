@@ -12,6 +12,7 @@ mod gc;
 mod given;
 mod install;
 mod listing;
+mod oci_hook;
 mod run;
 mod usage;
 mod validate;

@@ -1,0 +1,196 @@
+//! `linkspan oci-hook`: a hook of the OCI runtime specification, by which runc or crun attach a container with no engine
+//! at all. The same hook is for `createRuntime`, which attaches, and for `poststop`, which detaches: the state tells.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::target::Places;
+use crate::attachment::Attachment;
+use crate::chain::Runtime;
+use crate::conflist::{NetworkList, PluginConf};
+use crate::liveness::{Liveness, of_netns};
+use crate::{Result, publish, sentence};
+
+/// The annotation that names the network.
+const NETWORK: &str = "org.linkspan.network";
+
+/// The annotation with the published ports, a comma between two.
+const PORTS: &str = "org.linkspan.ports";
+
+#[derive(Debug, Args)]
+pub(super) struct OciHookArgs {
+    /// The network's name, or the path of a file with its configuration; by default the annotation org.linkspan.network
+    #[arg(long, value_name = "NAME")]
+    net: Option<String>,
+    /// A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports,
+    /// with commas between them
+    #[arg(long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// Name of the interface in the container
+    #[arg(long, default_value = "eth0", value_name = "NAME")]
+    ifname: String,
+}
+
+/// What a runtime tells its hooks of a container.
+#[derive(Debug, Deserialize)]
+struct State {
+    id: String,
+    status: String,
+    #[serde(default)]
+    pid: u32,
+    bundle: PathBuf,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// Exit status 1 and one line where it failed: the runtime makes that line a part of its own.
+pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
+    match called(places, args, plugins) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let line = format!("linkspan: {}\n", sentence(&failure));
+            // Nobody is left to be told when stderr is closed.
+            drop(io::stderr().write_all(line.as_bytes()));
+            1
+        }
+    }
+}
+
+fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
+    let state = State::read(&mut io::stdin())?;
+    let network = args.net.as_deref().or(state.annotation(NETWORK));
+    let network = network.ok_or_else(|| {
+        Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
+            "give --net NAME, or the container an annotation {NETWORK}"
+        ))
+    })?;
+    let (runtime, _bundled) = places.runtime(plugins)?;
+    match state.status.as_str() {
+        // The specification has `creating` for createRuntime; crun says `created` there.
+        "creating" | "created" => {
+            let mut at = Attachment::new(&state.id, &state.netns()?, &args.ifname)?;
+            let list = places.load(network)?;
+            at.capability_args = published(&list, &ports(args, &state))?;
+            if is_of_the_dead(&runtime, &list, &at)? {
+                places.del(network, &runtime, &without_netns(&at))?;
+            }
+            runtime.add(&list, &at).map(drop)
+        }
+        "stopped" => {
+            // The process is gone, and its number may be another's: only a namespace with a path of its own is left.
+            let netns = given_netns(&state.bundle)
+                .ok()
+                .flatten()
+                .unwrap_or_default();
+            let at = Attachment::new(&state.id, &netns, &args.ifname)?;
+            places.del(network, &runtime, &at)
+        }
+        other => Err(Failure::new(
+            ErrorCode::INVALID_ENVIRONMENT,
+            format!("the container {:?} is {other}", state.id),
+        )
+        .hint("this hook is for createRuntime and poststop")),
+    }
+}
+
+impl State {
+    fn read(from: &mut dyn Read) -> Result<Self> {
+        let mut raw = Vec::new();
+        from.read_to_end(&mut raw)
+            .map_err(crate::io("read the container's state"))?;
+        serde_json::from_slice(&raw).map_err(|err| {
+            Failure::new(ErrorCode::DECODING, err.to_string())
+                .context("decode the container's state")
+                .hint("an OCI runtime writes it to the standard input of its hooks")
+        })
+    }
+
+    fn annotation(&self, name: &str) -> Option<&str> {
+        let value = self.annotations.get(name)?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The path of the container's namespace while it is being created.
+    fn netns(&self) -> Result<String> {
+        match given_netns(&self.bundle)? {
+            Some(path) => Ok(path),
+            None if self.pid == 0 => Err(Failure::new(
+                ErrorCode::INVALID_NETNS,
+                format!("the container {:?} has no process", self.id),
+            )
+            .hint("this hook is for createRuntime and poststop")),
+            None => Ok(format!("/proc/{}/ns/net", self.pid)),
+        }
+    }
+}
+
+/// The network namespace that a bundle's configuration names by a path; one that the runtime makes has none.
+fn given_netns(bundle: &Path) -> Result<Option<String>> {
+    let path = bundle.join("config.json");
+    let reading = || format!("read {}", path.display());
+    let raw = fs::read(&path).map_err(crate::io(reading()))?;
+    let config: Value = serde_json::from_slice(&raw)
+        .map_err(|err| Failure::new(ErrorCode::DECODING, err.to_string()).context(reading()))?;
+    let namespaces = config
+        .pointer("/linux/namespaces")
+        .and_then(Value::as_array);
+    let network = namespaces
+        .into_iter()
+        .flatten()
+        .find(|namespace| namespace.get("type").and_then(Value::as_str) == Some("network"));
+    let path = network.and_then(|namespace| namespace.get("path")?.as_str());
+    Ok(path.filter(|path| !path.is_empty()).map(str::to_owned))
+}
+
+/// The ports asked for; those of the command line take the place of those of the annotation.
+fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
+    if args.publish.is_empty() {
+        let annotated = state.annotation(PORTS).into_iter();
+        annotated
+            .flat_map(|ports| ports.split(','))
+            .map(str::trim)
+            .collect()
+    } else {
+        args.publish.iter().map(String::as_str).collect()
+    }
+}
+
+fn published(list: &NetworkList, ports: &[&str]) -> Result<Map<String, Value>> {
+    let mut capability_args = Map::new();
+    if ports.is_empty() {
+        return Ok(capability_args);
+    }
+    let name = publish::CAPABILITY;
+    let declares = |plugin: &PluginConf| plugin.standard.capabilities.get(name) == Some(&true);
+    if !list.plugins.iter().any(declares) {
+        return Err(Failure::config(format!(
+            "no plugin of the network {:?} publishes ports",
+            list.name
+        ))
+        .hint(format!("add portmap with the capability {name} to it")));
+    }
+    let mappings: Result<Vec<Value>> = ports.iter().map(|port| publish::parse(port)).collect();
+    capability_args.insert(name.to_owned(), Value::Array(mappings?));
+    Ok(capability_args)
+}
+
+/// Whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop for a
+/// container that it failed to create, so nobody else would detach that.
+fn is_of_the_dead(runtime: &Runtime, list: &NetworkList, at: &Attachment) -> Result<bool> {
+    let earlier = runtime.cache.entry(&list.network()?, at);
+    Ok(earlier.is_some_and(|entry| of_netns(&entry.netns) == Liveness::Gone))
+}
+
+fn without_netns(at: &Attachment) -> Attachment {
+    Attachment {
+        netns: String::new(),
+        ..at.clone()
+    }
+}
