@@ -117,6 +117,20 @@ pub(crate) struct Mapping {
     pub(crate) container_port: u16,
 }
 
+impl Mapping {
+    /// Whether both are the same, as far as the family goes that both are about.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        let key = |mapping: &Self| (mapping.protocol, mapping.host_ip.one(), mapping.host_port);
+        key(self) == key(other) && self.container_port == other.container_port
+    }
+
+    /// Whether one of `others` is the same in a family.
+    pub(crate) fn is_one_of(&self, others: &[Self], six: bool) -> bool {
+        let mut of_family = others.iter().filter(|other| other.host_ip.concerns(six));
+        of_family.any(|other| self.equals(other))
+    }
+}
+
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.host_port, self.protocol)

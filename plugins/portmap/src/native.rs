@@ -25,12 +25,15 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Every element with its set, and what it is for; the mapping itself comes before what it needs.
-    fn elements(&self) -> Vec<(&'static Set, Element, String)> {
+    /// Every element with its set, and what it is for, but for what the container has elsewhere; the mapping itself comes
+    /// before what it needs.
+    fn elements(&self, elsewhere: &[Mapping]) -> Vec<(&'static Set, Element, String)> {
         let mut all = Vec::new();
         for target in &self.targets {
             let ip = target.address.ip();
-            for mapping in &self.mappings {
+            let six = ip.is_ipv6();
+            let wanted = self.mappings.iter();
+            for mapping in wanted.filter(|mapping| !mapping.is_one_of(elsewhere, six)) {
                 let own = elements::elements(mapping, target, self.translate);
                 let what = format!("host port {mapping} to {ip}");
                 all.extend(own.into_iter().map(|(set, one)| (set, one, what.clone())));
@@ -45,11 +48,15 @@ impl Publication {
     }
 
     /// The elements of each set, to be added. Where the attachment lives is kept with the mappings alone.
-    fn by_set(&self, home: Option<&Home>) -> Vec<(&'static Set, Vec<Element>)> {
+    fn by_set(
+        &self,
+        home: Option<&Home>,
+        elsewhere: &[Mapping],
+    ) -> Vec<(&'static Set, Vec<Element>)> {
         let record = home.map(Home::to_bytes).unwrap_or_default();
         let mut sets: Vec<(&'static Set, Vec<Element>)> =
             SETS.iter().map(|set| (*set, Vec::new())).collect();
-        for (set, mut element, _) in self.elements() {
+        for (set, mut element, _) in self.elements(elsewhere) {
             if PUBLISHED.iter().any(|(published, ..)| *published == set) {
                 element.record.clone_from(&record);
             }
@@ -77,6 +84,10 @@ impl Publication {
             .any(|mapping| mapping.host_ip.one().is_some())
     }
 
+    fn is_of_the_container_of(&self, element: &Element) -> bool {
+        table::owner(element).is_some_and(|owner| owner.container() == self.owner.container())
+    }
+
     /// The mapping of this publication that cannot stand beside `present`.
     fn overlapping(&self, present: &Mapping) -> Option<&Mapping> {
         let clash = |own: &&Mapping| {
@@ -88,19 +99,22 @@ impl Publication {
 }
 
 /// Publishes, in one transaction. Ports that a live attachment of another owner has are refused; those of a dead one, and
-/// our own of an earlier ADD, are replaced.
+/// our own of an earlier ADD, are replaced. What another interface of the same container has stays there: engines ask for
+/// a container's ports on each of its networks.
 pub(crate) fn publish(
     netfilter: &Netfilter,
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<()> {
-    let elements = publication.by_set(home);
-    if simply(netfilter, publication, &elements)? {
+    if simply(netfilter, publication, &publication.by_set(home, &[]))? {
         return Ok(());
     }
     ensure(netfilter)?;
     table::transact(netfilter, || {
-        let condemned = condemned(netfilter, publication)?;
+        let Standing {
+            condemned,
+            elsewhere,
+        } = standing(netfilter, publication)?;
         let mut batch = Batch::default();
         for set in SETS {
             let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
@@ -109,7 +123,7 @@ pub(crate) fn publish(
             });
             batch.delete(TABLE, set, &stale);
         }
-        fill(&mut batch, &elements);
+        fill(&mut batch, &publication.by_set(home, &elsewhere));
         Ok(batch)
     })
 }
@@ -153,10 +167,21 @@ fn fill(batch: &mut Batch, elements: &[(&'static Set, Vec<Element>)]) {
     }
 }
 
-/// The owners, by their lines, whose elements make room: those of our ports that are dead, and ourselves.
-fn condemned(netfilter: &Netfilter, publication: &Publication) -> Result<BTreeSet<String>> {
+/// What is in the place of a publication.
+struct Standing {
+    /// The owners, by their lines, whose elements make room: those of our ports that are dead, and ourselves.
+    condemned: BTreeSet<String>,
+    /// Our mappings that another interface of the same container has.
+    elsewhere: Vec<Mapping>,
+}
+
+/// Refuses ports that a live attachment of another container has, or that lead elsewhere in this one.
+fn standing(netfilter: &Netfilter, publication: &Publication) -> Result<Standing> {
     let own = publication.owner.line();
-    let mut condemned = BTreeSet::from([own.clone()]);
+    let mut standing = Standing {
+        condemned: BTreeSet::from([own.clone()]),
+        elsewhere: Vec::new(),
+    };
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
             let Some((present, _)) = elements::read(&element, by_addr, six) else {
@@ -166,13 +191,16 @@ fn condemned(netfilter: &Netfilter, publication: &Publication) -> Result<BTreeSe
                 continue;
             };
             let gone = || Home::parse(&element.record).is_some_and(|home| home.is_gone());
-            if element.comment != own && !gone() {
+            if element.comment == own || gone() {
+                standing.condemned.insert(element.comment);
+            } else if wanted.equals(&present) && publication.is_of_the_container_of(&element) {
+                standing.elsewhere.push(present);
+            } else {
                 return Err(taken(wanted, &element));
             }
-            condemned.insert(element.comment);
         }
     }
-    Ok(condemned)
+    Ok(standing)
 }
 
 fn taken(wanted: &Mapping, element: &Element) -> Failure {
@@ -211,11 +239,16 @@ pub(crate) fn withdraw(
     Ok(withdrawn)
 }
 
-/// Every promised element is there, leads to the container and is the attachment's own; and so are the rules.
+/// Every promised element is there, leads to the container and is the attachment's own, or another's of the same
+/// container; and so are the rules.
 pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result<()> {
     table::verify(netfilter, &PART)?;
-    for (set, element, what) in publication.elements() {
-        table::verify_element(netfilter, set, &element, &what)?;
-    }
-    Ok(())
+    let verify = |elsewhere: &[Mapping]| {
+        let mut elements = publication.elements(elsewhere).into_iter();
+        elements.try_for_each(|(set, one, what)| table::verify_element(netfilter, set, &one, &what))
+    };
+    verify(&[]).or_else(|failure| match standing(netfilter, publication) {
+        Ok(standing) if !standing.elsewhere.is_empty() => verify(&standing.elsewhere),
+        _ => Err(failure),
+    })
 }

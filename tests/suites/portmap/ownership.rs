@@ -2,14 +2,15 @@
 
 use std::thread;
 
-use linkspan_harness::conf::bridge;
-use linkspan_harness::lab::in_lab;
-use serde_json::json;
+use linkspan_harness::conf::{bridge, host_local};
+use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::server::Server;
+use serde_json::{Value, json};
 
 use crate::ruleset::elements;
 use crate::{LINKSPAN, Pod, both, mapping};
 
-fn on(host_ip: &str, protocol: &str) -> serde_json::Value {
+fn on(host_ip: &str, protocol: &str) -> Value {
     let mut mapping = mapping(protocol, 8080);
     mapping["hostIP"] = json!(host_ip);
     json!([mapping])
@@ -116,22 +117,77 @@ fn adding_again_and_deleting_in_any_state_is_fine() {
     });
 }
 
+/// What `id` is on a second network, with the ports `mappings`.
+fn on_second_network(lab: &Lab, id: &str, mappings: &Value) -> Pod {
+    let over = json!({
+        "name": "net2",
+        "bridge": "br1",
+        "ipam": host_local(lab, &["10.2.0.0/16", "fd00:2::/64"]),
+    });
+    Pod::attach_to(lab, id, bridge(lab, &over), mappings)
+}
+
 #[test]
 fn one_container_on_two_networks_keeps_the_others_port() {
     in_lab(LINKSPAN, |lab| {
         let pod = Pod::published(lab, "pod", &both(8080));
-        let other = bridge(
-            lab,
-            &json!({
-                "name": "net2",
-                "bridge": "br1",
-                "ipam": linkspan_harness::conf::host_local(lab, &["10.2.0.0/16"]),
-            }),
-        );
-        let second = Pod::attach_to(lab, "pod", other, &both(8081));
+        let second = on_second_network(lab, "pod", &both(8081));
         second.portmap(lab).add();
         second.portmap(lab).del();
         pod.portmap(lab).check(&pod.result);
+    });
+}
+
+/// Engines ask for the ports of a container on each of its networks.
+#[test]
+fn a_port_of_one_container_leads_to_the_network_that_came_first() {
+    in_lab(LINKSPAN, |lab| {
+        let first = Pod::published(lab, "pod", &both(8080));
+        let (tcp, udp, own) = (
+            mapping("tcp", 8080),
+            mapping("udp", 8080),
+            mapping("tcp", 8081),
+        );
+        let second = on_second_network(lab, "pod", &json!([tcp, udp, own]));
+        let before = elements(lab);
+        for _ in 0..2 {
+            second.portmap(lab).add();
+            for pod in [&first, &second] {
+                pod.portmap(lab).check(&pod.result);
+            }
+            let server = Server::of(&first.sandbox.netns, 80, false);
+            server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
+        }
+        // What the first has not got is the second's own.
+        let owns = |line: &String| line.contains("tcp . 8081") && line.contains("net2/pod/eth0");
+        assert!(elements(lab).iter().any(owns));
+        second.portmap(lab).del();
+        assert_eq!(elements(lab), before);
+        second.portmap(lab).add();
+        first.detach(lab);
+        // Nobody has it now, and CHECK tells.
+        let told = second
+            .portmap(lab)
+            .after(&second.result)
+            .verb("CHECK")
+            .run()
+            .failed(999);
+        assert!(told.contains("host port 8080/tcp"), "{told}");
+        second.portmap(lab).add();
+        second.portmap(lab).check(&second.result);
+        // Another port of the container, or another container, is in the way as ever.
+        let mut elsewhere = mapping("tcp", 8080);
+        elsewhere["containerPort"] = json!(81);
+        for (id, mappings) in [("pod", json!([elsewhere])), ("other", both(8080))] {
+            let refused = Pod::attach(lab, id, &mappings);
+            let told = refused.portmap(lab).verb("ADD").run().failed(999);
+            assert!(
+                told.contains(
+                    "is already published for container pod, interface eth0, network net2"
+                ),
+                "{told}"
+            );
+        }
     });
 }
 
