@@ -106,6 +106,7 @@ fn mount_places() {
         "/var/lib/containerd",
         "/var/lib/containers",
         "/var/tmp",
+        "/dev/shm",
     ] {
         fs::create_dir_all(place).unwrap();
         mount(tmpfs, place, tmpfs, MsFlags::empty(), none).unwrap();
@@ -203,11 +204,19 @@ impl Node<'_> {
         links.into_iter().map(|link| link.name).collect()
     }
 
-    /// Asserts that no attachment, lease, port or pair is left. Pairs go with their namespaces, which the kernel takes
+    /// Asserts that no attachment, lease, port or pair is left, nor anything in our table. Pairs go with their namespaces, which the kernel takes
     /// apart some time after the last process has ended.
     pub fn is_clean(&self) {
         let left = (self.attached(), self.leases(), self.ports());
         assert_eq!(left, (Vec::new(), Vec::new(), Vec::new()));
+        if let Some(nft) = skip::without("nft") {
+            let ruleset = Call::new(&nft).args(&["list", "ruleset"]).run();
+            assert!(
+                !ruleset.succeeded().contains("elements"),
+                "{}",
+                ruleset.stdout
+            );
+        }
         let (context, rtnl) = (Context::new().unwrap(), self.lab.rtnl());
         let mut watch = Watch::open(&context, Some(self.lab.host())).unwrap();
         let is_pair = |link: &Link| link.name.starts_with("veth");
