@@ -44,17 +44,9 @@ impl Oci<'_> {
         let (_, rest) = README.split_once("```json\n").unwrap();
         let (fragment, _) = rest.split_once("```").unwrap();
         let mut config: Value = serde_json::from_str(fragment).unwrap();
-        let kinds = ["pid", "mount", "network", "ipc", "uts"];
-        config["ociVersion"] = json!("1.0.2");
-        config["root"] = json!({ "path": self.node.rootfs() });
-        config["process"] = json!({
-            "args": ["/bin/sleep", "100000"], "cwd": "/", "user": { "uid": 0, "gid": 0 },
-        });
-        config["mounts"] = json!([
-            { "destination": "/proc", "type": "proc", "source": "proc" },
-            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"] },
-        ]);
-        config["linux"] = json!({ "namespaces": kinds.map(|kind| json!({ "type": kind })) });
+        for (key, value) in self.node.spec(&["sleep", "100000"]).as_object().unwrap() {
+            config[key] = value.clone();
+        }
         config
     }
 

@@ -12,6 +12,9 @@ use crate::call::Call;
 /// Debian's busybox-static.
 const BUSYBOX: &str = "/bin/busybox";
 
+/// What a container is told of where its programs are.
+const PATH: &str = "PATH=/bin";
+
 /// The file system, made below `dir`.
 pub(crate) fn rootfs(dir: &Path) -> PathBuf {
     let root = dir.join("rootfs");
@@ -31,6 +34,21 @@ pub(crate) fn rootfs(dir: &Path) -> PathBuf {
     root
 }
 
+/// The least of a `config.json` that every OCI runtime takes: a container of the file system that executes `args`.
+pub(crate) fn spec(dir: &Path, args: &[&str]) -> Value {
+    let kinds = ["pid", "mount", "network", "ipc", "uts"];
+    json!({
+        "ociVersion": "1.0.2",
+        "root": { "path": rootfs(dir) },
+        "process": { "args": args, "env": [PATH], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"] },
+        ],
+        "linux": { "namespaces": kinds.map(|kind| json!({ "type": kind })) },
+    })
+}
+
 /// An OCI archive below `dir` with one image, which is called `name` and does nothing for a long time.
 pub(crate) fn archive(dir: &Path, name: &str) -> PathBuf {
     let layout = dir.join("layout");
@@ -47,7 +65,7 @@ pub(crate) fn archive(dir: &Path, name: &str) -> PathBuf {
     let config = json!({
         "architecture": architecture,
         "os": "linux",
-        "config": { "Env": ["PATH=/bin"], "Entrypoint": ["/bin/sleep", "100000"] },
+        "config": { "Env": [PATH], "Entrypoint": ["/bin/sleep", "100000"] },
         "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
     });
     let kind = |what: &str| format!("application/vnd.oci.image.{what}");

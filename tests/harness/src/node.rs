@@ -141,19 +141,17 @@ impl Node<'_> {
         call.env("PATH", PATH).env("HOME", HOME)
     }
 
-    /// Starts a daemon, which ends with the node; what it says is in a file, whose path is the second of the pair.
-    pub fn daemon(&self, program: &str, args: &[&str]) -> (Running, PathBuf) {
+    /// Starts a daemon, which ends with the node; what it says is in a file of its name at home.
+    pub fn daemon(&self, program: &str, args: &[&str]) -> Running {
+        const SCRIPT: &str = r#"log=$0; exec "$@" >>"$log" 2>&1"#;
         let log = self.home().join(format!("{program}.log"));
-        let script = r#"log=$0; exec "$@" >>"$log" 2>&1"#;
-        let log_text = log.to_string_lossy();
-        let shell = self.call(program, args);
-        let call = shell.under(&["/bin/sh", "-c", script, &log_text]);
-        (call.spawn(), log)
+        let shell = ["/bin/sh", "-c", SCRIPT, log.to_str().unwrap()];
+        self.call(program, args).under(&shell).spawn()
     }
 
-    /// A root file system of busybox.
-    pub fn rootfs(&self) -> PathBuf {
-        image::rootfs(self.home())
+    /// A `config.json` for a container of busybox that executes `args`.
+    pub fn spec(&self, args: &[&str]) -> Value {
+        image::spec(self.home(), args)
     }
 
     /// An image of busybox under `name`, as an OCI archive.
