@@ -15,6 +15,7 @@
 pub mod call;
 mod cgroup;
 pub mod conf;
+pub mod grpc;
 mod image;
 pub mod lab;
 pub mod machine;
