@@ -20,6 +20,7 @@ use serde_json::Value;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const TOOLS: [&str; 5] = ["podman", "conmon", "crun", "iptables", "busybox"];
+const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
 const README: &str = include_str!("../../README.md");
 const IMAGE: &str = "localhost/sleeper:latest";
 
@@ -203,6 +204,63 @@ fn addresses_of_ones_own_on_two_networks_that_come_and_go() {
         assert_eq!(podman.interfaces(), ["eth0", "eth0", "eth1"]);
         drop((c1, c2));
         podman.remove(&["c1", "c2"]);
+        podman.0.is_clean();
+    });
+}
+
+/// What docs/clients.md tells.
+#[test]
+fn podman_asks_of_the_plugins_what_the_documentation_tells() {
+    with_podman("what podman asks", |podman| {
+        podman.0.witness(&["bridge", "portmap"]);
+        let own = "one:ip=10.5.0.9,mac=02:00:00:00:00:09";
+        podman.run("c1", &["--network", own, "-p", "8080:80"]);
+        podman.remove(&["c1"]);
+        let asked = podman.0.asked();
+        let (versions, calls): (Vec<_>, Vec<_>) =
+            asked.iter().partition(|call| call["verb"] == "VERSION");
+        assert!(versions.len() >= 2, "{versions:?}");
+        let told = calls
+            .iter()
+            .map(|call| ["verb", "as", "ifname"].map(|key| call[key].as_str().unwrap()));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                ["ADD", "bridge", "eth0"],
+                ["ADD", "portmap", "eth0"],
+                ["DEL", "portmap", "eth0"],
+                ["DEL", "bridge", "eth0"],
+            ]
+        );
+        for call in calls {
+            // Also DEL has the namespace: podman keeps it until it is over.
+            assert!(
+                call["netns"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("/run/netns/netns-"),
+                "{call}"
+            );
+            let args = call["args"].as_str().unwrap();
+            for pair in [
+                "IgnoreUnknown=1",
+                "K8S_POD_NAME=c1",
+                "IP=10.5.0.9",
+                "MAC=02:00:00:00:00:09",
+            ] {
+                assert!(args.split(';').any(|one| one == pair), "{args}");
+            }
+            assert_eq!(call["conf"]["cniVersion"], "0.4.0");
+            assert_eq!(
+                call["conf"]["prevResult"].is_null(),
+                call["verb"] == "ADD" && call["as"] == "bridge"
+            );
+        }
+        // A list that podman did not make is as good.
+        fs::write(podman.0.net_d().join("10-linkspan.conflist"), BRIDGE).unwrap();
+        podman.run("c2", &["--network", "linkspan"]);
+        assert_eq!(podman.0.leases().len(), 2);
+        podman.remove(&["c2"]);
         podman.0.is_clean();
     });
 }

@@ -277,3 +277,30 @@ fn the_readme_leads_to_every_example() {
         );
     }
 }
+
+#[test]
+fn every_message_that_the_documentation_explains_is_in_the_product() {
+    let product: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, _)| !name.contains("tests/"))
+        // A text that goes on in the next line is one text.
+        .map(|(_, text)| text.replace("\\\n", ""))
+        .collect();
+    let documentation = read("docs/clients.md");
+    let (_, rest) = documentation.split_once("\n| Message |").unwrap();
+    let (table, _) = rest.split_once("\nAnd of the engines").unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert!(rows.len() > 8, "{rows:?}");
+    for row in rows {
+        let cell = row.split('|').nth(1).unwrap();
+        for message in cell.split('`').skip(1).step_by(2) {
+            assert!(
+                product.iter().any(|text| text.contains(message)),
+                "nothing says {message:?}"
+            );
+        }
+    }
+}

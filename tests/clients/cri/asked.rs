@@ -1,0 +1,75 @@
+//! What containerd asks of the plugins.
+
+use serde_json::{Value, json};
+
+use crate::{BRIDGE, PORTS, with_containerd};
+
+/// What a witness has noted, as plugin, interface and version: the loopback interface is attached beside the rest, so
+/// they come in no order.
+fn told(asked: &[Value], verb: &str) -> Vec<[String; 3]> {
+    let mut told: Vec<_> = asked
+        .iter()
+        .map(|call| {
+            assert_eq!(call["verb"], verb, "{call}");
+            let version = &call["conf"]["cniVersion"];
+            [&call["as"], &call["ifname"], version].map(|word| word.as_str().unwrap().to_owned())
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+/// What docs/clients.md tells.
+#[test]
+fn containerd_asks_of_the_plugins_what_the_documentation_tells() {
+    with_containerd(BRIDGE, |cri, daemon| {
+        cri.node.witness(&["loopback", "bridge", "portmap"]);
+        let pod = cri.run("p1", &PORTS);
+        let added = cri.node.asked();
+        cri.stop(&pod);
+        let stopped = cri.node.asked();
+        cri.remove(&pod);
+        let removed = cri.node.asked();
+        let all = [
+            ["bridge", "eth0", "1.0.0"],
+            ["loopback", "lo", "0.3.1"],
+            ["portmap", "eth0", "1.0.0"],
+        ];
+        assert_eq!(told(&added, "ADD"), all);
+        for asked in [&stopped, &removed] {
+            assert_eq!(told(asked, "DEL"), all);
+        }
+        for call in added.iter().chain(&stopped).chain(&removed) {
+            assert_eq!(call["container"], json!(pod.id));
+            let args = call["args"].as_str().unwrap();
+            let infra = format!("K8S_POD_INFRA_CONTAINER_ID={}", pod.id);
+            for pair in [
+                "IgnoreUnknown=1",
+                "K8S_POD_NAMESPACE=default",
+                "K8S_POD_NAME=p1",
+                "K8S_POD_UID=uid-p1",
+                &*infra,
+            ] {
+                assert!(args.split(';').any(|one| one == pair), "{args}");
+            }
+            let netns = call["netns"].as_str().unwrap();
+            let is_removed = removed.contains(call);
+            assert_eq!(
+                netns.starts_with("/var/run/netns/cni-"),
+                !is_removed,
+                "{netns}"
+            );
+            // Keys in the case of Go's fields, and a result unless all is gone already.
+            if call["as"] == "portmap" {
+                let first = &call["conf"]["runtimeConfig"]["portMappings"][0];
+                let mapping = json!({
+                    "HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "",
+                });
+                assert_eq!(first, &mapping);
+                assert_eq!(call["conf"]["prevResult"].is_null(), is_removed);
+            }
+        }
+        cri.node.is_clean();
+        daemon.kill();
+    });
+}

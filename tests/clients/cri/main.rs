@@ -1,0 +1,206 @@
+//! containerd as kubelet uses it, from Debian and unmodified: pods over the gRPC of its CRI, a subject to a file.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod asked;
+mod pods;
+mod upgrade;
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use linkspan_harness::call::Running;
+use linkspan_harness::grpc::{self, Message};
+use linkspan_harness::node::{As, Node, in_node};
+use linkspan_netlink::netns::Netns;
+use serde_json::Value;
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+const TOOLS: [&str; 4] = ["containerd", "ctr", "runc", "busybox"];
+const IMAGE: &str = "docker.io/library/sleeper:latest";
+
+/// The network of README, as it is.
+const BRIDGE: &str = include_str!("../../../conf-examples/bridge.conflist");
+
+const DOCUMENTATION: &str = include_str!("../../../docs/clients.md");
+
+/// What a node of a test has not got, and no more: a registry, control groups, layers.
+const CONTAINERD: &str = r#"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "docker.io/library/sleeper:latest"
+disable_cgroup = true
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+"#;
+
+/// Long enough for the slowest machine; nothing waits for it when containerd starts.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The protocols of the CRI.
+const TCP: u16 = 0;
+const UDP: u16 = 1;
+
+/// containerd on a node.
+struct Cri<'a> {
+    node: &'a Node<'a>,
+}
+
+/// A pod that runs.
+struct Pod {
+    id: String,
+    config: Message,
+}
+
+fn with_containerd(network: &str, body: impl FnOnce(&Cri<'_>, Running) + Send) {
+    in_node(LINKSPAN, As::Root, &TOOLS, |node| {
+        fs::write(node.net_d().join("10-linkspan.conflist"), network).unwrap();
+        fs::create_dir_all("/etc/containerd").unwrap();
+        let (_, rest) = DOCUMENTATION.split_once("```toml\n").unwrap();
+        let (documented, _) = rest.split_once("```").unwrap();
+        let config = format!("{documented}{CONTAINERD}");
+        fs::write("/etc/containerd/config.toml", config).unwrap();
+        let cri = Cri { node };
+        let daemon = cri.start();
+        let image = node.image(IMAGE);
+        let import = [
+            "-n",
+            "k8s.io",
+            "images",
+            "import",
+            "--snapshotter",
+            "native",
+        ];
+        let import = [&import[..], &[image.to_str().unwrap()]].concat();
+        node.call("ctr", &import).run().succeeded();
+        // It looks for images when it starts, and sooner or later else.
+        daemon.kill();
+        let daemon = cri.start();
+        body(&cri, daemon);
+    });
+}
+
+/// What the runtime service answers.
+fn asked(method: &str, request: &Message) -> Result<Message, String> {
+    let socket = Path::new("/run/containerd/containerd.sock");
+    let path = format!("/runtime.v1.RuntimeService/{method}");
+    grpc::call(socket, &path, request)
+}
+
+impl Cri<'_> {
+    /// Starts containerd, and waits until it and its network are ready.
+    fn start(&self) -> Running {
+        let daemon = self.node.daemon("containerd", &[]);
+        let until = Instant::now() + DEADLINE;
+        while !Self::is_ready() {
+            let log = || fs::read_to_string(self.node.home().join("containerd.log")).unwrap();
+            assert!(Instant::now() < until, "{}", log());
+            thread::yield_now();
+        }
+        daemon
+    }
+
+    fn is_ready() -> bool {
+        let Ok(answer) = asked("Status", &Message::default()) else {
+            return false;
+        };
+        let conditions = answer.messages(1)[0].messages(1);
+        conditions.len() == 2 && conditions.iter().all(|one| one.numbers(2) == [1])
+    }
+
+    fn call(&self, method: &str, request: &Message) -> Message {
+        self.try_call(method, request).unwrap()
+    }
+
+    fn try_call(&self, method: &str, request: &Message) -> Result<Message, String> {
+        let told = |failure: String| {
+            let log = fs::read_to_string(self.node.home().join("containerd.log")).unwrap();
+            let errors = log.lines().filter(|line| line.contains("level=error"));
+            format!("{failure}\n{}", errors.collect::<Vec<_>>().join("\n"))
+        };
+        asked(method, request).map_err(told)
+    }
+
+    /// Runs a pod that publishes ports, as protocol, host's and container's port.
+    fn run(&self, name: &str, ports: &[(u16, u16, u16)]) -> Pod {
+        let metadata = Message::default()
+            .text(1, name)
+            .text(2, &format!("uid-{name}"))
+            .text(3, "default");
+        let mut config = Message::default().message(1, &metadata).text(2, name);
+        for (protocol, host_port, port) in ports {
+            let mapping = Message::default()
+                .number(1, *protocol)
+                .number(2, *port)
+                .number(3, *host_port);
+            config = config.message(5, &mapping);
+        }
+        let request = Message::default().message(1, &config);
+        let id = self.call("RunPodSandbox", &request).texts(1)[0].clone();
+        Pod { id, config }
+    }
+
+    /// Runs a container of a pod.
+    fn serve(&self, pod: &Pod, command: &[&str]) {
+        let image = Message::default().text(1, IMAGE);
+        let metadata = Message::default().text(1, "server");
+        let container = Message::default().message(1, &metadata).message(2, &image);
+        let container = command
+            .iter()
+            .fold(container, |container, word| container.text(3, word));
+        let request = Message::default()
+            .text(1, &pod.id)
+            .message(2, &container)
+            .message(3, &pod.config);
+        let id = self.call("CreateContainer", &request).texts(1)[0].clone();
+        self.call("StartContainer", &Message::default().text(1, &id));
+    }
+
+    fn status(&self, pod: &Pod) -> Message {
+        let request = Message::default().text(1, &pod.id).number(2, 1);
+        self.call("PodSandboxStatus", &request)
+    }
+
+    fn addresses(&self, pod: &Pod) -> Vec<IpAddr> {
+        let network = self.status(pod).messages(1)[0].messages(5)[0].clone();
+        let more = network.messages(2).into_iter().flat_map(|ip| ip.texts(1));
+        let all = network.texts(1).into_iter().chain(more);
+        all.map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    fn netns(&self, pod: &Pod) -> Netns {
+        let info = self.status(pod).messages(2);
+        let info = info
+            .iter()
+            .find(|entry| entry.texts(1) == ["info"])
+            .unwrap();
+        let info: Value = serde_json::from_str(&info.texts(2)[0]).unwrap();
+        self.node.netns_of(info["pid"].as_u64().unwrap())
+    }
+
+    fn try_stop(&self, pod: &Pod) -> Result<Message, String> {
+        self.try_call("StopPodSandbox", &Message::default().text(1, &pod.id))
+    }
+
+    fn stop(&self, pod: &Pod) {
+        self.try_stop(pod).unwrap();
+    }
+
+    fn remove(&self, pod: &Pod) {
+        self.call("RemovePodSandbox", &Message::default().text(1, &pod.id));
+    }
+
+    fn end(&self, pod: &Pod) {
+        self.stop(pod);
+        self.remove(pod);
+    }
+}
+
+const PORTS: [(u16, u16, u16); 3] = [(TCP, 8080, 80), (UDP, 8080, 80), (TCP, 8081, 81)];

@@ -1,0 +1,124 @@
+//! Pods that come, are reached, and go.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::thread;
+
+use linkspan_harness::server::{Server, is_published};
+use linkspan_harness::world::{HOST, beyond};
+use linkspan_netlink::netns::Netns;
+use linkspan_runtime::traffic::connect;
+use serde_json::{Value, json};
+
+use crate::{BRIDGE, PORTS, Pod, TCP, UDP, with_containerd};
+
+/// Asserts that busybox's web server is what answers at `address`: it has no such file.
+fn serves_http(from: &Netns, address: SocketAddr) {
+    let mut stream = connect(from, address).unwrap();
+    stream.write_all(b"GET /none HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[test]
+fn a_pod_is_reached_from_everywhere_also_when_containerd_was_killed() {
+    with_containerd(BRIDGE, |cri, daemon| {
+        let host = cri.node.lab.host();
+        let world = beyond(cri.node.lab);
+        let (p1, p2) = (cri.run("p1", &PORTS), cri.run("p2", &[]));
+        cri.serve(&p1, &["/bin/httpd", "-f", "-p", "81"]);
+        let (one, two) = (cri.netns(&p1), cri.netns(&p2));
+        let is_reached = || {
+            for ip in cri.addresses(&p1) {
+                let server = Server::of(&one, 82, ip.is_ipv6());
+                for from in [host, &two] {
+                    server.answers(from, SocketAddr::new(ip, 82));
+                }
+            }
+            is_published(host, &[&world.netns, &two], &one, (8080, 80));
+            for ip in HOST {
+                let address = SocketAddr::new(ip.parse().unwrap(), 8081);
+                serves_http(&world.netns, address);
+            }
+        };
+        let addresses = cri.addresses(&p1);
+        assert_eq!(addresses.len(), 2, "{addresses:?}");
+        is_reached();
+        daemon.kill();
+        is_published(host, &[&world.netns, &two], &one, (8080, 80));
+        let daemon = cri.start();
+        assert_eq!(cri.addresses(&p1), addresses);
+        is_reached();
+        drop((one, two));
+        cri.stop(&p1);
+        assert!(cri.node.ports().is_empty());
+        // kubelet asks more than once.
+        for pod in [&p1, &p1, &p2] {
+            cri.stop(pod);
+        }
+        for pod in [&p1, &p2] {
+            cri.remove(pod);
+        }
+        cri.node.is_clean();
+        daemon.kill();
+    });
+}
+
+#[test]
+fn twenty_pods_start_and_end_at_once() {
+    with_containerd(BRIDGE, |cri, daemon| {
+        let pods: Vec<Pod> = thread::scope(|scope| {
+            let run = |port: u16| {
+                let ports = [(TCP, port, 80), (UDP, port, 80)];
+                scope.spawn(move || cri.run(&format!("p{port}"), &ports))
+            };
+            let running: Vec<_> = (9000..9020).map(run).collect();
+            let pods = running.into_iter();
+            pods.map(|pod| pod.join().unwrap()).collect()
+        });
+        let addresses: BTreeSet<IpAddr> = pods.iter().flat_map(|pod| cri.addresses(pod)).collect();
+        assert_eq!((addresses.len(), cri.node.leases().len()), (40, 40));
+        for (pod, port) in pods.iter().zip(9000..) {
+            let server = Server::of(&cri.netns(pod), 80, false);
+            server.answers(
+                cri.node.lab.host(),
+                SocketAddr::new([127, 0, 0, 1].into(), port),
+            );
+        }
+        thread::scope(|scope| {
+            for pod in &pods {
+                scope.spawn(move || cri.end(pod));
+            }
+        });
+        cri.node.is_clean();
+        daemon.kill();
+    });
+}
+
+/// There is one address of each family, so that the second pod has what the first had: the port, and the addresses under
+/// which everybody's neighbour table has the first one's hardware.
+#[test]
+fn a_pod_that_comes_in_anothers_place_is_reached_at_once() {
+    let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
+    list["plugins"][0]["ipam"]["ranges"] = json!([
+        [{ "subnet": "10.88.0.0/16", "rangeStart": "10.88.0.9", "rangeEnd": "10.88.0.9" }],
+        [{ "subnet": "fd88::/64", "rangeStart": "fd88::9", "rangeEnd": "fd88::9" }],
+    ]);
+    with_containerd(&list.to_string(), |cri, daemon| {
+        let world = beyond(cri.node.lab);
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            let pod = cri.run("pod", &PORTS);
+            let netns = cri.netns(&pod);
+            seen.insert(cri.addresses(&pod));
+            is_published(cri.node.lab.host(), &[&world.netns], &netns, (8080, 80));
+            drop(netns);
+            cri.end(&pod);
+        }
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        cri.node.is_clean();
+        daemon.kill();
+    });
+}
