@@ -51,6 +51,11 @@ impl Error {
         self.errno
     }
 
+    /// Whether no answer came, so that the kernel may have done it or not.
+    pub fn is_unanswered(&self) -> bool {
+        self.errno == 0
+    }
+
     /// Whether the kernel's number is `errno`.
     pub fn is(&self, errno: Errno) -> bool {
         self.errno == errno as i32

@@ -22,6 +22,7 @@ type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
 /// Asks the kernel for its own words, short of the request that it would echo, and for the flags of a dump's end.
 pub(crate) fn explain(connection: &mut Connection) -> io::Result<()> {
     connection.set_forward_done(true);
+    connection.set_forward_ack(true);
     let socket = connection.socket_mut().socket_mut();
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)
@@ -74,6 +75,8 @@ impl Rtnl {
         Err(Error::new(attempt.0, attempt.1, Errno::EINTR as i32))
     }
 
+    /// An answer that ends without its last part was lost with the connection, which counts as a failure: whether the
+    /// kernel has done what it was asked for is not known then.
     fn exchange<D: fmt::Display>(
         &self,
         attempt: &Attempt<'_, D>,
@@ -85,20 +88,28 @@ impl Rtnl {
         request.header.flags = NLM_F_REQUEST | flags;
         let mut handle = self.handle.clone();
         let mut answers = handle.request(request).map_err(|_closed| fail(0))?;
-        let (mut messages, mut whole) = (Vec::new(), true);
+        let (mut messages, mut whole, mut ended) = (Vec::new(), true, false);
         self.context.0.block_on(async {
             while let Some(answer) = answers.next().await {
                 whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
                 match answer.payload {
-                    NetlinkPayload::InnerMessage(inner) => messages.push(inner),
+                    NetlinkPayload::InnerMessage(inner) => {
+                        // A request without flags has one message for its answer.
+                        ended |= flags == 0;
+                        messages.push(inner);
+                    }
                     NetlinkPayload::Error(refused) if refused.code.is_some() => {
                         return Err(Error::refused(attempt.0, &attempt.1, &refused));
                     }
+                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => ended = true,
                     _ => {}
                 }
             }
             Ok(())
         })?;
+        if !ended {
+            return Err(fail(0));
+        }
         Ok((messages, whole))
     }
 }

@@ -17,6 +17,10 @@ use crate::{Error, decode, encode};
 /// How often a dump that was interrupted by a change is begun again.
 const DUMP_ATTEMPTS: usize = 100;
 
+/// How often an answer is asked of the socket: one that could not be received is still there, and without it nobody
+/// knows whether the kernel has made the change.
+const RECEIVE_ATTEMPTS: usize = 3;
+
 /// Bytes of one answer; the kernel's dumps come in pieces of at most 32 KiB.
 const BUFFER: usize = 64 << 10;
 
@@ -238,10 +242,16 @@ impl Netfilter {
     /// The next answer; `None` where there is none yet and the flags say not to wait.
     fn receive(&self, flags: i32) -> Result<Option<Vec<u8>>, Error> {
         let mut buffer = Vec::with_capacity(BUFFER);
-        match self.socket.recv(&mut buffer, flags) {
-            Ok(_) => Ok(Some(buffer)),
-            Err(err) if err.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(err) => Err(Error::io("receive", "an answer of netfilter")(err)),
+        let mut attempts = 1..RECEIVE_ATTEMPTS;
+        loop {
+            match self.socket.recv(&mut buffer, flags) {
+                Ok(_) => return Ok(Some(buffer)),
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(err) if attempts.next().is_none() => {
+                    return Err(Error::io("receive", "an answer of netfilter")(err));
+                }
+                Err(_) => {}
+            }
         }
     }
 }
