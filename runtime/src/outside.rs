@@ -33,6 +33,7 @@ pub fn beyond(host: &Netns) -> Result<Netns, Error> {
     here.create_veth(&VethSpec {
         name: UPLINK.into(),
         controller: None,
+        group: 0,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,

@@ -41,7 +41,9 @@ impl Plugin for Bridge {
             delegate::locate(call)?;
         }
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
+        let owner = Owner::of(&call.network, &call.attachment);
         let request = veth::Request {
+            owner: &owner,
             ifname: &call.attachment.ifname,
             bridge: Some(&bridge),
             mtu: plan.mtu,
@@ -52,7 +54,6 @@ impl Plugin for Bridge {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
         };
-        let owner = Owner::of(&call.network, &call.attachment);
         bridge::start_port(&pair.host, flags, &owner)?;
         let mut result = AddResult {
             interfaces: interfaces(&bridge, &pair, &call.netns.to_string()),

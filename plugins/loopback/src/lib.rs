@@ -9,7 +9,7 @@ use linkspan_netlink::link::Link;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
-use linkspan_protocol::addr::{Cidr, MacAddr};
+use linkspan_protocol::addr::{Cidr, MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 use serde::Deserialize;
@@ -35,9 +35,10 @@ impl Plugin for Loopback {
         let previous = call.netconf.prev_result()?;
         let lo = Side::inside(&call.netns)?.link(LO)?;
         if !lo.up {
+            let netns = call.netns.clone();
+            // Set up or not, if no answer came; and over a connection of its own, since this one may be what failed.
+            undo.push("set lo down", move || set_down(&netns));
             lo.set_up().map_err(kernel)?;
-            let made = lo.clone();
-            undo.push("set lo down", move || made.set_down().map_err(kernel));
         }
         let ips = addresses(&lo)?;
         Ok(previous.unwrap_or_else(|| AddResult {
@@ -56,10 +57,7 @@ impl Plugin for Loopback {
         let Some(path) = &call.netns else {
             return Ok(());
         };
-        match Side::sandbox(path)? {
-            Some(sandbox) => sandbox.link(LO)?.set_down().map_err(kernel),
-            None => Ok(()),
-        }
+        set_down(path)
     }
 
     fn check(call: &CheckCall, _conf: Conf) -> Result<()> {
@@ -81,6 +79,14 @@ impl Plugin for Loopback {
     /// There is nothing that an ADD could lack.
     fn status(_call: &StatusCall, _conf: Conf) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Sets lo down, unless the sandbox is gone.
+fn set_down(path: &NetnsPath) -> Result<()> {
+    match Side::sandbox(path)? {
+        Some(sandbox) => sandbox.link(LO)?.set_down().map_err(kernel),
+        None => Ok(()),
     }
 }
 

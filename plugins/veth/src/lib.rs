@@ -46,7 +46,9 @@ impl Plugin for Veth {
         let sides = Sides::open(&call.netns)?;
         let mut result = delegate::add(call, undo)?;
         let gateways = gateways(&result)?;
+        let owner = Owner::of(&call.network, &call.attachment);
         let request = veth::Request {
+            owner: &owner,
             ifname: &call.attachment.ifname,
             bridge: None,
             mtu: plan.mtu,
@@ -55,7 +57,6 @@ impl Plugin for Veth {
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
-        let owner = Owner::of(&call.network, &call.attachment);
         pair.host.set_up_as(&owner.line()).map_err(kernel)?;
         result.interfaces = vec![
             veth::interface(&pair.host, ""),

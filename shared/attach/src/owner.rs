@@ -66,6 +66,12 @@ impl Owner {
         format!("{}/{}/{}", self.network, self.container, self.ifname)
     }
 
+    /// The link group of a pair that has no tag yet, since the kernel takes a group with the creation of a link but no
+    /// alias (`rtnl_create_link`): two bytes for the network, and two for the attachment.
+    pub fn group(&self) -> u32 {
+        u32::from(network_group(&self.network)) << 16 | u32::from(short(&self.line()))
+    }
+
     /// The network's name.
     pub fn network(&self) -> &str {
         &self.network
@@ -113,10 +119,28 @@ impl Stale {
         }
     }
 
+    /// Whether the link group is that of one of them.
+    pub fn includes_group(&self, group: u32) -> bool {
+        let network = network_group(&fit(self.network.as_str(), NETWORK_MAX));
+        group >> 16 == u32::from(network) && self.valid.iter().all(|owner| owner.group() != group)
+    }
+
     /// Whether `owner` is one of them.
     pub fn includes(&self, owner: &Owner) -> bool {
         owner.is_of(&self.network) && !self.valid.contains(owner)
     }
+}
+
+/// Not 0, so that no group of a few bits, as people give them, is one of ours.
+fn network_group(network: &str) -> u16 {
+    short(network).max(1)
+}
+
+/// Two bytes of a digest.
+fn short(text: &str) -> u16 {
+    let digest = hash::hex(text);
+    let digits = digest.get(..4).unwrap_or_default();
+    u16::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 fn fit(name: &str, max: usize) -> String {

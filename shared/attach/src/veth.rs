@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_plugin::{DelCall, Result, Undo};
@@ -28,6 +29,8 @@ const UP_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Request<'a> {
     /// Name of the sandbox's end.
     pub ifname: &'a IfName,
+    /// Whose it is.
+    pub owner: &'a Owner,
     /// The bridge that takes the host's end.
     pub bridge: Option<&'a Link>,
     /// MTU of both ends.
@@ -47,15 +50,7 @@ pub struct Pair {
 
 /// Makes the pair with each end born where it belongs, so that no name can clash on the way.
 pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
-    let host = create_named(sides, request)?;
-    let rtnl = sides.host.rtnl.clone();
-    let index = host.index;
-    undo.push("delete the veth pair", move || {
-        match rtnl.link_by_index(index).map_err(kernel)? {
-            Some(link) => link.delete().map_err(kernel),
-            None => Ok(()),
-        }
-    });
+    let host = create_named(sides, request, undo)?;
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })
 }
@@ -111,11 +106,17 @@ pub fn delete(call: &DelCall) -> Result<()> {
     }
 }
 
-/// Deletes the pairs of stale attachments by their tags. A pair without one, as the Go suite makes them, is nobody's.
+/// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. A pair
+/// without a tag in the default group, as the Go suite makes them, is nobody's.
 pub fn collect(stale: &Stale) -> Result<()> {
     let condemned = |link: &Link| {
-        let owner = (link.kind == "veth").then(|| Owner::parse(&link.alias));
-        owner.flatten().is_some_and(|owner| stale.includes(&owner))
+        if link.kind != "veth" {
+            return false;
+        }
+        match Owner::parse(&link.alias) {
+            Some(owner) => stale.includes(&owner),
+            None => link.alias.is_empty() && stale.includes_group(link.group),
+        }
     };
     let host = Side::host()?;
     host.rtnl.delete_links(condemned).map(drop).map_err(kernel)
@@ -131,7 +132,15 @@ pub fn interface(link: &Link, sandbox: &str) -> Interface {
     }
 }
 
-fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {
+/// Over a connection of its own, since what failed may have been the other one.
+fn uncreate(name: &str) -> Result<()> {
+    match Side::host()?.find(name)? {
+        Some(link) => link.delete().map_err(kernel),
+        None => Ok(()),
+    }
+}
+
+fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Link> {
     let ifname = request.ifname.as_str();
     let own = Netns::current().map_err(kernel)?;
     let netns = sides.sandbox.netns().unwrap_or(&own);
@@ -140,11 +149,16 @@ fn create_named(sides: &Sides, request: &Request<'_>) -> Result<Link> {
         let made = sides.host.rtnl.create_veth(&VethSpec {
             name: name.clone(),
             controller: request.bridge.map(|bridge| bridge.index),
+            group: request.owner.group(),
             mtu: request.mtu,
             peer_name: ifname.to_owned(),
             peer_mac: request.mac.map(|mac| mac.0),
             peer_netns: netns.as_fd(),
         });
+        if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
+            let name = name.clone();
+            undo.push("delete the veth pair", move || uncreate(&name));
+        }
         match made {
             Ok(()) => return sides.host.link(&name),
             Err(err) if err.is(Errno::EXFULL) => {

@@ -69,6 +69,8 @@ pub struct VethSpec<'a> {
     pub name: String,
     /// Index of the bridge that the near end becomes a port of.
     pub controller: Option<u32>,
+    /// The group of the near end; setting it up under an alias puts it into the default group 0.
+    pub group: u32,
     /// MTU of both ends in bytes; the kernel's default where absent.
     pub mtu: Option<u32>,
     /// Name of the far end.
@@ -138,7 +140,10 @@ impl Rtnl {
                 .map(|mac| LinkAttribute::Address(mac.to_vec())),
         );
         far.extend(spec.mtu.map(LinkAttribute::Mtu));
-        let mut near = vec![LinkAttribute::IfName(spec.name.clone())];
+        let mut near = vec![
+            LinkAttribute::IfName(spec.name.clone()),
+            LinkAttribute::Group(spec.group),
+        ];
         near.extend(spec.controller.map(LinkAttribute::Controller));
         near.extend(spec.mtu.map(LinkAttribute::Mtu));
         near.push(LinkAttribute::LinkInfo(vec![
@@ -231,10 +236,13 @@ impl Link {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
-    /// Sets it up and notes `alias` on it, in one request.
+    /// Sets it up in group 0 and notes `alias` on it, in one request.
     pub fn set_up_as(&self, alias: &str) -> Result<(), Error> {
-        let alias = LinkAttribute::IfAlias(alias.to_owned());
-        let message = RouteNetlinkMessage::SetLink(up(message(self.index, vec![alias])));
+        let named = vec![
+            LinkAttribute::IfAlias(alias.to_owned()),
+            LinkAttribute::Group(0),
+        ];
+        let message = RouteNetlinkMessage::SetLink(up(message(self.index, named)));
         self.rtnl.change(Attempt("set up", &self.name), 0, message)
     }
 
@@ -267,7 +275,7 @@ impl Link {
             .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Sets the port's flags and the link up, and notes `alias` on it, in one request.
+    /// Sets the port's flags and the link up in group 0, and notes `alias` on it, in one request.
     pub fn set_up_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(port.hairpin),
@@ -278,7 +286,8 @@ impl Link {
             LinkInfo::PortData(InfoPortData::BridgePort(settings)),
         ]);
         let alias = LinkAttribute::IfAlias(alias.to_owned());
-        let message = up(message(self.index, vec![alias, info]));
+        let attributes = vec![alias, LinkAttribute::Group(0), info];
+        let message = up(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl
             .change(attempt, 0, RouteNetlinkMessage::NewLink(message))

@@ -223,6 +223,7 @@ impl Floor {
         let spec = VethSpec {
             name: "benchfloor".to_owned(),
             controller: self.bridge,
+            group: 0,
             mtu: None,
             peer_name: "eth0".to_owned(),
             peer_mac: None,

@@ -90,6 +90,7 @@ fn link_other_node(lab: &Lab, other: &Sandbox, world: &Sandbox) {
     let spec = VethSpec {
         name: "side0".into(),
         controller: None,
+        group: 0,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,
