@@ -5,7 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::abort;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -116,7 +115,7 @@ impl Netns {
         unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::new("create", "a network namespace", errno as i32))?;
         let made = Self::current();
-        home.enter_or_abort();
+        home.come_home();
         made
     }
 
@@ -147,15 +146,18 @@ impl Netns {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::new("enter netns", self.path.display(), errno as i32))?;
         let seen = visit();
-        home.enter_or_abort();
+        home.come_home();
         Ok(seen)
     }
 
-    /// A plugin in the wrong namespace is worse than a dead one.
-    #[expect(clippy::disallowed_methods, reason = "the one place that may abort")]
-    fn enter_or_abort(&self) {
-        if setns(&self.file, CloneFlags::CLONE_NEWNET).is_err() {
-            abort();
+    /// A plugin in the wrong namespace is worse than a dead one, so nothing runs after this but the panic hook.
+    #[expect(
+        clippy::panic,
+        reason = "the one place that may: nobody could go on from here"
+    )]
+    fn come_home(&self) {
+        if let Err(errno) = setns(&self.file, CloneFlags::CLONE_NEWNET) {
+            panic!("return to netns {}: {}", self.path.display(), errno.desc());
         }
     }
 
