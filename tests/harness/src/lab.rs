@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
 use crate::call::Call;
+use crate::figure;
 use crate::skip;
 
 /// The plugins that the bundle answers for.
@@ -127,6 +128,9 @@ pub(crate) fn tried_in(unshare: &mut Command, name: &str) {
     for line in complaint.lines() {
         if let Some((_, what)) = line.split_once("SKIPPED ") {
             skip::tell(what);
+        }
+        if let Some((_, what)) = line.split_once(figure::MARK) {
+            figure::tell(what);
         }
     }
 }

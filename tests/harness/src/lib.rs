@@ -15,6 +15,8 @@
 pub mod call;
 mod cgroup;
 pub mod conf;
+pub mod fault;
+pub mod figure;
 pub mod grpc;
 mod image;
 pub mod lab;

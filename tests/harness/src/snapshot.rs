@@ -33,6 +33,11 @@ impl Snapshot {
         Self::sorted(kernel_state(&sandbox.rtnl()))
     }
 
+    /// Its lines.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     fn sorted(mut lines: Vec<String>) -> Self {
         lines.sort();
         Self(lines)

@@ -1,0 +1,212 @@
+//! System calls that fail, and processes that die at one: strace does both to a program that knows nothing of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::call::{Call, Output};
+
+/// A program that is still running then has hung.
+const DEADLINE: &str = "20";
+
+/// Where a run can be hit: the `nth` call of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The system call.
+    pub name: String,
+    /// Counted from 1, among calls of the same name.
+    pub nth: usize,
+    /// The call as strace showed it in a run that nobody disturbed.
+    pub shown: String,
+}
+
+/// What happens there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The call fails.
+    Error,
+    /// The call fails, and so does each later one of that name.
+    Errors,
+    /// The process is killed before the call is carried out.
+    Kill,
+}
+
+/// What came of a run that was to be hit.
+#[derive(Debug)]
+pub struct Hit {
+    /// Of the process.
+    pub output: Output,
+    /// Whether the fault took place: a run may make fewer calls than the one before.
+    pub injected: bool,
+    /// Whether it had to be ended.
+    pub hung: bool,
+}
+
+/// Runs programs below strace, with its log in a directory.
+#[derive(Debug)]
+pub struct Tracer {
+    log: PathBuf,
+}
+
+impl Tracer {
+    /// Keeps the log in `dir`.
+    pub fn in_dir(dir: &Path) -> Self {
+        Self {
+            log: dir.join("faults.strace"),
+        }
+    }
+
+    /// A run without faults, and where one could happen.
+    pub fn points(&self, call: &Call) -> (Output, Vec<Point>) {
+        let output = self.run(call, &[]);
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let mut counts = BTreeMap::new();
+        let mut points = Vec::new();
+        // Each line begins with the number of the process. Faults are counted in each process by itself, so that those
+        // which it executes need no points of their own.
+        let calls = log.lines().filter_map(|line| line.split_once(' '));
+        let first = log.split(' ').next().unwrap_or_default();
+        for (_, shown) in calls.filter(|(process, _)| *process == first) {
+            let shown = shown.trim_start();
+            let Some((name, _)) = shown
+                .split_once('(')
+                .filter(|(name, _)| errno(name).is_some())
+            else {
+                continue;
+            };
+            let nth = counts.entry(name.to_owned()).or_insert(0);
+            *nth += 1;
+            if matters(shown) {
+                points.push(Point {
+                    name: name.to_owned(),
+                    nth: *nth,
+                    shown: shown.to_owned(),
+                });
+            }
+        }
+        (output, points)
+    }
+
+    /// A run that is hit.
+    pub fn hit(&self, call: &Call, point: &Point, fault: Fault) -> Hit {
+        let Point { name, nth, .. } = point;
+        let errno = errno(name).unwrap_or("EIO");
+        let inject = match fault {
+            Fault::Error => format!("inject={name}:error={errno}:when={nth}"),
+            Fault::Errors => format!("inject={name}:error={errno}:when={nth}+"),
+            Fault::Kill => format!("inject={name}:signal=SIGKILL:when={nth}"),
+        };
+        let output = self.run(call, &["-e", &inject]);
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let done = match fault {
+            Fault::Kill => "+++ killed by SIGKILL",
+            Fault::Error | Fault::Errors => "(INJECTED)",
+        };
+        Hit {
+            injected: log.contains(done),
+            // The status of timeout(1) when the time is up.
+            hung: output.status == 124,
+            output,
+        }
+    }
+
+    fn run(&self, call: &Call, more: &[&str]) -> Output {
+        let log = self.log.to_string_lossy();
+        let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
+        let trace = format!("trace={}", names.join(","));
+        // Not --seccomp-bpf, which is quicker: with it strace 6.1 injects no signals.
+        let strace = [
+            "timeout", DEADLINE, "strace", "-qq", "-f", "-s", "64", "-e", &trace, "-o", &log,
+        ];
+        call.clone().under(&[&strace[..], more].concat()).run()
+    }
+}
+
+impl Point {
+    /// Whether the call can change anything that outlives the process: to be killed at any other is to be killed at the
+    /// next one of these.
+    pub fn modifies(&self) -> bool {
+        match self.name.as_str() {
+            "sendto" | "sendmsg" => !["RTM_GET", "NLM_F_DUMP"]
+                .iter()
+                .any(|word| self.shown.contains(word)),
+            "openat" => ["O_CREAT", "O_TRUNC"]
+                .iter()
+                .any(|word| self.shown.contains(word)),
+            name => MODIFYING.contains(&name),
+        }
+    }
+}
+
+/// Calls whose failure the plugins have to bear, each with an error that it can have.
+const FAILURES: [(&str, &str); 31] = [
+    ("bind", "ENOMEM"),
+    ("clone3", "EAGAIN"),
+    ("connect", "ECONNREFUSED"),
+    ("execve", "EACCES"),
+    ("fdatasync", "EIO"),
+    ("flock", "ENOLCK"),
+    ("fstatfs", "EIO"),
+    ("fsync", "EIO"),
+    ("ftruncate", "ENOSPC"),
+    ("getdents64", "EIO"),
+    ("linkat", "ENOSPC"),
+    ("mkdir", "ENOSPC"),
+    ("mkdirat", "ENOSPC"),
+    ("openat", "EMFILE"),
+    ("pread64", "EIO"),
+    ("pwrite64", "ENOSPC"),
+    ("read", "EIO"),
+    ("readlink", "EACCES"),
+    ("recvfrom", "ENOMEM"),
+    ("recvmsg", "ENOMEM"),
+    ("rename", "ENOSPC"),
+    ("sendmsg", "ENOBUFS"),
+    ("sendto", "ENOBUFS"),
+    ("setns", "EPERM"),
+    ("setsockopt", "ENOMEM"),
+    ("socket", "EMFILE"),
+    ("statx", "EACCES"),
+    ("symlink", "ENOSPC"),
+    ("unlink", "EIO"),
+    ("utimensat", "EIO"),
+    ("write", "ENOSPC"),
+];
+
+/// Of these, those that change something whatever their arguments.
+const MODIFYING: [&str; 14] = [
+    "execve",
+    "fsync",
+    "ftruncate",
+    "linkat",
+    "mkdir",
+    "mkdirat",
+    "pwrite64",
+    "rename",
+    "symlink",
+    "unlink",
+    "utimensat",
+    "write",
+    "clone3",
+    "flock",
+];
+
+fn errno(name: &str) -> Option<&'static str> {
+    let failure = FAILURES.iter().find(|(known, _)| *known == name);
+    failure.map(|(_, errno)| *errno)
+}
+
+/// Whether a failure there is the plugin's to bear: not what happens before `main`, not a look at a socket that has
+/// nothing yet, not the waking of its own event loop, which cannot fail. An answer that cannot be written leaves nobody to
+/// be told.
+fn matters(line: &str) -> bool {
+    let foreign = [
+        "= -1 ",
+        "execve(",
+        "/proc/self/",
+        "\"\\1\\0\\0\\0\\0\\0\\0\\0\", 8)",
+        "AT_EMPTY_PATH",
+        "write(1, ",
+    ];
+    !foreign.iter().any(|word| line.contains(word))
+}

@@ -1,0 +1,225 @@
+//! What is done after a fault, and what has to be true then.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
+
+use linkspan_harness::call::Output;
+use linkspan_harness::fault::{Fault, Hit, Point, Tracer};
+use linkspan_harness::lab::in_lab;
+use linkspan_harness::{figure, skip};
+use serde_json::Value;
+
+use crate::LINKSPAN;
+use crate::site::{Plugins, Site};
+
+/// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
+const HOSTS: usize = 6;
+
+/// One way to be hit and to recover.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    verb: &'static str,
+    fault: Fault,
+    recovery: Recovery,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recovery {
+    /// None is needed after ADD's failure.
+    ByItself,
+    Del,
+    Gc,
+}
+
+const TRIALS: [Trial; 7] = [
+    trial("ADD", Fault::Error, Recovery::ByItself),
+    trial("ADD", Fault::Errors, Recovery::Del),
+    trial("ADD", Fault::Kill, Recovery::Del),
+    trial("ADD", Fault::Kill, Recovery::Gc),
+    trial("DEL", Fault::Error, Recovery::Del),
+    trial("DEL", Fault::Kill, Recovery::Del),
+    trial("DEL", Fault::Kill, Recovery::Gc),
+];
+
+const fn trial(verb: &'static str, fault: Fault, recovery: Recovery) -> Trial {
+    Trial {
+        verb,
+        fault,
+        recovery,
+    }
+}
+
+/// What happened, counted, and what should not have.
+#[derive(Default)]
+struct Tally {
+    counts: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+/// Hits the `step`th of `plugins` in every way at every point.
+pub(crate) fn withstands(case: &str, step: usize, plugins: Plugins) {
+    if !skip::can_trace(case) {
+        return;
+    }
+    let tally = Mutex::new(Tally::default());
+    thread::scope(|scope| {
+        for host in 0..HOSTS {
+            let tally = &tally;
+            let run = move || {
+                in_lab(LINKSPAN, |lab| {
+                    let site = Site::new(lab, step, plugins);
+                    let all = TRIALS.iter();
+                    let sound = all.map(|trial| hit_everywhere(&site, *trial, host, tally));
+                    // The first that cannot be mended ends it.
+                    assert!(
+                        sound.collect::<Option<Vec<()>>>().is_some(),
+                        "a spoilt host"
+                    );
+                });
+            };
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            let builder = thread::Builder::new().name(name);
+            builder.spawn_scoped(scope, run).unwrap();
+        }
+    });
+    let Tally { counts, wrong } = tally.into_inner().unwrap();
+    let told: Vec<_> = counts
+        .iter()
+        .map(|(what, n)| format!("{n} {what}"))
+        .collect();
+    figure::tell(&format!("faults: {case}: {}", told.join(", ")));
+    assert!(wrong.is_empty(), "{case}: {}", wrong.join("\n"));
+    assert!(!counts.is_empty(), "{case}: nothing was hit");
+}
+
+/// `None` where the host could not be mended.
+fn hit_everywhere(site: &Site<'_>, trial: Trial, host: usize, tally: &Mutex<Tally>) -> Option<()> {
+    if trial.recovery == Recovery::Gc && !site.is_on_host() {
+        return Some(());
+    }
+    let tracer = Tracer::in_dir(site.dir());
+    let (add, of_add) = tracer.points(&site.call("ADD"));
+    let (del, of_del) = tracer.points(&site.call("DEL"));
+    let result = add.json();
+    del.succeeded();
+    let mut points = if trial.verb == "ADD" { of_add } else { of_del };
+    if trial.fault == Fault::Kill {
+        points.retain(Point::modifies);
+    }
+    for point in points.iter().skip(host).step_by(HOSTS) {
+        if trial.verb == "DEL" {
+            site.call("ADD").run().succeeded();
+        }
+        let hit = tracer.hit(&site.call(trial.verb), point, trial.fault);
+        let outcome = outcome(site, trial, point, (&hit, &result));
+        let outcome = outcome.and_then(|outcome| site.changed().map_or(Ok(outcome), Err));
+        let mut tally = tally.lock().unwrap();
+        match outcome {
+            Ok(outcome) => {
+                *tally
+                    .counts
+                    .entry(format!("{} {outcome}", trial.verb))
+                    .or_default() += 1;
+            }
+            Err(why) => tally.wrong.push(format!(
+                "{trial:?} at {point:?}: {why}; it printed {:?}",
+                hit.output.stdout
+            )),
+        }
+        site.call("DEL").run();
+        if site.changed().is_some() {
+            site.gc();
+            if let Some(changed) = site.changed() {
+                tally.wrong.push(format!(
+                    "{trial:?} at {point:?}: not to be mended, {changed}"
+                ));
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Recovers, and says in a word what the fault did, or else what is wrong with that.
+fn outcome(
+    site: &Site<'_>,
+    trial: Trial,
+    point: &Point,
+    (hit, result): (&Hit, &Value),
+) -> Result<&'static str, String> {
+    if hit.hung {
+        return Err("it hung".to_owned());
+    }
+    if hit.output.status == 0 {
+        if trial.verb == "ADD" {
+            is_whole(site, hit, result)?;
+            ended("DEL", &site.call("DEL").run())?;
+        }
+        return Ok(if hit.injected { "borne" } else { "missed" });
+    }
+    // Where no write succeeds any more, nor does that of the answer.
+    let mute = trial.fault == Fault::Errors && point.name == "write";
+    if trial.fault != Fault::Kill && !mute {
+        explains(hit)?;
+    }
+    match trial.recovery {
+        // Who cannot come back from the container's namespace must not go on, not even to undo.
+        Recovery::ByItself if hit.output.stdout.contains("return to netns") => {
+            ended("DEL", &site.call("DEL").run())?;
+            Ok("stranded, then DEL")
+        }
+        Recovery::ByItself => {
+            if let Some(changed) = site.changed() {
+                return Err(changed);
+            }
+            ended("DEL", &site.call("DEL").run())?;
+            Ok("failed and undone")
+        }
+        Recovery::Del => {
+            ended("DEL", &site.call("DEL").run())?;
+            Ok(if trial.fault == Fault::Kill {
+                "killed, then DEL"
+            } else {
+                "failed, then DEL"
+            })
+        }
+        Recovery::Gc => {
+            ended("GC", &site.gc())?;
+            Ok("killed, then GC")
+        }
+    }
+}
+
+fn ended(verb: &str, run: &Output) -> Result<(), String> {
+    match run.status {
+        0 => Ok(()),
+        status => Err(format!("{verb} then ended with {status}: {}", run.stdout)),
+    }
+}
+
+/// An ADD that could do without the call must have done everything.
+fn is_whole(site: &Site<'_>, hit: &Hit, result: &Value) -> Result<(), String> {
+    let printed =
+        serde_json::from_str::<Value>(&hit.output.stdout).map_err(|err| err.to_string())?;
+    for part in ["interfaces", "ips", "routes"] {
+        let count = |result: &Value| result[part].as_array().map(Vec::len);
+        if count(&printed) != count(result) {
+            return Err(format!("the result lacks {part}"));
+        }
+    }
+    ended("CHECK", &site.call("CHECK").after(&printed).run())
+}
+
+/// The one error object names what was attempted.
+fn explains(hit: &Hit) -> Result<(), String> {
+    let error = serde_json::from_str::<Value>(&hit.output.stdout);
+    let error = error.map_err(|err| format!("no error object: {err}"))?;
+    let msg = error["msg"].as_str().unwrap_or_default();
+    // The second is the reference's text for a delegate that cannot be found.
+    if [": ", " in path ["].iter().any(|sign| msg.contains(sign)) && !msg.contains('\n') {
+        Ok(())
+    } else {
+        Err("the error does not say what was attempted".to_owned())
+    }
+}

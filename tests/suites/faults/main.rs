@@ -1,0 +1,98 @@
+//! Nothing is lost when a system call fails or the process dies at it: a failed ADD leaves the host and the container
+//! as they were, and after anything else one DEL, or one GC, makes them so.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod aftermath;
+mod site;
+
+use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::lab::Lab;
+use serde_json::{Value, json};
+
+use aftermath::withstands;
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+const V4: &[&str] = &["10.1.0.0/16"];
+const DUAL: &[&str] = &["10.1.0.0/16", "fd00:1::/64"];
+
+fn conf(kind: &str, over: &Value) -> Value {
+    let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": kind });
+    with(base, over)
+}
+
+fn on_bridge(lab: &Lab, subnets: &[&str]) -> Value {
+    let over = json!({ "ipMasq": true, "ipam": host_local(lab, subnets) });
+    bridge(lab, &over)
+}
+
+fn pair(lab: &Lab, subnets: &[&str]) -> Value {
+    conf(
+        "ptp",
+        &json!({ "ipMasq": true, "ipam": host_local(lab, subnets) }),
+    )
+}
+
+/// The port by both protocols.
+fn ports(port: u16) -> Value {
+    let mapping =
+        |protocol: &str| json!({ "hostPort": port, "containerPort": 80, "protocol": protocol });
+    let mappings = [mapping("tcp"), mapping("udp")];
+    conf(
+        "portmap",
+        &json!({ "runtimeConfig": { "portMappings": mappings } }),
+    )
+}
+
+#[test]
+fn loopback() {
+    withstands("loopback", 0, |_, _| vec![conf("loopback", &json!({}))]);
+}
+
+#[test]
+fn host_local_alone() {
+    withstands("host-local", 0, |lab, _| {
+        vec![conf(
+            "host-local",
+            &json!({ "ipam": host_local(lab, DUAL) }),
+        )]
+    });
+}
+
+#[test]
+fn a_bridge() {
+    withstands("bridge, IPv4", 0, |lab, _| vec![on_bridge(lab, V4)]);
+}
+
+#[test]
+fn a_dual_stack_bridge() {
+    withstands("bridge, dual stack", 0, |lab, _| vec![on_bridge(lab, DUAL)]);
+}
+
+#[test]
+fn a_pair() {
+    withstands("ptp, IPv4", 0, |lab, _| vec![pair(lab, V4)]);
+}
+
+#[test]
+fn a_dual_stack_pair() {
+    withstands("ptp, dual stack", 0, |lab, _| vec![pair(lab, DUAL)]);
+}
+
+#[test]
+fn ports_behind_a_bridge() {
+    withstands("bridge and portmap, IPv4", 1, |lab, port| {
+        vec![on_bridge(lab, V4), ports(port)]
+    });
+}
+
+#[test]
+fn ports_behind_a_dual_stack_pair() {
+    withstands("ptp and portmap, dual stack", 1, |lab, port| {
+        vec![pair(lab, DUAL), ports(port)]
+    });
+}
