@@ -294,14 +294,14 @@ fn a_bridge_configuration_that_cannot_be_met_is_refused() {
             trial.refused(&trial.call("bridge", "ADD", &over), code, says);
         }
         for (variable, value, code, says) in [
-            ("CNI_ARGS", "MAC", 4, "ARGS: invalid pair \"MAC\""),
+            ("CNI_ARGS", "MAC", 4, "ARGS: invalid pair number 1"),
             (
                 "CNI_ARGS",
                 "MAC=02:00:00:00:00:07;",
                 4,
-                "ARGS: invalid pair \"\"",
+                "ARGS: invalid pair number 2",
             ),
-            ("CNI_ARGS", "POD=x", 4, "ARGS: unknown args [\"POD=x\"]"),
+            ("CNI_ARGS", "POD=x", 4, "ARGS: unknown args [\"POD\"]"),
             ("CNI_IFNAME", "lo", 999, "interface \"lo\" already exists"),
             ("CNI_IFNAME", "eth%d", 999, "\"eth%d\""),
         ] {

@@ -4,7 +4,8 @@ use crate::error::{ErrorCode, Failure};
 
 /// Parses `text` for a plugin that knows the keys in `known`, and returns the pairs of those keys in order.
 ///
-/// Every plugin also knows `IgnoreUnknown`, at any position. Errors are code 4 and name `CNI_ARGS`' offending pair.
+/// Every plugin also knows `IgnoreUnknown`, at any position. Errors are code 4 and name the key or the place
+/// of the offending pair, never its value: what an orchestrator passes here may be a secret of the pod (CVE-2026-41184).
 pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failure> {
     let refuse = |msg: String| Failure::new(ErrorCode::INVALID_ENVIRONMENT, msg);
     let mut pairs = Vec::new();
@@ -13,11 +14,16 @@ pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failur
     if text.is_empty() {
         return Ok(pairs);
     }
-    for piece in text.split(';') {
+    for (place, piece) in (1..).zip(text.split(';')) {
         let (key, value) = match piece.split_once('=') {
             Some((key, value)) if !value.contains('=') => (key, value),
-            _ => {
-                return Err(refuse(format!("ARGS: invalid pair {piece:?}"))
+            Some((key, _)) => {
+                return Err(refuse(format!("ARGS: invalid pair {key:?}"))
+                    .hint("write CNI_ARGS as K=V;K=V, no value with another `=`"));
+            }
+            // Without a key it may be the rest of a value.
+            None => {
+                return Err(refuse(format!("ARGS: invalid pair number {place}"))
                     .hint("write CNI_ARGS as K=V;K=V"));
             }
         };
@@ -26,15 +32,14 @@ pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failur
                 "1" | "true" => true,
                 "0" | "false" => false,
                 _ => {
-                    return Err(refuse(format!(
-                        "ARGS: error parsing value of pair {piece:?}: boolean unmarshal error: invalid input {value}"
-                    )));
+                    return Err(refuse(format!("ARGS: error parsing value of pair {key:?}"))
+                        .hint("IgnoreUnknown is 1, true, 0 or false"));
                 }
             };
         } else if known.contains(&key) {
             pairs.push((key.to_owned(), value.to_owned()));
         } else {
-            unknown.push(format!("{piece:?}"));
+            unknown.push(format!("{key:?}"));
         }
     }
     if !unknown.is_empty() && !ignore_unknown {
@@ -65,10 +70,10 @@ mod tests {
     #[test]
     fn malformed_pairs() {
         for (text, msg) in [
-            ("A", "ARGS: invalid pair \"A\""),
-            ("A=1;", "ARGS: invalid pair \"\""),
-            ("A=1=2", "ARGS: invalid pair \"A=1=2\""),
-            ("B=1;C=2", "ARGS: unknown args [\"B=1\" \"C=2\"]"),
+            ("A", "ARGS: invalid pair number 1"),
+            ("A=1;", "ARGS: invalid pair number 2"),
+            ("A=1=2", "ARGS: invalid pair \"A\""),
+            ("B=1;C=2", "ARGS: unknown args [\"B\" \"C\"]"),
         ] {
             let failure = parse(text, &["A"]).unwrap_err();
             assert_eq!(failure.message(), msg);
