@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use linkspan_protocol::ident::AttachmentId;
+use nix::fcntl::OFlag;
 
 use crate::span::Span;
 use error::Error;
@@ -50,6 +51,8 @@ use survey::Survey;
 
 /// The index's name among the records, which all have a colon in theirs. Who deletes all deletes both.
 const INDEX: &str = "index";
+/// For every file that is opened by its name in a store.
+pub(crate) const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
 
 /// The leases of one attachment.
 #[derive(Debug, Default)]
@@ -84,6 +87,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store and makes what is missing; waits for its lock at most as long as `patience`.
     pub(crate) fn create(dir: &Path, patience: Duration) -> Result<Self, Error> {
+        refuse_links(dir)?;
         let path = dir.join("lock");
         let lock = match open_lock(&path, false) {
             Err(err) if err.kind() == NotFound => {
@@ -97,6 +101,7 @@ impl Store {
 
     /// Opens the store if there is one.
     pub(crate) fn existing(dir: &Path, patience: Duration) -> Result<Option<Self>, Error> {
+        refuse_links(dir)?;
         let path = dir.join("lock");
         let lock = match open_lock(&path, false) {
             Err(err) if err.kind() == NotFound => match fs::metadata(dir) {
@@ -116,7 +121,8 @@ impl Store {
         let boot = BootId::current();
         let beside = beside(dir);
         let mut options = OpenOptions::new();
-        let index = options.read(true).write(true).open(beside.join(INDEX));
+        options.read(true).write(true).custom_flags(NO_LINK);
+        let index = options.open(beside.join(INDEX));
         // What cannot be read is not known; refreshing it tells why, if that must be.
         let index = index.and_then(Index::load).unwrap_or_default();
         let fresh = index.is_sealed(seal_of(&handle, boot).as_ref());
@@ -145,6 +151,7 @@ impl Store {
         let path = beside(&self.dir).join(INDEX);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).mode(0o600);
+        options.custom_flags(NO_LINK);
         let file = options.open(&path).map_err(Error::on("open", &path))?;
         self.index = Index::new(file);
         self.begin()?;
@@ -265,6 +272,20 @@ fn beside(dir: &Path) -> PathBuf {
     dir.with_file_name(".linkspan").join(network)
 }
 
+/// The administrator may have put `dataDir` elsewhere by a symbolic link; nothing below it is ever one, and following
+/// one would lead our writes to wherever it points.
+fn refuse_links(dir: &Path) -> Result<(), Error> {
+    let beside = beside(dir);
+    let ours = beside.parent().unwrap_or(&beside);
+    for path in [dir, ours, &beside] {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            let refused = io::Error::other("it is a symbolic link, and those are not followed");
+            return Err(Error::on("use", path)(refused));
+        }
+    }
+    Ok(())
+}
+
 fn seal_of(dir: &File, boot: Option<BootId>) -> Option<Seal> {
     Some(Seal::of(&dir.metadata().ok()?, boot?))
 }
@@ -281,5 +302,5 @@ fn make_directory(dir: &Path) -> Result<(), Error> {
 fn open_lock(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(create).create(create).mode(0o750);
-    options.open(path)
+    options.custom_flags(NO_LINK).open(path)
 }

@@ -93,12 +93,13 @@ fn no_operation_looks_at_other_leases() {
     // All but 11 of the 1,021 addresses.
     let full = counted("cost-full", &dual, 1010);
     assert_eq!(empty, full);
-    for (operations, most) in empty.iter().zip([10, 6, 9, 5, 10]) {
+    // Three of them each time look whether a link is in the way of the store.
+    for (operations, most) in empty.iter().zip([13, 9, 12, 8, 13]) {
         assert!(operations.len() <= most, "{operations:#?}");
     }
     let single = counted("cost-single", &json!({ "subnet": "10.1.0.0/20" }), 0);
     for operations in single {
-        assert!(operations.len() <= 8, "{operations:#?}");
+        assert!(operations.len() <= 11, "{operations:#?}");
     }
 }
 
