@@ -1,0 +1,87 @@
+//! What somebody hostile could put in the way of a plugin: something else in place of `/proc/sys`, links in place of
+//! leases. And what a plugin must not tell: the values of `CNI_ARGS` and of keys that it does not know.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use linkspan_harness::conf::good;
+use linkspan_harness::lab::{PLUGINS, in_lab};
+use linkspan_harness::trial::Trial;
+use serde_json::json;
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+#[test]
+fn what_hides_the_kernels_sysctls_is_not_written_to() {
+    in_lab(LINKSPAN, |lab| {
+        let empty = lab.dir().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let fake = lab.dir().join("fake");
+        let switch = fake.join("net/ipv4/ip_forward");
+        fs::create_dir_all(switch.parent().unwrap()).unwrap();
+        fs::write(&switch, "0").unwrap();
+        let trial = Trial::new(lab);
+        for over in [&empty, &fake] {
+            let script = "mount --bind \"$0\" /proc/sys && exec \"$@\"";
+            let hidden = ["unshare", "-m", "sh", "-c", script, over.to_str().unwrap()];
+            let add = trial.call("ptp", "ADD", &json!({})).under(&hidden);
+            trial.refused(&add, 999, "else than procfs");
+            assert_eq!(lab.leased("net"), [""; 0]);
+        }
+        assert_eq!(fs::read_to_string(&switch).unwrap(), "0");
+    });
+}
+
+#[test]
+fn a_link_in_place_of_a_store_is_not_followed() {
+    in_lab(LINKSPAN, |lab| {
+        let elsewhere = lab.dir().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::create_dir_all(lab.leases()).unwrap();
+        let network = lab.leases().join("net");
+        let ours = lab.leases().join(".linkspan");
+        let sandbox = lab.sandbox();
+        let call = lab.plugin("host-local").of("pod", &sandbox);
+        let call = call.conf(&good(lab, "host-local"));
+        for link in [&network, &ours] {
+            symlink(&elsewhere, link).unwrap();
+            for verb in ["ADD", "DEL"] {
+                let told = call.clone().verb(verb).run().failed(999);
+                assert!(told.contains("symbolic link"), "{verb}: {told}");
+                assert!(told.contains(link.to_str().unwrap()), "{verb}: {told}");
+            }
+            fs::remove_file(link).unwrap();
+        }
+        fs::create_dir(&network).unwrap();
+        symlink(elsewhere.join("made"), network.join("lock")).unwrap();
+        let told = call.clone().verb("ADD").run().failed(999);
+        assert!(told.contains("net/lock"), "{told}");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn no_secret_of_the_input_is_told() {
+    const SECRET: &str = "canary-5e1f";
+    in_lab(LINKSPAN, |lab| {
+        let trial = Trial::new(lab);
+        let args = [
+            format!("TOKEN={SECRET}"),
+            format!("TOKEN=x={SECRET}"),
+            format!("TOKEN=x;{SECRET}"),
+            format!("IgnoreUnknown={SECRET}"),
+        ];
+        let over = json!({ "token": SECRET, "args": { "cni": { "labels": [SECRET] } } });
+        for plugin in PLUGINS {
+            for verb in ["ADD", "CHECK", "DEL", "STATUS"] {
+                for args in &args {
+                    let call = trial.call(plugin, verb, &over).env("CNI_ARGS", args);
+                    // A namespace that is none makes those fail that do not read CNI_ARGS.
+                    let run = call.netns("/proc/self/status").run();
+                    let told = format!("{}{}", run.stdout, run.stderr);
+                    assert!(!told.contains(SECRET), "{plugin} {verb}: {told}");
+                }
+            }
+        }
+    });
+}
