@@ -304,3 +304,21 @@ fn every_message_that_the_documentation_explains_is_in_the_product() {
         }
     }
 }
+
+#[test]
+fn every_test_that_security_cites_exists() {
+    let rows = read("SECURITY.md");
+    let cited = rows.lines().filter_map(|line| line.rsplit('|').nth(1));
+    let names = cited.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let sources = sources();
+    let mut count = 0;
+    for name in names {
+        let wanted = format!("fn {name}()");
+        assert!(
+            sources.iter().any(|(_, text)| text.contains(&wanted)),
+            "SECURITY.md cites {name}, which is no test"
+        );
+        count += 1;
+    }
+    assert!(count > 0);
+}
