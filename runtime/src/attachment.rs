@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
+use linkspan_protocol::json::Json;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
@@ -80,9 +81,13 @@ pub fn parse_args(text: &str) -> Result<Vec<(String, String)>> {
             Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
                 Ok((key.to_owned(), value.to_owned()))
             }
-            _ => Err(Failure::new(
+            // The value may be a secret; what has no key may be the rest of one.
+            found => Err(Failure::new(
                 ErrorCode::INVALID_ENVIRONMENT,
-                format!("invalid CNI_ARGS pair {pair:?}"),
+                match found {
+                    Some((key, _)) => format!("invalid CNI_ARGS pair {key:?}"),
+                    None => "invalid CNI_ARGS pair".to_owned(),
+                },
             )
             .hint("write KEY=VALUE;KEY=VALUE")),
         })
@@ -91,8 +96,9 @@ pub fn parse_args(text: &str) -> Result<Vec<(String, String)>> {
 
 /// A JSON object of values for capabilities.
 pub fn parse_capability_args(text: &str) -> Result<Map<String, Value>> {
-    serde_json::from_str(text).map_err(|err| {
-        Failure::new(ErrorCode::DECODING, err.to_string())
+    let decoded = Json::parse(text.as_bytes()).and_then(|json| json.decode());
+    decoded.map_err(|err| {
+        Failure::from(err)
             .context("decode the capability arguments")
             .hint("write a JSON object, one key for each capability")
     })
@@ -125,6 +131,16 @@ mod tests {
         assert_eq!(parse_args("A=1;B=2").unwrap().len(), 2);
         for bad in ["A", "A=", "=1", "A=1;", "A=1=2"] {
             assert!(parse_args(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_of_capabilities_is_not_quoted() {
+        let given = parse_capability_args(r#"{"mac":"02:00:00:00:00:01","ips":[1,{"a":null}]}"#);
+        assert_eq!(given.unwrap().len(), 2);
+        for bad in [r#""canary""#, "canary", "[]", "{\"canary\"}"] {
+            let told = parse_capability_args(bad).unwrap_err().to_string();
+            assert!(!told.contains("canary"), "{told}");
         }
     }
 }

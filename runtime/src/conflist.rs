@@ -246,8 +246,18 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
+/// Where it stands is enough to know of a value that is no object: the text of the error would quote it.
 fn undecodable(err: &serde_json::Error) -> Failure {
-    Failure::new(ErrorCode::DECODING, err.to_string())
+    let text = if err.is_data() {
+        format!(
+            "no JSON object at line {} column {}",
+            err.line(),
+            err.column()
+        )
+    } else {
+        err.to_string()
+    };
+    Failure::new(ErrorCode::DECODING, text)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn code_4_arguments_that_cannot_be() {
         };
         assert!(add("A").contains("invalid pair number 1"));
         assert!(add("A=1").contains("unknown args"));
-        assert!(add("IgnoreUnknown=1;IP=x").contains("invalid IP address x"));
+        assert!(add("IgnoreUnknown=1;IP=x").contains("pair \"IP\": invalid IP address"));
     });
 }
 

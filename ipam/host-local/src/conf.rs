@@ -194,8 +194,8 @@ impl Plan {
 fn argument(text: &str) -> Result<Vec<IpAddr>> {
     let mut requested = None;
     for (_, value) in args::parse(text, &["IP"])? {
-        let refuse = |err| {
-            let text = format!("ARGS: error parsing value of pair \"IP={value}\": {err}");
+        let refuse = |_quotes_it| {
+            let text = "ARGS: error parsing value of pair \"IP\": invalid IP address";
             Failure::new(ErrorCode::INVALID_ENVIRONMENT, text)
         };
         requested = Requested::parse(&value).map_err(refuse)?.0;

@@ -203,7 +203,7 @@ fn requests_that_cannot_be_met_are_refused_and_leave_no_lease() {
         (
             "",
             "IP=test",
-            "ARGS: error parsing value of pair \"IP=test\": invalid IP address test".to_owned(),
+            "ARGS: error parsing value of pair \"IP\": invalid IP address".to_owned(),
         ),
     ] {
         let members = format!(r#","runtimeConfig":{{"ips":[{ips}]}}"#);

@@ -87,8 +87,12 @@ impl Plan {
         check_name(&bridge)?;
         let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
-        let mac = [conf.runtime_config.mac, conf.args.cni.mac];
-        let mac = mac.into_iter().chain(from_args).find(|mac| !mac.is_empty());
+        let asked = [
+            ("runtimeConfig.mac", conf.runtime_config.mac),
+            ("args.cni.mac", conf.args.cni.mac),
+            ("MAC in CNI_ARGS", from_args.unwrap_or_default()),
+        ];
+        let mac = asked.iter().find(|(_, mac)| !mac.is_empty());
         Ok(Self {
             bridge,
             is_gateway: conf.is_gateway || conf.is_default_gateway,
@@ -100,7 +104,7 @@ impl Plan {
             dad: conf.enabledad,
             leave_down: conf.disable_container_interface,
             isolated: conf.port_isolation,
-            mac: mac.as_deref().map(unicast).transpose()?,
+            mac: mac.map(|(key, mac)| unicast(key, mac)).transpose()?,
             layer3,
             masquerade: Masquerade::parse(conf.ip_masq, conf.ip_masq_backend.as_deref())?,
         })
@@ -132,14 +136,15 @@ fn refuse_unserved(conf: &Conf) -> Result<()> {
     }
 }
 
-fn unicast(text: &str) -> Result<MacAddr> {
-    let mac = MacAddr::parse(text).map_err(Failure::config)?;
-    if mac.is_multicast() || mac.0 == [0; 6] {
-        return Err(Failure::config(format!(
-            "MAC address {mac} is not a station's"
-        )));
-    }
-    Ok(mac)
+/// The text may come from a pod's annotations, so the key has to do for a name.
+fn unicast(key: &str, text: &str) -> Result<MacAddr> {
+    MacAddr::parse(text)
+        .ok()
+        .filter(|mac| !mac.is_multicast() && mac.0 != [0; 6])
+        .ok_or_else(|| {
+            Failure::config(format!("{key} is no MAC address of a station"))
+                .hint("write it as 02:00:00:00:00:01, with an even first byte")
+        })
 }
 
 #[cfg(test)]
@@ -178,9 +183,9 @@ pub(crate) mod tests {
             ),
             (
                 r#","runtimeConfig":{"mac":"01:00:5e:00:00:01"}"#,
-                "01:00:5e",
+                "runtimeConfig.mac",
             ),
-            (r#","args":{"cni":{"mac":"02:00"}}"#, "02:00"),
+            (r#","args":{"cni":{"mac":"02:00"}}"#, "args.cni.mac"),
         ] {
             let failure = plan(keys, "").unwrap_err();
             assert_eq!(failure.code(), ErrorCode::INVALID_NETWORK_CONFIG, "{keys}");

@@ -122,9 +122,11 @@ fn capabilities_and_arguments_reach_the_plugins_and_are_remembered() {
         assert_eq!(entry["capabilityArgs"]["bandwidth"], json!({}));
         assert_eq!(entry["result"], result);
         attached(lab, "del", &sandbox).run().succeeded();
-        let bad = attached(lab, "add", &sandbox).env("CNI_ARGS", "A").run();
+        let bad = attached(lab, "add", &sandbox)
+            .env("CNI_ARGS", "A=1=2")
+            .run();
         assert!(
-            bad.stderr.contains("invalid CNI_ARGS pair \"A\""),
+            bad.stderr.contains("invalid CNI_ARGS pair \"A\"\n"),
             "{}",
             bad.stderr
         );

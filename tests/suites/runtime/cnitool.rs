@@ -110,7 +110,7 @@ fn its_failures_read_as_those_of_the_go_tool() {
             ),
             (
                 "CNI_ARGS=A cnitool add net /ns",
-                "invalid CNI_ARGS pair \"A\"; hint: write KEY=VALUE;KEY=VALUE",
+                "invalid CNI_ARGS pair; hint: write KEY=VALUE;KEY=VALUE",
             ),
             (
                 "CNI_PATH= cnitool status net /ns",

@@ -36,6 +36,9 @@ pub struct Error {
     /// Such as `ipam.ranges[0]`; empty at the top.
     pub path: String,
     message: String,
+    /// Whether the message may hold the value itself. That of a networking key is worth quoting; what is below `args`
+    /// comes from a pod's annotations, may be a secret, and is not.
+    may_quote: bool,
 }
 
 impl Error {
@@ -55,6 +58,9 @@ impl fmt::Display for Error {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
+        if self.may_quote && self.path.starts_with("args.") {
+            return f.write_str("this is no value for it");
+        }
         f.write_str(&self.message)
     }
 }
@@ -66,6 +72,25 @@ impl de::Error for Error {
         Self {
             path: String::new(),
             message: message.to_string(),
+            may_quote: true,
+        }
+    }
+
+    /// Of a value in a wrong place its kind is enough to know, as in the reference.
+    fn invalid_type(found: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        let found = match found {
+            de::Unexpected::Str(_) => "string",
+            de::Unexpected::Bool(_) => "boolean",
+            de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => "integer",
+            de::Unexpected::Float(_) => "number",
+            de::Unexpected::Seq => "array",
+            de::Unexpected::Map => "object",
+            de::Unexpected::Other(kind) => kind,
+            _ => "value",
+        };
+        Self {
+            may_quote: false,
+            ..Self::custom(format_args!("invalid type: {found}, expected {wanted}"))
         }
     }
 }
@@ -274,6 +299,44 @@ mod tests {
         ] {
             assert_eq!(decode(text).unwrap_err().path, path, "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_in_a_wrong_place_is_told_by_its_kind() {
+        for (text, says) in [
+            (
+                r#"{"mtu":"canary"}"#,
+                "mtu: invalid type: string, expected i64",
+            ),
+            (
+                r#"{"bridge":7}"#,
+                "bridge: invalid type: integer, expected a string",
+            ),
+            (
+                r#"{"bridge":{"a":"canary"}}"#,
+                "bridge: invalid type: object, expected a string",
+            ),
+            (r#""canary""#, "invalid type: string, expected struct Conf"),
+        ] {
+            assert_eq!(decode(text).unwrap_err().to_string(), says);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_below_args_is_named_and_not_quoted() {
+        #[derive(Debug, Deserialize)]
+        struct Conf {
+            #[serde(rename = "args")]
+            _args: Args,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Args {
+            #[serde(rename = "ip", deserialize_with = "crate::addr::optional_ip")]
+            _ip: Option<std::net::IpAddr>,
+        }
+        let json = Json::parse(br#"{"args":{"ip":"canary"}}"#).unwrap();
+        let told = json.decode::<Conf>().unwrap_err().to_string();
+        assert_eq!(told, "args.ip: this is no value for it");
     }
 
     #[test]
