@@ -96,7 +96,9 @@ fn talk(mut child: Child, stdin: &[u8]) -> io::Result<Output> {
 fn failure(name: &str, output: Output) -> Failure {
     let printed: Option<WireError> = Json::parse(&output.stdout)
         .and_then(|json| json.decode())
-        .ok();
+        .ok()
+        // Any object decodes, also the configuration that somebody only prints again.
+        .filter(|error: &WireError| error.code != 0 || !error.msg.is_empty());
     if let Some(error) = printed {
         return Failure::relayed(output.stdout, error);
     }
@@ -104,9 +106,11 @@ fn failure(name: &str, output: Output) -> Failure {
     let text = match (output.stdout.is_empty(), said.trim()) {
         (true, "") => format!("netplugin failed with no error message: {}", output.status),
         (true, said) => format!("netplugin failed: {said:?}: {}", output.status),
+        // On stderr a plugin speaks to people. What it prints here is data, and may be the input that it was given.
         (false, _) => format!(
-            "netplugin failed but error parsing its diagnostic message {:?}",
-            String::from_utf8_lossy(&output.stdout)
+            "netplugin failed but error parsing its diagnostic message: {} bytes on stdout that are no error object: {}",
+            output.stdout.len(),
+            output.status
         ),
     };
     Failure::new(ErrorCode::INTERNAL, text).context(name)
