@@ -184,13 +184,8 @@ fn an_ipam_plugin_that_misbehaves_is_named_and_one_that_explains_is_quoted() {
         ),
     ];
     in_lab(LINKSPAN, |lab| {
-        let oracle = lab.bin().join("oracle");
         for (body, code, says) in rows {
-            // Written under another name first: a script that a forked child still holds open is busy.
-            let draft = lab.dir().join("draft");
-            fs::write(&draft, format!("#!/bin/sh\n{body}\n")).unwrap();
-            fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
-            fs::rename(&draft, &oracle).unwrap();
+            lab.script("oracle", body);
             for plugin in DELEGATORS {
                 let trial = Trial::new(lab);
                 let call = trial.call(plugin, "ADD", &json!({ "ipam": { "type": "oracle" } }));
@@ -202,6 +197,7 @@ fn an_ipam_plugin_that_misbehaves_is_named_and_one_that_explains_is_quoted() {
                 trial.unchanged(plugin);
             }
         }
+        let oracle = lab.script("oracle", "");
         fs::set_permissions(&oracle, fs::Permissions::from_mode(0o644)).unwrap();
         let trial = Trial::new(lab);
         let call = trial.call("ptp", "ADD", &json!({ "ipam": { "type": "oracle" } }));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, id};
@@ -183,6 +183,17 @@ impl Lab {
     /// `CNI_PATH`: the bundle under each plugin's name.
     pub fn bin(&self) -> PathBuf {
         self.dir.join("bin")
+    }
+
+    /// A plugin of somebody else in `CNI_PATH`: a few words of shell.
+    pub fn script(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.bin().join(name);
+        // Written under another name first: a script that a forked child still holds open is busy.
+        let draft = self.dir.join("draft");
+        fs::write(&draft, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&draft, &path).unwrap();
+        path
     }
 
     /// Where configurations made by [`crate::conf`] keep leases.
