@@ -55,7 +55,9 @@ fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
         processes: count(&|line| line.contains(" execve(")),
         requests: count(&request),
         dumps: count(&|line| request(line) && dump(line)),
-        files: count(&|line| line.contains(" openat(") && !line.contains("ENOENT")),
+        files: count(&|line| {
+            (line.contains(" openat(") || line.contains(" openat2(")) && !line.contains("ENOENT")
+        }),
     };
     (result, did)
 }

@@ -28,7 +28,7 @@ fn call(lab: &Lab, plugin: &str, sandbox: &Sandbox, over: &Value) -> Call {
 
 /// ADD's result, and the system calls of the plugin and of those that it executed.
 fn traced(call: &Call, file: &Path) -> (Value, Vec<String>) {
-    const CALLS: &str = "openat,sendto,sendmsg,nanosleep,clock_nanosleep,futex,timerfd_settime,\
+    const CALLS: &str = "openat,openat2,sendto,sendmsg,nanosleep,clock_nanosleep,futex,timerfd_settime,\
                          poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2";
     let trace = format!("trace={CALLS}");
     let strace = ["strace", "-f", "-qq", "-s", "256", "-e", &trace, "-o"];
@@ -124,7 +124,7 @@ fn the_hosts_links_refuse_advertisements_before_they_go_up() {
                 .filter(|link| link.get("sandbox").is_none())
             {
                 let name = link["name"].as_str().unwrap();
-                let file = format!("conf/{name}/accept_ra\", O_WRONLY");
+                let file = format!("conf/{name}/accept_ra\", {{flags=O_WRONLY");
                 let index = format!("if_nametoindex(\"{name}\")");
                 let at = |wanted: &dyn Fn(&String) -> bool| lines.iter().position(wanted).unwrap();
                 let refused = at(&|line| line.contains(&file));

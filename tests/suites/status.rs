@@ -63,7 +63,7 @@ fn status_of_the_chain_writes_nothing() {
         lab.plugin("bridge").of("pod", &sandbox).conf(&conf).add();
         let portmap = json!({ "cniVersion": "1.1.0", "name": "net", "type": "portmap" });
         let log = lab.dir().join("strace");
-        let calls = "trace=openat,mkdir,mkdirat,unlink,unlinkat,rename,renameat2,link,linkat,sendto,sendmsg";
+        let calls = "trace=openat,openat2,mkdir,mkdirat,unlink,unlinkat,rename,renameat2,link,linkat,sendto,sendmsg";
         let strace = [
             "strace",
             "-f",

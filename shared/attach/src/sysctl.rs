@@ -1,20 +1,24 @@
 //! Files below `/proc/sys/net`, those of the namespace that the thread is in. Interface names may contain dots.
 //!
-//! What is mounted over `/proc/sys` is not the kernel (CVE-2025-52881): every file is asked, once it is open and before
-//! it is read or written, whether procfs has it, and none is ever created or cut short.
+//! What is mounted over `/proc/sys` is not the kernel (CVE-2025-52881): no link is followed, every file is asked, once it
+//! is open and before it is read or written, whether procfs has it, and none is ever created or cut short.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs, statfs};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
+/// Where the kernel keeps what belongs to a namespace.
+const NET: &str = "/proc/sys/net";
 
 /// The file of `key` for one interface; `family` is `ipv4` or `ipv6`.
 pub fn of_interface(family: &str, ifname: &str, key: &str) -> PathBuf {
-    Path::new("/proc/sys/net")
+    Path::new(NET)
         .join(family)
         .join("conf")
         .join(ifname)
@@ -23,72 +27,71 @@ pub fn of_interface(family: &str, ifname: &str, key: &str) -> PathBuf {
 
 /// What the file says.
 pub fn get(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(of_the_kernel)
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .map_err(|err| {
-            Failure::new(
-                ErrorCode::INTERNAL,
-                format!("read {}: {err}", path.display()),
-            )
-        })?;
-    Ok(text.trim().to_owned())
+    read(path).map_err(|err| failed("read", path, &err))
 }
 
 /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
 pub fn set(path: &Path, value: &str) -> Result<()> {
-    if get(path).is_ok_and(|now| now == value) {
+    if get(path)? == value {
         return Ok(());
     }
-    let opened = OpenOptions::new().write(true).open(path);
-    let written = opened
-        .and_then(of_the_kernel)
-        .and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|err| {
-        Failure::new(
-            ErrorCode::INTERNAL,
-            format!("write {value} to {}: {err}", path.display()),
-        )
-        .hint("run as root with a writable /proc/sys")
-    })
-}
-
-/// The file itself, if it is procfs' own.
-fn of_the_kernel(file: File) -> io::Result<File> {
-    known_to_be(fstatfs(file.as_fd())?.filesystem_type())?;
-    Ok(file)
-}
-
-fn known_to_be(found: FsType) -> io::Result<()> {
-    if found == PROC_SUPER_MAGIC {
-        return Ok(());
-    }
-    Err(io::Error::other(
-        "something else than procfs is mounted there",
-    ))
+    write(path, value)
 }
 
 /// Like [`set`], for a key that this kernel may lack: then there is nothing to be afraid of either.
 pub fn set_if_known(path: &Path, value: &str) -> Result<()> {
-    match fs::metadata(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => absent(path),
-        _ => set(path, value),
+    match read(path) {
+        Ok(now) if now == value => Ok(()),
+        Ok(_) => write(path, value),
+        // A key may be absent from the kernel, but not from something that hides the kernel's.
+        Err(err) if err.kind() == ErrorKind::NotFound => open(Path::new(NET), OFlag::O_DIRECTORY)
+            .map(drop)
+            .map_err(|_no_directory_of_procfs| failed("find", path, &hidden())),
+        Err(err) => Err(failed("read", path, &err)),
     }
 }
 
-/// A key may be absent from the kernel, but not from something that hides the kernel's.
-fn absent(path: &Path) -> Result<()> {
-    let root = Path::new("/proc/sys");
-    let found = statfs(root).map_err(io::Error::from);
-    let genuine = found.and_then(|found| known_to_be(found.filesystem_type()));
-    genuine.map_err(|err| {
-        Failure::new(
-            ErrorCode::INTERNAL,
-            format!("find {}: {}: {err}", path.display(), root.display()),
-        )
-        .hint("unmount what hides /proc/sys")
-    })
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, OFlag::O_RDONLY)?.read_to_string(&mut text)?;
+    Ok(text.trim().to_owned())
+}
+
+fn write(path: &Path, value: &str) -> Result<()> {
+    open(path, OFlag::O_WRONLY)
+        .and_then(|mut file| file.write_all(value.as_bytes()))
+        .map_err(|err| failed(&format!("write {value} to"), path, &err))
+}
+
+/// Opens the file where it is procfs' own, and no link has led to another one of its files.
+fn open(path: &Path, flags: OFlag) -> io::Result<File> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = openat2(AT_FDCWD, path, how).map_err(|errno| match errno {
+        Errno::ELOOP => hidden(),
+        errno => errno.into(),
+    })?;
+    if fstatfs(&file)?.filesystem_type() != PROC_SUPER_MAGIC {
+        return Err(hidden());
+    }
+    Ok(file.into())
+}
+
+fn hidden() -> io::Error {
+    io::Error::other("something else than procfs is mounted there")
+}
+
+fn failed(attempt: &str, path: &Path, err: &io::Error) -> Failure {
+    let text = format!("{attempt} {}: {err}", path.display());
+    let hint = match err.kind() {
+        ErrorKind::Other | ErrorKind::NotFound => {
+            "run where /proc/sys is the kernel's: unmount what hides it"
+        }
+        ErrorKind::Unsupported => "this needs Linux 5.6 or newer, and openat2(2) allowed",
+        _ => "run as root with a writable /proc/sys",
+    };
+    Failure::new(ErrorCode::INTERNAL, text).hint(hint)
 }
 
 /// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
@@ -104,6 +107,9 @@ pub fn trust_link_local_address(ifname: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -122,6 +128,14 @@ mod tests {
             assert!(failure.message().contains("else than procfs"));
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "0");
+        fs::remove_file(&path).unwrap();
+        // A link to another file of procfs: this thread's name.
+        symlink("/proc/thread-self/comm", &path).unwrap();
+        let name = fs::read_to_string(&path).unwrap();
+        for failure in [get(&path).unwrap_err(), set(&path, "1").unwrap_err()] {
+            assert!(failure.message().contains("else than procfs"));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), name);
         fs::remove_file(path).unwrap();
     }
 
