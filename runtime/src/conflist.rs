@@ -290,7 +290,7 @@ mod tests {
         let cases: [(&str, &str); 9] = [
             (
                 "[]",
-                "error parsing configuration list: invalid type: sequence, expected a map at line 1 column 0",
+                "error parsing configuration list: no JSON object at line 1 column 0",
             ),
             ("null", "error parsing configuration list: no name"),
             (
@@ -335,7 +335,7 @@ mod tests {
         let refused = PluginConf::parse(br#"{"type":"a","capabilities":{"mac":"yes"}}"#);
         assert_eq!(
             refused.unwrap_err().message(),
-            "error parsing configuration: capabilities.mac: invalid type: string \"yes\", expected a boolean"
+            "error parsing configuration: capabilities.mac: invalid type: string, expected a boolean"
         );
     }
 
