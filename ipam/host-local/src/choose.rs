@@ -152,7 +152,9 @@ fn held_by(lease: &Lease) -> String {
         }
         Holder::Container(id) => format!("held by {id} since {since}"),
         Holder::Nobody => format!("blocked since {since} by a file that no plugin writes"),
-        Holder::Obstacle => format!("blocked since {since} by a directory of that name"),
+        Holder::Obstacle => {
+            format!("blocked since {since} by something of that name that is no file")
+        }
     }
 }
 

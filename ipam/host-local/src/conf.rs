@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::range::RangeSet;
 
+/// The longest file name on Linux.
+const NAME_MAX: usize = 255;
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// Kubelets and container runtimes give an attachment two minutes or more; ADD and the DEL after its failure both wait.
@@ -176,6 +178,20 @@ impl Plan {
         } else {
             &ipam.data_dir
         };
+        if call.network.as_str().len() > NAME_MAX {
+            return Err(
+                Failure::config("the network's name is too long for a directory's")
+                    .hint(format!("use at most {NAME_MAX} bytes")),
+            );
+        }
+        if [&ipam.data_dir, &ipam.resolv_conf]
+            .iter()
+            .any(|path| path.contains('\0'))
+        {
+            return Err(Failure::config(
+                "no path has a NUL: ipam.dataDir or ipam.resolvConf does",
+            ));
+        }
         Ok(Self {
             sets,
             requested,

@@ -82,6 +82,10 @@ impl Explain for Error {
                 return Some(hint.to_owned());
             }
         };
+        if super::is_link(source) {
+            let hint = "a symbolic link in place of a store is not followed; remove it, or move ipam.dataDir";
+            return Some(hint.to_owned());
+        }
         let hint = match source.kind() {
             io::ErrorKind::PermissionDenied => {
                 "run as root, or set ipam.dataDir to a directory you may write"

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::NO_LINK;
 use super::error::Error;
 
 /// The address that a range set gave last, and the file that says so.
@@ -20,7 +21,12 @@ impl Last {
     /// Of a range set by its place; where that cannot be read, the search begins at the start.
     pub(crate) fn read(dir: &Path, range_set: usize) -> Self {
         let path = dir.join(format!("last_reserved_ip.{range_set}"));
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).ok();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(NO_LINK)
+            .open(&path)
+            .ok();
         let mut text = String::new();
         let read = file
             .as_mut()
@@ -34,6 +40,7 @@ impl Last {
     pub(crate) fn remember(self, ip: IpAddr) -> Result<(), Error> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
+        options.custom_flags(NO_LINK);
         let write = |mut file: File| -> io::Result<()> {
             let text = ip.to_string();
             let len = text.len() as u64;

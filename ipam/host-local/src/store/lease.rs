@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 
 use super::error::Error;
+use super::{NO_LINK, is_link};
 
 /// What an entry named by an address turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl Lease {
     pub(crate) fn read(dir: &Path, ip: IpAddr) -> Result<Option<Self>, Error> {
         let path = path(dir, ip);
         let read = || -> io::Result<Self> {
-            let mut file = File::open(&path)?;
+            let mut options = OpenOptions::new();
+            let mut file = options.read(true).custom_flags(NO_LINK).open(&path)?;
             let stamp = Stamp::of(&file.metadata()?);
             let holder = match content(&mut file) {
                 Err(err) if err.kind() == IsADirectory => Holder::Obstacle,
@@ -69,7 +71,20 @@ impl Lease {
         };
         match read() {
             Err(err) if err.kind() == NotFound => Ok(None),
+            Err(err) if is_link(&err) => fs::symlink_metadata(&path)
+                .map(|found| Some(Self::obstacle(ip, &found)))
+                .map_err(Error::on("examine", &path)),
             read => read.map(Some).map_err(Error::on("read", &path)),
+        }
+    }
+}
+
+impl Lease {
+    fn obstacle(ip: IpAddr, found: &Metadata) -> Self {
+        Self {
+            ip,
+            holder: Holder::Obstacle,
+            stamp: Stamp::of(found),
         }
     }
 }

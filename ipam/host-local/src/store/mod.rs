@@ -29,14 +29,16 @@ mod survey;
 
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
 use std::io;
-use std::io::ErrorKind::NotFound;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use linkspan_protocol::ident::AttachmentId;
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
 
 use crate::span::Span;
 use error::Error;
@@ -51,8 +53,8 @@ use survey::Survey;
 
 /// The index's name among the records, which all have a colon in theirs. Who deletes all deletes both.
 const INDEX: &str = "index";
-/// For every file that is opened by its name in a store.
-pub(crate) const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
+/// For everything that is opened by its name in a store.
+const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
 
 /// The leases of one attachment.
 #[derive(Debug, Default)]
@@ -87,42 +89,40 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store and makes what is missing; waits for its lock at most as long as `patience`.
     pub(crate) fn create(dir: &Path, patience: Duration) -> Result<Self, Error> {
-        refuse_links(dir)?;
-        let path = dir.join("lock");
-        let lock = match open_lock(&path, false) {
+        let handle = match open_directory(dir) {
             Err(err) if err.kind() == NotFound => {
-                make_directory(dir)?;
-                open_lock(&path, true)
+                make_directory(dir, 0o755)?;
+                open_directory(dir)
             }
             opened => opened,
         };
-        Self::locked(dir, lock.map_err(Error::on("open", &path))?, patience)
+        let handle = handle.map_err(Error::on("open", dir))?;
+        Self::locked(dir, handle, patience)
     }
 
     /// Opens the store if there is one.
     pub(crate) fn existing(dir: &Path, patience: Duration) -> Result<Option<Self>, Error> {
-        refuse_links(dir)?;
-        let path = dir.join("lock");
-        let lock = match open_lock(&path, false) {
-            Err(err) if err.kind() == NotFound => match fs::metadata(dir) {
-                Err(err) if err.kind() == NotFound => return Ok(None),
-                Err(err) => return Err(Error::on("open", dir)(err)),
-                Ok(_) => open_lock(&path, true),
-            },
-            opened => opened,
-        };
-        let lock = lock.map_err(Error::on("open", &path))?;
-        Self::locked(dir, lock, patience).map(Some)
+        match open_directory(dir) {
+            Err(err) if err.kind() == NotFound => Ok(None),
+            handle => {
+                let handle = handle.map_err(Error::on("open", dir))?;
+                Self::locked(dir, handle, patience).map(Some)
+            }
+        }
     }
 
-    fn locked(dir: &Path, lock: File, patience: Duration) -> Result<Self, Error> {
-        let lock = lock::acquire(lock, &dir.join("lock"), patience)?;
-        let handle = File::open(dir).map_err(Error::on("open", dir))?;
+    fn locked(dir: &Path, handle: File, patience: Duration) -> Result<Self, Error> {
+        let path = dir.join("lock");
+        let lock = match open_lock(&path, false) {
+            Err(err) if err.kind() == NotFound => open_lock(&path, true),
+            opened => opened,
+        };
+        let lock = lock::acquire(lock.map_err(Error::on("open", &path))?, &path, patience)?;
         let boot = BootId::current();
-        let beside = beside(dir);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(NO_LINK);
-        let index = options.open(beside.join(INDEX));
+        let index = match open_index(dir, &handle, OFlag::O_RDWR) {
+            Err(err) if is_link(&err) => return Err(Error::on("open", &beside(dir))(err)),
+            index => index,
+        };
         // What cannot be read is not known; refreshing it tells why, if that must be.
         let index = index.and_then(Index::load).unwrap_or_default();
         let fresh = index.is_sealed(seal_of(&handle, boot).as_ref());
@@ -131,7 +131,7 @@ impl Store {
             handle,
             _lock: lock,
             boot,
-            records: Records::new(beside),
+            records: Records::new(beside(dir)),
             index,
             fresh,
         })
@@ -147,13 +147,10 @@ impl Store {
 
     /// Reads every lease, and makes index and records anew.
     fn rebuild(&mut self) -> Result<Survey, Error> {
-        make_directory(self.records.dir())?;
-        let path = beside(&self.dir).join(INDEX);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(0o600);
-        options.custom_flags(NO_LINK);
-        let file = options.open(&path).map_err(Error::on("open", &path))?;
-        self.index = Index::new(file);
+        make_directory(self.records.dir(), 0o700)?;
+        let file = open_index(&self.dir, &self.handle, OFlag::O_RDWR | OFlag::O_CREAT);
+        let path = self.records.dir().join(INDEX);
+        self.index = Index::new(file.map_err(Error::on("open", &path))?);
         self.begin()?;
         let mut survey = Survey::new(&self.dir, &self.records)?;
         // Without every record there is no seal, and whoever has none is looked for among all leases.
@@ -272,28 +269,50 @@ fn beside(dir: &Path) -> PathBuf {
     dir.with_file_name(".linkspan").join(network)
 }
 
-/// The administrator may have put `dataDir` elsewhere by a symbolic link; nothing below it is ever one, and following
-/// one would lead our writes to wherever it points.
-fn refuse_links(dir: &Path) -> Result<(), Error> {
-    let beside = beside(dir);
-    let ours = beside.parent().unwrap_or(&beside);
-    for path in [dir, ours, &beside] {
-        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-            let refused = io::Error::other("it is a symbolic link, and those are not followed");
-            return Err(Error::on("use", path)(refused));
+/// The administrator may have put `dataDir` elsewhere by a symbolic link. Below it no plugin makes one that leads
+/// anywhere, and following one would lead our writes to wherever somebody wants them.
+fn open_directory(dir: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(NO_LINK | OFlag::O_DIRECTORY.bits());
+    match options.open(dir) {
+        Err(err)
+            if err.kind() == NotADirectory
+                && fs::symlink_metadata(dir).is_ok_and(|found| found.is_symlink()) =>
+        {
+            Err(Errno::ELOOP.into())
         }
+        opened => opened,
     }
-    Ok(())
+}
+
+/// Looked up from the network's directory, because the way from there has no link in it.
+fn open_index(dir: &Path, handle: &File, flags: OFlag) -> io::Result<File> {
+    let network = dir.file_name().unwrap_or_default();
+    let path = Path::new("../.linkspan").join(network).join(INDEX);
+    let mut how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    if flags.contains(OFlag::O_CREAT) {
+        how = how.mode(Mode::S_IRUSR | Mode::S_IWUSR);
+    }
+    Ok(openat2(handle, &path, how)?.into())
+}
+
+/// Whether a symbolic link was in the way.
+fn is_link(err: &io::Error) -> bool {
+    err.raw_os_error() == Some(Errno::ELOOP as i32)
 }
 
 fn seal_of(dir: &File, boot: Option<BootId>) -> Option<Seal> {
     Some(Seal::of(&dir.metadata().ok()?, boot?))
 }
 
-fn make_directory(dir: &Path) -> Result<(), Error> {
+fn make_directory(dir: &Path, mode: u32) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
-        .mode(0o755)
+        .mode(mode)
         .create(dir)
         .map_err(Error::on("create directory", dir))
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind::NotFound};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, eaccess};
 
@@ -12,7 +13,7 @@ use super::index::Index;
 use super::life::{BootId, Judge};
 use super::record::Records;
 use super::survey::{Census, Survey};
-use super::{INDEX, beside, lease, seal_of};
+use super::{beside, is_link, lease, open_directory, open_index, seal_of};
 use crate::span::Span;
 
 /// A store that is only looked at.
@@ -30,12 +31,17 @@ impl<'a> Glance<'a> {
         let existing = dir
             .ancestors()
             .find(|dir| !matches!(fs::symlink_metadata(dir), Err(err) if err.kind() == NotFound));
+        let stored = open_directory(dir).and_then(|handle| stored(dir, &handle, boot));
+        let stored = match stored {
+            Err(err) if is_link(&err) => return Err(Error::on("open", dir)(err)),
+            stored => stored,
+        };
         writable(existing.unwrap_or(dir))?;
-        let index = stored(dir, boot).ok().flatten();
-        let index = match index {
-            Some(index) => Ok(index),
-            None => lease::names(dir).map(Index::of),
-        }?;
+        let index = match stored {
+            Ok(Some(index)) => index,
+            // What is not stored, or not as it should be, is found out.
+            _ => lease::names(dir).map(Index::of)?,
+        };
         Ok(Self { dir, boot, index })
     }
 
@@ -66,9 +72,9 @@ impl<'a> Glance<'a> {
 }
 
 /// The index, where it is true.
-fn stored(dir: &Path, boot: Option<BootId>) -> io::Result<Option<Index>> {
-    let index = Index::load(File::open(beside(dir).join(INDEX))?)?;
-    let seal = seal_of(&File::open(dir)?, boot);
+fn stored(dir: &Path, handle: &File, boot: Option<BootId>) -> io::Result<Option<Index>> {
+    let index = Index::load(open_index(dir, handle, OFlag::O_RDONLY)?)?;
+    let seal = seal_of(handle, boot);
     Ok(Some(index).filter(|index| index.is_sealed(seal.as_ref())))
 }
 
