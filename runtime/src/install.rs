@@ -2,20 +2,24 @@
 //!
 //! Each name changes by rename, so a runtime that executes a plugin meanwhile gets the old file or the new one whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 use crate::Result;
 use crate::plugins::own_executable;
 
+/// Of everything that is made here, whatever the umask. Never more (CVE-2024-33522).
+const MODE: u32 = 0o755;
 /// The name of the copy itself.
 const COPY: &str = "linkspan";
 
 /// Installs and tells what it did, a line for each name that changed.
 pub(crate) fn run(out: &mut dyn Write, dir: &Path, plugins: &[&str]) -> Result<()> {
-    fs::create_dir_all(dir).map_err(crate::io(format!("create {}", dir.display())))?;
+    make_directory(dir).map_err(crate::io(format!("create {}", dir.display())))?;
     let copy = dir.join(COPY);
     let mut changed = Vec::new();
     let attempt = |path: &Path| crate::io(format!("install {}", path.display()));
@@ -38,18 +42,31 @@ pub(crate) fn run(out: &mut dyn Write, dir: &Path, plugins: &[&str]) -> Result<(
     told.map_err(crate::io("print"))
 }
 
+/// Makes what is missing of the way to `dir`, for everybody to read and for us to write.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
+        make_directory(parent)?;
+    }
+    DirBuilder::new().mode(MODE).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(MODE))
+}
+
 /// Whether the copy had to be written.
 fn copy_file(own: &Path, copy: &Path) -> io::Result<bool> {
     let own = fs::read(own)?;
-    if is_regular(copy) && fs::read(copy).is_ok_and(|there| there == own) {
+    if is_ours(copy) && fs::read(copy).is_ok_and(|there| there == own) {
         return Ok(false);
     }
     replace(copy, |temporary| {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o755)
+            .mode(MODE)
             .open(temporary)?;
+        file.set_permissions(Permissions::from_mode(MODE))?;
         file.write_all(&own)?;
         file.sync_all()
     })?;
@@ -85,6 +102,10 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.new"))
 }
 
-fn is_regular(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+/// A file of nobody else, and with the very mode that we give: neither set-user-id nor open to others' writes.
+fn is_ours(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| {
+        let mode = meta.mode() & 0o7777;
+        meta.is_file() && mode == MODE && meta.uid() == geteuid().as_raw()
+    })
 }
