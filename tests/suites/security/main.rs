@@ -5,6 +5,7 @@
 mod modes;
 mod secrets;
 mod store;
+mod types;
 
 use std::fs;
 
