@@ -1,9 +1,11 @@
 //! Pods that come, are reached, and go.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind::ConnectionRefused;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
+use std::time::Instant;
 
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::world::{HOST, beyond};
@@ -11,11 +13,20 @@ use linkspan_netlink::netns::Netns;
 use linkspan_runtime::traffic::connect;
 use serde_json::{Value, json};
 
-use crate::{BRIDGE, PORTS, Pod, TCP, UDP, with_containerd};
+use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, with_containerd};
 
-/// Asserts that busybox's web server is what answers at `address`: it has no such file.
+/// Asserts that busybox's web server is what answers at `address`: it has no such file. A container counts as started
+/// before its program listens, so being refused is no failure at once.
 fn serves_http(from: &Netns, address: SocketAddr) {
-    let mut stream = connect(from, address).unwrap();
+    let until = Instant::now() + DEADLINE;
+    let mut stream = loop {
+        match connect(from, address) {
+            Err(err) if err.kind() == ConnectionRefused && Instant::now() < until => {
+                thread::yield_now();
+            }
+            connected => break connected.unwrap(),
+        }
+    };
     stream.write_all(b"GET /none HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
