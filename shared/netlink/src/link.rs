@@ -1,5 +1,6 @@
 //! Links: looking them up, making, changing and deleting them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -108,14 +109,14 @@ impl Rtnl {
         Ok(found.and_then(|answer| self.link(answer)))
     }
 
-    /// Every link.
+    /// Every link, in the order of their indexes. Where others change links all the time, so that no list of the kernel's
+    /// is of one moment, those of many together: a link that stays is in them, and one that went meanwhile may be.
     pub fn links(&self) -> Result<Vec<Link>, Error> {
         let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let found = self.dump(Attempt("list", "links"), &message)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|link| self.link(link))
-            .collect())
+        let (found, _at_one_moment) = self.dumps(&Attempt("list", "links"), &message)?;
+        let links = found.into_iter().filter_map(|link| self.link(link));
+        let by_index: BTreeMap<u32, Link> = links.map(|link| (link.index, link)).collect();
+        Ok(by_index.into_values().collect())
     }
 
     /// Makes a bridge; `EEXIST` where any link has its name.

@@ -60,19 +60,34 @@ impl Rtnl {
         }
     }
 
-    /// Asks for all objects.
+    /// Asks for all objects, at one moment.
     pub(crate) fn dump<D: fmt::Display>(
         &self,
         attempt: Attempt<'_, D>,
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Error> {
-        for _ in 0..DUMP_ATTEMPTS {
-            let (messages, whole) = self.exchange(&attempt, NLM_F_DUMP, message.clone())?;
-            if whole {
-                return Ok(messages);
-            }
+        match self.dumps(&attempt, message)? {
+            (found, true) => Ok(found),
+            (_, false) => Err(Error::new(attempt.0, attempt.1, Errno::EINTR as i32)),
         }
-        Err(Error::new(attempt.0, attempt.1, Errno::EINTR as i32))
+    }
+
+    /// Asks for all objects until changes do not interrupt the answer, and tells whether there was such a one: otherwise
+    /// it is what all of many answers had.
+    pub(crate) fn dumps<D: fmt::Display>(
+        &self,
+        attempt: &Attempt<'_, D>,
+        message: &RouteNetlinkMessage,
+    ) -> Result<(Vec<RouteNetlinkMessage>, bool), Error> {
+        let mut seen = Vec::new();
+        for _ in 0..DUMP_ATTEMPTS {
+            let (messages, whole) = self.exchange(attempt, NLM_F_DUMP, message.clone())?;
+            if whole {
+                return Ok((messages, true));
+            }
+            seen.extend(messages);
+        }
+        Ok((seen, false))
     }
 
     /// An answer that ends without its last part was lost with the connection, which counts as a failure: whether the
