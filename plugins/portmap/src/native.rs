@@ -138,19 +138,21 @@ fn simply(
     if publication.names_an_address() {
         return Ok(false);
     }
-    let seen = netfilter.generation().map_err(kernel)?;
-    for set in [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6] {
-        if !netfilter.elements(TABLE, set).map_err(kernel)?.is_empty() {
-            return Ok(false);
+    let added = table::uninterrupted(netfilter, |seen| {
+        for set in [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6] {
+            if !netfilter.elements(TABLE, set).map_err(kernel)?.is_empty() {
+                return Ok(Ok(false));
+            }
         }
-    }
-    let added = table::add(netfilter, &PART, |batch| {
-        batch.at(seen);
-        fill(batch, elements);
+        let added = table::add(netfilter, &PART, |batch| {
+            batch.at(seen);
+            fill(batch, elements);
+        });
+        Ok(added.map(|()| true))
     });
-    match added {
-        Err(err) if err.is(Errno::EEXIST) || err.is(Errno::ERESTART) => Ok(false),
-        added => added.map(|()| true).map_err(kernel),
+    match added? {
+        Err(err) if err.is(Errno::EEXIST) => Ok(false),
+        added => added.map_err(kernel),
     }
 }
 
@@ -222,20 +224,12 @@ pub(crate) fn withdraw(
     condemned: impl Fn(&Owner) -> bool,
 ) -> Result<Vec<(Mapping, std::net::IpAddr)>> {
     let mut withdrawn = Vec::new();
-    table::transact(netfilter, || {
-        withdrawn.clear();
-        let mut batch = Batch::default();
-        for set in SETS {
-            let mut elements = netfilter.elements(TABLE, set).map_err(kernel)?;
-            elements.retain(|element| table::owner(element).is_some_and(|owner| condemned(&owner)));
-            if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| of == set) {
-                let read = |element| elements::read(element, *by_addr, *six);
-                withdrawn.extend(elements.iter().filter_map(read));
-            }
-            batch.delete(TABLE, set, &elements);
+    for (set, elements) in table::remove(netfilter, SETS, condemned)? {
+        if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| *of == set) {
+            let read = |element| elements::read(element, *by_addr, *six);
+            withdrawn.extend(elements.iter().filter_map(read));
         }
-        Ok(batch)
-    })?;
+    }
     Ok(withdrawn)
 }
 

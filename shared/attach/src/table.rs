@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::kernel;
 use crate::owner::Owner;
+use crate::queue::Queue;
 use crate::verify::mismatch;
 
 /// The table; whoever wants to be rid of all that is ours there deletes it.
@@ -97,16 +98,34 @@ fn making(part: &Part) -> Batch {
 
 /// Commits what `plan` makes of the state that it sees; planned anew whenever another writer changed that meanwhile.
 pub fn transact(netfilter: &Netfilter, mut plan: impl FnMut() -> Result<Batch>) -> Result<()> {
-    for _ in 0..ATTEMPTS {
-        let seen = netfilter.generation().map_err(kernel)?;
+    uninterrupted(netfilter, |seen| {
         let mut batch = plan()?;
         if batch.is_empty() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         batch.at(seen);
-        match netfilter.commit(batch) {
-            Err(err) if err.is(Errno::ERESTART) => {}
-            done => return done.map_err(kernel),
+        Ok(netfilter.commit(batch))
+    })?
+    .map_err(kernel)
+}
+
+/// What came of the first `attempt` that no other writer of nf_tables interrupted (`ERESTART`). It is given the
+/// generation that its commit has to hold on to.
+///
+/// Who is interrupted queues up behind those of us that were, too: among hundreds at once everybody would be interrupted
+/// again and again.
+pub fn uninterrupted<T>(
+    netfilter: &Netfilter,
+    mut attempt: impl FnMut(u32) -> Result<std::result::Result<T, Error>>,
+) -> Result<std::result::Result<T, Error>> {
+    let mut place = None;
+    for _ in 0..ATTEMPTS {
+        let seen = netfilter.generation().map_err(kernel)?;
+        match attempt(seen)? {
+            Err(err) if err.is(Errno::ERESTART) => {
+                place = place.or_else(Queue::join);
+            }
+            done => return Ok(done),
         }
     }
     Err(Failure::new(
@@ -116,21 +135,60 @@ pub fn transact(netfilter: &Netfilter, mut plan: impl FnMut() -> Result<Batch>) 
     .hint("try again, or find out which program keeps changing nf_tables"))
 }
 
-/// Deletes the elements of `sets` that `condemned` picks by their owner.
-pub fn remove(
+/// Elements by their set.
+pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
+
+/// Deletes the elements of `sets` that `condemned` picks by their owner, in one transaction, and tells which. Where another
+/// writer comes in between, they are only looked up again: to list sets takes long enough for the next one to come.
+pub fn remove<'a>(
     netfilter: &Netfilter,
-    sets: &[&Set],
+    sets: &[&'a Set],
     condemned: impl Fn(&Owner) -> bool,
-) -> Result<()> {
+) -> Result<Elements<'a>> {
+    let mut listed: Option<Elements<'a>> = None;
     transact(netfilter, || {
+        let found = match &listed {
+            None => list(netfilter, sets, &condemned),
+            Some(listed) => still(netfilter, listed),
+        };
+        let found = found.map_err(kernel)?;
         let mut batch = Batch::default();
-        for set in sets {
-            let mut elements = netfilter.elements(TABLE, set).map_err(kernel)?;
-            elements.retain(|element| owner(element).is_some_and(|owner| condemned(&owner)));
-            batch.delete(TABLE, set, &elements);
+        for (set, elements) in &found {
+            batch.delete(TABLE, set, elements);
         }
+        listed = Some(found);
         Ok(batch)
-    })
+    })?;
+    Ok(listed.unwrap_or_default())
+}
+
+fn list<'a>(
+    netfilter: &Netfilter,
+    sets: &[&'a Set],
+    condemned: impl Fn(&Owner) -> bool,
+) -> std::result::Result<Elements<'a>, Error> {
+    let of_set = |set: &&'a Set| {
+        let mut elements = netfilter.elements(TABLE, set)?;
+        elements.retain(|element| owner(element).is_some_and(|owner| condemned(&owner)));
+        Ok((*set, elements))
+    };
+    sets.iter().map(of_set).collect()
+}
+
+/// Those of the listed elements that are there, and whose they were.
+fn still<'a>(
+    netfilter: &Netfilter,
+    listed: &Elements<'a>,
+) -> std::result::Result<Elements<'a>, Error> {
+    let of_set = |(set, elements): &(&'a Set, Vec<Element>)| {
+        let mut there = Vec::new();
+        for element in elements {
+            let found = netfilter.element(TABLE, set, element)?;
+            there.extend(found.filter(|found| found.comment == element.comment));
+        }
+        Ok((*set, there))
+    };
+    listed.iter().map(of_set).collect()
 }
 
 /// Removes the table with all that is in it; false where it is not there.

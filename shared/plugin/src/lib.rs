@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod delegate;
+pub mod patience;
 pub mod process;
 pub mod serve;
 pub mod teardown;

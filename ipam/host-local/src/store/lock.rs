@@ -1,13 +1,12 @@
 //! The lock that we share with the Go plugin: flock(2) on `<dir>/lock`, waited for at most as long as agreed.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
+use linkspan_plugin::patience;
 use nix::sys::stat::{major, minor};
 
 use super::error::Error;
@@ -16,34 +15,16 @@ use super::error::Error;
 const LOOKS: usize = 20;
 
 /// Locks `file`, which was opened at `path`; the lock goes with the file, or with the process.
-///
-/// The kernel queues those who wait in flock(2), but takes no deadline. So where the lock is not free at once, a
-/// second thread does nothing but wait there. It touches no namespace, and when time is up it ends with the process.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the waiting thread makes one system call and touches no namespace"
-)]
 pub(super) fn acquire(file: File, path: &Path, patience: Duration) -> Result<File, Error> {
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(err)) => return Err(Error::on("lock", path)(err)),
+    if let Some(lock) = patience::lock(file, patience).map_err(Error::on("lock", path))? {
+        return Ok(lock);
     }
-    let inode = file.metadata().map_err(Error::on("examine", path))?;
-    let (done, outcome) = mpsc::channel();
-    thread::spawn(move || {
-        let locked = file.lock().map(|()| file);
-        // Nobody listens any more when time was up: the file, and with it the lock, is dropped here.
-        drop(done.send(locked));
-    });
-    match outcome.recv_timeout(patience) {
-        Ok(locked) => locked.map_err(Error::on("lock", path)),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Error::Busy {
-            lock: path.to_owned(),
-            waited: patience,
-            holder: holder(inode.dev(), inode.ino()),
-        }),
-    }
+    let inode = fs::metadata(path).map_err(Error::on("examine", path))?;
+    Err(Error::Busy {
+        lock: path.to_owned(),
+        waited: patience,
+        holder: holder(inode.dev(), inode.ino()),
+    })
 }
 
 /// Who holds the lock of an inode, in words.

@@ -153,7 +153,7 @@ pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Resu
         done => done.map_err(kernel)?,
     }
     undo.push("remove masquerade", move || {
-        table::remove(&netfilter, SETS, |found| *found == owner)
+        table::remove(&netfilter, SETS, |found| *found == owner).map(drop)
     });
     Ok(true)
 }
@@ -178,7 +178,7 @@ fn take_over(netfilter: &Netfilter, sources: &[Source], fill: &impl Fn(&mut Batc
 
 /// Removes what the condemned attachments have there, whatever their addresses were.
 pub(super) fn remove(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
-    table::remove(netfilter, SETS, condemned)
+    table::remove(netfilter, SETS, condemned).map(drop)
 }
 
 /// Every address of the result is masqueraded.
