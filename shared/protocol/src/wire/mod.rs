@@ -49,6 +49,15 @@ pub fn encode(result: &AddResult, version: SpecVersion) -> Result<String, Failur
     }
 }
 
+/// What `version` can tell of a result; the rest is lost in its text.
+pub fn expressible(result: AddResult, version: SpecVersion) -> AddResult {
+    match Family::of(version) {
+        Family::V0_2 => v0_2::express(&result),
+        Family::V0_4 => v0_4::express(result),
+        Family::V1 => result,
+    }
+}
+
 /// Prints a result of any version as `to`, or as its own; `fallback` is the version of one that does not tell its own.
 /// Like libcni's types this drops keys that no version knows, and writes the others in one way.
 pub fn convert(

@@ -44,26 +44,45 @@ pub(super) fn encode(result: &AddResult, version: SpecVersion) -> Result<String,
 
 /// Prints a result that was of these versions before; then it may be without addresses.
 pub(super) fn reprint(result: &AddResult, version: SpecVersion) -> String {
+    let told = express(result);
     pretty(&Out {
         cni_version: version.as_str(),
-        ip4: family(result, IpAddr::is_ipv4),
-        ip6: family(result, IpAddr::is_ipv6),
-        dns: (&result.dns).into(),
+        ip4: family(&told, IpAddr::is_ipv4),
+        ip6: family(&told, IpAddr::is_ipv6),
+        dns: (&told.dns).into(),
     })
 }
 
-fn family(result: &AddResult, is_member: fn(&IpAddr) -> bool) -> Option<OutIp> {
-    let first = result.ips.iter().find(|ip| is_member(&ip.address.ip()))?;
-    let routes = result
-        .routes
-        .iter()
-        .filter(|route| is_member(&route.dst.ip()));
+/// What these versions can tell: the first address of each family, without its interface, and the plain routes of the
+/// families that have one.
+pub(super) fn express(result: &AddResult) -> AddResult {
+    let mut told = AddResult {
+        dns: result.dns.clone(),
+        ..AddResult::default()
+    };
+    for is_member in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+        let mut ips = result.ips.iter().filter(|ip| is_member(&ip.address.ip()));
+        let Some(first) = ips.next() else { continue };
+        told.ips.push(IpConfig {
+            interface: None,
+            ..first.clone()
+        });
+        let routes = result.routes.iter();
+        let routes = routes.filter(|route| is_member(&route.dst.ip()));
+        told.routes
+            .extend(routes.map(|route| Route::via(route.dst, route.gw)));
+    }
+    told
+}
+
+fn family(told: &AddResult, is_member: fn(&IpAddr) -> bool) -> Option<OutIp> {
+    let ip = told.ips.iter().find(|ip| is_member(&ip.address.ip()))?;
+    let routes = told.routes.iter();
+    let routes = routes.filter(|route| is_member(&route.dst.ip()));
     Some(OutIp {
-        ip: first.address,
-        gateway: first.gateway,
-        routes: routes
-            .map(|route| WireRoute::from(&Route::via(route.dst, route.gw)))
-            .collect(),
+        ip: ip.address,
+        gateway: ip.gateway,
+        routes: routes.map(WireRoute::from).collect(),
     })
 }
 

@@ -75,11 +75,15 @@ pub(super) fn encode(result: &AddResult, version: SpecVersion) -> String {
 
 /// The newer shape is a superset: `ips[].version` is redundant and ignored there, too.
 pub(super) fn decode(json: &Json) -> Result<AddResult, Error> {
-    let mut result = super::v1::decode(json)?;
+    super::v1::decode(json).map(express)
+}
+
+/// What these versions can tell: interfaces without the properties that were added to them later.
+pub(super) fn express(mut result: AddResult) -> AddResult {
     for interface in &mut result.interfaces {
         interface.mtu = 0;
         interface.socket_path.clear();
         interface.pci_id.clear();
     }
-    Ok(result)
+    result
 }
