@@ -67,7 +67,7 @@ impl Link {
         let found = self
             .rtnl
             .dump(attempt, &RouteNetlinkMessage::GetAddress(message))?;
-        Ok(found.into_iter().filter_map(read).collect())
+        Ok(found.into_iter().filter_map(Addr::of).collect())
     }
 
     /// Adds an address; `EEXIST` where the link has it.
@@ -112,24 +112,27 @@ impl Link {
     }
 }
 
-fn read(answer: RouteNetlinkMessage) -> Option<Addr> {
-    let RouteNetlinkMessage::NewAddress(message) = answer else {
-        return None;
-    };
-    let (mut local, mut address, mut flags) = (None, None, AddressFlags::empty());
-    for attribute in message.attributes {
-        match attribute {
-            AddressAttribute::Local(ip) => local = Some(ip),
-            AddressAttribute::Address(ip) => address = Some(ip),
-            AddressAttribute::Flags(all) => flags = all,
-            _ => {}
+impl Addr {
+    /// Of an answer; `None` where it is about something else.
+    pub fn of(answer: RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewAddress(message) = answer else {
+            return None;
+        };
+        let (mut local, mut address, mut flags) = (None, None, AddressFlags::empty());
+        for attribute in message.attributes {
+            match attribute {
+                AddressAttribute::Local(ip) => local = Some(ip),
+                AddressAttribute::Address(ip) => address = Some(ip),
+                AddressAttribute::Flags(all) => flags = all,
+                _ => {}
+            }
         }
+        Some(Self {
+            ip: local.or(address)?,
+            prefix: message.header.prefix_len,
+            tentative: flags.contains(AddressFlags::Tentative),
+            dad_failed: flags.contains(AddressFlags::Dadfailed),
+            scope: message.header.scope.into(),
+        })
     }
-    Some(Addr {
-        ip: local.or(address)?,
-        prefix: message.header.prefix_len,
-        tentative: flags.contains(AddressFlags::Tentative),
-        dad_failed: flags.contains(AddressFlags::Dadfailed),
-        scope: message.header.scope.into(),
-    })
 }

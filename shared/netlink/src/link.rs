@@ -99,14 +99,14 @@ impl Rtnl {
             Attempt("look up link", name),
             RouteNetlinkMessage::GetLink(message),
         );
-        Ok(found?.and_then(|answer| self.link(answer)))
+        Ok(found?.and_then(|answer| Link::of(self, answer)))
     }
 
     /// Looks a link up by its index.
     pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, Error> {
         let message = RouteNetlinkMessage::GetLink(message(index, Vec::new()));
         let found = self.get(Attempt("look up link with index", index), message)?;
-        Ok(found.and_then(|answer| self.link(answer)))
+        Ok(found.and_then(|answer| Link::of(self, answer)))
     }
 
     /// Every link, in the order of their indexes. Where others change links all the time, so that no list of the kernel's
@@ -114,7 +114,7 @@ impl Rtnl {
     pub fn links(&self) -> Result<Vec<Link>, Error> {
         let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let (found, _at_one_moment) = self.dumps(&Attempt("list", "links"), &message)?;
-        let links = found.into_iter().filter_map(|link| self.link(link));
+        let links = found.into_iter().filter_map(|link| Link::of(self, link));
         let by_index: BTreeMap<u32, Link> = links.map(|link| (link.index, link)).collect();
         Ok(by_index.into_values().collect())
     }
@@ -162,13 +162,16 @@ impl Rtnl {
         let message = RouteNetlinkMessage::NewLink(message(0, attributes));
         self.change(attempt, NLM_F_CREATE | NLM_F_EXCL, message)
     }
+}
 
-    fn link(&self, answer: RouteNetlinkMessage) -> Option<Link> {
+impl Link {
+    /// Of an answer that came over `rtnl`; `None` where it is about something else.
+    pub fn of(rtnl: &Rtnl, answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewLink(message) = answer else {
             return None;
         };
-        let mut link = Link {
-            rtnl: self.clone(),
+        let mut link = Self {
+            rtnl: rtnl.clone(),
             index: message.header.index,
             name: String::new(),
             mac: [0; 6],
@@ -190,9 +193,7 @@ impl Rtnl {
         }
         Some(link)
     }
-}
 
-impl Link {
     fn read(&mut self, attribute: LinkAttribute) {
         match attribute {
             LinkAttribute::IfName(name) => self.name = name,

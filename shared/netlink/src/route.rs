@@ -141,22 +141,7 @@ impl Rtnl {
             Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => None,
             found => found?,
         };
-        let Some(RouteNetlinkMessage::NewRoute(message)) = found else {
-            return Ok(None);
-        };
-        let mut way = Way {
-            local: message.header.kind == RouteType::Local,
-            oif: None,
-            src: None,
-        };
-        for attribute in message.attributes {
-            match attribute {
-                RouteAttribute::Oif(index) => way.oif = Some(index),
-                RouteAttribute::PrefSource(src) => way.src = ip(&src),
-                _ => {}
-            }
-        }
-        Ok(Some(way))
+        Ok(found.and_then(Way::of))
     }
 
     /// The routes of the main table.
@@ -168,38 +153,64 @@ impl Rtnl {
         let found = self.dump(Attempt("list", "routes"), &message)?;
         Ok(found
             .into_iter()
-            .filter_map(|route| read(route, family))
+            .filter_map(|route| Route::of(route, family))
             .collect())
     }
 }
 
-fn read(answer: RouteNetlinkMessage, family: Family) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = answer else {
-        return None;
-    };
-    if message.header.table != RouteHeader::RT_TABLE_MAIN
-        || message.header.flags.contains(RouteFlags::Cloned)
-    {
-        return None;
-    }
-    let any = match family {
-        Family::V4 => IpAddr::from([0u8; 4]),
-        Family::V6 => IpAddr::from([0u8; 16]),
-    };
-    let mut route = Route {
-        dst: (any, message.header.destination_prefix_length),
-        gw: None,
-        oif: None,
-    };
-    for attribute in message.attributes {
-        match attribute {
-            RouteAttribute::Destination(dst) => route.dst.0 = ip(&dst)?,
-            RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
-            RouteAttribute::Oif(index) => route.oif = Some(index),
-            _ => {}
+impl Route {
+    /// Of an answer; `None` where it is about something else, or about another table.
+    pub fn of(answer: RouteNetlinkMessage, family: Family) -> Option<Self> {
+        let RouteNetlinkMessage::NewRoute(message) = answer else {
+            return None;
+        };
+        if message.header.table != RouteHeader::RT_TABLE_MAIN
+            || message.header.flags.contains(RouteFlags::Cloned)
+        {
+            return None;
         }
+        let any = match family {
+            Family::V4 => IpAddr::from([0u8; 4]),
+            Family::V6 => IpAddr::from([0u8; 16]),
+        };
+        let mut route = Self {
+            dst: (any, message.header.destination_prefix_length),
+            gw: None,
+            oif: None,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                RouteAttribute::Destination(dst) => route.dst.0 = ip(&dst)?,
+                RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
+                RouteAttribute::Oif(index) => route.oif = Some(index),
+                _ => {}
+            }
+        }
+        Some(route)
     }
-    Some(route)
+}
+
+impl Way {
+    /// Of an answer; `None` where it is about something else.
+    pub fn of(answer: RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewRoute(message) = answer else {
+            return None;
+        };
+
+        let mut way = Self {
+            local: message.header.kind == RouteType::Local,
+            oif: None,
+            src: None,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                RouteAttribute::Oif(index) => way.oif = Some(index),
+                RouteAttribute::PrefSource(src) => way.src = ip(&src),
+                _ => {}
+            }
+        }
+        Some(way)
+    }
 }
 
 fn ip(address: &netlink_packet_route::route::RouteAddress) -> Option<IpAddr> {

@@ -43,7 +43,7 @@ impl Netfilter {
             attributes: vec![nested(CTA_TUPLE_ORIG, &[wanted]), filter()],
         };
         let attempt = ("list", "tracked connections");
-        let mut found = self.ask(attempt, NLM_F_DUMP, message(six, request), read)?;
+        let mut found = self.ask(attempt, NLM_F_DUMP, message(six, request), Flow::decode)?;
         found.retain(|flow| flow.protocol == protocol && flow.destination.port() == port);
         Ok(found)
     }
@@ -93,23 +93,26 @@ fn filter() -> DefaultNla {
     nested(CTA_FILTER, &flags)
 }
 
-fn read(object: &[u8]) -> Option<Flow> {
-    let (mut original, mut reply) = (None, None);
-    for attribute in NlasIterator::new(object).map_while(Result::ok) {
-        match &ConntrackAttribute::parse(&attribute).ok()? {
-            ConntrackAttribute::CtaTupleOrig(tuple) => original = ends(tuple),
-            ConntrackAttribute::CtaTupleReply(tuple) => reply = ends(tuple),
-            _ => {}
+impl Flow {
+    /// Reads the attributes of a connection; `None` where they do not tell both directions.
+    pub fn decode(object: &[u8]) -> Option<Self> {
+        let (mut original, mut reply) = (None, None);
+        for attribute in NlasIterator::new(object).map_while(Result::ok) {
+            match &ConntrackAttribute::parse(&attribute).ok()? {
+                ConntrackAttribute::CtaTupleOrig(tuple) => original = ends(tuple),
+                ConntrackAttribute::CtaTupleReply(tuple) => reply = ends(tuple),
+                _ => {}
+            }
         }
+        let (protocol, source, destination) = original?;
+        let (_, answered_by, _) = reply?;
+        Some(Self {
+            protocol,
+            source,
+            destination,
+            answered_by,
+        })
     }
-    let (protocol, source, destination) = original?;
-    let (_, answered_by, _) = reply?;
-    Some(Flow {
-        protocol,
-        source,
-        destination,
-        answered_by,
-    })
 }
 
 /// Protocol, source and destination of one direction.

@@ -15,15 +15,22 @@ use crate::socket::FoundRule;
 use crate::userdata::{find, find_text};
 
 /// One message of an answer.
-pub(crate) struct Message<'a> {
-    pub(crate) flags: u16,
-    pub(crate) number: u32,
-    pub(crate) body: Body<'a>,
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Its flags.
+    pub flags: u16,
+    /// The number of the request that it answers.
+    pub number: u32,
+    /// What it says.
+    pub body: Body<'a>,
 }
 
-pub(crate) enum Body<'a> {
+/// What a message says.
+#[derive(Debug)]
+pub enum Body<'a> {
     /// Acknowledged.
     Done,
+    /// Refused, in the kernel's words.
     Refused(ErrorMessage),
     /// The attributes of an object.
     Object(&'a [u8]),
@@ -33,7 +40,7 @@ pub(crate) enum Body<'a> {
 const NFGENMSG: usize = 4;
 
 /// The messages of one answer.
-pub(crate) fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
+pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let undecodable = || Error::new("decode", "an answer of netfilter", 0);
@@ -87,14 +94,14 @@ fn text(bytes: &[u8], kind: u16) -> Option<String> {
 }
 
 /// Of an answer to `NFT_MSG_GETGEN`.
-pub(crate) fn generation(object: &[u8]) -> Option<u32> {
+pub fn generation(object: &[u8]) -> Option<u32> {
     const ID: u16 = 1;
     let value = attribute(object, ID)?;
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
 /// Of an answer to `NFT_MSG_GETSETELEM`.
-pub(crate) fn elements(object: &[u8]) -> Vec<Element> {
+pub fn elements(object: &[u8]) -> Vec<Element> {
     const ELEMENTS: u16 = 3;
     let list = attribute(object, ELEMENTS).unwrap_or_default();
     attributes(list).map(|(_, item)| element(item)).collect()
@@ -128,7 +135,7 @@ fn fields(data: &[u8]) -> Option<Fields> {
 }
 
 /// Of an answer to `NFT_MSG_GETRULE`.
-pub(crate) fn rule(object: &[u8]) -> Option<FoundRule> {
+pub fn rule(object: &[u8]) -> Option<FoundRule> {
     const CHAIN: u16 = 2;
     const HANDLE: u16 = 3;
     const EXPRESSIONS: u16 = 4;
@@ -160,7 +167,7 @@ fn target(expression: &[u8]) -> Option<String> {
 }
 
 /// The chain's name, where its table is of that name. Of an answer to `NFT_MSG_GETCHAIN`.
-pub(crate) fn chain(object: &[u8], table: &str) -> Option<String> {
+pub fn chain(object: &[u8], table: &str) -> Option<String> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
     (text(object, TABLE)? == table).then(|| text(object, NAME))?

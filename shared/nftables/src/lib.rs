@@ -2,7 +2,7 @@
 //! the connections that it tracks. Over netlink; no `nft`, `iptables` or `conntrack` is executed.
 //!
 //! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
-//! - [`batch`]: a transaction; [`socket`]: commits it, and reads back. [`userdata`]: comments.
+//! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter.
 //!
@@ -12,7 +12,7 @@
 pub mod batch;
 pub mod conntrack;
 pub mod datum;
-mod decode;
+pub mod decode;
 mod encode;
 pub mod expr;
 pub mod ruleset;
