@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::NO_LINK;
+use super::PLAIN;
 use super::error::Error;
 
 /// The address that a range set gave last, and the file that says so.
@@ -24,7 +24,7 @@ impl Last {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(NO_LINK)
+            .custom_flags(PLAIN)
             .open(&path)
             .ok();
         let mut text = String::new();
@@ -40,7 +40,7 @@ impl Last {
     pub(crate) fn remember(self, ip: IpAddr) -> Result<(), Error> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        options.custom_flags(NO_LINK);
+        options.custom_flags(PLAIN);
         let write = |mut file: File| -> io::Result<()> {
             let text = ip.to_string();
             let len = text.len() as u64;

@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 
 use super::error::Error;
-use super::{NO_LINK, is_link};
+use super::{PLAIN, is_link};
 
 /// What an entry named by an address turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +61,13 @@ impl Lease {
         let path = path(dir, ip);
         let read = || -> io::Result<Self> {
             let mut options = OpenOptions::new();
-            let mut file = options.read(true).custom_flags(NO_LINK).open(&path)?;
-            let stamp = Stamp::of(&file.metadata()?);
-            let holder = match content(&mut file) {
-                Err(err) if err.kind() == IsADirectory => Holder::Obstacle,
-                content => parse(&String::from_utf8_lossy(&content?)),
+            let mut file = options.read(true).custom_flags(PLAIN).open(&path)?;
+            let meta = file.metadata()?;
+            let stamp = Stamp::of(&meta);
+            let holder = if meta.is_file() {
+                parse(&String::from_utf8_lossy(&content(&mut file)?))
+            } else {
+                Holder::Obstacle
             };
             Ok(Self { ip, holder, stamp })
         };

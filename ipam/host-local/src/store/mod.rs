@@ -53,8 +53,8 @@ use survey::Survey;
 
 /// The index's name among the records, which all have a colon in theirs. Who deletes all deletes both.
 const INDEX: &str = "index";
-/// For everything that is opened by its name in a store.
-const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
+/// For everything that is opened by its name in a store: a link in its place is not followed, a FIFO not waited for.
+const PLAIN: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
 /// The leases of one attachment.
 #[derive(Debug, Default)]
@@ -275,7 +275,7 @@ fn open_directory(dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .read(true)
-        .custom_flags(NO_LINK | OFlag::O_DIRECTORY.bits());
+        .custom_flags(PLAIN | OFlag::O_DIRECTORY.bits());
     match options.open(dir) {
         Err(err)
             if err.kind() == NotADirectory
@@ -292,7 +292,7 @@ fn open_index(dir: &Path, handle: &File, flags: OFlag) -> io::Result<File> {
     let network = dir.file_name().unwrap_or_default();
     let path = Path::new("../.linkspan").join(network).join(INDEX);
     let mut how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
+        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     if flags.contains(OFlag::O_CREAT) {
         how = how.mode(Mode::S_IRUSR | Mode::S_IWUSR);
@@ -321,5 +321,5 @@ fn make_directory(dir: &Path, mode: u32) -> Result<(), Error> {
 fn open_lock(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(create).create(create).mode(0o750);
-    options.custom_flags(NO_LINK).open(path)
+    options.custom_flags(PLAIN).open(path)
 }

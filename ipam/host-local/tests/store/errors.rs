@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::pool::Pool;
@@ -142,4 +144,23 @@ fn exclusions_are_never_given() {
         ["fd00::3", "fd00::6", "fd00::7"]
     );
     pool.run("ADD", "d").failed(999);
+}
+
+#[test]
+fn a_fifo_in_place_of_a_file_is_not_waited_for() {
+    let conf = json!({ "ranges": [[{ "subnet": "10.1.2.0/29" }]] });
+    for name in ["10.1.2.3", "last_reserved_ip.0", "lock"] {
+        let pool = Pool::new(&format!("fifo-{name}"), &conf);
+        pool.add("first");
+        let path = pool.dir().join(name);
+        drop(fs::remove_file(&path));
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        // Whatever each of them comes to, it ends, and nobody loses an address.
+        for verb in ["ADD", "DEL", "STATUS"] {
+            pool.run(verb, "late");
+        }
+        assert!(path.exists(), "{name}");
+        let first = fs::read_to_string(pool.dir().join("10.1.2.2")).unwrap();
+        assert_eq!(first, "first\r\neth0", "{name}");
+    }
 }
