@@ -53,7 +53,7 @@ pub fn load_file(path: &Path) -> Result<NetworkList> {
         let dir = path.parent().unwrap_or(Path::new(""));
         NetworkList::parse(&raw).and_then(|list| with_fragments(list, dir))
     } else {
-        NetworkList::parse_either(&raw)
+        NetworkList::parse_either(&raw).and_then(with_plugins)
     };
     list.map_err(|err| naming(err, path))
 }
@@ -70,6 +70,11 @@ pub(crate) fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<Networ
             list.plugins.push(plugin);
         }
     }
+    with_plugins(list)
+}
+
+/// Refuses a list that has nothing to run.
+fn with_plugins(list: NetworkList) -> Result<NetworkList> {
     if list.plugins.is_empty() {
         return Err(Failure::config("no plugin configs found")
             .hint(format!("give {} a list of plugins", list.name)));
@@ -119,6 +124,16 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         dir
+    }
+
+    #[test]
+    fn a_file_without_plugins_is_no_network_whatever_its_extension() {
+        let nothing = r#"{"name":"n","cniVersion":"1.0.0"}"#;
+        for name in ["10.conflist", "10.conf"] {
+            let dir = dir_with(&[(name, nothing)]);
+            let refused = load_file(&dir.path().join(name)).unwrap_err();
+            assert!(refused.message().contains("no plugin configs found"));
+        }
     }
 
     #[test]
