@@ -15,6 +15,7 @@
 pub mod call;
 mod cgroup;
 pub mod conf;
+pub mod dice;
 pub mod fault;
 pub mod figure;
 pub mod grpc;

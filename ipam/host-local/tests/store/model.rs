@@ -3,36 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use linkspan_harness::dice::Dice;
 use linkspan_host_local::ENTRY;
 use linkspan_protocol::env::Env;
 use serde_json::{Value, json};
 
 use crate::pool::Pool;
-
-/// Numbers that look random and are the same in every run (splitmix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn one_of<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        let at = self.below(items.len().max(1) as u64);
-        items.get(usize::try_from(at).unwrap())
-    }
-}
 
 /// A range of the model: every address in it, in order, and those that are not given.
 struct ModelRange {

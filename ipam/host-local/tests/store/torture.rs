@@ -9,9 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use linkspan_harness::dice::Dice;
 use serde_json::json;
 
-use crate::model::Dice;
 use crate::pool::{GO, OURS, Pool, address};
 
 /// What everybody outside of the store knows.

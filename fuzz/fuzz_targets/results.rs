@@ -1,0 +1,4 @@
+//! The target `results` of `tests/hostile`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| linkspan_hostile::target("results")(data));

@@ -1,0 +1,63 @@
+//! Any bytes as an answer of netfilter: elements, rules, chains and connections, and what we keep beside elements.
+
+use linkspan_attach::owner::{Home, Owner};
+use linkspan_nftables::conntrack::Flow;
+use linkspan_nftables::datum::Fields;
+use linkspan_nftables::decode::{self, Body};
+use linkspan_nftables::ruleset::Element;
+
+pub(crate) fn target(data: &[u8]) {
+    match decode::messages(data) {
+        Ok(messages) => {
+            for message in messages {
+                if let Body::Object(object) = message.body {
+                    read(object);
+                }
+            }
+        }
+        Err(err) => assert_eq!(err.errno(), 0),
+    }
+    // What is cut in the middle of a header is no answer, but may hold objects.
+    read(data);
+}
+
+/// The attributes as any of the objects; whose they are is told by who asked.
+fn read(object: &[u8]) {
+    decode::elements(object).iter().for_each(used);
+    decode::rule(object);
+    decode::chain(object, "linkspan");
+    let _generation = decode::generation(object);
+    let _flow = Flow::decode(object);
+}
+
+fn used(element: &Element) {
+    if let Some(owner) = Owner::parse(&element.comment) {
+        assert_eq!(Owner::parse(&owner.line()), Some(owner));
+    }
+    if let Some(home) = Home::parse(&element.record) {
+        assert_eq!(home.to_bytes(), element.record);
+    }
+    let parts = [
+        Some(&element.key),
+        element.key_end.as_ref(),
+        element.value.as_ref(),
+    ];
+    parts.into_iter().flatten().for_each(fields);
+}
+
+/// Each way in which our sets are read.
+fn fields(fields: &Fields) {
+    for six in [false, true] {
+        let mut read = fields.read();
+        let found = (read.ip(six), read.protocol(), read.port(), read.ip(six));
+        if let (Some(ip), Some(protocol), Some(port), _) = found {
+            let again = Fields::default().ip(ip).protocol(protocol).port(port);
+            let mut again = again.read();
+            let told = (again.ip(six), again.protocol(), again.port());
+            assert_eq!(told, (Some(ip), Some(protocol), Some(port)));
+        }
+    }
+    if let Some(name) = fields.read().ifname() {
+        assert!(name.len() < 16 && !name.contains('\0'), "{name:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Any bytes as an answer of rtnetlink, taken apart as our connection does it: one message after the other, and what
+//! cannot be decoded is left out.
+
+use std::cell::OnceCell;
+
+use linkspan_netlink::addr::{Addr, Family};
+use linkspan_netlink::error::Error;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::{Route, Way};
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+
+thread_local! {
+    /// A link belongs to a connection; nothing is sent over it.
+    static RTNL: OnceCell<Rtnl> = const { OnceCell::new() };
+}
+
+pub(crate) fn target(mut data: &[u8]) {
+    while let Ok(header) = NetlinkBuffer::new_checked(data) {
+        let len = (header.length() as usize).min(data.len());
+        if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&data[..len]) {
+            read(message.payload);
+        }
+        data = data.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+fn read(payload: NetlinkPayload<RouteNetlinkMessage>) {
+    match payload {
+        NetlinkPayload::InnerMessage(answer) => value(&answer),
+        NetlinkPayload::Error(refused) => {
+            let error = Error::refused("try", "it", &refused);
+            assert!(error.to_string().starts_with("try it: "));
+        }
+        _ => {}
+    }
+}
+
+fn value(answer: &RouteNetlinkMessage) {
+    let again = |answer: &RouteNetlinkMessage| answer.clone();
+    Addr::of(again(answer));
+    for family in [Family::V4, Family::V6] {
+        Route::of(again(answer), family);
+    }
+    let _way = Way::of(again(answer));
+    RTNL.with(|rtnl| {
+        let rtnl = rtnl.get_or_init(|| Rtnl::here(&Context::new().unwrap()).unwrap());
+        drop(Link::of(rtnl, again(answer)));
+    });
+}
