@@ -48,13 +48,17 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
 
 /// Loads the network in one file, with the fragments beside it where it is a list.
 pub fn load_file(path: &Path) -> Result<NetworkList> {
-    let raw = read(path)?;
-    let list = if path.extension().is_some_and(|ext| ext == "conflist") {
-        let dir = path.parent().unwrap_or(Path::new(""));
-        NetworkList::parse(&raw).and_then(|list| with_fragments(list, dir))
-    } else {
-        NetworkList::parse_either(&raw).and_then(with_plugins)
-    };
+    if path.extension().is_some_and(|ext| ext == "conflist") {
+        return load_list(path, path.parent().unwrap_or(Path::new("")));
+    }
+    let list = NetworkList::parse_either(&read(path)?).and_then(with_plugins);
+    list.map_err(|err| naming(err, path))
+}
+
+/// Loads the list in one file as it is in `dir`, with the fragments there.
+pub(crate) fn load_list(path: &Path, dir: &Path) -> Result<NetworkList> {
+    let list = NetworkList::parse(&read(path)?);
+    let list = list.and_then(|list| with_fragments(list, dir));
     list.map_err(|err| naming(err, path))
 }
 

@@ -18,6 +18,7 @@ mod install;
 mod list;
 pub mod liveness;
 pub mod outside;
+mod pause;
 mod plugins;
 pub mod ports;
 pub mod probe;

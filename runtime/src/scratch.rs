@@ -14,9 +14,10 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn new(purpose: &str) -> Result<Self> {
         let template = std::env::temp_dir().join(format!("linkspan-{purpose}-XXXXXX"));
-        mkdtemp(&template)
-            .map(Self)
-            .map_err(|errno| crate::io(format!("create {}", template.display()))(errno.into()))
+        mkdtemp(&template).map(Self).map_err(|errno| {
+            crate::io(format!("create {}", template.display()))(errno.into())
+                .hint("name a directory that may be written to with TMPDIR")
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod install;
 mod network;
 mod oci_hook;
 mod target;
@@ -15,6 +16,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
 
+use self::install::InstallArgs;
 use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
 use crate::attachment::Attachment;
@@ -22,7 +24,7 @@ use crate::cache::Cache;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
 use crate::ports::{self, Port};
-use crate::{Result, confdir, demo, install, kernel, list, run};
+use crate::{Result, confdir, demo, kernel, list, pause, run};
 
 /// The network that `run` uses where none is named.
 pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../../conf-examples/bridge.conflist");
@@ -79,10 +81,9 @@ enum Command {
     #[command(subcommand)]
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
-    Install {
-        /// The directory, such as /opt/cni/bin
-        dir: PathBuf,
-    },
+    Install(InstallArgs),
+    /// Do nothing until asked to end, as the container of a pod that has installed them
+    Pause,
     /// Print versions and the names of the plugins
     Version,
 }
@@ -219,7 +220,8 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         Command::Ports { json } => (suite.ports)().and_then(|found| ports::run(out, &found, *json)),
         Command::Clear => clear(out, suite),
         Command::Netns(command) => netns(out, command),
-        Command::Install { dir } => install::run(out, dir, plugins),
+        Command::Install(args) => install::run(out, &cli.places, args, suite),
+        Command::Pause => pause::run(),
         Command::Version => version(out, plugins),
     };
     done.map(|()| 0).map_err(failed)

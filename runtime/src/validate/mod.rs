@@ -78,6 +78,13 @@ pub(crate) fn run(
 }
 
 impl Validator<'_> {
+    /// What is wrong with a list, a line each.
+    pub(crate) fn problems(&self, list: &NetworkList) -> Vec<String> {
+        let mut report = Report::default();
+        self.list(list, &mut report);
+        report.problems
+    }
+
     fn file(&self, path: &Path) -> Report {
         let mut report = Report::default();
         match confdir::load_file(path) {

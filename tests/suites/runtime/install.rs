@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
-use linkspan_harness::lab::{PLUGINS, in_lab};
-use serde_json::json;
+use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
+use linkspan_harness::server::Server;
+use serde_json::{Value, json};
 
 use crate::{LINKSPAN, files, linkspan, text};
 
@@ -72,5 +76,124 @@ fn install_is_safe_while_a_plugin_runs() {
         drop(stdin);
         assert!(running.wait_with_output().unwrap().status.success());
         assert_eq!(lab.leased("net").len(), 2);
+    });
+}
+
+/// A list as a cluster mounts it: behind a link, with a name that it is to keep.
+fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
+    let dir = lab.dir().join("mounted");
+    drop(fs::remove_dir_all(&dir));
+    fs::create_dir_all(dir.join("..data")).unwrap();
+    let list = json!({ "cniVersion": "1.1.0", "name": "net", "plugins": plugins });
+    fs::write(dir.join("..data/10-net.conflist"), list.to_string()).unwrap();
+    let path = dir.join("10-net.conflist");
+    symlink("..data/10-net.conflist", &path).unwrap();
+    path
+}
+
+/// An install on a node that has nothing yet.
+fn with_conflist(lab: &Lab, conflist: &str) -> Call {
+    let bin = text(&lab.dir().join("node/opt/cni/bin"));
+    let net_d = text(&lab.dir().join("node/etc/cni/net.d"));
+    let args = ["install", &bin, "--conflist", conflist, "--net-dir", &net_d];
+    let call = lab
+        .linkspan(&args)
+        .env("TMPDIR", &text(&lab.dir().join("tmp")));
+    fs::create_dir_all(lab.dir().join("tmp")).unwrap();
+    call.under(&["sh", "-c", r#"umask 0; exec "$0" "$@""#])
+}
+
+#[test]
+fn a_network_is_installed_for_its_owner_alone() {
+    in_lab(LINKSPAN, |lab| {
+        let list = mounted(lab, &json!([bridge(lab, &json!({}))]));
+        let there = lab.dir().join("node/etc/cni/net.d/10-net.conflist");
+        let install = || {
+            let told = with_conflist(lab, &text(&list)).run();
+            told.succeeded().lines().map(str::to_owned).collect()
+        };
+        let told: Vec<String> = install();
+        assert_eq!(told.len(), PLUGINS.len() + 2);
+        assert_eq!(
+            told.last(),
+            Some(&format!("installed {}", text(&there))),
+            "last, so that whoever sees it finds the plugins"
+        );
+        assert_eq!(fs::read(&there).unwrap(), fs::read(&list).unwrap());
+        let meta = || fs::symlink_metadata(&there).unwrap();
+        assert_eq!(meta().mode() & 0o7777, 0o600);
+        assert_eq!(files(there.parent().unwrap()), ["10-net.conflist"]);
+        assert!(files(&lab.dir().join("tmp")).is_empty());
+        // Nothing to do is nothing done.
+        let before = (meta().ino(), meta().mtime_nsec());
+        let told: Vec<String> = install();
+        assert!(told.len() == 2 && told.iter().all(|line| line.ends_with(" is up to date")));
+        assert_eq!((meta().ino(), meta().mtime_nsec()), before);
+        // What somebody changed is put right, and what a link leads to stays as it is.
+        fs::set_permissions(&there, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(install().len(), 2);
+        assert_eq!(meta().mode() & 0o7777, 0o600);
+        let precious = lab.dir().join("precious");
+        fs::rename(&there, &precious).unwrap();
+        fs::write(&precious, "kept").unwrap();
+        symlink(&precious, &there).unwrap();
+        let _: Vec<String> = install();
+        assert!(meta().is_file() && fs::read(&precious).unwrap() == b"kept");
+        // What was installed attaches.
+        let sandbox = lab.sandbox();
+        let node = lab.dir().join("node");
+        let call = |verb| {
+            linkspan(lab, &[verb, "net", &sandbox.path()])
+                .args(&["--net-dir", &text(there.parent().unwrap())])
+                .args(&["--plugin-dirs", &text(&node.join("opt/cni/bin"))])
+                .run()
+        };
+        let result = call("add").json();
+        let ip = result["ips"][0]["address"].as_str().unwrap();
+        let ip: IpAddr = ip.split('/').next().unwrap().parse().unwrap();
+        Server::of(&sandbox.netns, 80, false).answers(lab.host(), (ip, 80).into());
+        call("del").succeeded();
+    });
+}
+
+#[test]
+fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
+    in_lab(LINKSPAN, |lab| {
+        let refused = |list: &str, told: &str| {
+            let run = with_conflist(lab, list).run();
+            assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{list}");
+            assert!(run.stderr.contains(told), "{told}: {}", run.stderr);
+            assert!(!lab.dir().join("node").exists(), "{told}");
+        };
+        for (plugins, told) in [
+            (
+                json!([bridge(lab, &json!({ "isGatway": true, "mtu": "x" }))]),
+                "10-net.conflist: plugins[0] bridge: isGatway: did you mean isGateway?\n  \
+                 plugins[0] bridge: mtu: \"x\" is not a whole number",
+            ),
+            (
+                json!([bridge(lab, &json!({ "mtu": 4_294_967_296_u64 }))]),
+                "plugins[0] bridge: mtu 4294967296 ",
+            ),
+            // Nowhere among the plugins that there would be.
+            (
+                json!([bridge(lab, &json!({})), { "type": "firewall" }]),
+                "failed to find plugin \"firewall\"",
+            ),
+            (json!([]), "no plugins in list"),
+        ] {
+            refused(&text(&mounted(lab, &plugins)), told);
+        }
+        refused(&text(&lab.dir().join("none.conflist")), "No such file");
+        let wrong = lab.dir().join("net.conf");
+        fs::copy(mounted(lab, &json!([bridge(lab, &json!({}))])), &wrong).unwrap();
+        refused(&text(&wrong), "its name does not end with .conflist");
+        // Plugins that cannot be installed are no plugins for a network.
+        fs::create_dir(lab.dir().join("node")).unwrap();
+        fs::write(lab.dir().join("node/opt"), "").unwrap();
+        let list = mounted(lab, &json!([bridge(lab, &json!({}))]));
+        let run = with_conflist(lab, &text(&list)).run();
+        assert!(run.status == 1 && run.stderr.contains("create "));
+        assert_eq!(files(&lab.dir().join("node")), ["opt"]);
     });
 }

@@ -1,0 +1,116 @@
+//! `linkspan install DIR`: every plugin's name as a hard link to one copy of this binary, and then a network.
+//!
+//! Each name changes by rename, so a runtime that executes a plugin meanwhile gets the old file or the new one whole.
+//! The network comes last: a runtime that sees it finds its plugins.
+
+mod place;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::slice;
+
+use linkspan_protocol::error::Failure;
+
+use crate::plugins::own_executable;
+use crate::validate::Validator;
+use crate::{Result, confdir};
+
+/// Of everything that is to be executed, whatever the umask. Never more (CVE-2024-33522).
+const EXECUTABLE: u32 = 0o755;
+/// Of a network's configuration, which may hold secrets.
+const SECRET: u32 = 0o600;
+/// The name of the copy itself.
+const COPY: &str = "linkspan";
+/// Container engines take a list from files of no other name.
+const EXTENSION: &str = "conflist";
+
+/// A network's configuration that is good, and where it is to be.
+#[derive(Debug)]
+pub(crate) struct Network {
+    path: PathBuf,
+    list: Vec<u8>,
+}
+
+impl Network {
+    /// Judges the list in `file` as it would be in the directory `net_dir`.
+    pub(crate) fn judge(file: &Path, net_dir: &Path, validator: &Validator<'_>) -> Result<Self> {
+        let attempt = || format!("install {}", file.display());
+        let name = file.file_name().unwrap_or_default();
+        if file.extension() != Some(OsStr::new(EXTENSION)) {
+            let told = format!("its name does not end with .{EXTENSION}");
+            return Err(Failure::config(told)
+                .context(attempt())
+                .hint("rename it: container engines take no other file for a list"));
+        }
+        let list = confdir::load_list(file, net_dir)?;
+        match validator.problems(&list).as_slice() {
+            [] => Ok(Self {
+                path: net_dir.join(name),
+                list: list.raw,
+            }),
+            [first, more @ ..] => {
+                let failure = Failure::config(first.clone()).context(attempt());
+                let failure = more.iter().fold(failure, Failure::detail);
+                Err(failure.hint("correct the file; nothing has been installed"))
+            }
+        }
+    }
+}
+
+/// Installs and tells what it did, a line for each name that changed.
+pub(crate) fn run(
+    out: &mut dyn Write,
+    dir: &Path,
+    network: Option<&Network>,
+    plugins: &[&str],
+) -> Result<()> {
+    let changed = install_plugins(dir, plugins)?;
+    tell(out, dir, &changed)?;
+    if let Some(Network { path, list }) = network {
+        let net_dir = path.parent().unwrap_or(Path::new(""));
+        make_directory(net_dir)?;
+        let is_new = place::file(path, list, SECRET).map_err(attempt(path))?;
+        let changed: &[PathBuf] = if is_new { slice::from_ref(path) } else { &[] };
+        tell(out, path, changed)?;
+    }
+    Ok(())
+}
+
+/// The names that had to be changed.
+fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
+    make_directory(dir)?;
+    let own = own_executable()?;
+    let own = fs::read(&own).map_err(crate::io(format!("read {}", own.display())))?;
+    let copy = dir.join(COPY);
+    let mut changed = Vec::new();
+    if place::file(&copy, &own, EXECUTABLE).map_err(attempt(&copy))? {
+        changed.push(copy.clone());
+    }
+    for name in plugins {
+        let path = dir.join(name);
+        if place::link(&copy, &path).map_err(attempt(&path))? {
+            changed.push(path);
+        }
+    }
+    Ok(changed)
+}
+
+fn make_directory(dir: &Path) -> Result<()> {
+    place::directory(dir, EXECUTABLE).map_err(crate::io(format!("create {}", dir.display())))
+}
+
+fn attempt(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    crate::io(format!("install {}", path.display()))
+}
+
+fn tell(out: &mut dyn Write, what: &Path, changed: &[PathBuf]) -> Result<()> {
+    let told = match changed {
+        [] => writeln!(out, "{} is up to date", what.display()),
+        changed => changed
+            .iter()
+            .try_for_each(|path| writeln!(out, "installed {}", path.display())),
+    };
+    told.map_err(crate::io("print"))
+}
