@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use linkspan_harness::call::Output;
 use linkspan_harness::lab::go_plugins;
 use linkspan_harness::node::{As, Node, in_node};
+use linkspan_harness::podman;
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::world::beyond;
 use linkspan_netlink::netns::Netns;
@@ -24,22 +25,6 @@ const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
 const README: &str = include_str!("../../README.md");
 const IMAGE: &str = "localhost/sleeper:latest";
 
-/// What a node of a test has not got, and no more: control groups, a journal, layers.
-const CONTAINERS: &str = r#"
-[containers]
-cgroups = "disabled"
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-runtime = "crun"
-"#;
-const STORAGE: &str = r#"
-[storage]
-driver = "vfs"
-graphroot = "/var/lib/containers/storage"
-runroot = "/run/containers/storage"
-"#;
-
 /// podman on a node, with the networks `one`, of both families, and `two`.
 struct Podman<'a>(&'a Node<'a>);
 
@@ -50,13 +35,7 @@ fn with_podman(test: &str, body: impl FnOnce(&Podman<'_>) + Send) {
         }
         let (_, rest) = README.split_once("```toml\n").unwrap();
         let (network, _) = rest.split_once("```").unwrap();
-        fs::create_dir_all("/etc/containers").unwrap();
-        fs::write(
-            "/etc/containers/containers.conf",
-            format!("{network}{CONTAINERS}"),
-        )
-        .unwrap();
-        fs::write("/etc/containers/storage.conf", STORAGE).unwrap();
+        podman::configure(&format!("{network}{}", podman::NO_GROUPS));
         let podman = Podman(node);
         podman.does(&["load", "-i", node.image(IMAGE).to_str().unwrap()]);
         podman.does(&[

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
@@ -150,6 +150,11 @@ pub struct Suite<'a> {
     pub ports: fn() -> Result<Vec<Port>>,
     /// Removes all that it keeps in nf_tables; false where there is nothing.
     pub clear: fn() -> Result<bool>,
+}
+
+/// The command line as a value, for what is made of it or compared with it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line.

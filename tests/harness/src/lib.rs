@@ -23,6 +23,7 @@ mod image;
 pub mod lab;
 pub mod machine;
 pub mod node;
+pub mod podman;
 pub mod recorder;
 pub mod server;
 pub mod skip;

@@ -1,0 +1,207 @@
+//! The image and the manifest of `deploy`, on a node that has nothing of ours: podman builds the one, with no network,
+//! and plays the other.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::lab::PLUGINS;
+use linkspan_harness::node::{As, Node, in_node};
+use linkspan_harness::podman;
+use linkspan_harness::server::is_published;
+use linkspan_harness::skip;
+use linkspan_harness::world::beyond;
+use linkspan_runtime::cli::command;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+const EXAMPLE: &str = include_str!("../../conf-examples/bridge.conflist");
+const IMAGE: &str = concat!("localhost/linkspan:", env!("CARGO_PKG_VERSION"));
+const SLEEPER: &str = "localhost/sleeper:latest";
+const TOOLS: [&str; 6] = [
+    "podman",
+    "conmon",
+    "crun",
+    "catatonit",
+    "busybox",
+    "python3",
+];
+
+/// No directory of plugins but the one that the manifest fills.
+const NETWORK: &str = r#"
+[network]
+network_backend = "cni"
+cni_plugin_dirs = ["/opt/cni/bin"]
+"#;
+
+/// The objects of the manifest: its `ConfigMap` and its `DaemonSet`.
+fn manifest() -> Option<(Value, Value)> {
+    const SCRIPT: &str =
+        "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
+    let python = skip::without("python3")?;
+    let text = fs::read(Path::new(DEPLOY).join("daemonset.yaml")).unwrap();
+    let call = Call::new(&python).args(&["-c", SCRIPT]).stdin(&text).run();
+    if call.stderr.contains("No module named 'yaml'") {
+        skip::tell("what needs python3-yaml: it is not installed");
+        return None;
+    }
+    let objects: Vec<Value> = serde_json::from_str(call.succeeded()).unwrap();
+    let [list, set] = <[Value; 2]>::try_from(objects).unwrap();
+    assert_eq!(
+        (&list["kind"], &set["kind"]),
+        (&json!("ConfigMap"), &json!("DaemonSet"))
+    );
+    Some((list, set))
+}
+
+/// The pod that the cluster makes of it on a node.
+fn pod(set: &Value) -> Value {
+    let template = &set["spec"]["template"];
+    let metadata = json!({ "name": "linkspan", "labels": template["metadata"]["labels"] });
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] })
+}
+
+/// The one file in the `ConfigMap`.
+fn list_of(list: &Value) -> (&str, &str) {
+    let files = list["data"].as_object().unwrap();
+    assert_eq!(files.len(), 1);
+    let (name, text) = files.iter().next().unwrap();
+    (name, text.as_str().unwrap())
+}
+
+#[test]
+fn the_manifest_is_of_one_piece() {
+    let Some((list, set)) = manifest() else {
+        return;
+    };
+    let (file, text) = list_of(&list);
+    let [text, example]: [Value; 2] =
+        [text, EXAMPLE].map(|text| serde_json::from_str(text).unwrap());
+    assert_eq!(text, example);
+    let spec = &set["spec"]["template"]["spec"];
+    // Before there is a network, there is the host's; and whoever is not ready yet is the one that this is for.
+    assert_eq!(spec["hostNetwork"], true);
+    assert_eq!(spec["tolerations"], json!([{ "operator": "Exists" }]));
+    let [install, pause] = ["initContainers", "containers"].map(|kind| &spec[kind][0]);
+    for container in [install, pause] {
+        assert_eq!(container["image"], IMAGE);
+        let security = &container["securityContext"];
+        assert_eq!(security["capabilities"], json!({ "drop": ["ALL"] }));
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        let words = container["args"].as_array().unwrap().iter();
+        let words = words.map(|word| word.as_str().unwrap());
+        let line = ["linkspan"].into_iter().chain(words);
+        command().try_get_matches_from(line).unwrap();
+    }
+    // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
+    let volume = |mount: &Value| {
+        let volumes = spec["volumes"].as_array().unwrap().iter();
+        let mut volumes = volumes.filter(|volume| volume["name"] == mount["name"]);
+        volumes.next().unwrap().clone()
+    };
+    let mut places = Vec::new();
+    for mount in install["volumeMounts"].as_array().unwrap() {
+        let (volume, at) = (volume(mount), mount["mountPath"].as_str().unwrap());
+        if !volume["hostPath"].is_null() {
+            assert_eq!(volume["hostPath"]["path"], at);
+            places.push(at.to_owned());
+        } else if !volume["configMap"].is_null() {
+            assert_eq!(volume["configMap"]["name"], list["metadata"]["name"]);
+            places.push(format!("{at}/{file}"));
+        }
+    }
+    let [bin, net_d, from] = <[String; 3]>::try_from(places).unwrap();
+    let args = ["install", &bin, "--conflist", &from, "--net-dir", &net_d];
+    assert_eq!(install["args"], json!(args));
+    let recipe = fs::read_to_string(Path::new(DEPLOY).join("Containerfile")).unwrap();
+    assert!(recipe.contains(IMAGE), "the comment names another version");
+}
+
+#[test]
+fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
+    in_node(LINKSPAN, As::Root, &TOOLS, |node| {
+        let Some((list, set)) = manifest() else {
+            return;
+        };
+        for name in PLUGINS.iter().chain(&["linkspan"]) {
+            fs::remove_file(node.bin().join(name)).unwrap();
+        }
+        podman::configure(NETWORK);
+        let does = |args: &[&str]| {
+            let args = [&podman::UNUSED_GROUPS, args].concat();
+            let told = node.call("podman", &args).run();
+            told.succeeded().trim().to_owned()
+        };
+        let recipe = format!("{DEPLOY}/Containerfile");
+        let context = Path::new(LINKSPAN).parent().unwrap().to_str().unwrap();
+        does(&[
+            "build",
+            "--network",
+            "none",
+            "-f",
+            &recipe,
+            "-t",
+            IMAGE,
+            context,
+        ]);
+        let objects = node.home().join("objects.yaml");
+        fs::write(&objects, format!("{list}\n---\n{}\n", pod(&set))).unwrap();
+        does(&["kube", "play", objects.to_str().unwrap()]);
+        is_installed(node, list_of(&list));
+        // A pod of the network that was installed, by the plugins that were.
+        let world = beyond(node.lab);
+        does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
+        let network = ["--network", "linkspan"];
+        let ports = ["-p", "8080:80/tcp", "-p", "8080:80/udp"];
+        does(
+            &[
+                &["run", "-d", "--name", "c1"],
+                &network[..],
+                &ports,
+                &[SLEEPER],
+            ]
+            .concat(),
+        );
+        let pid = does(&["inspect", "--format", "{{.State.Pid}}", "c1"]);
+        let c1 = node.netns_of(pid.parse().unwrap());
+        is_published(node.lab.host(), &[&world.netns], &c1, (8080, 80));
+        drop(c1);
+        does(&["rm", "-t", "0", "-f", "c1"]);
+        node.is_clean();
+        // What has nothing to do any more ends when it is asked to, and not only when it is killed.
+        let waits = "linkspan-installed";
+        does(&["stop", "-t", "20", waits]);
+        assert_eq!(
+            does(&["inspect", "--format", "{{.State.ExitCode}}", waits]),
+            "0"
+        );
+        does(&["kube", "down", objects.to_str().unwrap()]);
+    });
+}
+
+/// Asserts that the node has the plugins as links to one executable, and the list for its owner alone.
+fn is_installed(node: &Node<'_>, (file, text): (&str, &str)) {
+    let meta = |path: &Path| fs::symlink_metadata(path).unwrap();
+    let copy = meta(&node.bin().join("linkspan"));
+    for name in PLUGINS {
+        let plugin = meta(&node.bin().join(name));
+        assert_eq!(
+            (plugin.ino(), plugin.mode() & 0o7777),
+            (copy.ino(), 0o755),
+            "{name}"
+        );
+    }
+    let there = node.net_d().join(file);
+    assert_eq!(fs::read_to_string(&there).unwrap(), text);
+    let there = meta(&there);
+    assert!(there.is_file());
+    assert_eq!((there.uid(), there.mode() & 0o7777), (0, 0o600));
+}
