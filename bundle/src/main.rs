@@ -1,6 +1,8 @@
 //! The `linkspan` binary: the runtime's command line, and under a plugin's file name that plugin.
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod schemas;
 
 use std::net::SocketAddr;
