@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod schemas;
 
 use std::net::SocketAddr;

@@ -1,0 +1,175 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_linkspan_global_optspecs
+    string join \n net-dir= plugin-dirs= cache-dir= h/help V/version
+end
+
+function __fish_linkspan_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_linkspan_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_linkspan_using_subcommand
+    set -l cmd (__fish_linkspan_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c linkspan -n "__fish_linkspan_needs_command" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_needs_command" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_needs_command" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_needs_command" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_needs_command" -s V -l version -d 'Print version'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "demo" -d 'Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "run" -d 'Run a command in a fresh network namespace that is attached to a network'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "add" -d 'Attach a namespace to a network and print the result'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "check" -d 'Compare an attachment with what its ADD returned'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "del" -d 'Detach a namespace from a network'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "gc" -d 'Detach what is remembered of a network and has no namespace any more, and let its plugins clean up'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "list" -d 'Print what is attached'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "ports" -d 'Print the ports that portmap publishes on this host, and whose they are'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "clear" -d 'Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "validate" -d 'Say what is wrong with network configurations before any container needs them'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "oci-hook" -d 'Attach or detach a container as an OCI runtime\'s hook, createRuntime and poststop; its state is read from stdin'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "netns" -d 'Name network namespaces, as `ip netns` does'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "install" -d 'Put the plugins into a directory, as hard links to one copy of this binary'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "pause" -d 'Do nothing until asked to end, as the container of a pod that has installed them'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "version" -d 'Print versions and the names of the plugins'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l conf -d 'A file with a network configuration' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, a dual-stack bridge' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l ifname -d 'Name of the interface in the namespace' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l ifname -d 'Name of the interface in the namespace' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l container-id -d 'The container\'s id; by default the one that `cnitool` makes of the namespace\'s path' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l args -d 'Arguments for plugins, as K=V;K=V' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l capability-args -d 'Values for capabilities, as a JSON object' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand add" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l ifname -d 'Name of the interface in the namespace' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l container-id -d 'The container\'s id; by default the one that `cnitool` makes of the namespace\'s path' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l args -d 'Arguments for plugins, as K=V;K=V' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l capability-args -d 'Values for capabilities, as a JSON object' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand check" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l ifname -d 'Name of the interface in the namespace' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l container-id -d 'The container\'s id; by default the one that `cnitool` makes of the namespace\'s path' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l args -d 'Arguments for plugins, as K=V;K=V' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l capability-args -d 'Values for capabilities, as a JSON object' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand status" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand status" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand status" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand status" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l json -d 'As JSON'
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l json -d 'As JSON'
+complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand clear" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand clear" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand clear" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand clear" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l capability-args -d 'Values for capabilities that a runtime will have, as a JSON object' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net -d 'The network\'s name, or the path of a file with its configuration; by default the annotation org.linkspan.network' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l publish -d 'A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports, with commas between them' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l ifname -d 'Name of the interface in the container' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "add" -d 'Make an empty namespace'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "list" -d 'Print the names'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from add" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from add" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from add" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from del" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from del" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from del" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from del" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "add" -d 'Make an empty namespace'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "list" -d 'Print the names'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l conflist -d 'A network\'s configuration, to be put into --net-dir under its own name when the plugins are there, for its owner alone to read; where something is wrong with it, nothing is installed' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand pause" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand pause" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand pause" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand pause" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand version" -l net-dir -d 'Directory of network configurations' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand version" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand version" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand version" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "demo" -d 'Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "run" -d 'Run a command in a fresh network namespace that is attached to a network'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "add" -d 'Attach a namespace to a network and print the result'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "check" -d 'Compare an attachment with what its ADD returned'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "del" -d 'Detach a namespace from a network'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "gc" -d 'Detach what is remembered of a network and has no namespace any more, and let its plugins clean up'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "list" -d 'Print what is attached'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "ports" -d 'Print the ports that portmap publishes on this host, and whose they are'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "clear" -d 'Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "validate" -d 'Say what is wrong with network configurations before any container needs them'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "oci-hook" -d 'Attach or detach a container as an OCI runtime\'s hook, createRuntime and poststop; its state is read from stdin'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "netns" -d 'Name network namespaces, as `ip netns` does'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "install" -d 'Put the plugins into a directory, as hard links to one copy of this binary'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "pause" -d 'Do nothing until asked to end, as the container of a pod that has installed them'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "version" -d 'Print versions and the names of the plugins'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports clear validate oci-hook netns install pause version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "add" -d 'Make an empty namespace'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "list" -d 'Print the names'
