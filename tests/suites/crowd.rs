@@ -1,6 +1,10 @@
 //! Hundreds of attachments at once, beside somebody who changes links and somebody who writes to nf_tables all the time:
 //! every operation succeeds, and nothing is left.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -109,6 +113,10 @@ fn id(at: usize) -> String {
 }
 
 /// Links of somebody else that come, change and go until `enough`; how many changes that were.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is fed as it runs, and is no plugin"
+)]
 fn storm_of_links(ip: &Path, enough: &AtomicBool) -> usize {
     let mut child = Command::new(ip)
         .args(["-batch", "-"])
