@@ -11,7 +11,7 @@ mod upgrade;
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,14 @@ snapshotter = "native"
 
 /// Long enough for the slowest machine; nothing waits for it when containerd starts.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where containers have the program of `tests/clients/udp_echo.rs`.
+const UDP_ECHO: &str = "/udp-echo";
+
+/// Where it is on this machine, once cargo has built the examples, as it does before it runs all tests.
+fn udp_echo() -> PathBuf {
+    Path::new(LINKSPAN).with_file_name("examples/udp-echo")
+}
 
 /// The protocols of the CRI.
 const TCP: u16 = 0;
@@ -147,11 +155,17 @@ impl Cri<'_> {
         Pod { id, config }
     }
 
-    /// Runs a container of a pod.
+    /// Runs a container of a pod, called by its program; it has [`UDP_ECHO`] beside what is in the image.
     fn serve(&self, pod: &Pod, command: &[&str]) {
         let image = Message::default().text(1, IMAGE);
-        let metadata = Message::default().text(1, "server");
-        let container = Message::default().message(1, &metadata).message(2, &image);
+        let metadata = Message::default().text(1, command[0].trim_start_matches('/'));
+        let mount = Message::default()
+            .text(1, UDP_ECHO)
+            .text(2, udp_echo().to_str().unwrap());
+        let container = Message::default()
+            .message(1, &metadata)
+            .message(2, &image)
+            .message(7, &mount);
         let container = command
             .iter()
             .fold(container, |container, word| container.text(3, word));
@@ -203,4 +217,9 @@ impl Cri<'_> {
     }
 }
 
-const PORTS: [(u16, u16, u16); 3] = [(TCP, 8080, 80), (UDP, 8080, 80), (TCP, 8081, 81)];
+const PORTS: [(u16, u16, u16); 4] = [
+    (TCP, 8080, 80),
+    (UDP, 8080, 80),
+    (TCP, 8081, 81),
+    (UDP, 8081, 81),
+];

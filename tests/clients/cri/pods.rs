@@ -2,56 +2,82 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind::ConnectionRefused;
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Instant;
 
 use linkspan_harness::server::{Server, is_published};
+use linkspan_harness::skip;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::netns::Netns;
-use linkspan_runtime::traffic::connect;
+use linkspan_runtime::traffic::{at, connect, unspecified};
 use serde_json::{Value, json};
 
-use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, with_containerd};
+use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
 
-/// Asserts that busybox's web server is what answers at `address`: it has no such file. A container counts as started
-/// before its program listens, so being refused is no failure at once.
-fn serves_http(from: &Netns, address: SocketAddr) {
+/// What `attempt` comes to when it is not refused: a container counts as started before its program listens.
+fn unless_refused<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
     let until = Instant::now() + DEADLINE;
-    let mut stream = loop {
-        match connect(from, address) {
+    loop {
+        match attempt() {
             Err(err) if err.kind() == ConnectionRefused && Instant::now() < until => {
                 thread::yield_now();
             }
-            connected => break connected.unwrap(),
+            done => return done.unwrap(),
         }
-    };
+    }
+}
+
+/// Asserts that busybox's web server is what answers at `address`: it has no such file.
+fn serves_http(from: &Netns, address: SocketAddr) {
+    let mut stream = unless_refused(|| connect(from, address));
     stream.write_all(b"GET /none HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
+/// Asserts that a datagram comes back from `address`.
+fn echoes(from: &Netns, address: SocketAddr) {
+    let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0))).unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut buffer = [0; 4];
+    let len = unless_refused(|| {
+        client.send(b"echo")?;
+        client.recv(&mut buffer)
+    });
+    assert_eq!(&buffer[..len], b"echo");
+}
+
 #[test]
 fn a_pod_is_reached_from_everywhere_also_when_containerd_was_killed() {
+    if !udp_echo().is_file() {
+        skip::tell("what serves UDP is not built (cargo build -p linkspan --example udp-echo)");
+        return;
+    }
     with_containerd(BRIDGE, |cri, daemon| {
         let host = cri.node.lab.host();
         let world = beyond(cri.node.lab);
         let (p1, p2) = (cri.run("p1", &PORTS), cri.run("p2", &[]));
         cri.serve(&p1, &["/bin/httpd", "-f", "-p", "81"]);
+        cri.serve(&p1, &[UDP_ECHO, "81"]);
         let (one, two) = (cri.netns(&p1), cri.netns(&p2));
         let is_reached = || {
             for ip in cri.addresses(&p1) {
                 let server = Server::of(&one, 82, ip.is_ipv6());
                 for from in [host, &two] {
                     server.answers(from, SocketAddr::new(ip, 82));
+                    serves_http(from, SocketAddr::new(ip, 81));
+                    echoes(from, SocketAddr::new(ip, 81));
                 }
             }
             is_published(host, &[&world.netns, &two], &one, (8080, 80));
             for ip in HOST {
                 let address = SocketAddr::new(ip.parse().unwrap(), 8081);
                 serves_http(&world.netns, address);
+                echoes(&world.netns, address);
             }
         };
         let addresses = cri.addresses(&p1);
