@@ -196,7 +196,6 @@ impl Way {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return None;
         };
-
         let mut way = Self {
             local: message.header.kind == RouteType::Local,
             oif: None,

@@ -63,12 +63,11 @@ impl Lease {
             let mut options = OpenOptions::new();
             let mut file = options.read(true).custom_flags(PLAIN).open(&path)?;
             let meta = file.metadata()?;
+            if !meta.is_file() {
+                return Ok(Self::obstacle(ip, &meta));
+            }
+            let holder = parse(&String::from_utf8_lossy(&content(&mut file)?));
             let stamp = Stamp::of(&meta);
-            let holder = if meta.is_file() {
-                parse(&String::from_utf8_lossy(&content(&mut file)?))
-            } else {
-                Holder::Obstacle
-            };
             Ok(Self { ip, holder, stamp })
         };
         match read() {
@@ -79,9 +78,7 @@ impl Lease {
             read => read.map(Some).map_err(Error::on("read", &path)),
         }
     }
-}
 
-impl Lease {
     fn obstacle(ip: IpAddr, found: &Metadata) -> Self {
         Self {
             ip,
