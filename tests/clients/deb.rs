@@ -105,8 +105,7 @@ impl<'a> Root<'a> {
         }
         let made = self.lab.dir().join("go.deb");
         let args = ["--build", dir.to_str().unwrap(), made.to_str().unwrap()];
-        let call = Call::new(Path::new("/usr/bin/dpkg-deb")).args(&args);
-        call.env("PATH", PATH).run().succeeded();
+        dpkg_deb(&args);
         made
     }
 
@@ -129,6 +128,12 @@ impl<'a> Root<'a> {
         let owners = PLUGINS.iter().map(of);
         owners.map(|owner| owner.trim().to_owned()).collect()
     }
+}
+
+/// What is in a package; it needs no root.
+fn dpkg_deb(args: &[&str]) -> String {
+    let call = Call::new(Path::new("/usr/bin/dpkg-deb")).args(args);
+    call.env("PATH", PATH).run().succeeded().to_owned()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -187,10 +192,6 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
 
 /// Asserts that the package has a page for every command, and completions that complete.
 fn has_all(package: &Path) {
-    let dpkg_deb = |args: &[&str]| {
-        let call = Call::new(Path::new("/usr/bin/dpkg-deb")).args(args);
-        call.env("PATH", PATH).run().succeeded().to_owned()
-    };
     let path = package.to_str().unwrap();
     let contents = dpkg_deb(&["--contents", path]);
     let has = |file: &str| assert!(contents.contains(file), "{file}: {contents}");

@@ -17,7 +17,7 @@ use std::thread;
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::{figure, skip};
+use linkspan_harness::{figure, skip, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -219,8 +219,7 @@ fn five_hundred_pods_come_and_go_at_once_and_nothing_is_left() {
         for sandbox in &crowd.sandboxes {
             assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
         }
-        let rules = Call::new(&nft).args(&["list", "ruleset"]).run();
-        let rules = rules.succeeded();
+        let rules = tool::ruleset().unwrap();
         assert!(rules.contains("table inet linkspan"), "{rules}");
         assert!(
             rules.contains("elements = { 1 : accept, 2 : drop }"),
@@ -233,9 +232,6 @@ fn five_hundred_pods_come_and_go_at_once_and_nothing_is_left() {
         for gc in crowd.gc(0..0) {
             gc.run().succeeded();
         }
-        assert_eq!(
-            Call::new(&nft).args(&["list", "ruleset"]).run().succeeded(),
-            rules
-        );
+        assert_eq!(tool::ruleset().unwrap(), rules);
     });
 }

@@ -7,12 +7,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
-use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::skip;
+use linkspan_harness::tool;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -111,14 +109,9 @@ fn owned(lab: &Lab) -> Vec<String> {
 
 /// The elements of our table as `nft` prints them; none where it is not installed, which is told.
 fn elements() -> Vec<String> {
-    let nft = Path::new("/usr/sbin/nft");
-    if !nft.exists() {
-        skip::tell("a look at nf_tables: nft is not installed");
-        return Vec::new();
-    }
-    let listed = Call::new(nft).args(&["list", "ruleset"]).run();
+    let listed = tool::ruleset().unwrap_or_default();
     let (mut set, mut lines) = (String::new(), Vec::new());
-    for line in listed.succeeded().lines().map(str::trim) {
+    for line in listed.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("set ").or(line.strip_prefix("map ")) {
             name.clone_into(&mut set);
         }

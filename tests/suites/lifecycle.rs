@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, good, host_local};
+use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -98,15 +99,12 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
         attached[0] = true;
         let mac = mac_of_bridge(lab);
         // Fixed, so that a failure comes again; the kernel and the scheduler add chance enough.
-        let mut random = 0x2545_f491_u32;
+        let mut dice = Dice::new(0x2545_f491);
         for _ in 0..20 {
             // Ten different pods change sides at once.
             let mut chosen = BTreeSet::new();
             while chosen.len() < 10 {
-                random ^= random << 13;
-                random ^= random >> 17;
-                random ^= random << 5;
-                chosen.insert(usize::try_from(random % 20).unwrap());
+                chosen.insert(usize::try_from(dice.below(20)).unwrap());
             }
             let running: Vec<_> = chosen
                 .iter()

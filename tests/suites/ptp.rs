@@ -1,6 +1,5 @@
 //! `ptp`, also called `veth`: packets through the host, every promise of CHECK, undo, and the swap with the Go plugin.
 #![expect(
-    clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::type_complexity,
     reason = "a test fails by panicking"
@@ -8,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use linkspan_harness::conf::{host_local, with};
+use linkspan_harness::conf::{addresses, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
@@ -23,22 +22,6 @@ fn conf(lab: &Lab, over: &Value) -> Value {
         json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "192.168.0.0/16" }]);
     let base = json!({ "cniVersion": "1.0.0", "name": "net", "type": "ptp", "ipam": ipam });
     with(base, over)
-}
-
-fn addresses(result: &Value) -> Vec<IpAddr> {
-    let ips = result["ips"].as_array().unwrap();
-    ips.iter()
-        .map(|ip| {
-            ip["address"]
-                .as_str()
-                .unwrap()
-                .split('/')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap()
-        })
-        .collect()
 }
 
 #[test]

@@ -116,9 +116,8 @@ fn the_plugins_own_namespace_is_refused_unless_it_is_meant() {
 fn an_ipam_plugin_that_cannot_be_meant_is_never_executed() {
     in_lab(LINKSPAN, |lab| {
         let trace = lab.dir().join("executed");
-        let evil = lab.dir().join("evil");
-        fs::write(&evil, format!("#!/bin/sh\necho > {}\n", trace.display())).unwrap();
-        fs::set_permissions(&evil, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("echo > {}", trace.display());
+        let evil = lab.script_at(lab.dir().join("evil"), &script);
         // CNI_PATH is `bin` below the lab's directory.
         let absolute = evil.to_str().unwrap();
         let names = [

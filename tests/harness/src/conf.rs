@@ -1,4 +1,6 @@
-//! Configurations for the suites.
+//! Configurations for the suites, and what is read of results.
+
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
@@ -18,6 +20,17 @@ pub fn with(mut base: Value, over: &Value) -> Value {
         }
     }
     base
+}
+
+/// The addresses of a result, without the length of their prefixes.
+#[must_use]
+pub fn addresses(result: &Value) -> Vec<IpAddr> {
+    let ips = result["ips"].as_array().unwrap().iter();
+    let of = |ip: &Value| {
+        let (ip, _) = ip["address"].as_str().unwrap().split_once('/').unwrap();
+        ip.parse().unwrap()
+    };
+    ips.map(of).collect()
 }
 
 /// A host-local section with leases in the lab.

@@ -16,8 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
 use crate::call::Call;
-use crate::figure;
-use crate::skip;
+use crate::{figure, said, skip};
 
 /// The plugins that the bundle answers for.
 pub const PLUGINS: [&str; 6] = ["bridge", "host-local", "loopback", "portmap", "ptp", "veth"];
@@ -125,14 +124,7 @@ pub(crate) fn tried_in(unshare: &mut Command, name: &str) {
         run.status.success() && told.contains("1 passed"),
         "{name} below unshare: {told}\n{complaint}"
     );
-    for line in complaint.lines() {
-        if let Some((_, what)) = line.split_once("SKIPPED ") {
-            skip::tell(what);
-        }
-        if let Some((_, what)) = line.split_once(figure::MARK) {
-            figure::tell(what);
-        }
-    }
+    said::repeat(&complaint, &[skip::MARK, figure::MARK]);
 }
 
 impl Lab {
@@ -187,7 +179,11 @@ impl Lab {
 
     /// A plugin of somebody else in `CNI_PATH`: a few words of shell.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
-        let path = self.bin().join(name);
+        self.script_at(self.bin().join(name), body)
+    }
+
+    /// A few words of shell in a file of the test's directory.
+    pub fn script_at(&self, path: PathBuf, body: &str) -> PathBuf {
         // Written under another name first: a script that a forked child still holds open is busy.
         let draft = self.dir.join("draft");
         fs::write(&draft, format!("#!/bin/sh\n{body}\n")).unwrap();

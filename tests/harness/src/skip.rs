@@ -1,13 +1,16 @@
 //! Telling what a test run did not prove.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Says so on stderr itself: what the print macros say in a test that passes is never seen.
+use crate::said::say;
+
+/// How a line of what was skipped begins.
+pub(crate) const MARK: &str = "SKIPPED ";
+
+/// Says what was skipped.
 pub fn tell(what: &str) {
-    // Nobody is left to be told when stderr is closed.
-    drop(io::stderr().write_all(format!("SKIPPED {what}\n").as_bytes()));
+    say(MARK, what);
 }
 
 /// Where a tool of the system is; none where it is not installed, which is told.

@@ -38,14 +38,13 @@ fn read(payload: NetlinkPayload<RouteNetlinkMessage>) {
 }
 
 fn value(answer: &RouteNetlinkMessage) {
-    let again = |answer: &RouteNetlinkMessage| answer.clone();
-    Addr::of(again(answer));
+    Addr::of(answer.clone());
     for family in [Family::V4, Family::V6] {
-        Route::of(again(answer), family);
+        Route::of(answer.clone(), family);
     }
-    let _way = Way::of(again(answer));
+    let _way = Way::of(answer.clone());
     RTNL.with(|rtnl| {
         let rtnl = rtnl.get_or_init(|| Rtnl::here(&Context::new().unwrap()).unwrap());
-        drop(Link::of(rtnl, again(answer)));
+        drop(Link::of(rtnl, answer.clone()));
     });
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, Sandbox};
-use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::tool;
 use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
@@ -138,11 +138,8 @@ fn leases(lab: &Lab) -> Vec<String> {
 
 /// The ruleset as nft tells it; an order among elements does not mean anything.
 fn ruleset() -> Vec<String> {
-    let Some(nft) = skip::without("nft") else {
-        return Vec::new();
-    };
-    let listed = Call::new(&nft).args(&["list", "ruleset"]).run();
-    let words = listed.succeeded().split(['{', '}', '\n', ',']);
+    let listed = tool::ruleset().unwrap_or_default();
+    let words = listed.split(['{', '}', '\n', ',']);
     words.map(|word| word.trim().to_owned()).collect()
 }
 

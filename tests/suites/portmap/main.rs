@@ -15,7 +15,7 @@ mod swap;
 use std::net::IpAddr;
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::{bridge, with};
+use linkspan_harness::conf::{addresses, bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox};
 use serde_json::{Value, json};
 
@@ -102,24 +102,4 @@ impl Pod {
     fn ip(&self, six: bool) -> IpAddr {
         addresses(&self.result)[usize::from(six)]
     }
-}
-
-fn addresses(result: &Value) -> Vec<IpAddr> {
-    let ips = result["ips"].as_array().unwrap().iter();
-    ips.map(|ip| ip["address"].as_str().unwrap().split_once('/').unwrap())
-        .map(|(ip, _)| ip.parse().unwrap())
-        .collect()
-}
-
-/// What `nft` lists; `None` where it is not installed, which is told.
-fn nft(args: &[&str]) -> Option<String> {
-    tool("nft", args)
-}
-
-/// What a tool of the system prints; `None` where it is not installed, which is told.
-fn tool(name: &str, args: &[&str]) -> Option<String> {
-    let path = linkspan_harness::skip::without(name)?;
-    let run = Call::new(&path).args(args).run();
-    assert_eq!(run.status, 0, "{name} {args:?}: {}", run.stderr);
-    Some(run.stdout)
 }

@@ -7,12 +7,13 @@ use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, go_plugins, in_lab};
 use linkspan_harness::skip;
+use linkspan_harness::tool::{nft, ruleset, tool};
 use linkspan_harness::world::beyond;
 use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::{Value, json};
 
 use crate::ruleset::elements;
-use crate::{LINKSPAN, Pod, both, mapping, nft, tool};
+use crate::{LINKSPAN, Pod, both, mapping};
 
 /// The same call of the Go plugin.
 fn of_go(call: &Call, go: &Path, plugin: &str) -> Call {
@@ -250,7 +251,7 @@ fn what_a_newer_go_suite_keeps_in_nf_tables_is_checked_and_removed() {
         pod.bridge(lab).check(&pod.result);
         pod.portmap(lab).del();
         pod.bridge(lab).del();
-        let left = nft(&["list", "ruleset"]).unwrap();
+        let left = ruleset().unwrap();
         assert!(
             !left.contains("\"dummy\"") && !left.contains("id: dummy\""),
             "{left}"

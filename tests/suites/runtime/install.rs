@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::bridge;
+use linkspan_harness::conf::{addresses, bridge};
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
 use serde_json::{Value, json};
@@ -149,8 +148,7 @@ fn a_network_is_installed_for_its_owner_alone() {
                 .run()
         };
         let result = call("add").json();
-        let ip = result["ips"][0]["address"].as_str().unwrap();
-        let ip: IpAddr = ip.split('/').next().unwrap().parse().unwrap();
+        let ip = addresses(&result)[0];
         Server::of(&sandbox.netns, 80, false).answers(lab.host(), (ip, 80).into());
         call("del").succeeded();
     });

@@ -1,7 +1,7 @@
 //! `linkspan validate`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
@@ -249,10 +249,8 @@ fn a_plugin_without_status_is_judged_by_ours_of_that_name() {
         // Old is a plugin that says so.
         let old = lab.dir().join("old");
         fs::create_dir(&old).unwrap();
-        let script =
-            "#!/bin/sh\nprintf '{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"1.0.0\"]}'\n";
-        fs::write(old.join("script"), script).unwrap();
-        fs::set_permissions(old.join("script"), fs::Permissions::from_mode(0o755)).unwrap();
+        let script = r#"printf '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}'"#;
+        lab.script_at(old.join("script"), script);
         for name in ["bridge", "host-local"] {
             symlink("script", old.join(name)).unwrap();
         }

@@ -13,9 +13,8 @@ use crate::LINKSPAN;
 
 /// An executable beside `CNI_PATH` that leaves a trace.
 fn evil(lab: &Lab, trace: &Path) -> String {
-    let script = lab.script("evil", &format!("echo > {}", trace.display()));
-    let beside = lab.dir().join("evil");
-    fs::rename(script, &beside).unwrap();
+    let script = format!("echo > {}", trace.display());
+    let beside = lab.script_at(lab.dir().join("evil"), &script);
     beside.to_str().unwrap().to_owned()
 }
 
