@@ -2,14 +2,20 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and one that hangs by aborting"
 )]
 
 mod change;
 
 use std::fs;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::process;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use linkspan_harness::dice::Dice;
 use linkspan_harness::figure;
@@ -21,6 +27,8 @@ const FUZZERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/fuzz_targ
 const SEED: u64 = 0x5eed;
 /// A corpus is what everybody downloads.
 const FILES: usize = 12;
+/// How long an input may take that takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The files of a corpus, by name.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
@@ -32,12 +40,22 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn run(name: &str, input: &[u8]) {
-    let tried = panic::catch_unwind(AssertUnwindSafe(|| target(name)(input)));
-    assert!(
-        tried.is_ok(),
-        "{name}, seed {SEED:#x}: b\"{}\"",
-        input.escape_ascii()
-    );
+    let what = move || format!("{name}, seed {SEED:#x}: b\"{}\"", input.escape_ascii());
+    let (running, watched) = mpsc::channel::<()>();
+    let watch = move || {
+        if watched.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            // A thread cannot be ended, so that the test could fail; whoever waits for it would never see the input.
+            drop(io::stderr().write_all(format!("hangs: {}\n", what()).as_bytes()));
+            process::abort();
+        }
+    };
+    let tried = thread::scope(|scope| {
+        scope.spawn(watch);
+        let tried = panic::catch_unwind(AssertUnwindSafe(|| target(name)(input)));
+        drop(running);
+        tried
+    });
+    assert!(tried.is_ok(), "{}", what());
 }
 
 /// Runs the target in a network namespace, so that even a defect reaches nothing of the machine.
