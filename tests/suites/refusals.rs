@@ -85,6 +85,30 @@ fn del_releases_the_addresses_before_it_complains_of_the_path() {
 }
 
 #[test]
+fn an_add_whose_answer_nobody_gets_is_undone() {
+    in_lab(LINKSPAN, |lab| {
+        // The bridge is shared, and stays.
+        let neighbour = lab.sandbox();
+        let bridge = lab.plugin("bridge").of("neighbour", &neighbour);
+        bridge.conf(&good(lab, "bridge")).add();
+        let leased = lab.leased("net");
+        let trial = Trial::new(lab);
+        for plugin in ["bridge", "host-local", "ptp"] {
+            let call = trial.call(plugin, "ADD", &json!({}));
+            let lost = call.under(&["sh", "-c", "exec \"$0\" > /dev/full"]).run();
+            assert_eq!((lost.status, &*lost.stdout), (1, ""), "{plugin}");
+            let told = &lost.stderr;
+            assert!(
+                told.starts_with("cannot write the answer: ENOSPC"),
+                "{told}"
+            );
+            trial.unchanged(plugin);
+            assert_eq!(lab.leased("net"), leased, "{plugin}");
+        }
+    });
+}
+
+#[test]
 fn the_plugins_own_namespace_is_refused_unless_it_is_meant() {
     const OWN: &str = "/proc/self/ns/net";
     in_lab(LINKSPAN, |lab| {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use nix::errno::Errno;
 
 use crate::{Entry, Reply, transport};
 
@@ -32,12 +33,12 @@ pub fn run(entry: &Entry) -> ExitCode {
         io::stdin().lock().read_to_end(&mut input)?;
         Ok(input)
     });
-    print(&reply)
+    print(reply)
 }
 
 /// Prints a failure that arose before any plugin could be chosen.
 pub fn fail(failure: &Failure) -> ExitCode {
-    print(&Reply::from(failure))
+    print(Reply::from(failure))
 }
 
 /// The `CNI_*` variables of this process; bytes that are no UTF-8 become U+FFFD, which no validator accepts.
@@ -56,17 +57,32 @@ pub(crate) fn complain(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
 
-fn print(reply: &Reply) -> ExitCode {
+/// Prints the reply. A caller that cannot be told what ADD made takes it for a failure, so it is made one.
+fn print(reply: Reply) -> ExitCode {
     complain(&reply.stderr);
-    let mut stdout = io::stdout().lock();
-    let printed = stdout
-        .write_all(&reply.stdout)
-        .and_then(|()| stdout.flush());
-    if reply.ok && printed.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match write_stdout(&reply.stdout) {
+        Ok(()) if reply.ok => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(err) => {
+            let failure = Failure::new(ErrorCode::IO, format!("cannot write the answer: {err}"))
+                .hint("keep stdout open until the plugin has exited");
+            complain(&format!("{}\n", reply.undo.run(failure)));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// Writes past the buffer of std, which would try again at exit.
+fn write_stdout(mut bytes: &[u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(io::stdout(), bytes) {
+            Ok(0) => return Err(Errno::ENOSPC),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
 }
 
 /// An abort with an empty stdout would help no one, so a bug is reported as the protocol wants it.
@@ -78,6 +94,6 @@ fn print(reply: &Reply) -> ExitCode {
 fn report_bug(info: &PanicHookInfo<'_>) {
     let failure = Failure::new(ErrorCode::INTERNAL, format!("bug: {info}"))
         .hint("please report it together with the configuration");
-    print(&Reply::from(&failure));
+    print(Reply::from(&failure));
     std::process::exit(1);
 }

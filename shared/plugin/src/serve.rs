@@ -22,7 +22,7 @@ use crate::{AddCall, CheckCall, DelCall, GcCall, Plugin, Result, StatusCall, Und
 pub type Stdin<'a> = &'a mut dyn FnMut() -> io::Result<Vec<u8>>;
 
 /// What the process prints and whether it succeeded.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Reply {
     /// Bytes for stdout.
     pub stdout: Vec<u8>,
@@ -30,6 +30,8 @@ pub struct Reply {
     pub stderr: String,
     /// Exit status 0, otherwise 1.
     pub ok: bool,
+    /// Unmakes what an ADD's answer tells of, should nobody get that answer.
+    pub(crate) undo: Undo,
 }
 
 impl Reply {
@@ -39,6 +41,11 @@ impl Reply {
             ok: true,
             ..Self::default()
         }
+    }
+
+    /// A success that says nothing.
+    fn done() -> Self {
+        Self::success(Vec::new())
     }
 
     fn about(name: &str) -> Self {
@@ -69,16 +76,16 @@ pub fn serve<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Reply {
         return Reply::about(P::NAMES.first().copied().unwrap_or_default());
     }
     match dispatch::<P>(env, stdin) {
-        Ok(stdout) => Reply::success(stdout),
+        Ok(reply) => reply,
         Err(failure) => Reply::from(&failure),
     }
 }
 
-fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Vec<u8>> {
+fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     env.validate()?;
     let command = Command::parse(&env.command);
     if command == Some(Command::Version) {
-        return Ok(versions());
+        return Ok(Reply::success(versions()));
     }
     let stdin = stdin()
         .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
@@ -109,7 +116,7 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Vec<u8>> {
     run::<P>(command, call, conf)
 }
 
-fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>> {
+fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> {
     let netns = NetnsPath::new(&call.env.netns);
     let sandbox = netns.clone().ok_or_else(|| {
         Failure::new(
@@ -126,9 +133,13 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>
                 netns,
             };
             // Encoding belongs to the attempt: a result that this version cannot express is undone too.
-            Undo::scope(|undo| {
+            let (result, undo) = Undo::keep(|undo| {
                 let result = P::add(&call, conf, undo)?;
-                wire::encode(&result, call.version).map(String::into_bytes)
+                wire::encode(&result, call.version)
+            })?;
+            Ok(Reply {
+                undo,
+                ..Reply::success(result.into_bytes())
             })
         }
         Command::Del => {
@@ -141,7 +152,7 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>
                 },
                 conf,
             )
-            .map(|()| Vec::new())
+            .map(|()| Reply::done())
         }
         Command::Check => {
             let (attachment, netns) = (attachment(&call.env)?, sandbox?);
@@ -153,7 +164,7 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>
                 },
                 conf,
             )
-            .map(|()| Vec::new())
+            .map(|()| Reply::done())
         }
         Command::Gc => {
             let valid_attachments = valid_attachments(&call.netconf)?;
@@ -161,10 +172,10 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Vec<u8>
                 call,
                 valid_attachments,
             };
-            P::gc(&call, conf).map(|()| Vec::new())
+            P::gc(&call, conf).map(|()| Reply::done())
         }
-        Command::Status => P::status(&StatusCall { call }, conf).map(|()| Vec::new()),
-        Command::Version => Ok(versions()),
+        Command::Status => P::status(&StatusCall { call }, conf).map(|()| Reply::done()),
+        Command::Version => Ok(Reply::success(versions())),
     }
 }
 

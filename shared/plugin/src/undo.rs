@@ -24,11 +24,20 @@ impl Undo {
 
     /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed.
     pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let mut undo = Self::default();
-        attempt(&mut undo).map_err(|failure| undo.run(failure))
+        Self::keep(attempt).map(|(value, _)| value)
     }
 
-    fn run(self, mut failure: Failure) -> Failure {
+    /// The same, and hands the steps to whoever may find that a success was in vain.
+    pub fn keep<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Self)> {
+        let mut undo = Self::default();
+        match attempt(&mut undo) {
+            Ok(value) => Ok((value, undo)),
+            Err(failure) => Err(undo.run(failure)),
+        }
+    }
+
+    /// Unmakes what was made, because of `failure`, and notes on it what could not be unmade.
+    pub(crate) fn run(self, mut failure: Failure) -> Failure {
         for (label, step) in self.steps.into_iter().rev() {
             if let Err(err) = step() {
                 failure.note(format!("undo failed to {label}: {err}"));

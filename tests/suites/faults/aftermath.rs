@@ -158,10 +158,12 @@ fn outcome(
         }
         return Ok(if hit.injected { "borne" } else { "missed" });
     }
-    // Where no write succeeds any more, nor does that of the answer.
-    let mute = trial.fault == Fault::Errors && point.name == "write";
-    if trial.fault != Fault::Kill && !mute {
-        explains(hit)?;
+    match trial.fault {
+        Fault::Kill => {}
+        // Where no write succeeds any more, nor does one to stderr.
+        Fault::Errors if point.name == "write" => {}
+        Fault::Error if point.answers() => complains(hit)?,
+        Fault::Error | Fault::Errors => explains(hit)?,
     }
     match trial.recovery {
         // Who cannot come back from the container's namespace must not go on, not even to undo.
@@ -209,6 +211,16 @@ fn is_whole(site: &Site<'_>, hit: &Hit, result: &Value) -> Result<(), String> {
         }
     }
     ended("CHECK", &site.call("CHECK").after(&printed).run())
+}
+
+/// Whoever cannot answer says so where it still can, and has given no answer.
+fn complains(hit: &Hit) -> Result<(), String> {
+    let Output { stdout, stderr, .. } = &hit.output;
+    if stdout.is_empty() && stderr.starts_with("cannot write the answer: ") {
+        Ok(())
+    } else {
+        Err(format!("a lost answer is told as {stderr:?}"))
+    }
 }
 
 /// The one error object names what was attempted.
