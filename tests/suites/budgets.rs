@@ -141,7 +141,7 @@ fn loopback_keeps_to_its_budget() {
         [
             &[budget(1, 3, 1, 3)],
             &[budget(1, 1, 0, 3)],
-            &[budget(1, 0, 0, 1)],
+            &[budget(1, 0, 0, 2)],
             &[budget(1, 2, 0, 3)],
         ],
     );
@@ -159,7 +159,7 @@ fn a_pair_keeps_to_its_budget() {
         [
             &[budget(1, 12, 0, 24)],
             &[budget(1, 6, 4, 9)],
-            &[budget(1, 0, 0, 4)],
+            &[budget(1, 0, 0, 5)],
             &[budget(1, 14, 5, 10)],
         ],
     );
@@ -173,7 +173,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
         [
             &[budget(1, 15, 2, 29)],
             &[budget(1, 11, 7, 11)],
-            &[budget(1, 2, 1, 4)],
+            &[budget(1, 2, 1, 5)],
             &[budget(1, 14, 5, 11)],
         ],
     );
@@ -196,7 +196,7 @@ fn the_pod_chain_keeps_to_its_budget() {
         [
             &[budget(1, 13, 1, 23), budget(1, 6, 2, 1)],
             &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
-            &[budget(1, 3, 1, 4), budget(1, 1, 0, 1)],
+            &[budget(1, 3, 1, 5), budget(1, 1, 0, 1)],
             &[budget(1, 15, 5, 10), budget(1, 35, 18, 5)],
         ],
     );

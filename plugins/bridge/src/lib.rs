@@ -12,6 +12,7 @@ use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
 use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade};
 use linkspan_netlink::link::{Link, PortFlags};
+use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
     delegate,
@@ -114,6 +115,7 @@ impl Plugin for Bridge {
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
+        require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         bridge::status(&Side::host()?, &plan.bridge)?;
         if plan.layer3 {
             delegate::status(call)?;

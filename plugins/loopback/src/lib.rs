@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use linkspan_attach::{Side, kernel};
+use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
+use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
@@ -36,9 +38,13 @@ impl Plugin for Loopback {
         let lo = Side::inside(&call.netns)?.link(LO)?;
         if !lo.up {
             let netns = call.netns.clone();
-            // Set up or not, if no answer came; and over a connection of its own, since this one may be what failed.
-            undo.push("set lo down", move || set_down(&netns));
-            lo.set_up().map_err(kernel)?;
+            let done = lo.set_up();
+            // Without an answer it may be up as well.
+            if done.as_ref().map_or_else(Error::is_unanswered, |()| true) {
+                // Over a connection of its own, since this one may be what failed.
+                undo.push("set lo down", move || set_down(&netns));
+            }
+            done.map_err(kernel)?;
         }
         let ips = addresses(&lo)?;
         Ok(previous.unwrap_or_else(|| AddResult {
@@ -76,9 +82,8 @@ impl Plugin for Loopback {
         Ok(())
     }
 
-    /// There is nothing that an ADD could lack.
     fn status(_call: &StatusCall, _conf: Conf) -> Result<()> {
-        Ok(())
+        require(&[Capability::NetAdmin, Capability::SysAdmin])
     }
 }
 

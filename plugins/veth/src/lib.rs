@@ -15,6 +15,7 @@ use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
+use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
     delegate,
@@ -131,6 +132,7 @@ impl Plugin for Veth {
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &conf)?;
+        require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         delegate::status(call)?;
         match plan.masquerade {
             Some(masquerade) => masquerade.status(call),

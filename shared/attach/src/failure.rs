@@ -23,6 +23,8 @@ pub fn kernel(err: Error) -> Failure {
 pub fn netns(err: &OpenError) -> Failure {
     let hint = if err.is_missing() {
         "start the container before attaching it, or detach it with DEL"
+    } else if err.is_forbidden() {
+        "run as root; for a path below /proc of another process, with CAP_SYS_PTRACE"
     } else {
         "CNI_NETNS must be the path of a network namespace, such as /run/netns/NAME"
     };

@@ -57,6 +57,15 @@ impl OpenError {
     pub fn is_missing(&self) -> bool {
         self.kind == OpenErrorKind::Missing
     }
+
+    /// Whether we may not look at what is there.
+    pub fn is_forbidden(&self) -> bool {
+        let errno = match self.kind {
+            OpenErrorKind::Io(errno) => Errno::from_raw(errno),
+            OpenErrorKind::Missing | OpenErrorKind::NotNamespace => return false,
+        };
+        matches!(errno, Errno::EACCES | Errno::EPERM)
+    }
 }
 
 impl fmt::Display for OpenError {

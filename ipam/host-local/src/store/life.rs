@@ -10,11 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use linkspan_plugin::capability::{Capability, Effective};
 use linkspan_protocol::addr::NetnsPath;
 use nix::errno::Errno;
-
-/// From linux/capability.h.
-const CAP_SYS_PTRACE: u64 = 1 << 19;
 
 /// Which boot of the machine: it outlives no process and no namespace, and needs no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,8 +182,5 @@ fn is_confined() -> bool {
     let outermost = read("/proc/self/uid_map")
         .split_whitespace()
         .eq(whole.iter());
-    let status = read("/proc/self/status");
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    !outermost && effective.is_some_and(|bits| bits & CAP_SYS_PTRACE != 0)
+    !outermost && Effective::own().is_some_and(|own| own.has(Capability::SysPtrace))
 }
