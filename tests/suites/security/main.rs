@@ -2,6 +2,7 @@
 //! SECURITY.md says against whom.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod capabilities;
 mod modes;
 mod secrets;
 mod store;

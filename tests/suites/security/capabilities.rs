@@ -1,0 +1,104 @@
+//! With the capabilities that SECURITY.md lists for a plugin it does everything; without any one of them it says so.
+
+use std::fs;
+use std::path::Path;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::{good, with};
+use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::trial::Trial;
+use serde_json::{Value, json};
+
+use crate::LINKSPAN;
+
+/// Each plugin with what it needs.
+fn listed() -> Vec<(String, Vec<String>)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../SECURITY.md");
+    let text = fs::read_to_string(file).unwrap();
+    let (_, section) = text.split_once("\n## Capabilities\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let quoted = |cell: &str| -> Vec<String> {
+        let quoted = cell.split('`').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    };
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let mut cells = row.split('|').skip(1).map(quoted);
+        (cells.next().unwrap().remove(0), cells.next().unwrap())
+    })
+    .collect()
+}
+
+/// The call as root that has no other capabilities than these. The namespace is at a path of its own, as a runtime has
+/// it: below /proc it would be its process's.
+fn with_only(capabilities: &[&String], lab: &Lab, call: Call) -> Call {
+    let set = capabilities.iter().fold("-all".to_owned(), |set, name| {
+        let name = name.trim_start_matches("CAP_").to_lowercase();
+        set + ",+" + &name
+    });
+    let netns = lab.dir().join("netns");
+    fs::write(&netns, "").unwrap();
+    let script = "mount -c --bind \"$CNI_NETNS\" \"$0\" && CNI_NETNS=\"$0\" && export CNI_NETNS && \
+        exec setpriv --bounding-set \"$@\"";
+    let netns = netns.to_str().unwrap();
+    call.under(&["unshare", "-m", "sh", "-c", script, netns, &set])
+}
+
+fn conf(lab: &Lab, plugin: &str) -> Value {
+    let over = match plugin {
+        "portmap" => {
+            let mapping = json!({ "hostPort": 8080, "containerPort": 80, "protocol": "udp" });
+            json!({
+                "prevResult": { "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.9/16" }] },
+                "runtimeConfig": { "portMappings": [mapping] },
+            })
+        }
+        "bridge" | "ptp" => json!({ "ipMasq": true }),
+        _ => json!({}),
+    };
+    with(good(lab, plugin), &over)
+}
+
+#[test]
+fn the_capabilities_that_are_listed_suffice() {
+    in_lab(LINKSPAN, |lab| {
+        for (plugin, needed) in listed() {
+            let sandbox = lab.sandbox();
+            let conf = conf(lab, &plugin);
+            let valid = json!([{ "containerID": "pod", "ifname": "eth0" }]);
+            let conf = with(conf, &json!({ "cni.dev/valid-attachments": valid }));
+            let call = lab.plugin(&plugin).of("pod", &sandbox).conf(&conf);
+            let needed: Vec<_> = needed.iter().collect();
+            let run = |call: &Call, verb| with_only(&needed, lab, call.clone().verb(verb)).run();
+            let result = run(&call, "ADD").json();
+            let after = match &*plugin {
+                "portmap" => call.clone(),
+                _ => call.after(&result),
+            };
+            for verb in ["CHECK", "GC", "STATUS", "DEL"] {
+                run(&after, verb).succeeded();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
+    in_lab(LINKSPAN, |lab| {
+        let trial = Trial::new(lab);
+        let mut count = 0;
+        for (plugin, needed) in listed() {
+            let conf = conf(lab, &plugin);
+            for missing in &needed {
+                let rest: Vec<_> = needed.iter().filter(|name| *name != missing).collect();
+                let call = |verb| trial.call(&plugin, verb, &json!({})).conf(&conf);
+                trial.refused(&with_only(&rest, lab, call("STATUS")), 50, missing);
+                // The hint of code 999 names both, as root has both.
+                trial.refused(&with_only(&rest, lab, call("ADD")), 999, missing);
+                assert_eq!(lab.leased("net"), [""; 0], "{plugin} without {missing}");
+                count += 1;
+            }
+        }
+        assert_eq!(count, 7, "capabilities of all plugins together");
+    });
+}
