@@ -37,7 +37,7 @@ impl Error {
     pub fn refused(action: &str, object: impl fmt::Display, answer: &ErrorMessage) -> Self {
         Self {
             kernel_says: text(answer),
-            ..Self::new(action, object, answer.raw_code().abs())
+            ..Self::new(action, object, answer.raw_code().saturating_abs())
         }
     }
 
