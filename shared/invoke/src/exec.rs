@@ -1,6 +1,7 @@
 //! Executing a plugin and reading its reply.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use linkspan_protocol::json::Json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::os::fd::AsFd;
+
+use crate::talk::talk;
 
 /// How long an executable that is being written may stay so.
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);
@@ -18,16 +20,17 @@ const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 /// Executes `exe` with the inherited environment and `env` on top, feeds it `stdin`, and returns its stdout.
 ///
 /// Its stderr is forwarded when it succeeded. When it failed, the error object that it printed comes back as it is;
-/// where it printed none, code 999 tells what happened.
+/// where it printed none, code 999 tells what happened, and the failure leaves in doubt what it did.
 pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>, Failure> {
     let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
-    let output = spawn(exe, env)
-        .and_then(|child| talk(child, stdin))
-        .map_err(|err| {
-            Failure::new(ErrorCode::INTERNAL, err.to_string())
-                .context(format!("execute {}", exe.display()))
-                .hint("check that the plugin is executable and made for this machine")
-        })?;
+    let attempted = |err: io::Error| {
+        Failure::new(ErrorCode::INTERNAL, err.to_string())
+            .context(format!("execute {}", exe.display()))
+    };
+    let child = spawn(exe, env).map_err(|err| {
+        attempted(err).hint("check that the plugin is executable and made for this machine")
+    })?;
+    let output = talk(child, stdin).map_err(|err| attempted(err).in_doubt())?;
     if output.status.success() {
         // The delegate's log lines are worth showing, but a closed stderr is no reason to fail.
         drop(io::stderr().write_all(&output.stderr));
@@ -82,17 +85,6 @@ fn wait(closed: &Inotify, deadline: Instant) -> Result<(), Errno> {
     }
 }
 
-fn talk(mut child: Child, stdin: &[u8]) -> io::Result<Output> {
-    if let Some(mut pipe) = child.stdin.take() {
-        match pipe.write_all(stdin) {
-            // A plugin that answers without reading its input is judged by its answer.
-            Err(err) if err.kind() == io::ErrorKind::BrokenPipe => {}
-            written => written?,
-        }
-    }
-    child.wait_with_output()
-}
-
 fn failure(name: &str, output: Output) -> Failure {
     let printed: Option<WireError> = Json::parse(&output.stdout)
         .and_then(|json| json.decode())
@@ -113,5 +105,7 @@ fn failure(name: &str, output: Output) -> Failure {
             output.status
         ),
     };
-    Failure::new(ErrorCode::INTERNAL, text).context(name)
+    Failure::new(ErrorCode::INTERNAL, text)
+        .context(name)
+        .in_doubt()
 }

@@ -2,6 +2,7 @@
 
 mod exec;
 mod find;
+mod talk;
 
 pub use exec::exec;
 pub use find::{find, split_path};

@@ -19,16 +19,16 @@ pub fn locate(call: &Call) -> Result<()> {
     Ok(())
 }
 
-/// Asks for addresses; their release is on `undo` before anybody looks at the answer.
+/// Asks for addresses; their release is on `undo` before anybody looks at the answer, and where there is none.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let exe = find_ipam(call)?;
     let env = call.delegate_env(Command::Add);
     let release_env = call.delegate_env(Command::Del);
     let stdin = call.stdin.clone();
-    let printed = ask(&exe, &env, &call.stdin)?;
-    undo.push("release addresses", move || {
+    let printed = ask(&exe, &env, &call.stdin);
+    let printed = undo.push_unless_refused(printed, "release addresses", move || {
         ask(&exe, &release_env, &stdin).map(drop)
-    });
+    })?;
     let name = &call.netconf.ipam.kind;
     let undecodable = |failure: Failure| failure.context(format!("decode the result of {name}"));
     let json = Json::parse(&printed)

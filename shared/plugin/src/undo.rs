@@ -22,6 +22,20 @@ impl Undo {
         self.steps.push((label, Box::new(step)));
     }
 
+    /// The same for what another program was to make: whoever refused has made nothing, but whoever died, or was not heard
+    /// to the end, may have made everything.
+    pub fn push_unless_refused<T>(
+        &mut self,
+        outcome: Result<T>,
+        label: &'static str,
+        step: impl FnOnce() -> Result<()> + 'static,
+    ) -> Result<T> {
+        if outcome.as_ref().err().is_none_or(Failure::is_in_doubt) {
+            self.push(label, step);
+        }
+        outcome
+    }
+
     /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed.
     pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         Self::keep(attempt).map(|(value, _)| value)
@@ -79,6 +93,24 @@ mod tests {
             failed.unwrap_err().to_wire().details,
             "undo failed to delete b: delete b is busy; undo failed to delete a: delete a is busy"
         );
+    }
+
+    #[test]
+    fn what_another_program_may_have_made_is_unmade() {
+        let failures = [
+            (Failure::config("refused"), "refused"),
+            (
+                Failure::config("died").in_doubt(),
+                "died; undo failed to release: asked",
+            ),
+        ];
+        for (failure, expected) in failures {
+            let failed = Undo::scope(|undo| {
+                let step = || Err(Failure::config("asked"));
+                undo.push_unless_refused::<()>(Err(failure), "release", step)
+            });
+            assert_eq!(failed.unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ struct Parts {
     notes: Vec<String>,
     /// A delegate's error object as it was printed.
     relayed: Option<(Vec<u8>, WireError)>,
+    in_doubt: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl Failure {
             hint: None,
             notes: Vec::new(),
             relayed: None,
+            in_doubt: false,
         }))
     }
 
@@ -133,6 +135,18 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
+    }
+
+    /// Says that another program was to do it, which may have done it all the same: it died, or was not heard to the end.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        self.0.in_doubt = true;
+        self
+    }
+
+    /// Whether it may have been done all the same.
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.in_doubt
     }
 
     /// Tells of something that went wrong besides, such as a failed undo step.

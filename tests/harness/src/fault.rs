@@ -42,10 +42,17 @@ pub struct Hit {
     pub hung: bool,
 }
 
+/// Ends a run with the last of its processes: whoever is killed leaves children behind, which hold this descriptor too.
+const TO_THE_END: [&str; 4] = ["sh", "-c", "exec \"$@\" 3>&1", "sh"];
+
+/// The variable with the words that a stand-in for a program puts before it.
+pub const STRACE: &str = "STRACE";
+
 /// Runs programs below strace, with its log in a directory.
 #[derive(Debug)]
 pub struct Tracer {
     log: PathBuf,
+    child: bool,
 }
 
 impl Tracer {
@@ -53,6 +60,16 @@ impl Tracer {
     pub fn in_dir(dir: &Path) -> Self {
         Self {
             log: dir.join("faults.strace"),
+            child: false,
+        }
+    }
+
+    /// The same for a program that the called one executes, which has a stand-in: nothing else is traced.
+    #[must_use]
+    pub fn of_child(self) -> Self {
+        Self {
+            child: true,
+            ..self
         }
     }
 
@@ -62,8 +79,8 @@ impl Tracer {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let mut counts = BTreeMap::new();
         let mut points = Vec::new();
-        // Each line begins with the number of the process. Faults are counted in each process by itself, so that those
-        // which it executes need no points of their own.
+        // Each line begins with the number of the process. What it executes is followed no further: that has points of
+        // its own.
         let calls = log.lines().filter_map(|line| line.split_once(' '));
         let first = log.split(' ').next().unwrap_or_default();
         for (_, shown) in calls.filter(|(process, _)| *process == first) {
@@ -116,9 +133,19 @@ impl Tracer {
         let trace = format!("trace={}", names.join(","));
         // Not --seccomp-bpf, which is quicker: with it strace 6.1 injects no signals.
         let strace = [
-            "timeout", DEADLINE, "strace", "-qq", "-f", "-s", "64", "-e", &trace, "-o", &log,
+            "timeout", DEADLINE, "strace", "-qq", "-f", "-b", "execve", "-s", "64", "-e", &trace,
+            "-o", &log,
         ];
-        call.clone().under(&[&strace[..], more].concat()).run()
+        let strace = [&strace[..], more].concat();
+        // What an earlier run has left is not this one's.
+        drop(fs::remove_file(&self.log));
+        if self.child {
+            let call = call.clone().env(STRACE, &strace.join(" "));
+            return call.under(&TO_THE_END).run();
+        }
+        call.clone()
+            .under(&[&TO_THE_END[..], &strace].concat())
+            .run()
     }
 }
 
@@ -144,7 +171,7 @@ impl Point {
 }
 
 /// Calls whose failure the plugins have to bear, each with an error that it can have.
-const FAILURES: [(&str, &str); 31] = [
+const FAILURES: [(&str, &str); 35] = [
     ("bind", "ENOMEM"),
     ("clone3", "EAGAIN"),
     ("connect", "ECONNREFUSED"),
@@ -159,6 +186,9 @@ const FAILURES: [(&str, &str); 31] = [
     ("mkdir", "ENOSPC"),
     ("mkdirat", "ENOSPC"),
     ("openat", "EMFILE"),
+    ("openat2", "EMFILE"),
+    ("pipe2", "EMFILE"),
+    ("poll", "ENOMEM"),
     ("pread64", "EIO"),
     ("pwrite64", "ENOSPC"),
     ("read", "EIO"),
@@ -175,22 +205,25 @@ const FAILURES: [(&str, &str); 31] = [
     ("symlink", "ENOSPC"),
     ("unlink", "EIO"),
     ("utimensat", "EIO"),
+    ("wait4", "EINVAL"),
     ("write", "ENOSPC"),
 ];
 
-/// Of these, those that change something whatever their arguments.
-const MODIFYING: [&str; 14] = [
+/// Of these, those that change something whatever their arguments, and those that wait for a child which does.
+const MODIFYING: [&str; 16] = [
     "execve",
     "fsync",
     "ftruncate",
     "linkat",
     "mkdir",
     "mkdirat",
+    "poll",
     "pwrite64",
     "rename",
     "symlink",
     "unlink",
     "utimensat",
+    "wait4",
     "write",
     "clone3",
     "flock",
@@ -210,6 +243,7 @@ fn matters(line: &str) -> bool {
         "/proc/self/",
         "\"\\1\\0\\0\\0\\0\\0\\0\\0\", 8)",
         "AT_EMPTY_PATH",
+        "poll([{fd=0, ",
     ];
     !foreign.iter().any(|word| line.contains(word))
 }

@@ -11,7 +11,7 @@ use linkspan_harness::{figure, skip};
 use serde_json::Value;
 
 use crate::LINKSPAN;
-use crate::site::{Plugins, Site};
+use crate::site::{Case, Site};
 
 /// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
 const HOSTS: usize = 6;
@@ -42,6 +42,12 @@ const TRIALS: [Trial; 7] = [
     trial("DEL", Fault::Kill, Recovery::Gc),
 ];
 
+/// Those where it is not the plugin that dies, but a program that it executes.
+const OF_CHILD: [Trial; 2] = [
+    trial("ADD", Fault::Kill, Recovery::ByItself),
+    trial("DEL", Fault::Kill, Recovery::Del),
+];
+
 const fn trial(verb: &'static str, fault: Fault, recovery: Recovery) -> Trial {
     Trial {
         verb,
@@ -57,9 +63,11 @@ struct Tally {
     wrong: Vec<String>,
 }
 
-/// Hits the `step`th of `plugins` in every way at every point.
-pub(crate) fn withstands(case: &str, step: usize, plugins: Plugins) {
-    if !skip::can_trace(case) {
+/// Hits the case in every way at every point.
+pub(crate) fn withstands(case: Case) {
+    let trials: &[Trial] = if case.of_child { &OF_CHILD } else { &TRIALS };
+    let Case { name: told, .. } = case;
+    if !skip::can_trace(told) {
         return;
     }
     let tally = Mutex::new(Tally::default());
@@ -68,8 +76,8 @@ pub(crate) fn withstands(case: &str, step: usize, plugins: Plugins) {
             let tally = &tally;
             let run = move || {
                 in_lab(LINKSPAN, |lab| {
-                    let site = Site::new(lab, step, plugins);
-                    let all = TRIALS.iter();
+                    let site = Site::new(lab, case);
+                    let all = trials.iter();
                     let sound = all.map(|trial| hit_everywhere(&site, *trial, host, tally));
                     // The first that cannot be mended ends it.
                     assert!(
@@ -84,13 +92,13 @@ pub(crate) fn withstands(case: &str, step: usize, plugins: Plugins) {
         }
     });
     let Tally { counts, wrong } = tally.into_inner().unwrap();
-    let told: Vec<_> = counts
+    let counted: Vec<_> = counts
         .iter()
         .map(|(what, n)| format!("{n} {what}"))
         .collect();
-    figure::tell(&format!("faults: {case}: {}", told.join(", ")));
-    assert!(wrong.is_empty(), "{case}: {}", wrong.join("\n"));
-    assert!(!counts.is_empty(), "{case}: nothing was hit");
+    figure::tell(&format!("faults: {told}: {}", counted.join(", ")));
+    assert!(wrong.is_empty(), "{told}: {}", wrong.join("\n"));
+    assert!(!counts.is_empty(), "{told}: nothing was hit");
 }
 
 /// `None` where the host could not be mended.
@@ -98,7 +106,10 @@ fn hit_everywhere(site: &Site<'_>, trial: Trial, host: usize, tally: &Mutex<Tall
     if trial.recovery == Recovery::Gc && !site.is_on_host() {
         return Some(());
     }
-    let tracer = Tracer::in_dir(site.dir());
+    let mut tracer = Tracer::in_dir(site.dir());
+    if site.of_child {
+        tracer = tracer.of_child();
+    }
     let (add, of_add) = tracer.points(&site.call("ADD"));
     let (del, of_del) = tracer.points(&site.call("DEL"));
     let result = add.json();
@@ -158,12 +169,13 @@ fn outcome(
         }
         return Ok(if hit.injected { "borne" } else { "missed" });
     }
+    let killed = trial.fault == Fault::Kill && !site.of_child;
     match trial.fault {
-        Fault::Kill => {}
+        _ if killed => {}
         // Where no write succeeds any more, nor does one to stderr.
         Fault::Errors if point.name == "write" => {}
         Fault::Error if point.answers() => complains(hit)?,
-        Fault::Error | Fault::Errors => explains(hit)?,
+        Fault::Kill | Fault::Error | Fault::Errors => explains(hit)?,
     }
     match trial.recovery {
         // Who cannot come back from the container's namespace must not go on, not even to undo.
@@ -180,7 +192,7 @@ fn outcome(
         }
         Recovery::Del => {
             ended("DEL", &site.call("DEL").run())?;
-            Ok(if trial.fault == Fault::Kill {
+            Ok(if killed {
                 "killed, then DEL"
             } else {
                 "failed, then DEL"

@@ -7,6 +7,7 @@
 )]
 
 mod aftermath;
+mod executed;
 mod site;
 
 use linkspan_harness::conf::{bridge, host_local, with};
@@ -14,6 +15,7 @@ use linkspan_harness::lab::Lab;
 use serde_json::{Value, json};
 
 use aftermath::withstands;
+use site::Case;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
@@ -50,49 +52,57 @@ fn ports(port: u16) -> Value {
 
 #[test]
 fn loopback() {
-    withstands("loopback", 0, |_, _| vec![conf("loopback", &json!({}))]);
+    withstands(Case::first("loopback", |_, _| {
+        vec![conf("loopback", &json!({}))]
+    }));
 }
 
 #[test]
 fn host_local_alone() {
-    withstands("host-local", 0, |lab, _| {
+    withstands(Case::first("host-local", |lab, _| {
         vec![conf(
             "host-local",
             &json!({ "ipam": host_local(lab, DUAL) }),
         )]
-    });
+    }));
 }
 
 #[test]
 fn a_bridge() {
-    withstands("bridge, IPv4", 0, |lab, _| vec![on_bridge(lab, V4)]);
+    withstands(Case::first("bridge, IPv4", |lab, _| {
+        vec![on_bridge(lab, V4)]
+    }));
 }
 
 #[test]
 fn a_dual_stack_bridge() {
-    withstands("bridge, dual stack", 0, |lab, _| vec![on_bridge(lab, DUAL)]);
+    withstands(Case::first("bridge, dual stack", |lab, _| {
+        vec![on_bridge(lab, DUAL)]
+    }));
 }
 
 #[test]
 fn a_pair() {
-    withstands("ptp, IPv4", 0, |lab, _| vec![pair(lab, V4)]);
+    withstands(Case::first("ptp, IPv4", |lab, _| vec![pair(lab, V4)]));
 }
 
 #[test]
 fn a_dual_stack_pair() {
-    withstands("ptp, dual stack", 0, |lab, _| vec![pair(lab, DUAL)]);
+    withstands(Case::first("ptp, dual stack", |lab, _| {
+        vec![pair(lab, DUAL)]
+    }));
 }
 
 #[test]
 fn ports_behind_a_bridge() {
-    withstands("bridge and portmap, IPv4", 1, |lab, port| {
+    withstands(Case::second("bridge and portmap, IPv4", |lab, port| {
         vec![on_bridge(lab, V4), ports(port)]
-    });
+    }));
 }
 
 #[test]
 fn ports_behind_a_dual_stack_pair() {
-    withstands("ptp and portmap, dual stack", 1, |lab, port| {
+    withstands(Case::second("ptp and portmap, dual stack", |lab, port| {
         vec![pair(lab, DUAL), ports(port)]
-    });
+    }));
 }

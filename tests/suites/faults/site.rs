@@ -1,10 +1,11 @@
 //! A host with one container that stays, and one that comes and goes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
+use linkspan_harness::fault::STRACE;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::tool;
@@ -12,6 +13,53 @@ use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
 pub(crate) type Plugins = fn(&Lab, u16) -> Vec<Value>;
+
+/// What is called, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// Which of the plugins is hit.
+    step: usize,
+    plugins: Plugins,
+    /// Prepares the host; what its plugins find in their environment.
+    prepare: fn(&Lab) -> Vec<(&'static str, String)>,
+    /// Whether a program is hit that the plugin executes, and that has a stand-in.
+    pub(crate) of_child: bool,
+}
+
+impl Case {
+    /// The only plugin of its list.
+    pub(crate) fn first(name: &'static str, plugins: Plugins) -> Self {
+        Self {
+            name,
+            step: 0,
+            plugins,
+            prepare: |_| Vec::new(),
+            of_child: false,
+        }
+    }
+
+    /// The one behind the interface plugin.
+    pub(crate) fn second(name: &'static str, plugins: Plugins) -> Self {
+        Self {
+            step: 1,
+            ..Self::first(name, plugins)
+        }
+    }
+
+    /// On a host that is prepared.
+    pub(crate) fn on(self, prepare: fn(&Lab) -> Vec<(&'static str, String)>) -> Self {
+        Self { prepare, ..self }
+    }
+
+    /// The program with a stand-in is what is hit.
+    pub(crate) fn of_child(self) -> Self {
+        Self {
+            of_child: true,
+            ..self
+        }
+    }
+}
 
 /// The container that stays, so that bridge, table and forwarding, which are shared, are there before.
 const NEIGHBOUR: &str = "neighbour";
@@ -27,22 +75,28 @@ pub(crate) struct Site<'a> {
     sandbox: Sandbox,
     _neighbour: Sandbox,
     conf: Value,
+    environment: Vec<(&'static str, String)>,
+    pub(crate) of_child: bool,
     before: State,
 }
 
 impl<'a> Site<'a> {
-    /// The neighbour is attached, and the pod by the plugins before the `step`th.
-    pub(crate) fn new(lab: &'a Lab, step: usize, plugins: Plugins) -> Self {
+    /// The neighbour is attached, and the pod by the plugins before the one that is hit.
+    pub(crate) fn new(lab: &'a Lab, case: Case) -> Self {
+        let environment = (case.prepare)(lab);
         let (sandbox, neighbour) = (lab.sandbox(), lab.sandbox());
+        let add = |id: &str, sandbox: &Sandbox, conf: &Value| {
+            environed(call(lab, id, sandbox, conf), &environment).add()
+        };
         let mut previous = Value::Null;
-        for conf in plugins(lab, 8080) {
+        for conf in (case.plugins)(lab, 8080) {
             let conf = with(conf, &json!({ "prevResult": previous }));
-            previous = call(lab, NEIGHBOUR, &neighbour, &conf).add();
+            previous = add(NEIGHBOUR, &neighbour, &conf);
         }
         let mut previous = Value::Null;
-        let mut plugins = plugins(lab, 8081).into_iter();
-        for conf in plugins.by_ref().take(step) {
-            previous = call(lab, POD, &sandbox, &conf).add();
+        let mut plugins = (case.plugins)(lab, 8081).into_iter();
+        for conf in plugins.by_ref().take(case.step) {
+            previous = add(POD, &sandbox, &conf);
         }
         let conf = with(plugins.next().unwrap(), &json!({ "prevResult": previous }));
         // The kernel gives it 127.0.0.1 when it comes up for the first time.
@@ -55,13 +109,16 @@ impl<'a> Site<'a> {
             sandbox,
             _neighbour: neighbour,
             conf,
+            environment,
+            of_child: case.of_child,
             before,
         }
     }
 
     /// A call of the plugin for the pod.
     pub(crate) fn call(&self, verb: &str) -> Call {
-        call(self.lab, POD, &self.sandbox, &self.conf).verb(verb)
+        let call = call(self.lab, POD, &self.sandbox, &self.conf).verb(verb);
+        environed(call, &self.environment).env(STAND_IN_FOR, verb)
     }
 
     /// GC where the neighbour alone is valid.
@@ -114,6 +171,23 @@ fn call(lab: &Lab, id: &str, sandbox: &Sandbox, conf: &Value) -> Call {
         .conf(conf)
 }
 
+fn environed(call: Call, environment: &[(&str, String)]) -> Call {
+    let set = |call: Call, (name, value): &(&str, String)| call.env(name, value);
+    environment.iter().fold(call, set)
+}
+
+/// The verb for which a stand-in lets its program be hit: what a failed ADD undoes by another one is not.
+const STAND_IN_FOR: &str = "STAND_IN_FOR";
+
+/// A stand-in for the program `real`.
+pub(crate) fn stand_in(lab: &Lab, path: PathBuf, real: &Path) {
+    let real = real.display();
+    let body = format!(
+        "[ \"$CNI_COMMAND\" = \"${STAND_IN_FOR}\" ] && exec ${STRACE} {real} \"$@\"\nexec {real} \"$@\""
+    );
+    lab.script_at(path, &body);
+}
+
 fn state(lab: &Lab, sandbox: &Sandbox) -> State {
     let (host, sandbox) = (Snapshot::of_host(lab), Snapshot::of_sandbox(sandbox));
     let within = sandbox
@@ -122,6 +196,7 @@ fn state(lab: &Lab, sandbox: &Sandbox) -> State {
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
     lines.extend(ruleset());
+    lines.extend(legacy());
     lines.extend(sysctls());
     lines.sort();
     State(lines)
@@ -136,11 +211,26 @@ fn leases(lab: &Lab) -> Vec<String> {
     lab.leased("net").into_iter().map(told).collect()
 }
 
-/// The ruleset as nft tells it; an order among elements does not mean anything.
+/// The ruleset as nft tells it, without what was counted; an order among elements does not mean anything.
 fn ruleset() -> Vec<String> {
-    let listed = tool::ruleset().unwrap_or_default();
+    let listed = tool::nft(&["-s", "list", "ruleset"]).unwrap_or_default();
     let words = listed.split(['{', '}', '\n', ',']);
     words.map(|word| word.trim().to_owned()).collect()
+}
+
+/// The older packet filter, where somebody has used it; to look would make its tables.
+fn legacy() -> Vec<String> {
+    let mut lines = Vec::new();
+    for family in ["ip", "ip6"] {
+        let names = fs::read_to_string(format!("/proc/thread-self/net/{family}_tables_names"));
+        if names.is_ok_and(|names| !names.is_empty()) {
+            let saved = tool::tool(&format!("{family}tables-legacy-save"), &[]);
+            let saved = saved.unwrap_or_default();
+            let rules = saved.lines().filter(|line| !line.starts_with('#'));
+            lines.extend(rules.map(str::to_owned));
+        }
+    }
+    lines
 }
 
 /// What outlives an attachment: the host's settings for all links, and for those that stay.
