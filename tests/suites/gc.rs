@@ -7,10 +7,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::slice::from_ref;
 
 use linkspan_harness::conf::{bridge, host_local, with};
-use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::tool;
+use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
+use linkspan_harness::{skip, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -168,6 +170,59 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
             gc(lab, conf, &valid);
         }
         assert_eq!(owned(lab), expected);
+    });
+}
+
+/// The same pod, by iptables.
+fn by_iptables(pod: Pod) -> Pod {
+    Pod {
+        bridge: with(pod.bridge, &json!({ "ipMasqBackend": "iptables" })),
+        portmap: with(pod.portmap, &json!({ "backend": "iptables" })),
+        ..pod
+    }
+}
+
+/// Attaches a pod by the Go plugins, which know no newer version.
+fn attach_by(go: &Path, lab: &Lab, pod: &Pod) {
+    let call = |plugin: &str, conf: &Value, previous: &Value| {
+        let over = json!({ "cniVersion": "1.0.0", "prevResult": previous });
+        let call = lab.foreign(go, plugin).of(&pod.id, &pod.sandbox);
+        call.conf(&with(conf.clone(), &over)).add()
+    };
+    let result = call("bridge", &pod.bridge, &Value::Null);
+    call("portmap", &pod.portmap, &result);
+}
+
+#[test]
+fn the_dead_of_one_network_are_collected_from_iptables_too() {
+    in_lab(LINKSPAN, |lab| {
+        if skip::without("iptables-restore").is_none() {
+            return;
+        }
+        let some = |network, prefix| pods(lab, network, prefix, 2).into_iter().map(by_iptables);
+        let attach_each = |pods: &[Pod]| {
+            for pod in pods {
+                attach(lab, from_ref(pod));
+            }
+        };
+        let live: Vec<Pod> = some(("one", 1), "live").collect();
+        let others: Vec<Pod> = some(("two", 2), "dead").collect();
+        attach_each(&live);
+        attach_each(&others);
+        let before = tool::iptables_rules("CNI-");
+
+        let mut dead: Vec<Pod> = some(("one", 1), "dead").collect();
+        if let Some(go) = go_plugins("what GC collects of theirs in iptables") {
+            attach_by(go, lab, &dead.pop().unwrap());
+        }
+        attach_each(&dead);
+        let valid: Vec<_> = live.iter().map(|pod| pod.id.as_str()).collect();
+        let portmap = json!({ "cniVersion": "1.1.0", "name": "one", "type": "portmap" });
+        for conf in [&live[0].bridge, &portmap] {
+            assert_ne!(tool::iptables_rules("CNI-"), before);
+            gc(lab, conf, &valid);
+        }
+        assert_eq!(tool::iptables_rules("CNI-"), before);
     });
 }
 

@@ -4,12 +4,14 @@
 use std::net::IpAddr;
 
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
-use linkspan_attach::reference::{chain, comment, has_chain, quoted, remove_chain, remove_rules};
+use linkspan_attach::reference::{
+    Register, chain, comment, has_chain, quoted, remove_chain, remove_rules,
+};
 use linkspan_attach::verify::mismatch;
 use linkspan_attach::{Side, kernel, sysctl, table};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
-use linkspan_plugin::{AddCall, CheckCall, DelCall, Result, Undo};
+use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 
 use crate::conf::Plan;
@@ -21,6 +23,12 @@ const SET_MARK: &str = "CNI-HOSTPORT-SETMARK";
 const MASQ: &str = "CNI-HOSTPORT-MASQ";
 /// The older reference's chain before [`DNAT`].
 const SNAT: &str = "CNI-HOSTPORT-SNAT";
+
+const REGISTER: Register = Register {
+    parent: DNAT,
+    infix: "DN-",
+    prefix: "dnat ",
+};
 
 /// How many ports one rule of the match `multiport` takes.
 const MULTIPORT: usize = 15;
@@ -230,6 +238,11 @@ pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<
         remove_chain(netfilter, parent, &chain(&call.network, container, infix))?;
     }
     Ok(())
+}
+
+/// Withdraws what was published in chains of iptables for containers of the network that have no valid attachment.
+pub(crate) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
+    REGISTER.collect(call, netfilter)
 }
 
 /// Whether the Go suite, or we in its format, published for the container.

@@ -118,13 +118,20 @@ impl Plugin for Portmap {
         }
     }
 
-    /// Looks at no mappings: a runtime has none for GC. What is in the Go suite's format does not tell its network.
+    /// Looks at no mappings: a runtime has none for GC. Nft rules of the Go suite do not tell their network, and stay.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = Stale::of(call);
-        match table::open()? {
-            Some(netfilter) => withdraw(&netfilter, |owner| stale.includes(owner)),
-            None => Ok(()),
+        let netfilter = table::open()?;
+        let mut teardown = Teardown::default();
+        if let Some(netfilter) = &netfilter {
+            teardown.run("withdraw the ports", || {
+                withdraw(netfilter, |owner| stale.includes(owner))
+            });
         }
+        teardown.run("withdraw from iptables", || {
+            iptables::collect(call, netfilter.as_ref())
+        });
+        teardown.finish()
     }
 
     fn status(_call: &StatusCall, conf: Conf) -> Result<()> {

@@ -57,6 +57,15 @@ impl Saved {
         self.rules().filter(move |rule| rule.starts_with(&added))
     }
 
+    /// The rules of `chain` that tell something and end in a jump: what they tell, and where they lead.
+    pub fn told_of(&self, chain: &str) -> impl Iterator<Item = (String, &str)> {
+        self.rules_of(chain).filter_map(|rule| {
+            let (_, comment) = rule.split_once("--comment \"")?;
+            let (_, target) = rule.rsplit_once(" -j ")?;
+            Some((unquoted(comment), target))
+        })
+    }
+
     fn rules(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -128,6 +137,20 @@ fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
     }
 }
 
+/// A text up to its closing quote.
+fn unquoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut plain = String::new();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => break,
+            '\\' => plain.extend(chars.next()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 /// The line that deletes what a line adds.
 pub fn deletion(added: &str) -> String {
     added.replacen("-A ", "-D ", 1)
@@ -144,7 +167,7 @@ mod tests {
                 "*nat",
                 ":POSTROUTING ACCEPT [0:0]",
                 ":CNI-1 - [0:0]",
-                "-A POSTROUTING -s 10.1.2.2/32 -m comment --comment \"a -j CNI-2\" -j CNI-1",
+                "-A POSTROUTING -s 10.1.2.2/32 -m comment --comment \"a \\\"b\\\" -j CNI-2\" -j CNI-1",
                 "-A CNI-1 -d 10.1.2.0/24 -j ACCEPT",
                 "COMMIT",
             ]
@@ -156,5 +179,7 @@ mod tests {
         assert_eq!(saved.rules_to("CNI-2").count(), 0);
         let rules: Vec<_> = saved.rules_to("CNI-1").map(deletion).collect();
         assert!(rules[0].starts_with("-D POSTROUTING -s"), "{rules:?}");
+        let told: Vec<_> = saved.told_of("POSTROUTING").collect();
+        assert_eq!(told, [("a \"b\" -j CNI-2".to_owned(), "CNI-1")]);
     }
 }

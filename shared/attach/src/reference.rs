@@ -1,9 +1,12 @@
 //! What the Go suite keeps in the packet filter, by its names: to make it where a configuration asks for its backend, and
 //! to remove it where its containers are detached by us.
 
+use std::collections::{BTreeSet, HashSet};
+
 use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::socket::FoundRule;
 use linkspan_nftables::{Batch, Netfilter, xtables};
-use linkspan_plugin::Result;
+use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
 use crate::iptables::{Iptables, deletion};
@@ -50,24 +53,106 @@ pub fn has_chain(netfilter: Option<&Netfilter>, six: bool, chain: &str) -> Resul
 /// Removes a container's chain and the rules of `parent` that lead there, in both families and wherever iptables keeps
 /// them. iptables is executed only for the older packet filter, and only where it has the chain.
 pub fn remove_chain(netfilter: Option<&Netfilter>, parent: &str, chain: &str) -> Result<()> {
+    remove_chains(netfilter, parent, &[chain.to_owned()].into())
+}
+
+/// Where the containers of a kind of chain are told.
+#[derive(Debug)]
+pub struct Register {
+    /// The chain whose rules lead to those of containers.
+    pub parent: &'static str,
+    /// What their names have behind `CNI-`.
+    pub infix: &'static str,
+    /// What comes before [`comment`] in the comment of these rules.
+    pub prefix: &'static str,
+}
+
+impl Register {
+    /// Removes the chains of the network's containers that have no valid attachment.
+    ///
+    /// A chain's name is a digest, so it is the rule leading there that tells whose it is, and the digest proves that. It
+    /// tells no interface: of a container with one that is valid, everything stays.
+    pub fn collect(&self, call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
+        let valid = call.valid_attachments.iter();
+        let valid: HashSet<&str> = valid.map(|id| id.container_id.as_str()).collect();
+        let stale = |(comment, target): (String, String)| {
+            let container = self.container(&call.network, &comment)?;
+            let is_proven = chain(&call.network, &container, self.infix) == target;
+            (is_proven && !valid.contains(container.as_str())).then_some(target)
+        };
+        let told = self.told(netfilter)?;
+        let condemned: BTreeSet<String> = told.into_iter().filter_map(stale).collect();
+        if condemned.is_empty() {
+            return Ok(());
+        }
+        remove_chains(netfilter, self.parent, &condemned)
+    }
+
+    /// What the rules tell, and where they lead.
+    fn told(&self, netfilter: Option<&Netfilter>) -> Result<Vec<(String, String)>> {
+        let mut told = Vec::new();
+        for six in [false, true] {
+            if let Some(netfilter) = netfilter {
+                let rules = netfilter.rules(nat(six), self.parent).map_err(kernel)?;
+                let leading = |rule: FoundRule| Some((rule.comment, rule.target?));
+                told.extend(rules.into_iter().filter_map(leading));
+            }
+            let beginning = format!("CNI-{}", self.infix);
+            if xtables::nat_may_have_chains(six, &beginning).map_err(kernel)? {
+                let saved = Iptables::legacy(six).saved()?;
+                let rules = saved.told_of(self.parent);
+                told.extend(rules.map(|(comment, target)| (comment, target.to_owned())));
+            }
+        }
+        Ok(told)
+    }
+
+    /// The container of the network that such a comment names.
+    fn container(&self, network: &NetworkName, told: &str) -> Option<ContainerId> {
+        let told = told.strip_prefix(self.prefix)?;
+        let (_, id) = told.strip_suffix('"')?.rsplit_once('"')?;
+        let container = ContainerId::parse(id).ok()?;
+        (comment(network, &container) == told).then_some(container)
+    }
+}
+
+fn remove_chains(
+    netfilter: Option<&Netfilter>,
+    parent: &str,
+    chains: &BTreeSet<String>,
+) -> Result<()> {
     for six in [false, true] {
         if let Some(netfilter) = netfilter {
-            remove_native(netfilter, nat(six), parent, chain)?;
+            remove_native(netfilter, nat(six), parent, chains)?;
         }
-        remove_legacy(six, chain)?;
+        remove_legacy(six, chains)?;
     }
     Ok(())
 }
 
-fn remove_native(netfilter: &Netfilter, table: Table, parent: &str, chain: &str) -> Result<()> {
+fn remove_native(
+    netfilter: &Netfilter,
+    table: Table,
+    parent: &str,
+    chains: &BTreeSet<String>,
+) -> Result<()> {
     table::transact(netfilter, || {
         let mut batch = Batch::default();
-        if netfilter.has_chain(table, chain).map_err(kernel)? {
-            for rule in netfilter.rules(table, parent).map_err(kernel)? {
-                if rule.target.as_deref() == Some(chain) {
-                    batch.delete_rule(table, parent, rule.handle);
-                }
+        let mut there = BTreeSet::new();
+        for chain in chains {
+            if netfilter.has_chain(table, chain).map_err(kernel)? {
+                there.insert(chain.as_str());
             }
+        }
+        if there.is_empty() {
+            return Ok(batch);
+        }
+        for rule in netfilter.rules(table, parent).map_err(kernel)? {
+            if rule.target.is_some_and(|target| there.contains(&*target)) {
+                batch.delete_rule(table, parent, rule.handle);
+            }
+        }
+        for chain in there {
             batch.flush_chain(table, chain);
             batch.delete_chain(table, chain);
         }
@@ -75,18 +160,25 @@ fn remove_native(netfilter: &Netfilter, table: Table, parent: &str, chain: &str)
     })
 }
 
-/// Removes a chain of the older packet filter.
-fn remove_legacy(six: bool, chain: &str) -> Result<()> {
-    if !xtables::nat_has_chain(six, chain).map_err(kernel)? {
+/// Removes chains of the older packet filter.
+fn remove_legacy(six: bool, chains: &BTreeSet<String>) -> Result<()> {
+    let mut found = false;
+    for chain in chains {
+        found = found || xtables::nat_has_chain(six, chain).map_err(kernel)?;
+    }
+    if !found {
         return Ok(());
     }
     let iptables = Iptables::legacy(six);
     let saved = iptables.saved()?;
-    if !saved.has_chain(chain) {
+    let mut lines: Vec<String> = Vec::new();
+    for chain in chains.iter().filter(|chain| saved.has_chain(chain)) {
+        lines.extend(saved.rules_to(chain).map(deletion));
+        lines.extend([format!("-F {chain}"), format!("-X {chain}")]);
+    }
+    if lines.is_empty() {
         return Ok(());
     }
-    let mut lines: Vec<String> = saved.rules_to(chain).map(deletion).collect();
-    lines.extend([format!("-F {chain}"), format!("-X {chain}")]);
     iptables.apply(&lines)
 }
 
@@ -133,5 +225,28 @@ mod tests {
             assert_eq!(name(network, container, infix), expected);
         }
         assert_eq!(quoted("a \"b\""), "\"a \\\"b\\\"\"");
+    }
+
+    #[test]
+    fn a_comment_tells_the_container_of_its_own_network_alone() {
+        let register = Register {
+            parent: "CNI-HOSTPORT-DNAT",
+            infix: "DN-",
+            prefix: "dnat ",
+        };
+        let network = NetworkName::parse("net").unwrap();
+        let told = |comment: &str| register.container(&network, comment);
+        let found = told(r#"dnat name: "net" id: "pod""#);
+        assert_eq!(found.unwrap().as_str(), "pod");
+        for other in [
+            r#"name: "net" id: "pod""#,
+            r#"dnat name: "net2" id: "pod""#,
+            r#"dnat name: "net" id: "pod"#,
+            r#"dnat name: "net" id: "not one""#,
+            "dnat",
+            "",
+        ] {
+            assert_eq!(told(other), None, "{other}");
+        }
     }
 }

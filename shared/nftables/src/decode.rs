@@ -71,7 +71,7 @@ pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
 }
 
 /// Kinds and values of attributes, up to the first that is cut short.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     /// `NLA_HDRLEN`
     const HEADER: usize = 4;
     NlasIterator::new(bytes)
@@ -141,15 +141,35 @@ pub fn rule(object: &[u8]) -> Option<FoundRule> {
     const EXPRESSIONS: u16 = 4;
     const USERDATA: u16 = 7;
     let comment = |data| find_text(data, udata::RULE_COMMENT);
-    let expressions = attribute(object, EXPRESSIONS).unwrap_or_default();
+    let list = attribute(object, EXPRESSIONS).unwrap_or_default();
+    let mut expressions = attributes(list).map(|(_, expression)| expression);
     Some(FoundRule {
         chain: text(object, CHAIN)?,
         handle: u64::from_be_bytes(attribute(object, HANDLE)?.try_into().ok()?),
         comment: attribute(object, USERDATA)
             .and_then(comment)
+            .or_else(|| expressions.clone().find_map(match_comment))
             .unwrap_or_default(),
-        target: attributes(expressions).find_map(|(_, expression)| target(expression)),
+        target: expressions.find_map(target),
     })
+}
+
+/// The comment as `iptables-nft` writes it: a match of the older packet filter (`struct xt_comment_info`).
+fn match_comment(expression: &[u8]) -> Option<String> {
+    const NAME: u16 = 1;
+    const DATA: u16 = 2;
+    const MATCH_NAME: u16 = 1;
+    const MATCH_INFO: u16 = 3;
+    if text(expression, NAME)? != "match" {
+        return None;
+    }
+    let data = attribute(expression, DATA)?;
+    if text(data, MATCH_NAME)? != "comment" {
+        return None;
+    }
+    let info = attribute(data, MATCH_INFO)?;
+    let text = info.split(|byte| *byte == 0).next()?;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 /// The chain that an expression jumps to, if it does.

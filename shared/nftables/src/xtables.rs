@@ -28,20 +28,30 @@ const ENTRIES: usize = NAME + 8;
 
 /// Whether the table `nat` of one family has that chain. A table that nobody has used yet is not made by looking.
 pub fn nat_has_chain(six: bool, chain: &str) -> Result<bool, Error> {
+    // A chain begins with a pseudo target that holds its name, ended by a NUL.
+    nat_has(six, &[chain.as_bytes(), &[0]].concat())
+}
+
+/// Whether it may have chains whose names begin so.
+pub fn nat_may_have_chains(six: bool, beginning: &str) -> Result<bool, Error> {
+    nat_has(six, beginning.as_bytes())
+}
+
+fn nat_has(six: bool, name: &[u8]) -> Result<bool, Error> {
+    if !nat_is_used(six) {
+        return Ok(false);
+    }
+    let entries = entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+    Ok(entries.windows(name.len()).any(|window| window == name))
+}
+
+fn nat_is_used(six: bool) -> bool {
     let names = if six {
         "/proc/self/net/ip6_tables_names"
     } else {
         "/proc/self/net/ip_tables_names"
     };
-    let in_use =
-        fs::read_to_string(names).is_ok_and(|names| names.lines().any(|name| name == "nat"));
-    if !in_use {
-        return Ok(false);
-    }
-    let entries = entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
-    // A chain begins with a pseudo target that holds its name, ended by a NUL.
-    let name = [chain.as_bytes(), &[0]].concat();
-    Ok(entries.windows(name.len()).any(|window| window == name))
+    fs::read_to_string(names).is_ok_and(|names| names.lines().any(|name| name == "nat"))
 }
 
 fn entries(six: bool) -> Result<Vec<u8>, Errno> {

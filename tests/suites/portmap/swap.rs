@@ -6,8 +6,7 @@ use std::path::Path;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, go_plugins, in_lab};
-use linkspan_harness::skip;
-use linkspan_harness::tool::{nft, ruleset, tool};
+use linkspan_harness::tool::{iptables_rules, nft, older_iptables, ruleset, tool};
 use linkspan_harness::world::beyond;
 use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::{Value, json};
@@ -20,37 +19,6 @@ fn of_go(call: &Call, go: &Path, plugin: &str) -> Call {
     call.clone()
         .exe(&go.join(plugin))
         .env("CNI_PATH", &go.to_string_lossy())
-}
-
-/// A PATH on which `iptables` is the one of the older packet filter; `None` where it is not installed.
-fn older_iptables(lab: &Lab) -> Option<String> {
-    let multi = skip::without("xtables-legacy-multi")?;
-    let dir = lab.dir().join("older");
-    std::fs::create_dir(&dir).unwrap();
-    for program in ["", "-save", "-restore"] {
-        for family in ["iptables", "ip6tables"] {
-            let link = dir.join(format!("{family}{program}"));
-            std::os::unix::fs::symlink(&multi, link).unwrap();
-        }
-    }
-    Some(dir.to_string_lossy().into_owned())
-}
-
-/// The rules that iptables has, of both kinds and families, in which a text occurs.
-pub(crate) fn iptables_rules(container: &str) -> Vec<String> {
-    let mut rules = Vec::new();
-    for save in [
-        "iptables-nft-save",
-        "ip6tables-nft-save",
-        "iptables-legacy-save",
-        "ip6tables-legacy-save",
-    ] {
-        let listed = tool(save, &["-t", "nat"]).unwrap_or_default();
-        // `iptables-save` writes quotes in comments behind a backslash.
-        let own = |line: &&str| line.replace('\\', "").contains(container);
-        rules.extend(listed.lines().filter(own).map(str::to_owned));
-    }
-    rules
 }
 
 /// A container that the Go suite attaches with `plugin` and the iptables of `path`.

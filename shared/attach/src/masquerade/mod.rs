@@ -85,14 +85,13 @@ pub fn remove(call: &DelCall) -> Result<Option<Netfilter>> {
     Ok(netfilter)
 }
 
-/// Removes what stale attachments have there, in our table and in the Go suite's. A chain of iptables does not tell whose
-/// it is, and stays.
+/// Removes what stale attachments have there, in our table and in the Go suite's, and in the chains of iptables.
 pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
-    let Some(netfilter) = table::open()? else {
-        return Ok(());
-    };
-    native::remove(&netfilter, |owner| stale.includes(owner))?;
-    reference::collect(call, &netfilter)
+    let netfilter = table::open()?;
+    if let Some(netfilter) = &netfilter {
+        native::remove(netfilter, |owner| stale.includes(owner))?;
+    }
+    reference::collect(call, netfilter.as_ref())
 }
 
 fn unsupported() -> Failure {

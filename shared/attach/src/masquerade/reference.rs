@@ -8,12 +8,18 @@ use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::AddResult;
 
 use crate::iptables::{Iptables, deletion};
-use crate::reference::{chain, comment, has_chain, quoted, remove_chain, remove_rules};
+use crate::reference::{Register, chain, comment, has_chain, quoted, remove_chain, remove_rules};
 use crate::verify::mismatch;
 use crate::{hash, kernel, table};
 
 /// Where rules lead to a container's chain.
 const PARENT: &str = "POSTROUTING";
+
+const REGISTER: Register = Register {
+    parent: PARENT,
+    infix: "",
+    prefix: "",
+};
 
 /// The table of the Go suite's nft backend, and its chain.
 const NFT: Table = Table {
@@ -135,14 +141,17 @@ pub(super) fn remove(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()
     remove_chain(netfilter, PARENT, &chain)
 }
 
-/// Removes the rules of the network's attachments in the Go suite's nft table, but for those of the valid ones.
-pub(super) fn collect(call: &GcCall, netfilter: &Netfilter) -> Result<()> {
-    let network = format!("{}-", digits(call.network.as_str()));
-    let valid = call.valid_attachments.iter();
-    let valid: Vec<_> = valid.map(|id| tag(call.network.as_str(), id)).collect();
-    remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
-        comment.starts_with(&network) && !valid.iter().any(|tag| comment.starts_with(tag))
-    })
+/// Removes what the network's attachments have in either format of the Go suite, but for the valid ones.
+pub(super) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
+    if let Some(netfilter) = netfilter {
+        let network = format!("{}-", digits(call.network.as_str()));
+        let valid = call.valid_attachments.iter();
+        let valid: Vec<_> = valid.map(|id| tag(call.network.as_str(), id)).collect();
+        remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
+            comment.starts_with(&network) && !valid.iter().any(|tag| comment.starts_with(tag))
+        })?;
+    }
+    REGISTER.collect(call, netfilter)
 }
 
 /// How the comments of an attachment begin in the Go suite's nft table.
