@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("shared/nftables", &["netlink"]),
     (
         "shared/attach",
-        &["plugin", "protocol", "netlink", "nftables"],
+        &["plugin", "protocol", "invoke", "netlink", "nftables"],
     ),
     (
         "plugins/portmap",

@@ -88,11 +88,10 @@ pub(crate) fn publish(
         lines.push(format!(":{} - [0:0]", chain.name));
         lines.extend(own(plan, &chain.name, *address));
         lines.extend(entries(plan, &chain, ip.is_ipv6()));
-        iptables.apply(&lines)?;
         let name = chain.name.clone();
-        undo.push("withdraw the ports", move || {
+        undo.push_unless_refused(iptables.apply(&lines), "withdraw the ports", move || {
             remove_chain(table::open()?.as_ref(), DNAT, &name)
-        });
+        })?;
         if plan.snat && ip.is_ipv4() {
             route_localnet(ip)?;
         }

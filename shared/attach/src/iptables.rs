@@ -1,9 +1,10 @@
 //! Table `nat` of iptables, where a configuration asks for it or an older suite left something there: read by one
 //! `iptables-save`, changed by one `iptables-restore` for each family.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::{Command, Output, Stdio};
 
+use linkspan_invoke::talk;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
@@ -114,26 +115,21 @@ fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let output = spawned.and_then(|mut child| {
-        if let Some(mut pipe) = child.stdin.take() {
-            match pipe.write_all(input.as_bytes()) {
-                Err(err) if err.kind() != ErrorKind::BrokenPipe => return Err(err),
-                _ => {}
-            }
-        }
-        child.wait_with_output()
-    });
     let failed = |what: String| {
         Failure::new(ErrorCode::INTERNAL, what).context(format!("execute {program}"))
     };
-    match output {
-        Err(err) if err.kind() == ErrorKind::NotFound => Err(failed("not found".to_owned())
-            .hint("install iptables, or set the backend to \"nftables\"")),
-        Err(err) => Err(failed(err.to_string())),
-        Ok(output) if output.status.success() => Ok(output),
-        Ok(output) => Err(failed(
+    let child = spawned.map_err(|err| match err.kind() {
+        ErrorKind::NotFound => failed("not found".to_owned())
+            .hint("install iptables, or set the backend to \"nftables\""),
+        _ => failed(err.to_string()),
+    })?;
+    let output = talk(child, input.as_bytes()).map_err(|err| failed(err.to_string()).in_doubt())?;
+    match output.status.code() {
+        Some(0) => Ok(output),
+        Some(_) => Err(failed(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         )),
+        None => Err(failed(output.status.to_string()).in_doubt()),
     }
 }
 

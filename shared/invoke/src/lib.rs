@@ -6,6 +6,7 @@ mod talk;
 
 pub use exec::exec;
 pub use find::{find, split_path};
+pub use talk::talk;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 ///
 /// Also where that fails the child has ended: whoever undoes what it may have done must not be overtaken by it. (The
 /// standard library's `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
-pub(crate) fn talk(mut child: Child, input: &[u8]) -> io::Result<Output> {
+pub fn talk(mut child: Child, input: &[u8]) -> io::Result<Output> {
     let heard = converse(&mut child, input);
     // Its pipes are closed by now, so that it waits for nobody.
     let status = child.wait();

@@ -7,6 +7,7 @@
 
 use std::ffi::c_void;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -38,20 +39,28 @@ pub fn nat_may_have_chains(six: bool, beginning: &str) -> Result<bool, Error> {
 }
 
 fn nat_has(six: bool, name: &[u8]) -> Result<bool, Error> {
-    if !nat_is_used(six) {
+    if !nat_is_used(six)? {
         return Ok(false);
     }
     let entries = entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
     Ok(entries.windows(name.len()).any(|window| window == name))
 }
 
-fn nat_is_used(six: bool) -> bool {
+fn nat_is_used(six: bool) -> Result<bool, Error> {
     let names = if six {
         "/proc/self/net/ip6_tables_names"
     } else {
         "/proc/self/net/ip_tables_names"
     };
-    fs::read_to_string(names).is_ok_and(|names| names.lines().any(|name| name == "nat"))
+    match fs::read_to_string(names) {
+        // A kernel without it, or without its module.
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
+        Err(err) => {
+            let errno = err.raw_os_error().unwrap_or_default();
+            Err(Error::new("read", names, errno))
+        }
+        Ok(names) => Ok(names.lines().any(|name| name == "nat")),
+    }
 }
 
 fn entries(six: bool) -> Result<Vec<u8>, Errno> {

@@ -58,11 +58,10 @@ pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Resu
                 "-A {PARENT} -s {source} -m comment --comment {comment} -j {chain}"
             ));
         }
-        iptables.apply(&lines)?;
         let chain = chain.clone();
-        undo.push("remove masquerade", move || {
+        undo.push_unless_refused(iptables.apply(&lines), "remove masquerade", move || {
             remove_chain(table::open()?.as_ref(), PARENT, &chain)
-        });
+        })?;
     }
     Ok(())
 }
