@@ -75,7 +75,8 @@ impl Tracer {
 
     /// A run without faults, and where one could happen.
     pub fn points(&self, call: &Call) -> (Output, Vec<Point>) {
-        let output = self.run(call, &[]);
+        let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
+        let output = self.run(call, &names.join(","), &[]);
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let mut counts = BTreeMap::new();
         let mut points = Vec::new();
@@ -113,7 +114,7 @@ impl Tracer {
             Fault::Errors => format!("inject={name}:error={errno}:when={nth}+"),
             Fault::Kill => format!("inject={name}:signal=SIGKILL:when={nth}"),
         };
-        let output = self.run(call, &["-e", &inject]);
+        let output = self.run(call, name, &["-e", &inject]);
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let done = match fault {
             Fault::Kill => "+++ killed by SIGKILL",
@@ -127,10 +128,9 @@ impl Tracer {
         }
     }
 
-    fn run(&self, call: &Call, more: &[&str]) -> Output {
+    fn run(&self, call: &Call, names: &str, more: &[&str]) -> Output {
         let log = self.log.to_string_lossy();
-        let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
-        let trace = format!("trace={}", names.join(","));
+        let trace = format!("trace={names}");
         // Not --seccomp-bpf, which is quicker: with it strace 6.1 injects no signals.
         let strace = [
             "timeout", DEADLINE, "strace", "-qq", "-f", "-b", "execve", "-s", "64", "-e", &trace,

@@ -34,7 +34,11 @@ fn preferred(dir: &str) -> Environment {
 }
 
 fn the_older_iptables_is_preferred(lab: &Lab) -> Environment {
-    preferred(&older_iptables(lab).unwrap())
+    let mut environment = preferred(&older_iptables(lab).unwrap());
+    // The lock is one for the whole machine otherwise.
+    let lock = lab.dir().join("xtables.lock").display().to_string();
+    environment.push(("XTABLES_LOCKFILE", lock));
+    environment
 }
 
 /// A stand-in for `iptables-restore`.

@@ -1,6 +1,7 @@
 //! A host with one container that stays, and one that comes and goes.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use linkspan_harness::call::{Call, Output};
@@ -77,6 +78,7 @@ pub(crate) struct Site<'a> {
     conf: Value,
     environment: Vec<(&'static str, String)>,
     pub(crate) of_child: bool,
+    settings: Vec<PathBuf>,
     before: State,
 }
 
@@ -103,9 +105,11 @@ impl<'a> Site<'a> {
         let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
         lo.set_up().unwrap();
         lo.set_down().unwrap();
-        let before = state(lab, &sandbox);
+        let settings = settings();
+        let before = state(lab, &sandbox, &settings);
         Self {
             lab,
+            settings,
             sandbox,
             _neighbour: neighbour,
             conf,
@@ -133,7 +137,10 @@ impl<'a> Site<'a> {
 
     /// What is not as it was before the plugin was called.
     pub(crate) fn changed(&self) -> Option<String> {
-        let now = state(self.lab, &self.sandbox);
+        let now = state(self.lab, &self.sandbox, &self.settings);
+        if now == self.before {
+            return None;
+        }
         let (State(now), State(before)) = (&now, &self.before);
         let only = |these: &[String], those: &[String], sign: &str| {
             let missing = these.iter().filter(|line| !those.contains(line));
@@ -142,7 +149,7 @@ impl<'a> Site<'a> {
                 .collect::<Vec<_>>()
         };
         let lines = [only(now, before, "+"), only(before, now, "-")].concat();
-        (now != before).then(|| format!("changed: {}", lines.join("; ")))
+        Some(format!("changed: {}", lines.join("; ")))
     }
 
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
@@ -188,7 +195,7 @@ pub(crate) fn stand_in(lab: &Lab, path: PathBuf, real: &Path) {
     lab.script_at(path, &body);
 }
 
-fn state(lab: &Lab, sandbox: &Sandbox) -> State {
+fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
     let (host, sandbox) = (Snapshot::of_host(lab), Snapshot::of_sandbox(sandbox));
     let within = sandbox
         .lines()
@@ -197,7 +204,7 @@ fn state(lab: &Lab, sandbox: &Sandbox) -> State {
     lines.extend(leases(lab));
     lines.extend(ruleset());
     lines.extend(legacy());
-    lines.extend(sysctls());
+    lines.extend(settings.iter().map(setting));
     lines.sort();
     State(lines)
 }
@@ -226,28 +233,36 @@ fn legacy() -> Vec<String> {
         if names.is_ok_and(|names| !names.is_empty()) {
             let saved = tool::tool(&format!("{family}tables-legacy-save"), &[]);
             let saved = saved.unwrap_or_default();
-            let rules = saved.lines().filter(|line| !line.starts_with('#'));
-            lines.extend(rules.map(str::to_owned));
+            let told = saved.lines().filter(|line| !line.starts_with('#'));
+            // A chain's line ends in what was counted.
+            let uncounted = |line: &str| line.split(" [").next().unwrap_or_default().to_owned();
+            lines.extend(told.map(uncounted));
         }
     }
     lines
 }
 
-/// What outlives an attachment: the host's settings for all links, and for those that stay.
-fn sysctls() -> Vec<String> {
-    let mut lines = Vec::new();
+/// The files of what outlives an attachment: the host's settings for all links, and for those that stay.
+fn settings() -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from("/proc/sys/net/ipv4/ip_forward")];
     for family in ["ipv4", "ipv6"] {
         for link in ["all", "default", "lo", "br0"] {
             let dir = format!("/proc/sys/net/{family}/conf/{link}");
-            for entry in fs::read_dir(dir).into_iter().flatten() {
-                let path = entry.unwrap().path();
-                // Some cannot be read.
-                let value = fs::read_to_string(&path).unwrap_or_default();
-                lines.push(format!("{} {}", path.display(), value.trim()));
-            }
+            let entries = fs::read_dir(dir).into_iter().flatten();
+            paths.extend(entries.map(|entry| entry.unwrap().path()));
         }
     }
-    let forwarding = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
-    lines.push(format!("ip_forward {forwarding}"));
-    lines
+    // Some cannot be read.
+    paths.retain(|path| fs::read(path).is_ok());
+    paths
+}
+
+fn setting(path: &PathBuf) -> String {
+    let mut value = [0; 64];
+    let read = File::open(path).and_then(|mut file| file.read(&mut value));
+    let value = read.map_or_else(
+        |err| err.to_string(),
+        |len| String::from_utf8_lossy(&value[..len]).into_owned(),
+    );
+    format!("{} {}", path.display(), value.trim())
 }
