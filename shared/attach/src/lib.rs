@@ -16,6 +16,7 @@ pub mod hash;
 pub mod iptables;
 pub mod masquerade;
 pub mod owner;
+mod procfs;
 mod queue;
 pub mod reference;
 pub mod sides;

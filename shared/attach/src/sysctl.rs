@@ -1,10 +1,12 @@
 //! Files below `/proc/sys/net`, those of the namespace that the thread is in. Interface names may contain dots.
 //!
-//! What is mounted over `/proc/sys` is not the kernel (CVE-2025-52881): no link is followed, every file is asked, once it
-//! is open and before it is read or written, whether procfs has it, and none is ever created or cut short.
+//! They are looked up in a procfs of our own, where the kernel allows one. In the host's, what is mounted over `/proc/sys`
+//! is not the kernel (CVE-2025-52881): no link is followed, every file is asked, once it is open and before it is read or
+//! written, whether procfs has it, and none is ever created or cut short.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use linkspan_plugin::Result;
@@ -12,6 +14,8 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
+use crate::procfs;
 
 /// Where the kernel keeps what belongs to a namespace.
 const NET: &str = "/proc/sys/net";
@@ -68,7 +72,11 @@ fn open(path: &Path, flags: OFlag) -> io::Result<File> {
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let file = openat2(AT_FDCWD, path, how).map_err(|errno| match errno {
+    let (root, path) = match (procfs::own(), path.strip_prefix("/proc")) {
+        (Some(own), Ok(path)) => (own.as_fd(), path),
+        _ => (AT_FDCWD, path),
+    };
+    let file = openat2(root, path, how).map_err(|errno| match errno {
         Errno::ELOOP => hidden(),
         errno => errno.into(),
     })?;

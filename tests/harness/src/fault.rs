@@ -171,7 +171,7 @@ impl Point {
 }
 
 /// Calls whose failure the plugins have to bear, each with an error that it can have.
-const FAILURES: [(&str, &str); 35] = [
+const FAILURES: [(&str, &str); 38] = [
     ("bind", "ENOMEM"),
     ("clone3", "EAGAIN"),
     ("connect", "ECONNREFUSED"),
@@ -179,6 +179,9 @@ const FAILURES: [(&str, &str); 35] = [
     ("fdatasync", "EIO"),
     ("flock", "ENOLCK"),
     ("fstatfs", "EIO"),
+    ("fsconfig", "EPERM"),
+    ("fsmount", "EPERM"),
+    ("fsopen", "EPERM"),
     ("fsync", "EIO"),
     ("ftruncate", "ENOSPC"),
     ("getdents64", "EIO"),
