@@ -161,7 +161,7 @@ fn a_pair_keeps_to_its_budget() {
         "ptp",
         plugins,
         [
-            &[budget(1, 12, 0, 24)],
+            &[budget(1, 13, 0, 24)],
             &[budget(1, 6, 4, 9)],
             &[budget(1, 0, 0, 5)],
             &[budget(1, 14, 5, 10)],
@@ -175,7 +175,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
         "bridge",
         |lab, _| vec![bridge(lab, &json!({}))],
         [
-            &[budget(1, 15, 2, 29)],
+            &[budget(1, 16, 2, 29)],
             &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 5)],
             &[budget(1, 14, 5, 11)],
@@ -229,7 +229,7 @@ fn the_pod_chain_keeps_to_its_budget() {
         "pod chain",
         pod,
         [
-            &[budget(1, 13, 1, 23), budget(1, 6, 2, 1)],
+            &[budget(1, 14, 1, 23), budget(1, 6, 2, 1)],
             &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
             &[budget(1, 3, 1, 5), budget(1, 1, 0, 1)],
             &[budget(1, 15, 5, 10), budget(1, 35, 18, 5)],

@@ -58,7 +58,8 @@ impl Plugin for Veth {
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
-        pair.host.set_up_as(&owner.line()).map_err(kernel)?;
+        pair.host.tag(&owner.line()).map_err(kernel)?;
+        pair.host.set_up().map_err(kernel)?;
         result.interfaces = vec![
             veth::interface(&pair.host, ""),
             veth::interface(&pair.sandbox, &call.netns.to_string()),

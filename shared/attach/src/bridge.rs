@@ -145,7 +145,8 @@ fn conflicts(present: Cidr, wanted: Cidr) -> bool {
 /// Sets a port's flags, tags it with its owner and brings it up.
 pub fn start_port(port: &Link, flags: PortFlags, owner: &Owner) -> Result<()> {
     sysctl::refuse_router_advertisements(&port.name)?;
-    port.set_up_port(flags, &owner.line()).map_err(kernel)
+    port.tag_port(flags, &owner.line()).map_err(kernel)?;
+    port.set_up().map_err(kernel)
 }
 
 #[cfg(test)]

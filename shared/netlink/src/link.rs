@@ -70,7 +70,7 @@ pub struct VethSpec<'a> {
     pub name: String,
     /// Index of the bridge that the near end becomes a port of.
     pub controller: Option<u32>,
-    /// The group of the near end; setting it up under an alias puts it into the default group 0.
+    /// The group of the near end; tagging it puts it into the default group 0.
     pub group: u32,
     /// MTU of both ends in bytes; the kernel's default where absent.
     pub mtu: Option<u32>,
@@ -238,14 +238,11 @@ impl Link {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
-    /// Sets it up in group 0 and notes `alias` on it, in one request.
-    pub fn set_up_as(&self, alias: &str) -> Result<(), Error> {
-        let named = vec![
-            LinkAttribute::IfAlias(alias.to_owned()),
-            LinkAttribute::Group(0),
-        ];
-        let message = RouteNetlinkMessage::SetLink(up(message(self.index, named)));
-        self.rtnl.change(Attempt("set up", &self.name), 0, message)
+    /// Notes `alias` on it and puts it into group 0, in one request; to be called before it is set up. Of a link that is up
+    /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
+    pub fn tag(&self, alias: &str) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias)));
+        self.rtnl.change(Attempt("tag", &self.name), 0, message)
     }
 
     /// Sets it down.
@@ -277,22 +274,20 @@ impl Link {
             .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Sets the port's flags and the link up in group 0, and notes `alias` on it, in one request.
-    pub fn set_up_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
+    /// Sets the port's flags and tags it, in one request; see [`Link::tag`].
+    pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(port.hairpin),
             InfoBridgePort::Isolated(port.isolated),
         ];
-        let info = LinkAttribute::LinkInfo(vec![
+        let mut attributes = tag(alias);
+        attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(InfoPortData::BridgePort(settings)),
-        ]);
-        let alias = LinkAttribute::IfAlias(alias.to_owned());
-        let attributes = vec![alias, LinkAttribute::Group(0), info];
-        let message = up(message(self.index, attributes));
+        ]));
+        let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
-        self.rtnl
-            .change(attempt, 0, RouteNetlinkMessage::NewLink(message))
+        self.rtnl.change(attempt, 0, message)
     }
 
     /// Deletes it; one that is gone is fine.
@@ -313,10 +308,11 @@ impl Link {
     }
 }
 
-fn up(mut message: LinkMessage) -> LinkMessage {
-    message.header.change_mask = LinkFlags::Up;
-    message.header.flags = LinkFlags::Up;
-    message
+fn tag(alias: &str) -> Vec<LinkAttribute> {
+    vec![
+        LinkAttribute::IfAlias(alias.to_owned()),
+        LinkAttribute::Group(0),
+    ]
 }
 
 pub(crate) fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {

@@ -94,7 +94,8 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
     };
     let port = rtnl.link_by_name("veth0").unwrap().unwrap();
     assert!(!port.up && port.controller == Some(br0.index));
-    port.set_up_port(flags, "net/pod/eth0").unwrap();
+    port.tag_port(flags, "net/pod/eth0").unwrap();
+    port.set_up().unwrap();
     let eth0 = pod_rtnl.link_by_name("eth0").unwrap().unwrap();
     assert_eq!(
         (eth0.mac, eth0.mtu, eth0.kind.as_str()),

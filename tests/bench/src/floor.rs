@@ -167,7 +167,8 @@ impl Floor {
             hairpin: false,
             isolated: false,
         };
-        host.set_up_port(plain, "a floor").unwrap();
+        host.tag_port(plain, "a floor").unwrap();
+        host.set_up().unwrap();
         let flags = AddrFlags {
             nodad: true,
             ..AddrFlags::default()
