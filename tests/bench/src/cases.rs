@@ -11,7 +11,7 @@ use crate::scenario::Who;
 /// So many that the kernel is busy for long after a DEL.
 pub(crate) const THOUSAND: &str = "pod chain, 1,000 ports";
 
-const ATTACH: &[Verb] = &[Verb::Add, Verb::Del];
+pub(crate) const ATTACH: &[Verb] = &[Verb::Add, Verb::Del];
 const CHECKED: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
 /// STATUS is of version 1.1 of the specification, which the Go suite of the distributions may not speak, and its portmap
 /// checks only containers with addresses of both families.
@@ -83,6 +83,15 @@ impl Place<'_> {
         self.list(vec![bridge, self.ports(case, ports, &backend)])
     }
 
+    /// A pair with host routes, and addresses.
+    pub(crate) fn ptp(&self, case: u8) -> List {
+        self.list(vec![self.plugin(
+            "ptp",
+            case,
+            &json!({ "ipam": self.ipam(case, false) }),
+        )])
+    }
+
     fn list(&self, plugins: Vec<Value>) -> List {
         List {
             dir: self.dir.to_owned(),
@@ -106,7 +115,6 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
     };
     let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
     let dual = place.bridge(5, &json!({ "ipam": place.ipam(5, true) }));
-    let ptp = place.plugin("ptp", 6, &json!({ "ipam": place.ipam(6, false) }));
     let pod = if place.who == Who::Ours { ALL } else { ATTACH };
     let cases: [(&str, List, &[Verb]); 10] = [
         (
@@ -118,14 +126,15 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
         ("portmap without ports", unpublished, ATTACH),
         ("bridge", of(place.bridge(4, &json!({}))), CHECKED),
         ("bridge, dual stack", of(dual), ATTACH),
-        ("ptp", of(ptp), ATTACH),
+        ("ptp", place.ptp(6), ATTACH),
         ("pod chain", place.pod(7, 1, false), pod),
         ("pod chain, iptables", place.pod(8, 1, true), ATTACH),
         ("pod chain, 20 ports", place.pod(9, 20, false), ATTACH),
         (THOUSAND, place.pod(10, 1000, false), ATTACH),
     ];
-    let chain = |(case, list, verbs)| Chain {
-        case,
+    let chain = |(case, list, verbs): (&str, _, _)| Chain {
+        case: case.to_owned(),
+        base: None,
         who: place.who,
         list,
         verbs,

@@ -102,7 +102,9 @@ impl Pod {
 /// A list whose pod comes and goes.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    pub(crate) case: &'static str,
+    pub(crate) case: String,
+    /// See [`Scenario::base`].
+    pub(crate) base: Option<String>,
     pub(crate) who: Who,
     pub(crate) list: List,
     pub(crate) verbs: &'static [Verb],
@@ -111,11 +113,15 @@ pub(crate) struct Chain {
 
 impl Scenario for Chain {
     fn case(&self) -> String {
-        self.case.to_owned()
+        self.case.clone()
     }
 
     fn who(&self) -> Who {
         self.who
+    }
+
+    fn base(&self) -> Option<String> {
+        self.base.clone()
     }
 
     fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)> {

@@ -1,67 +1,169 @@
-//! Many pods: whether the last one is attached as fast as the first, and what happens when many come at once.
+//! Many pods: whether the last one is attached as fast as the tenth, and what happens when many come at once.
 
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::cases::Place;
-use crate::chain::{List, Pod, Verb};
-use crate::measure::{Figure, progress};
+use crate::cases::{ATTACH, Place};
+use crate::chain::{Chain, List, Pod, Verb};
+use crate::floor::{Floor, Work};
+use crate::measure::{Effort, Figure, measure, progress};
 use crate::process::{Cost, Mode};
-use crate::scenario::Who;
+use crate::scenario::{Scenario, Who};
 
-/// How many pods on either side of a number stand for it.
-const AROUND: usize = 5;
+/// The pods that are looked at, by their number on the node.
+const NUMBERS: [usize; 5] = [1, 10, 100, 1000, 2000];
 
-/// Attaches so many pods, one after the other, and detaches them; what those around the 10th, the 100th, and so on cost.
-pub(crate) fn growth(place: &Place<'_>, pods: usize) -> Vec<Figure> {
+/// The one that the others are compared with.
+const BASE: usize = 10;
+
+/// A bridge has 1,023 ports, of which the floor needs one as well.
+const ON_A_BRIDGE: usize = 1000;
+
+/// The Go suite looks at every rule of iptables again and again, and is at it for minutes with more.
+const BEARABLE: usize = 100;
+
+/// A network that pods come to.
+struct Network {
+    name: &'static str,
+    list: List,
+    most: usize,
+    floor: Work,
+}
+
+impl Network {
+    fn case(&self, number: usize) -> String {
+        let (thousands, rest) = (number / 1000, number % 1000);
+        let ordinal = match (thousands, rest) {
+            (0, 1) => "1st".to_owned(),
+            (0, _) => format!("{rest}th"),
+            _ => format!("{thousands},{rest:03}th"),
+        };
+        format!("{ordinal} pod {}", self.name)
+    }
+
+    fn base(&self, number: usize) -> Option<String> {
+        (number != BASE).then(|| self.case(BASE))
+    }
+}
+
+/// A pod more comes and goes on a node that has 0, 9, 99, and so on up to `pods`; beside it, the kernel's own part of
+/// that on the same node.
+pub(crate) fn growth(
+    place: &Place<'_>,
+    pods: usize,
+    only: &str,
+    (effort, scales): (Effort, &Path),
+) -> Vec<Figure> {
     // Each pod's namespace is held by a descriptor.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let list = place.pod(20, 0, false);
+    let most = match place.who {
+        Who::Theirs => BEARABLE.min(pods),
+        _ => pods,
+    };
+    let networks = [
+        Network {
+            name: "on a bridge",
+            list: place.pod(20, 0, false),
+            most: most.min(ON_A_BRIDGE),
+            floor: Work::Bridge {
+                six: false,
+                ports: Some(0),
+            },
+        },
+        Network {
+            name: "with ptp",
+            list: place.ptp(22),
+            most,
+            floor: Work::Ptp,
+        },
+    ];
+    let grown = networks.iter().flat_map(|network| {
+        let mut numbers = NUMBERS.to_vec();
+        numbers.retain(|number| *number <= network.most && network.case(*number).contains(only));
+        on_a_node(|| grow(place.who, network, &numbers, (effort, scales)))
+    });
+    grown.collect()
+}
+
+/// Runs `act` in a namespace of its own that stands for the host, so that what it leaves in the packet filter is nobody
+/// else's.
+fn on_a_node<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    let node = || {
+        Netns::isolate().unwrap();
+        crate::start_loopback();
+        act()
+    };
+    thread::scope(|scope| scope.spawn(node).join().unwrap())
+}
+
+fn grow(
+    who: Who,
+    network: &Network,
+    numbers: &[usize],
+    (effort, scales): (Effort, &Path),
+) -> Vec<Figure> {
+    let list = &network.list;
+    let bridge = list
+        .plugins
+        .iter()
+        .find_map(|plugin| plugin["bridge"].as_str());
     let mut crowd: Vec<Pod> = Vec::new();
-    let mut costs = [Vec::new(), Vec::new()];
-    for n in 0..pods {
-        progress(&format!("growth, round {n} of {pods}"));
-        let mut pod = Pod::new(&format!("{n:064x}"));
-        costs[0].push(pod.run(&list, Verb::Add, &Mode::Timed));
-        crowd.push(pod);
-    }
-    while let Some(mut pod) = crowd.pop() {
-        progress(&format!("growth, round {} of {pods}", crowd.len()));
-        costs[1].push(pod.run(&list, Verb::Del, &Mode::Timed));
-    }
-    costs[1].reverse();
-    let case = |nth: usize| format!("{nth}th pod on a bridge");
-    let mut numbers = vec![10, 100, 1000];
-    numbers.retain(|nth| nth + AROUND <= pods);
-    if !numbers.contains(&pods) {
-        numbers.push(pods);
-    }
     let mut figures = Vec::new();
-    for nth in numbers {
-        for (operation, costs) in ["ADD", "DEL"].into_iter().zip(&costs) {
-            let around = costs
-                .iter()
-                .skip(nth.saturating_sub(AROUND))
-                .take(2 * AROUND);
-            let around: Vec<Cost> = around.copied().collect();
-            let base = (nth != 10).then(|| case(10));
-            figures.push(Figure::new(
-                (case(nth), Who::Ours, base),
-                operation,
-                &around,
-                0,
-            ));
+    for number in numbers {
+        let case = network.case(*number);
+        while crowd.len() + 1 < *number {
+            progress(&format!("{case}: {who}, round {} of {number}", crowd.len()));
+            let mut pod = Pod::new(&format!("{:064x}", crowd.len() + 1));
+            pod.run(list, Verb::Add, &Mode::Timed);
+            crowd.push(pod);
         }
+        let base = network.base(*number);
+        let chain = Chain {
+            case: case.clone(),
+            base: base.clone(),
+            who,
+            list: list.clone(),
+            verbs: ATTACH,
+            pod: Pod::new(&format!("{:064x}", 0)),
+        };
+        let mut scenarios: Vec<Box<dyn Scenario>> = vec![Box::new(chain)];
+        if who == Who::Ours {
+            let floor = Floor::new(&case, network.floor);
+            scenarios.push(Box::new(floor.among(bridge.unwrap_or_default(), base)));
+        }
+        figures.extend(measure(&mut scenarios, effort, scales));
     }
+    // At once, so that the kernel is not busy with it when something else is measured.
+    let host = Rtnl::here(&Context::new().unwrap()).unwrap();
+    host.delete_links(|link| link.kind == "veth").unwrap();
     figures
 }
 
-/// So many runtimes, each of which attaches and detaches a pod `rounds` times; and how many pods came and went a second.
-pub(crate) fn parallel(place: &Place<'_>, runtimes: usize, rounds: usize) -> (Vec<Figure>, f64) {
-    progress(&format!("{runtimes} runtimes at once, {rounds} pods each"));
+/// What so many runtimes at once came to.
+#[derive(Debug)]
+pub(crate) struct Throughput {
+    pub(crate) who: Who,
+    pub(crate) runtimes: usize,
+    /// Pods that were attached and detached.
+    pub(crate) per_second: f64,
+}
+
+/// So many runtimes, each of which attaches and detaches a pod `rounds` times.
+pub(crate) fn parallel(
+    place: &Place<'_>,
+    runtimes: usize,
+    rounds: usize,
+) -> (Vec<Figure>, Throughput) {
+    let who = place.who;
+    progress(&format!(
+        "{runtimes} runtimes at once, {rounds} pods each: {who}"
+    ));
     let list = place.pod(21, 0, false);
     let start = Instant::now();
     let costs = thread::scope(|scope| {
@@ -75,8 +177,7 @@ pub(crate) fn parallel(place: &Place<'_>, runtimes: usize, rounds: usize) -> (Ve
     });
     let spent = start.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let throughput = costs.len() as f64 / spent;
-    let case = format!("pod on a bridge, {runtimes} runtimes at once");
+    let per_second = costs.len() as f64 / spent;
     let of = |operation, which: fn(&[Cost; 2]) -> Cost| {
         // What the others compute is counted, too, so that there is no time on a processor to tell.
         let walls: Vec<Cost> = costs
@@ -87,9 +188,19 @@ pub(crate) fn parallel(place: &Place<'_>, runtimes: usize, rounds: usize) -> (Ve
                 ..Cost::default()
             })
             .collect();
-        Figure::new((case.clone(), place.who, None), operation, &walls, 0)
+        Figure::new((at_once(runtimes), who, None), operation, &walls, 0)
+    };
+    let throughput = Throughput {
+        who,
+        runtimes,
+        per_second,
     };
     (vec![of("ADD", |c| c[0]), of("DEL", |c| c[1])], throughput)
+}
+
+/// The name of that case.
+pub(crate) fn at_once(runtimes: usize) -> String {
+    format!("pod on a bridge, {runtimes} runtimes at once")
 }
 
 fn churn(list: &List, id: &str, rounds: usize) -> Vec<[Cost; 2]> {

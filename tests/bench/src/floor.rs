@@ -59,17 +59,27 @@ type Elements = Vec<(&'static Set, Vec<Element>)>;
 
 /// What is told.
 #[derive(Debug, Clone, Copy)]
-enum Work {
+pub(crate) enum Work {
     Loopback,
     Ptp,
-    Bridge { six: bool, ports: Option<u16> },
+    /// With `ports`, even with none, also masquerade.
+    Bridge {
+        six: bool,
+        ports: Option<u16>,
+    },
 }
+
+/// The bridge of whoever has none given.
+const BRIDGE: &str = "benchfloor0";
 
 /// One attachment, again and again.
 #[derive(Debug)]
-struct Floor {
-    case: &'static str,
+pub(crate) struct Floor {
+    case: String,
+    base: Option<String>,
     work: Work,
+    /// The bridge's name.
+    on: String,
     host: Rtnl,
     sandbox: Rtnl,
     netns: Netns,
@@ -79,7 +89,6 @@ struct Floor {
 
 /// The floors of the cases in [`crate::cases`].
 pub(crate) fn floors() -> Vec<Box<dyn Scenario>> {
-    let context = Context::new().unwrap();
     let bridge = |six, ports| Work::Bridge { six, ports };
     let cases = [
         ("loopback", Work::Loopback),
@@ -90,18 +99,7 @@ pub(crate) fn floors() -> Vec<Box<dyn Scenario>> {
         ("pod chain, 20 ports", bridge(false, Some(20))),
         ("pod chain, 1,000 ports", bridge(false, Some(1000))),
     ];
-    let floor = |(case, work)| -> Box<dyn Scenario> {
-        let netns = Netns::create().unwrap();
-        Box::new(Floor {
-            case,
-            work,
-            host: Rtnl::here(&context).unwrap(),
-            sandbox: Rtnl::open(&context, &netns).unwrap(),
-            netns,
-            bridge: None,
-            netfilter: Netfilter::open().unwrap(),
-        })
-    };
+    let floor = |(case, work)| -> Box<dyn Scenario> { Box::new(Floor::new(case, work)) };
     cases.into_iter().map(floor).collect()
 }
 
@@ -114,7 +112,7 @@ fn six(last: u16) -> IpAddr {
 }
 
 /// What masquerade has for the pod, then what each of its ports has.
-fn elements(ports: u16) -> [Elements; 2] {
+fn elements(ports: u16) -> Vec<Elements> {
     let comment = format!("bench7/{:064x}/eth0", 0);
     let element = |key: Fields, key_end: Option<Fields>, value| Element {
         key,
@@ -147,10 +145,38 @@ fn elements(ports: u16) -> [Elements; 2] {
         (LOCALHOST, (0..ports).map(localhost).collect()),
         (HAIRPIN, vec![neighbours]),
     ];
-    [masquerade, published]
+    let parts = [(true, masquerade), (ports > 0, published)];
+    let wanted = parts.into_iter().filter(|(wanted, _)| *wanted);
+    wanted.map(|(_, elements)| elements).collect()
 }
 
 impl Floor {
+    /// In the namespace that the thread is in.
+    pub(crate) fn new(case: &str, work: Work) -> Self {
+        let context = Context::new().unwrap();
+        let netns = Netns::create().unwrap();
+        Self {
+            case: case.to_owned(),
+            base: None,
+            work,
+            on: BRIDGE.to_owned(),
+            host: Rtnl::here(&context).unwrap(),
+            sandbox: Rtnl::open(&context, &netns).unwrap(),
+            netns,
+            bridge: None,
+            netfilter: Netfilter::open().unwrap(),
+        }
+    }
+
+    /// On the bridge of others, grown from another case.
+    pub(crate) fn among(self, bridge: &str, base: Option<String>) -> Self {
+        Self {
+            on: bridge.to_owned(),
+            base,
+            ..self
+        }
+    }
+
     fn sandbox_link(&self, name: &str) -> Link {
         self.sandbox.link_by_name(name).unwrap().unwrap()
     }
@@ -219,6 +245,19 @@ impl Floor {
         host.add_route(&RouteSpec::to(four(2), 32)).unwrap();
     }
 
+    fn make_bridge(&self) -> Link {
+        let spec = BridgeSpec {
+            name: self.on.clone(),
+            mac: [2, 0, 0, 0, 0, 1],
+            mtu: None,
+        };
+        self.host.create_bridge(&spec).unwrap();
+        let bridge = self.host.link_by_name(&spec.name).unwrap().unwrap();
+        bridge.set_up().unwrap();
+        bridge.add_addr(four(1), 16, AddrFlags::default()).unwrap();
+        bridge
+    }
+
     /// Both ends, as the result tells them.
     fn pair(&self) -> (Link, Link) {
         let spec = VethSpec {
@@ -254,30 +293,23 @@ impl Floor {
 
 impl Scenario for Floor {
     fn case(&self) -> String {
-        self.case.to_owned()
+        self.case.clone()
     }
 
     fn who(&self) -> Who {
         Who::Floor
     }
 
+    fn base(&self) -> Option<String> {
+        self.base.clone()
+    }
+
     fn prepare(&mut self) {
         if !matches!(self.work, Work::Bridge { .. }) {
             return;
         }
-        if let Some(made) = self.host.link_by_name("benchfloor0").unwrap() {
-            self.bridge = Some(made.index);
-            return;
-        }
-        let spec = BridgeSpec {
-            name: "benchfloor0".to_owned(),
-            mac: [2, 0, 0, 0, 0, 1],
-            mtu: None,
-        };
-        self.host.create_bridge(&spec).unwrap();
-        let bridge = self.host.link_by_name(&spec.name).unwrap().unwrap();
-        bridge.set_up().unwrap();
-        bridge.add_addr(four(1), 16, AddrFlags::default()).unwrap();
+        let found = self.host.link_by_name(&self.on).unwrap();
+        let bridge = found.unwrap_or_else(|| self.make_bridge());
         self.bridge = Some(bridge.index);
         let mut batch = Batch::default();
         let sets = [SOURCES, EXCEPT, PUBLISH, LOCALHOST, HAIRPIN];

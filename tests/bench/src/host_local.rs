@@ -19,36 +19,57 @@ struct Churn {
     exe: PathBuf,
     dir: PathBuf,
     subnet: &'static str,
+    size: u32,
     filled: &'static str,
     leases: u32,
     rounds: usize,
 }
 
-/// The addresses of a /16 that can be given.
+/// A pool: its subnet, how many addresses it can give, and how many others have one, in words and in number.
+pub(crate) type Pool = (&'static str, u32, &'static str, u32);
+
+/// The addresses of a /20 and of a /16 that can be given.
+const TWENTY: u32 = 4093;
 const SIXTEEN: u32 = 65_533;
 
+/// What a node may have.
+pub(crate) const NODE: [Pool; 3] = [
+    ("10.1.0.0/20", TWENTY, "0 %", 0),
+    ("10.1.0.0/20", TWENTY, "50 %", TWENTY / 2),
+    ("10.1.0.0/20", TWENTY, "99 %", TWENTY / 100 * 99),
+];
+
+/// What is rather large for one.
+pub(crate) const LARGE: [Pool; 6] = [
+    ("10.1.0.0/16", SIXTEEN, "0 %", 0),
+    ("10.1.0.0/16", SIXTEEN, "50 %", SIXTEEN / 2),
+    ("10.1.0.0/16", SIXTEEN, "90 %", SIXTEEN / 10 * 9),
+    ("10.1.0.0/16", SIXTEEN, "99 %", SIXTEEN / 100 * 99),
+    ("fd00:1::/64", u32::MAX, "0 %", 0),
+    ("fd00:1::/64", u32::MAX, "60,000", 60_000),
+];
+
 /// What is measured of the host-local in `plugins`.
-pub(crate) fn scenarios(who: Who, plugins: &Path, scratch: &Path) -> Vec<Box<dyn Scenario>> {
-    let pools = [
-        ("10.1.0.0/16", "0 %", 0),
-        ("10.1.0.0/16", "50 %", SIXTEEN / 2),
-        ("10.1.0.0/16", "90 %", SIXTEEN / 10 * 9),
-        ("10.1.0.0/16", "99 %", SIXTEEN / 100 * 99),
-        ("fd00:1::/64", "0 %", 0),
-        ("fd00:1::/64", "60,000", 60_000),
-    ];
-    let churn = |(at, (subnet, filled, leases)): (usize, _)| -> Box<dyn Scenario> {
+pub(crate) fn scenarios(
+    who: Who,
+    plugins: &Path,
+    scratch: &Path,
+    pools: &[Pool],
+) -> Vec<Box<dyn Scenario>> {
+    let churn = |(subnet, size, filled, leases): &Pool| -> Box<dyn Scenario> {
+        let dir = format!("{who}-{}-{leases}", subnet.replace(['/', ':'], "-"));
         Box::new(Churn {
             who,
             exe: plugins.join("host-local"),
-            dir: scratch.join(format!("{who}-{at}")),
+            dir: scratch.join(dir),
             subnet,
+            size: *size,
             filled,
-            leases,
+            leases: *leases,
             rounds: 0,
         })
     };
-    pools.into_iter().enumerate().map(churn).collect()
+    pools.iter().map(churn).collect()
 }
 
 impl Churn {
@@ -103,10 +124,10 @@ impl Scenario for Churn {
         let dir = self.dir.join("net");
         fs::create_dir_all(&dir).unwrap();
         // The free addresses of a pool that has been in use for long are anywhere.
-        let (size, leases) = (u64::from(SIXTEEN), u64::from(self.leases));
+        let (size, leases) = (u64::from(self.size), u64::from(self.leases));
         let scattered = |n: u64| n * leases / size != (n + 1) * leases / size;
         let six = self.subnet.contains(':');
-        let numbers = 0..if six { self.leases } else { SIXTEEN };
+        let numbers = 0..if six { self.leases } else { self.size };
         for n in numbers.filter(|n| six || scattered((*n).into())) {
             let lease = dir.join(self.address(n));
             fs::write(lease, format!("{n:064x}x\r\neth0")).unwrap();

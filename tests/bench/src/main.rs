@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use cases::Place;
 use clap::Parser;
+use crowd::Throughput;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_plugin::Entry;
@@ -60,12 +61,17 @@ struct Options {
     /// Seconds after which a case is over, whatever rounds it has had (but three)
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     patience: u64,
-    /// Pods that are attached to one bridge, to see whether the last one is as fast as the tenth
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    /// The most pods on one node, to see whether the 100th, the 1,000th and the 2,000th are as fast as the 10th
+    #[arg(long, value_name = "N", default_value_t = 2000)]
     pods: usize,
-    /// Runtimes that attach pods at once
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    runtimes: usize,
+    /// Runtimes that attach pods at once, one number after the other
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "32,100",
+        value_delimiter = ','
+    )]
+    runtimes: Vec<usize>,
     /// Also measure host-local with pools of up to 65,533 leases, which take a minute or two to fill
     #[arg(long)]
     pools: bool,
@@ -98,27 +104,32 @@ fn main() -> ExitCode {
     }
     let options = Options::parse();
     Netns::isolate().unwrap();
-    let lo = Rtnl::here(&Context::new().unwrap())
-        .and_then(|host| host.link_by_name("lo"))
-        .unwrap();
-    lo.unwrap().set_up().unwrap();
+    start_loopback();
     let scratch = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let (figures, throughput) = everything(&options, &scratch);
     std::fs::remove_dir_all(&scratch).unwrap();
     let machine = report::machine();
     println!("{machine}\n\n{}", report::table(&figures));
-    for (who, per_second) in &throughput {
-        let runtimes = options.runtimes;
+    for Throughput {
+        who,
+        runtimes,
+        per_second,
+    } in &throughput
+    {
         println!(
             "{runtimes} runtimes at once, {who}: {per_second:.0} pods attached and detached per second"
         );
     }
     if let Some(file) = options.json {
-        let throughput: Vec<_> = throughput
-            .iter()
-            .map(|(who, n)| json!({ "who": who.to_string(), "podsPerSecond": n }))
-            .collect();
+        let told = |all: &Throughput| {
+            json!({
+                "who": all.who.to_string(),
+                "runtimes": all.runtimes,
+                "podsPerSecond": all.per_second,
+            })
+        };
+        let throughput: Vec<_> = throughput.iter().map(told).collect();
         let all = json!({
             "machine": machine,
             "throughput": throughput,
@@ -132,8 +143,16 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// All that the options ask for, and the throughput of each suite.
-fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<(Who, f64)>) {
+/// Sets the loopback interface up, in the namespace that the thread is in.
+fn start_loopback() {
+    let lo = Rtnl::here(&Context::new().unwrap())
+        .and_then(|host| host.link_by_name("lo"))
+        .unwrap();
+    lo.unwrap().set_up().unwrap();
+}
+
+/// All that the options ask for.
+fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput>) {
     let links = links(scratch);
     let ours = options.plugins.as_deref().unwrap_or(&links);
     let mut suites = vec![(Who::Ours, ours)];
@@ -148,9 +167,39 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<(Who, f64)
             number,
         })
         .collect();
-    // Those that are compared take turns; what would disturb them comes after.
-    let mut together: Vec<Box<dyn Scenario>> = Vec::new();
+    let (effort, scales) = (
+        Effort {
+            rounds: options.rounds,
+            patience: options.patience,
+        },
+        links.join(process::SCALES),
+    );
+    let mut figures = Vec::new();
+    for mut scenarios in groups(&places, &links, options.pools) {
+        scenarios.retain(|scenario| scenario.case().contains(&options.only));
+        figures.extend(measure(&mut scenarios, effort, &scales));
+    }
+    let (only, pods) = (&options.only, options.pods);
     for place in &places {
+        figures.extend(crowd::growth(place, pods, only, (effort, &scales)));
+    }
+    let mut throughput = Vec::new();
+    let mut runtimes = options.runtimes.clone();
+    runtimes.retain(|many| crowd::at_once(*many).contains(only));
+    for many in runtimes {
+        for place in &places {
+            let (of_place, per_second) = crowd::parallel(place, many, 5);
+            figures.extend(of_place);
+            throughput.push(per_second);
+        }
+    }
+    (figures, throughput)
+}
+
+/// Scenarios that take turns; what would disturb others comes after them.
+fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Scenario>>> {
+    let mut together: Vec<Box<dyn Scenario>> = Vec::new();
+    for place in places {
         let chains = cases::chains(place).into_iter();
         together.extend(chains.map(|chain| -> Box<dyn Scenario> { Box::new(chain) }));
     }
@@ -160,38 +209,24 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<(Who, f64)
     let many = together.extract_if(.., |scenario| scenario.case() == cases::THOUSAND);
     let many = many.collect();
     let mut groups = vec![together, many];
-    if options.pools {
-        let pools = |(who, dir): &(Who, &Path)| host_local::scenarios(*who, dir, scratch);
-        groups.extend(suites.iter().map(pools));
-        groups.push(vec![Box::new(host_local::Sync::new(scratch))]);
-    }
-    let (effort, scales) = (
-        Effort {
-            rounds: options.rounds,
-            patience: options.patience,
-        },
-        links.join(process::SCALES),
-    );
-    let mut figures = Vec::new();
-    for mut scenarios in groups {
-        scenarios.retain(|scenario| scenario.case().contains(&options.only));
-        figures.extend(measure(&mut scenarios, effort, &scales));
-    }
-    let mut throughput = Vec::new();
-    if options.only.is_empty() {
-        figures.extend(
-            places
-                .iter()
-                .take(1)
-                .flat_map(|place| crowd::growth(place, options.pods)),
+    let pools = |pools: &'static [host_local::Pool]| {
+        let of = move |place: &Place<'_>| {
+            host_local::scenarios(place.who, place.dir, place.scratch, pools)
+        };
+        places.iter().map(of).collect::<Vec<_>>()
+    };
+    groups.extend(pools(&host_local::NODE));
+    if large {
+        groups.extend(pools(&host_local::LARGE));
+        let scratch = places.first().map(|place| place.scratch);
+        let sync = scratch.map(host_local::Sync::new);
+        groups.push(
+            sync.into_iter()
+                .map(|sync| -> Box<dyn Scenario> { Box::new(sync) })
+                .collect(),
         );
-        for place in &places {
-            let (of_place, per_second) = crowd::parallel(place, options.runtimes, 5);
-            figures.extend(of_place);
-            throughput.push((place.who, per_second));
-        }
     }
-    (figures, throughput)
+    groups
 }
 
 /// A directory in which this program has every name that it answers to.
