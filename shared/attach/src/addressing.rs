@@ -10,7 +10,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, IpConfig};
 
-use crate::sysctl::{of_interface, set, set_if_known};
+use crate::sysctl::{of_interface, put_if_known, set, set_if_known};
 use crate::{Side, kernel};
 
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
@@ -127,12 +127,12 @@ fn prepare(ifname: &str, six: bool, dad: bool) -> Result<()> {
         set(&six_key("keep_addr_on_down"), "1")?;
     }
     if dad {
-        set_if_known(&six_key("enhanced_dad"), "1")?;
+        put_if_known(&six_key("enhanced_dad"), "1")?;
     }
-    set_if_known(&six_key("accept_ra"), "0")?;
-    set_if_known(&six_key("accept_dad"), if dad { "1" } else { "0" })?;
-    set_if_known(&six_key("ndisc_notify"), "1")?;
-    set_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
+    put_if_known(&six_key("accept_ra"), "0")?;
+    put_if_known(&six_key("accept_dad"), if dad { "1" } else { "0" })?;
+    put_if_known(&six_key("ndisc_notify"), "1")?;
+    put_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
 }
 
 fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {

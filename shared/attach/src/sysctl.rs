@@ -39,20 +39,35 @@ pub fn set(path: &Path, value: &str) -> Result<()> {
     if get(path)? == value {
         return Ok(());
     }
-    write(path, value)
+    write(path, value).map_err(|err| unwritten(path, value, &err))
 }
 
 /// Like [`set`], for a key that this kernel may lack: then there is nothing to be afraid of either.
 pub fn set_if_known(path: &Path, value: &str) -> Result<()> {
     match read(path) {
         Ok(now) if now == value => Ok(()),
-        Ok(_) => write(path, value),
-        // A key may be absent from the kernel, but not from something that hides the kernel's.
-        Err(err) if err.kind() == ErrorKind::NotFound => open(Path::new(NET), OFlag::O_DIRECTORY)
-            .map(drop)
-            .map_err(|_no_directory_of_procfs| failed("find", path, &hidden())),
+        Ok(_) => write(path, value).map_err(|err| unwritten(path, value, &err)),
+        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
         Err(err) => Err(failed("read", path, &err)),
     }
+}
+
+/// The same for a number of one link that the kernel keeps and does nothing else about when it is written: so it is, and
+/// looked at only where it cannot be.
+pub fn put_if_known(path: &Path, value: &str) -> Result<()> {
+    match write(path, value) {
+        Ok(()) => Ok(()),
+        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
+        Err(_) if read(path).is_ok_and(|now| now == value) => Ok(()),
+        Err(err) => Err(unwritten(path, value, &err)),
+    }
+}
+
+/// A key may be absent from the kernel, but not from something that hides the kernel's.
+fn unknown(path: &Path) -> Result<()> {
+    open(Path::new(NET), OFlag::O_DIRECTORY)
+        .map(drop)
+        .map_err(|_no_directory_of_procfs| failed("find", path, &hidden()))
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -61,10 +76,8 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn write(path: &Path, value: &str) -> Result<()> {
-    open(path, OFlag::O_WRONLY)
-        .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|err| failed(&format!("write {value} to"), path, &err))
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    open(path, OFlag::O_WRONLY)?.write_all(value.as_bytes())
 }
 
 /// Opens the file where it is procfs' own, and no link has led to another one of its files.
@@ -90,6 +103,10 @@ fn hidden() -> io::Error {
     io::Error::other("something else than procfs is mounted there")
 }
 
+fn unwritten(path: &Path, value: &str, err: &io::Error) -> Failure {
+    failed(&format!("write {value} to"), path, err)
+}
+
 fn failed(attempt: &str, path: &Path, err: &io::Error) -> Failure {
     let text = format!("{attempt} {}: {err}", path.display());
     let hint = match err.kind() {
@@ -104,13 +121,13 @@ fn failed(attempt: &str, path: &Path, err: &io::Error) -> Failure {
 
 /// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
 pub fn refuse_router_advertisements(ifname: &str) -> Result<()> {
-    set_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
+    put_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
 }
 
 /// The link-local IPv6 address that the link will get is usable at once, without duplicate address detection: until it
 /// is, the kernel asks for no neighbour on behalf of other addresses. For a link of our own making, before it goes up.
 pub fn trust_link_local_address(ifname: &str) -> Result<()> {
-    set_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
+    put_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
 }
 
 #[cfg(test)]
@@ -132,7 +149,12 @@ mod tests {
     fn a_file_that_is_not_the_kernels_is_neither_read_nor_written() {
         let path = std::env::temp_dir().join(format!("sysctl-{}", std::process::id()));
         fs::write(&path, "0").unwrap();
-        for failure in [get(&path).unwrap_err(), set(&path, "1").unwrap_err()] {
+        for failed in [
+            get(&path).map(drop),
+            set(&path, "1"),
+            put_if_known(&path, "1"),
+        ] {
+            let failure = failed.unwrap_err();
             assert!(failure.message().contains("else than procfs"));
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "0");
@@ -140,7 +162,12 @@ mod tests {
         // A link to another file of procfs: this thread's name.
         symlink("/proc/thread-self/comm", &path).unwrap();
         let name = fs::read_to_string(&path).unwrap();
-        for failure in [get(&path).unwrap_err(), set(&path, "1").unwrap_err()] {
+        for failed in [
+            get(&path).map(drop),
+            set(&path, "1"),
+            put_if_known(&path, "1"),
+        ] {
+            let failure = failed.unwrap_err();
             assert!(failure.message().contains("else than procfs"));
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), name);
@@ -151,6 +178,7 @@ mod tests {
     fn an_unknown_key_matters_only_to_set() {
         let path = Path::new("/proc/sys/net/ipv9/conf/x/y");
         assert!(set_if_known(path, "1").is_ok());
+        assert!(put_if_known(path, "1").is_ok());
         let failure = set(path, "1").unwrap_err();
         assert!(failure.message().contains("/proc/sys/net/ipv9/conf/x/y"));
     }

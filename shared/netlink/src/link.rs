@@ -8,7 +8,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage, State,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use nix::errno::Errno;
 
@@ -94,26 +94,22 @@ pub struct PortFlags {
 impl Rtnl {
     /// Looks a link up by its name.
     pub fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
-        let message = message(0, vec![LinkAttribute::IfName(name.to_owned())]);
-        let found = self.get(
-            Attempt("look up link", name),
-            RouteNetlinkMessage::GetLink(message),
-        );
+        let name_of = LinkAttribute::IfName(name.to_owned());
+        let found = self.get(Attempt("look up link", name), look_up(0, Some(name_of)));
         Ok(found?.and_then(|answer| Link::of(self, answer)))
     }
 
     /// Looks a link up by its index.
     pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, Error> {
-        let message = RouteNetlinkMessage::GetLink(message(index, Vec::new()));
-        let found = self.get(Attempt("look up link with index", index), message)?;
+        let attempt = Attempt("look up link with index", index);
+        let found = self.get(attempt, look_up(index, None))?;
         Ok(found.and_then(|answer| Link::of(self, answer)))
     }
 
     /// Every link, in the order of their indexes. Where others change links all the time, so that no list of the kernel's
     /// is of one moment, those of many together: a link that stays is in them, and one that went meanwhile may be.
     pub fn links(&self) -> Result<Vec<Link>, Error> {
-        let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let (found, _at_one_moment) = self.dumps(&Attempt("list", "links"), &message)?;
+        let (found, _at_one_moment) = self.dumps(&Attempt("list", "links"), &look_up(0, None))?;
         let links = found.into_iter().filter_map(|link| Link::of(self, link));
         let by_index: BTreeMap<u32, Link> = links.map(|link| (link.index, link)).collect();
         Ok(by_index.into_values().collect())
@@ -313,6 +309,14 @@ fn tag(alias: &str) -> Vec<LinkAttribute> {
         LinkAttribute::IfAlias(alias.to_owned()),
         LinkAttribute::Group(0),
     ]
+}
+
+/// Asks for one link, or for all; without its counters, which are half of what the kernel would tell, and the half that it
+/// has to add up.
+fn look_up(index: u32, name: Option<LinkAttribute>) -> RouteNetlinkMessage {
+    let mut attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+    attributes.extend(name);
+    RouteNetlinkMessage::GetLink(message(index, attributes))
 }
 
 pub(crate) fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
