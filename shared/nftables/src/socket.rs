@@ -103,15 +103,15 @@ impl Netfilter {
 
     /// Every element of a set, by its key; none where the set or its table is missing.
     ///
-    /// The kernel enlarges a hash some time after it was filled, and a list that takes more than one answer may then
-    /// repeat or miss elements without being marked as interrupted (`nft_rhash_walk`). Such a list counts when the next
-    /// one is the same.
+    /// A list that takes more than one answer may repeat or miss elements without being marked as interrupted: of a hash
+    /// when the kernel enlarges it some time after it was filled (`nft_rhash_walk`), of ranges when one that was listed
+    /// already goes and all behind it move up (`nft_pipapo_walk`). Such a list counts when the next one is the same.
     pub fn elements(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
         /// So many fit into one answer.
         const ONE_ANSWER: usize = 64;
         let mut found = self.elements_once(table, set)?;
         for _ in 0..DUMP_ATTEMPTS {
-            if set.interval || found.len() <= ONE_ANSWER {
+            if found.len() <= ONE_ANSWER {
                 return Ok(found);
             }
             let again = self.elements_once(table, set)?;

@@ -6,6 +6,8 @@
 )]
 
 use std::net::IpAddr;
+use std::sync::mpsc;
+use std::thread;
 
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::datum::{Datum, Fields};
@@ -31,6 +33,9 @@ const PAIRS: Set = Set {
     value: &[],
     interval: true,
 };
+
+/// How often a list is asked for while somebody changes it.
+const LISTS: usize = 300;
 
 /// A connection to a namespace of the test's own; `None` where this user may not make one.
 fn netfilter() -> Option<(Netns, Netfilter)> {
@@ -193,4 +198,60 @@ fn a_batch_of_an_older_generation_is_refused() {
     batch.at(netfilter.generation().unwrap());
     netfilter.commit(batch).unwrap();
     assert_eq!(netfilter.chains(TABLE).unwrap(), [""; 0]);
+}
+
+/// A source and the network that it is at home in.
+fn at_home(source: u16) -> Element {
+    let pair = |last: u16| Fields::default().ip(ip(source)).ip(ip(last));
+    Element {
+        key: pair(0),
+        key_end: Some(pair(u16::MAX)),
+        comment: format!("net/c{source}/eth0"),
+        ..Element::default()
+    }
+}
+
+#[test]
+fn a_list_of_ranges_misses_nobody_who_stays_while_others_go() {
+    let Some((netns, netfilter)) = netfilter() else {
+        return;
+    };
+    netfilter.commit(ensured()).unwrap();
+    let restless: Vec<_> = (1..=100).map(at_home).collect();
+    let staying: Vec<_> = (101..=700).map(at_home).collect();
+    let mut batch = Batch::default();
+    batch.add(TABLE, &PAIRS, &restless, true);
+    batch.add(TABLE, &PAIRS, &staying, true);
+    netfilter.commit(batch).unwrap();
+    let (ask, asked) = mpsc::channel();
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            let other = netns.scope(Netfilter::open).unwrap().unwrap();
+            for (one, ()) in restless.iter().cycle().zip(asked) {
+                for change in [Batch::delete, add_one] {
+                    let mut batch = Batch::default();
+                    change(&mut batch, TABLE, &PAIRS, std::slice::from_ref(one));
+                    other.commit(batch).unwrap();
+                }
+            }
+        });
+        let lists = (0..LISTS).map(|_| {
+            ask.send(()).unwrap();
+            let listed = netfilter.elements(TABLE, &PAIRS).unwrap();
+            listed.iter().filter(|one| stays(one)).count()
+        });
+        let shortest = lists.min();
+        drop(ask);
+        changes.join().unwrap();
+        assert_eq!(shortest, Some(staying.len()));
+    });
+}
+
+fn add_one(batch: &mut Batch, table: Table, set: &Set, elements: &[Element]) {
+    batch.add(table, set, elements, true);
+}
+
+fn stays(element: &Element) -> bool {
+    let source = element.key.read().ip(false);
+    source.is_some_and(|source| source > ip(100))
 }
