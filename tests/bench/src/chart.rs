@@ -6,11 +6,11 @@ use crate::measure::Figure;
 use crate::report::{by, millis};
 use crate::scenario::Who;
 
-const LEFT: f64 = 230.0;
+const LEFT: f64 = 290.0;
 const WIDTH: f64 = 560.0;
 const BAR: f64 = 11.0;
 /// Milliseconds at both ends of the scale.
-const SCALE: (f64, f64) = (0.1, 1000.0);
+const SCALE: (f64, f64) = (0.1, 10_000.0);
 
 fn x(ms: f64) -> f64 {
     let (least, most) = SCALE;
@@ -49,7 +49,7 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
         y += 8.0;
     }
     let mut lines = String::new();
-    for ms in [0.1, 1.0, 10.0, 100.0, 1000.0] {
+    for ms in [0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0] {
         let x = x(ms);
         writeln!(
             lines,
