@@ -133,7 +133,7 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
                 netns,
             };
             // Encoding belongs to the attempt: a result that this version cannot express is undone too.
-            let (result, undo) = Undo::keep(|undo| {
+            let (result, undo) = Undo::scope(|undo| {
                 let result = P::add(&call, conf, undo)?;
                 wire::encode(&result, call.version)
             })?;

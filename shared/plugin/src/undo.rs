@@ -22,8 +22,8 @@ impl Undo {
         self.steps.push((label, Box::new(step)));
     }
 
-    /// The same for what another program was to make: whoever refused has made nothing, but whoever died, or was not heard
-    /// to the end, may have made everything.
+    /// The same for what another program, or the kernel, was to make: whoever refused has made nothing, but whoever died,
+    /// or was not heard to the end, may have made everything.
     pub fn push_unless_refused<T>(
         &mut self,
         outcome: Result<T>,
@@ -36,13 +36,9 @@ impl Undo {
         outcome
     }
 
-    /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed.
-    pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        Self::keep(attempt).map(|(value, _)| value)
-    }
-
-    /// The same, and hands the steps to whoever may find that a success was in vain.
-    pub fn keep<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Self)> {
+    /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed. Hands the
+    /// steps of a success to whoever may find that it was in vain.
+    pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Self)> {
         let mut undo = Self::default();
         match attempt(&mut undo) {
             Ok(value) => Ok((value, undo)),
@@ -119,6 +115,6 @@ mod tests {
             undo.push("never", || Err(Failure::config("ran")));
             Ok(7)
         });
-        assert_eq!(kept.unwrap(), 7);
+        assert_eq!(kept.unwrap().0, 7);
     }
 }
