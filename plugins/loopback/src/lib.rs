@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use linkspan_attach::{Side, kernel};
-use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
@@ -38,13 +37,9 @@ impl Plugin for Loopback {
         let lo = Side::inside(&call.netns)?.link(LO)?;
         if !lo.up {
             let netns = call.netns.clone();
-            let done = lo.set_up();
-            // Without an answer it may be up as well.
-            if done.as_ref().map_or_else(Error::is_unanswered, |()| true) {
-                // Over a connection of its own, since this one may be what failed.
-                undo.push("set lo down", move || set_down(&netns));
-            }
-            done.map_err(kernel)?;
+            let done = lo.set_up().map_err(kernel);
+            // Over a connection of its own, since this one may be what failed.
+            undo.push_unless_refused(done, "set lo down", move || set_down(&netns))?;
         }
         let ips = addresses(&lo)?;
         Ok(previous.unwrap_or_else(|| AddResult {

@@ -4,7 +4,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::netns::OpenError;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-/// A refusal of the kernel, with its own words as the detail.
+/// A refusal of the kernel, with its own words as the detail; without an answer it is in doubt what the kernel did.
 #[expect(clippy::needless_pass_by_value, reason = "its place is map_err")]
 pub fn kernel(err: Error) -> Failure {
     let hint = err.hint();
@@ -12,6 +12,9 @@ pub fn kernel(err: Error) -> Failure {
     let mut failure = Failure::new(ErrorCode::INTERNAL, err.to_string());
     if let Some(says) = says {
         failure = failure.detail(format!("kernel: {says}"));
+    }
+    if err.is_unanswered() {
+        failure = failure.in_doubt();
     }
     match hint {
         Some(hint) => failure.hint(hint),

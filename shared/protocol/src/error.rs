@@ -137,7 +137,8 @@ impl Failure {
         self
     }
 
-    /// Says that another program was to do it, which may have done it all the same: it died, or was not heard to the end.
+    /// Says that another program, or the kernel, was to do it, and may have done it all the same: it died, or was not heard
+    /// to the end.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         self.0.in_doubt = true;
