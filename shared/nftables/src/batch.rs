@@ -10,6 +10,9 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProto
 use crate::encode;
 use crate::ruleset::{Chain, Element, Set, Table};
 
+/// What the last step of a batch that is only tried attempts; see [`Batch::fail`].
+pub(crate) const TRIAL: &str = "end the trial of";
+
 /// How many elements go into one message: an attribute has at most 64 KiB, an element here at most some 400 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 128;
 
@@ -53,19 +56,22 @@ impl Batch {
         self.generation = Some(generation);
     }
 
-    /// Sees that the table is there with these sets, and with these chains that have exactly these rules. What is there
-    /// already stays, and so do elements.
-    pub fn ensure(&mut self, table: Table, comment: &str, sets: &[&Set], chains: &[Chain]) {
+    /// Sees that the table is there; one that is keeps its comment.
+    pub fn ensure_table(&mut self, table: Table, comment: &str) {
         let message = NfTablesMessage::NewTable(encode::table(table, comment));
         self.push(NLM_F_CREATE, table, message, ("create", String::new()));
+    }
+
+    /// Sees that the table has these sets, and these chains that have exactly these rules. What is there already stays,
+    /// and so do elements.
+    pub fn ensure(&mut self, table: Table, sets: &[&Set], chains: &[Chain]) {
         for set in sets {
             self.sets += 1;
             let message = NfTablesMessage::NewSet(encode::set(table, set, self.sets));
             self.push(NLM_F_CREATE, table, message, ("create", set.describe()));
         }
         for chain in chains {
-            let message = encode::chain(table, chain.name, chain.base.as_ref());
-            let message = NfTablesMessage::NewChain(message);
+            let message = NfTablesMessage::NewChain(encode::chain(table, chain));
             self.push(NLM_F_CREATE, table, message, ("create", of(chain.name)));
         }
         for chain in chains {
@@ -100,6 +106,35 @@ impl Batch {
         }
     }
 
+    /// Lets elements expire within the kernel's next tick. They have to be as they were found: an element with another
+    /// value is `EEXIST`, one that is gone comes back for that tick.
+    ///
+    /// Linux 6.12 does that without waiting for those who still look at an element, as it does after a deletion. An older
+    /// kernel accepts the request and ignores it.
+    pub fn expire(&mut self, table: Table, set: &Set, elements: &[Element]) {
+        let expiring: Vec<_> = elements
+            .iter()
+            .map(|element| Element {
+                timeout: 1,
+                ..element.clone()
+            })
+            .collect();
+        self.add(table, set, &expiring, false);
+    }
+
+    /// Deletes a set that no rule looks at, with its elements.
+    pub fn delete_set(&mut self, table: Table, set: &str) {
+        let message = NfTablesMessage::DeleteSet(encode::set_name(table, set));
+        self.push(0, table, message, ("delete", format!("set {set}")));
+    }
+
+    /// Fails on purpose, with `EEXIST`, where everything before it would have been done: so a batch can be tried.
+    pub fn fail(&mut self, table: Table) {
+        let message = NfTablesMessage::NewTable(encode::table(table, ""));
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.push(flags, table, message, (TRIAL, String::new()));
+    }
+
     /// Deletes every rule of a chain.
     pub fn flush_chain(&mut self, table: Table, chain: &str) {
         let message = NfTablesMessage::DeleteRule(encode::any_rule(table, chain));
@@ -116,7 +151,7 @@ impl Batch {
 
     /// Deletes an empty chain that nothing jumps to.
     pub fn delete_chain(&mut self, table: Table, chain: &str) {
-        let message = NfTablesMessage::DeleteChain(encode::chain(table, chain, None));
+        let message = NfTablesMessage::DeleteChain(encode::chain_name(table, chain));
         self.push(0, table, message, ("delete", of(chain)));
     }
 

@@ -17,6 +17,10 @@ pub enum Datum {
     Port,
     /// `ifname`
     IfName,
+    /// `mark`: a number that packets carry.
+    Mark,
+    /// `devgroup`: the group of a link.
+    Group,
 }
 
 /// Bytes of an interface's name (`IFNAMSIZ`).
@@ -30,13 +34,20 @@ impl Datum {
             Self::Protocol => 12,
             Self::Port => 13,
             Self::IfName => 41,
+            Self::Mark => 19,
+            Self::Group => 35,
         }
+    }
+
+    /// Whether its bytes are in the order of this machine, as the kernel's own numbers are.
+    pub(crate) fn is_of_this_machine(self) -> bool {
+        matches!(self, Self::Mark | Self::Group)
     }
 
     /// Bytes, padding included.
     pub(crate) fn size(self) -> u32 {
         match self {
-            Self::Ipv4 | Self::Protocol | Self::Port => 4,
+            Self::Ipv4 | Self::Protocol | Self::Port | Self::Mark | Self::Group => 4,
             Self::Ipv6 | Self::IfName => 16,
         }
     }
@@ -83,6 +94,25 @@ impl Fields {
         self
     }
 
+    /// Appends a mark, in the order of this machine.
+    #[must_use]
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.0.extend(mark.to_ne_bytes());
+        self
+    }
+
+    /// Appends a link's group, in network order: a set of ranges compares bytes, so `nft` has it in that order there.
+    #[must_use]
+    pub fn group(mut self, group: u32) -> Self {
+        self.0.extend(group.to_be_bytes());
+        self
+    }
+
+    /// Bytes, padding included.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads the fields in order.
     pub fn read(&self) -> Reader<'_> {
         Reader(&self.0)
@@ -113,6 +143,11 @@ impl Reader<'_> {
     pub fn port(&mut self) -> Option<u16> {
         let [high, low, ..] = self.take::<4>()?;
         Some(u16::from_be_bytes([high, low]))
+    }
+
+    /// A link's group.
+    pub fn group(&mut self) -> Option<u32> {
+        self.take::<4>().map(u32::from_be_bytes)
     }
 
     /// An interface's name.

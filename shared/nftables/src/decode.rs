@@ -10,8 +10,8 @@ use netlink_packet_core::{
 use crate::Error;
 use crate::datum::Fields;
 use crate::encode::udata;
+use crate::found::{FoundChain, FoundRule, FoundSet};
 use crate::ruleset::Element;
-use crate::socket::FoundRule;
 use crate::userdata::{find, find_text};
 
 /// One message of an answer.
@@ -96,8 +96,7 @@ fn text(bytes: &[u8], kind: u16) -> Option<String> {
 /// Of an answer to `NFT_MSG_GETGEN`.
 pub fn generation(object: &[u8]) -> Option<u32> {
     const ID: u16 = 1;
-    let value = attribute(object, ID)?;
-    Some(u32::from_be_bytes(value.try_into().ok()?))
+    big_endian(object, ID)
 }
 
 /// Of an answer to `NFT_MSG_GETSETELEM`.
@@ -110,6 +109,7 @@ pub fn elements(object: &[u8]) -> Vec<Element> {
 fn element(item: &[u8]) -> Element {
     const KEY: u16 = 1;
     const DATA: u16 = 2;
+    const TIMEOUT: u16 = 4;
     const USERDATA: u16 = 6;
     const KEY_END: u16 = 10;
     let mut element = Element::default();
@@ -118,6 +118,10 @@ fn element(item: &[u8]) -> Element {
             KEY => element.key = fields(value).unwrap_or_default(),
             KEY_END => element.key_end = fields(value),
             DATA => element.value = fields(value),
+            TIMEOUT => {
+                let bytes = value.try_into().unwrap_or_default();
+                element.timeout = u64::from_be_bytes(bytes);
+            }
             USERDATA => {
                 element.comment = find_text(value, udata::ELEMENT_COMMENT).unwrap_or_default();
                 let record = find(value, udata::ELEMENT_RECORD);
@@ -186,9 +190,44 @@ fn target(expression: &[u8]) -> Option<String> {
     text(attribute(immediate, VERDICT)?, CHAIN)
 }
 
-/// The chain's name, where its table is of that name. Of an answer to `NFT_MSG_GETCHAIN`.
-pub fn chain(object: &[u8], table: &str) -> Option<String> {
+/// A chain, where its table is of that name. Of an answer to `NFT_MSG_GETCHAIN`.
+pub fn chain(object: &[u8], table: &str) -> Option<FoundChain> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
-    (text(object, TABLE)? == table).then(|| text(object, NAME))?
+    const USE: u16 = 6;
+    const USERDATA: u16 = 12;
+    if text(object, TABLE)? != table {
+        return None;
+    }
+    let comment = |data| find_text(data, udata::CHAIN_COMMENT);
+    Some(FoundChain {
+        name: text(object, NAME)?,
+        uses: big_endian(object, USE).unwrap_or_default(),
+        comment: attribute(object, USERDATA)
+            .and_then(comment)
+            .unwrap_or_default(),
+    })
+}
+
+/// A set, where its table is of that name. Of an answer to `NFT_MSG_GETSET`.
+pub fn set(object: &[u8], table: &str) -> Option<FoundSet> {
+    const TABLE: u16 = 1;
+    const NAME: u16 = 2;
+    const FLAGS: u16 = 3;
+    const KEY_TYPE: u16 = 4;
+    const DATA_TYPE: u16 = 6;
+    if text(object, TABLE)? != table {
+        return None;
+    }
+    Some(FoundSet {
+        name: text(object, NAME)?,
+        flags: big_endian(object, FLAGS)?,
+        key_type: big_endian(object, KEY_TYPE)?,
+        value_type: big_endian(object, DATA_TYPE).unwrap_or_default(),
+    })
+}
+
+fn big_endian(bytes: &[u8], kind: u16) -> Option<u32> {
+    let value = attribute(bytes, kind)?;
+    Some(u32::from_be_bytes(value.try_into().ok()?))
 }

@@ -10,12 +10,13 @@ use netlink_packet_netfilter::nftables::{
 
 use crate::datum::{Datum, Fields};
 use crate::expr::number;
-use crate::ruleset::{Base, ChainKind, Element, Family, Hook, Rule, Set, Table};
+use crate::ruleset::{Chain, Element, Family, Hook, Rule, Set, Table};
 use crate::userdata::UserData;
 
 /// Types of userdata (libnftnl's udata.h).
 pub(crate) mod udata {
     pub(crate) const TABLE_COMMENT: u8 = 0;
+    pub(crate) const CHAIN_COMMENT: u8 = 0;
     pub(crate) const SET_KEY_ORDER: u8 = 0;
     pub(crate) const SET_VALUE_ORDER: u8 = 1;
     pub(crate) const ELEMENT_COMMENT: u8 = 0;
@@ -44,23 +45,31 @@ pub(crate) fn table(table: Table, comment: &str) -> TableMessage {
     }
 }
 
-pub(crate) fn chain(table: Table, name: &str, base: Option<&Base>) -> ChainMessage {
-    let mut attributes = vec![
-        ChainAttribute::Table(table.name.to_owned()),
-        ChainAttribute::Name(name.to_owned()),
-    ];
-    if let Some(base) = base {
+/// A chain by its name alone.
+pub(crate) fn chain_name(table: Table, name: &str) -> ChainMessage {
+    ChainMessage {
+        attributes: vec![
+            ChainAttribute::Table(table.name.to_owned()),
+            ChainAttribute::Name(name.to_owned()),
+        ],
+    }
+}
+
+pub(crate) fn chain(table: Table, chain: &Chain) -> ChainMessage {
+    let ChainMessage { mut attributes } = chain_name(table, chain.name);
+    if !chain.comment.is_empty() {
+        let mut userdata = UserData::default();
+        userdata.push_text(udata::CHAIN_COMMENT, chain.comment);
+        attributes.push(ChainAttribute::UserData(userdata.into_bytes()));
+    }
+    if let Some(base) = chain.base {
         let hook = match base.hook {
             Hook::Prerouting => InetHookNumber::PreRouting,
             Hook::Input => InetHookNumber::LocalIn,
             Hook::Output => InetHookNumber::LocalOut,
             Hook::Postrouting => InetHookNumber::PostRouting,
         };
-        let kind = match base.kind {
-            ChainKind::Filter => "filter",
-            ChainKind::Nat => "nat",
-        };
-        attributes.push(ChainAttribute::Type(kind.to_owned()));
+        attributes.push(ChainAttribute::Type(base.kind.name().to_owned()));
         attributes.push(ChainAttribute::Hook(vec![
             HookAttribute::Number(HookNumber::Inet(hook)),
             HookAttribute::Priority(base.priority.cast_unsigned()),
@@ -86,12 +95,19 @@ pub(crate) fn any_rule(table: Table, chain: &str) -> RuleMessage {
     }
 }
 
-/// `id` tells the sets of one batch apart.
-pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
+/// The flags of the set.
+pub(crate) fn flags(set: &Set) -> SetFlags {
     let mut flags = SetFlags::empty();
     flags.set(SetFlags::Map, !set.value.is_empty());
     flags.set(SetFlags::Interval, set.interval);
+    flags.set(SetFlags::Timeout, set.timeout);
     flags.set(SetFlags::Concat, set.interval && set.key.len() > 1);
+    flags
+}
+
+/// `id` tells the sets of one batch apart.
+pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
+    let flags = flags(set);
     let mut userdata = UserData::default();
     userdata.push(udata::SET_KEY_ORDER, &byte_order(set.key));
     let mut attributes = vec![
@@ -116,6 +132,16 @@ pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
     SetMessage { attributes }
 }
 
+/// A set by its name alone.
+pub(crate) fn set_name(table: Table, name: &str) -> SetMessage {
+    SetMessage {
+        attributes: vec![
+            SetAttribute::Table(table.name.to_owned()),
+            SetAttribute::Name(name.to_owned()),
+        ],
+    }
+}
+
 /// The length of a field, for sets that match each one by range (`NFTA_SET_FIELD_LEN` in a list).
 fn field_len(datum: Datum) -> DefaultNla {
     const LIST_ELEMENT: u16 = 1;
@@ -131,7 +157,7 @@ pub(crate) fn nested<T: Nla>(kind: u16, parts: &[T]) -> DefaultNla {
 }
 
 /// The number of the type: that of the field, or those of a concatenation with six bits each.
-fn type_of(fields: &[Datum]) -> u32 {
+pub(crate) fn type_of(fields: &[Datum]) -> u32 {
     const BITS: u32 = 6;
     fields
         .iter()
@@ -142,9 +168,14 @@ fn size_of(fields: &[Datum]) -> u32 {
     fields.iter().map(|datum| datum.size()).sum()
 }
 
-/// nft's byte order of the type, in the order of this machine: 2 is network order, 0 that of a concatenation.
+/// nft's byte order of the type, in the order of this machine: 1 is the machine's order, 2 network order, 0 that of a
+/// concatenation.
 fn byte_order(fields: &[Datum]) -> [u8; 4] {
-    let order: u32 = if fields.len() > 1 { 0 } else { 2 };
+    let order: u32 = match fields {
+        [one] if one.is_of_this_machine() => 1,
+        [_one] => 2,
+        _ => 0,
+    };
     order.to_ne_bytes()
 }
 
@@ -156,6 +187,9 @@ pub(crate) fn elements(table: Table, set: &str, elements: &[Element]) -> SetElem
             let mut attributes = key(element);
             let value = element.value.as_ref();
             attributes.extend(value.map(|value| SetElementAttribute::Data(data(value))));
+            if element.timeout > 0 {
+                attributes.push(SetElementAttribute::Timeout(element.timeout));
+            }
             let mut userdata = UserData::default();
             if !element.comment.is_empty() {
                 userdata.push_text(udata::ELEMENT_COMMENT, &element.comment);

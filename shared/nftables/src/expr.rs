@@ -34,6 +34,8 @@ impl Header {
     pub const IP6_SADDR: Self = Self::new(NETWORK, 8, 16);
     /// Destination address.
     pub const IP6_DADDR: Self = Self::new(NETWORK, 24, 16);
+    /// Flags of TCP.
+    pub const TCP_FLAGS: Self = Self::new(TRANSPORT, 13, 1);
     /// Destination port of TCP, UDP, SCTP.
     pub const DPORT: Self = Self::new(TRANSPORT, 2, 2);
 
@@ -110,15 +112,37 @@ fn compare(slot: u32, op: Operator, bytes: &[u8]) -> Expr {
     ])))
 }
 
-/// Keeps of the register only the bits of `mask`.
-pub fn mask(slot: u32, mask: [u8; 4]) -> Expr {
+/// Keeps of the register only the bits of `mask`, which is as long as what the register holds.
+pub fn mask<const N: usize>(slot: u32, mask: [u8; N]) -> Expr {
     Expr(ListAttribute::from(Expressions::Bitwise(vec![
         Bitwise::SourceRegister(register(slot)),
         Bitwise::DestinationRegister(register(slot)),
-        Bitwise::Length(4),
+        Bitwise::Length(u32::try_from(N).unwrap_or_default()),
         Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
-        Bitwise::Xor(DataAttribute::Value(vec![0; 4])),
+        Bitwise::Xor(DataAttribute::Value(vec![0; N])),
     ])))
+}
+
+/// Turns the number in the register from the order of this machine to network order.
+pub fn network_order(slot: u32) -> Expr {
+    const SOURCE_REGISTER: u16 = 1;
+    const DESTINATION_REGISTER: u16 = 2;
+    const OPERATION: u16 = 3;
+    const LENGTH: u16 = 4;
+    const SIZE: u16 = 5;
+    /// `NFT_BYTEORDER_HTON`
+    const HTON: u32 = 1;
+    let register = register(slot).into();
+    other(
+        "byteorder",
+        vec![
+            number(SOURCE_REGISTER, register),
+            number(DESTINATION_REGISTER, register),
+            number(OPERATION, HTON),
+            number(LENGTH, 4),
+            number(SIZE, 4),
+        ],
+    )
 }
 
 /// Puts bytes into the register.
@@ -204,24 +228,95 @@ pub fn to_this_host() -> [Expr; 2] {
 pub fn original_port(slot: u32) -> Expr {
     /// `NFT_CT_PROTO_DST`
     const PORT: u32 = 12;
-    /// `IP_CT_DIR_ORIGINAL`
-    const ORIGINAL: u8 = 0;
-    let mut attributes = track(PORT, slot);
-    attributes.push(DefaultNla::new(3, vec![ORIGINAL]));
-    other("ct", attributes)
+    track_in(PORT, Direction::Original, slot)
 }
+
+/// A direction of a tracked connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// That of its first packet (`IP_CT_DIR_ORIGINAL`).
+    Original = 0,
+    /// That of the answers (`IP_CT_DIR_REPLY`).
+    Reply = 1,
+}
+
+/// Goes on where the packet goes that way in its connection (`ct direction`).
+pub fn goes(direction: Direction) -> [Expr; 2] {
+    /// `NFT_CT_DIRECTION`
+    const DIRECTION: u32 = 1;
+    let load = other("ct", track(DIRECTION, 0));
+    [load, equal(0, &[direction as u8])]
+}
+
+/// Loads the address that packets of that direction come from, as they are before they are translated.
+pub fn tracked_source(direction: Direction, six: bool, slot: u32) -> Expr {
+    /// `NFT_CT_SRC_IP` and `NFT_CT_SRC_IP6`
+    const SOURCE: [u32; 2] = [19, 21];
+    let [ip, ip6] = SOURCE;
+    track_in(if six { ip6 } else { ip }, direction, slot)
+}
+
+/// Loads the address that packets of that direction go to, as they are before they are translated.
+pub fn tracked_destination(direction: Direction, six: bool, slot: u32) -> Expr {
+    /// `NFT_CT_DST_IP` and `NFT_CT_DST_IP6`
+    const DESTINATION: [u32; 2] = [20, 22];
+    let [ip, ip6] = DESTINATION;
+    track_in(if six { ip6 } else { ip }, direction, slot)
+}
+
+/// `IPS_DST_NAT` of `linux/netfilter/nf_conntrack_common.h`: the destination was translated.
+const DST_NAT: u32 = 1 << 5;
+/// `IPS_DST_NAT_DONE`: whether to translate the destination was decided, by the connection's first packet.
+const DST_NAT_DONE: u32 = 1 << 8;
 
 /// Goes on where the connection's destination was translated (`ct status dnat`).
 pub fn translated() -> [Expr; 3] {
+    [status(), mask(0, DST_NAT.to_ne_bytes()), differ(0, &[0; 4])]
+}
+
+/// Goes on where the connection's destination was translated, or its first packet is still on the way there.
+pub fn translated_or_new() -> [Expr; 3] {
+    [
+        status(),
+        mask(0, (DST_NAT | DST_NAT_DONE).to_ne_bytes()),
+        differ(0, &DST_NAT_DONE.to_ne_bytes()),
+    ]
+}
+
+/// Goes on where this is the connection's first packet.
+pub fn undecided() -> [Expr; 3] {
+    [
+        status(),
+        mask(0, (DST_NAT | DST_NAT_DONE).to_ne_bytes()),
+        equal(0, &[0; 4]),
+    ]
+}
+
+fn status() -> Expr {
     /// `NFT_CT_STATUS`
     const STATUS: u32 = 2;
-    /// `IPS_DST_NAT` of `linux/netfilter/nf_conntrack_common.h`
-    const DST_NAT: u32 = 1 << 5;
+    other("ct", track(STATUS, 0))
+}
+
+/// Goes on where the packet is of TCP and opens no connection.
+pub fn midstream() -> [Expr; 5] {
+    const TCP: u8 = 6;
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
     [
-        other("ct", track(STATUS, 0)),
-        mask(0, DST_NAT.to_ne_bytes()),
-        differ(0, &[0; 4]),
+        meta(MetaKey::L4Proto, 0),
+        equal(0, &[TCP]),
+        load(Header::TCP_FLAGS, 0),
+        mask(0, [SYN | ACK]),
+        differ(0, &[SYN]),
     ]
+}
+
+fn track_in(key: u32, direction: Direction, slot: u32) -> Expr {
+    const DIRECTION: u16 = 3;
+    let mut attributes = track(key, slot);
+    attributes.push(DefaultNla::new(DIRECTION, vec![direction as u8]));
+    other("ct", attributes)
 }
 
 fn track(key: u32, slot: u32) -> Vec<DefaultNla> {
@@ -241,6 +336,16 @@ pub fn jump(chain: &str) -> Expr {
             VerdictAttribute::Code(Verdict::Jump),
             VerdictAttribute::Chain(chain.to_owned()),
         ])),
+    ])))
+}
+
+/// Leaves the chain.
+pub fn leave() -> Expr {
+    Expr(ListAttribute::from(Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(
+            Verdict::Return,
+        )])),
     ])))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
 //! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
+//! - [`look`]: several questions in one request; [`found`]: what there is; [`changes`]: waiting for others.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter.
 //!
@@ -10,11 +11,14 @@
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
 
 pub mod batch;
+pub mod changes;
 pub mod conntrack;
 pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+pub mod found;
+pub mod look;
 pub mod ruleset;
 pub mod socket;
 pub mod userdata;

@@ -65,6 +65,16 @@ pub enum ChainKind {
     Nat,
 }
 
+impl ChainKind {
+    /// Its name in `nft`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+        }
+    }
+}
+
 /// A base chain's place: kind, hook and priority; lower priorities come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
@@ -83,6 +93,8 @@ pub struct Chain {
     pub name: &'static str,
     /// A base chain's place; absent where other chains jump here.
     pub base: Option<Base>,
+    /// The text that `nft` shows in it. The kernel takes it when the chain is created, and keeps it (Linux 5.10).
+    pub comment: &'static str,
     /// Rules in order.
     pub rules: Vec<Rule>,
 }
@@ -105,9 +117,46 @@ pub struct Set {
     pub value: &'static [Datum],
     /// Whether elements are ranges of keys.
     pub interval: bool,
+    /// Whether elements may expire.
+    pub timeout: bool,
 }
 
 impl Set {
+    /// An empty set of this name; the key's types are those of the slice.
+    pub const fn of(name: &'static str, key: &'static [Datum]) -> Self {
+        Self {
+            name,
+            key,
+            value: &[],
+            interval: false,
+            timeout: false,
+        }
+    }
+
+    /// The same, as a map to values of these types.
+    #[must_use]
+    pub const fn to(self, value: &'static [Datum]) -> Self {
+        Self { value, ..self }
+    }
+
+    /// The same, with ranges of keys as elements.
+    #[must_use]
+    pub const fn of_ranges(self) -> Self {
+        Self {
+            interval: true,
+            ..self
+        }
+    }
+
+    /// The same, with elements that may expire.
+    #[must_use]
+    pub const fn expiring(self) -> Self {
+        Self {
+            timeout: true,
+            ..self
+        }
+    }
+
     /// `map NAME` or `set NAME`
     pub(crate) fn describe(&self) -> String {
         let word = if self.value.is_empty() { "set" } else { "map" };
@@ -128,4 +177,16 @@ pub struct Element {
     pub comment: String,
     /// Our own bytes beside it, which `nft` neither shows nor keeps; left out where the kernel has no room.
     pub record: Vec<u8>,
+    /// Milliseconds after which the kernel drops it; 0 for never.
+    pub timeout: u64,
+}
+
+impl Element {
+    /// An element of this key.
+    pub fn of(key: Fields) -> Self {
+        Self {
+            key,
+            ..Self::default()
+        }
+    }
 }

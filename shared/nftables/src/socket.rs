@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR};
-use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage};
+use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage, SetMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
+use crate::found::{FoundRule, FoundSet};
 use crate::ruleset::{Element, Set, Table};
 use crate::{Error, decode, encode};
 
@@ -30,19 +31,6 @@ const SMALL: usize = 64 << 10;
 /// A connection that acts on the namespace it was opened in.
 pub struct Netfilter {
     socket: Socket,
-}
-
-/// A rule as it was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FoundRule {
-    /// The chain it is in.
-    pub chain: String,
-    /// What it is deleted by.
-    pub handle: u64,
-    /// Its comment.
-    pub comment: String,
-    /// The chain it jumps to.
-    pub target: Option<String>,
 }
 
 impl Netfilter {
@@ -158,14 +146,22 @@ impl Netfilter {
     pub fn chains(&self, table: Table) -> Result<Vec<String>, Error> {
         let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
         let attempt = ("list the chains of", &*table.to_string());
-        let read = |object: &[u8]| decode::chain(object, table.name);
+        let read = |object: &[u8]| Some(decode::chain(object, table.name)?.name);
+        self.list(attempt, table, request, read)
+    }
+
+    /// The sets and maps of a table.
+    pub fn sets(&self, table: Table) -> Result<Vec<FoundSet>, Error> {
+        let request = NfTablesMessage::GetSet(SetMessage { attributes: vec![] });
+        let attempt = ("list the sets of", &*table.to_string());
+        let read = |object: &[u8]| decode::set(object, table.name);
         self.list(attempt, table, request, read)
     }
 
     /// Whether a table has that chain.
     pub fn has_chain(&self, table: Table, chain: &str) -> Result<bool, Error> {
         let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
-        let request = NfTablesMessage::GetChain(encode::chain(table, chain, None));
+        let request = NfTablesMessage::GetChain(encode::chain_name(table, chain));
         let request = NetfilterMessage::new(header, request);
         let read = |object: &[u8]| decode::chain(object, table.name);
         let found = unless_missing(self.ask(("look up chain", chain), 0, request, read))?;
@@ -227,7 +223,7 @@ impl Netfilter {
         Err(Error::new(action, object, 0))
     }
 
-    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
         if bytes.len() > SMALL {
             // A transaction is one message of the socket. Without CAP_NET_ADMIN over the machine the system's limit
             // (net.core.wmem_max) stays in force, and a larger one is EMSGSIZE.
@@ -240,7 +236,7 @@ impl Netfilter {
     }
 
     /// The next answer; `None` where there is none yet and the flags say not to wait.
-    fn receive(&self, flags: i32) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn receive(&self, flags: i32) -> Result<Option<Vec<u8>>, Error> {
         let mut buffer = Vec::with_capacity(BUFFER);
         let mut attempts = 1..RECEIVE_ATTEMPTS;
         loop {

@@ -1,0 +1,63 @@
+//! Waiting for somebody to change nf_tables.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::libc::MSG_DONTWAIT;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+
+use crate::Error;
+
+/// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h
+const GROUP: u32 = 7;
+
+/// Room for one event; the rest of a longer one does not matter.
+const BUFFER: usize = 4 << 10;
+
+/// A subscription to changes of nf_tables. Open it before the look whose outcome a change may alter.
+pub struct Changes {
+    socket: Socket,
+}
+
+impl Changes {
+    /// Subscribes in the namespace that the thread is in.
+    pub fn open() -> Result<Self, Error> {
+        let fail = || Error::io("subscribe to", "changes of nf_tables");
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(fail())?;
+        socket.bind(&SocketAddr::new(0, 0)).map_err(fail())?;
+        socket.add_membership(GROUP).map_err(fail())?;
+        Ok(Self { socket })
+    }
+
+    /// Waits for a change, at most so long, and forgets all that came until now.
+    pub fn wait(&self, at_most: Duration) -> Result<(), Error> {
+        let fail = || Error::io("wait for", "changes of nf_tables");
+        // A time of 0 would be none.
+        let micros = i64::try_from(at_most.as_micros()).unwrap_or(i64::MAX);
+        let time = TimeVal::new(micros / 1_000_000, (micros % 1_000_000).max(1));
+        setsockopt(&self.socket, sockopt::ReceiveTimeout, &time)
+            .map_err(|errno| fail()(errno.into()))?;
+        let mut flags = 0;
+        loop {
+            let mut event = Vec::with_capacity(BUFFER);
+            match self.socket.recv(&mut event, flags) {
+                // Events that were lost are events, too (`ENOBUFS`).
+                Ok(_) => {}
+                Err(err) if err.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
+                Err(err) if err.kind() == ErrorKind::Interrupted => {}
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(err) => return Err(fail()(err)),
+            }
+            flags = MSG_DONTWAIT;
+        }
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
