@@ -7,6 +7,8 @@ use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::ruleset::{Family, Table};
 use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -81,22 +83,21 @@ fn status_of_the_chain_writes_nothing() {
             call.under(&strace).run().succeeded();
             let told = fs::read_to_string(&log).unwrap();
             for write in [
-                "O_WRONLY",
-                "O_RDWR",
-                "O_CREAT",
-                "mkdir",
-                "unlink",
-                "rename",
-                "link(",
-                "linkat(",
-                "NLM_F_CREATE",
-                "RTM_NEW",
-                "RTM_SET",
-                "RTM_DEL",
-                "BATCH",
+                "O_WRONLY", "O_RDWR", "O_CREAT", "mkdir", "unlink", "rename", "link(", "linkat(",
+                "RTM_NEW", "RTM_SET", "RTM_DEL",
             ] {
                 let found = told.lines().find(|line| line.contains(write));
                 assert_eq!(found, None, "{plugin}: {write}");
+            }
+            // What the packet filter can do is tried, and nothing is left of it.
+            let netfilter = lab.host().scope(Netfilter::open).unwrap().unwrap();
+            for name in ["linkspan", "linkspan-trial"] {
+                let table = Table {
+                    family: Family::Inet,
+                    name,
+                };
+                assert_eq!(netfilter.chains(table).unwrap(), [""; 0], "{plugin}");
+                assert!(netfilter.sets(table).unwrap().is_empty(), "{plugin}");
             }
         }
     });

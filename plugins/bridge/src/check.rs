@@ -32,8 +32,8 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
             }
         }
     }
-    match plan.masquerade.filter(|_| plan.layer3) {
-        Some(masquerade) => masquerade.verify(call, &promised),
+    match plan.masquerade.as_ref().filter(|_| plan.layer3) {
+        Some(masquerade) => masquerade.verify(call.into(), &plan.ingress(), &promised),
         None => Ok(()),
     }
 }

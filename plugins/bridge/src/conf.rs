@@ -1,6 +1,6 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
-use linkspan_attach::masquerade::Masquerade;
+use linkspan_attach::masquerade::{Ingress, Masquerade};
 use linkspan_attach::veth;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
@@ -29,6 +29,7 @@ pub(crate) struct Conf {
     args: ArgsConf,
     ip_masq: bool,
     ip_masq_backend: Option<String>,
+    ip_masq_except: Vec<String>,
     // Not served yet: turned on, they are refused.
     vlan: i64,
     vlan_trunk: Option<Json>,
@@ -70,6 +71,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Where packets of the containers come into the host.
+    pub(crate) fn ingress(&self) -> Ingress {
+        Ingress::Link(self.bridge.clone())
+    }
+}
+
+impl Plan {
     pub(crate) fn new(netconf: &NetConf, cni_args: &str, conf: Conf) -> Result<Self> {
         refuse_unserved(&conf)?;
         let layer3 = !netconf.ipam.kind.is_empty();
@@ -106,7 +114,11 @@ impl Plan {
             isolated: conf.port_isolation,
             mac: mac.map(|(key, mac)| unicast(key, mac)).transpose()?,
             layer3,
-            masquerade: Masquerade::parse(conf.ip_masq, conf.ip_masq_backend.as_deref())?,
+            masquerade: Masquerade::parse(
+                conf.ip_masq,
+                conf.ip_masq_backend.as_deref(),
+                &conf.ip_masq_except,
+            )?,
         })
     }
 }
@@ -168,6 +180,10 @@ pub(crate) mod tests {
     fn what_cannot_be_is_refused_and_named() {
         for (keys, named) in [
             (r#","ipMasq":true,"ipMasqBackend":"ebtables""#, "ebtables"),
+            (
+                r#","ipMasq":true,"ipMasqExcept":["10.0.0.0"]"#,
+                "ipMasqExcept",
+            ),
             (r#","vlan":-1"#, "vlan"),
             (r#","vlanTrunk":[]"#, "vlanTrunk"),
             (r#","preserveDefaultVlan":true"#, "preserveDefaultVlan"),

@@ -1,7 +1,7 @@
 //! The `bridge` plugin: a veth pair from the container to a port of a bridge on the host.
 //!
-//! An attachment owns its veth pair, its IPAM lease and the masquerade of its addresses. The bridge, its gateway addresses and forwarding are shared by
-//! the attachments and stay. VLANs and the MAC spoof check are not served yet, and refused.
+//! An attachment owns its veth pair and its IPAM lease. The bridge, its gateway addresses, forwarding and the masquerade
+//! of the subnet are shared by the attachments and stay. VLANs and the MAC spoof check are not served yet, and refused.
 
 mod check;
 mod conf;
@@ -81,19 +81,13 @@ impl Plugin for Bridge {
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let layer3 = !call.netconf.ipam.kind.is_empty();
         let mut teardown = Teardown::default();
-        // Removed first and closed last, so that the kernel does both at a time.
-        let mut filter = None;
         if layer3 {
-            teardown.run("remove masquerade", || {
-                filter = masquerade::remove(call)?;
-                Ok(())
-            });
+            teardown.run("remove masquerade", || masquerade::remove(call));
         }
         teardown.run("delete the interface", || veth::delete(call));
         if layer3 {
             teardown.run("release addresses", || delegate::del(call));
         }
-        drop(filter);
         teardown.finish()
     }
 
@@ -120,7 +114,7 @@ impl Plugin for Bridge {
         if plan.layer3 {
             delegate::status(call)?;
         }
-        match plan.masquerade {
+        match &plan.masquerade {
             Some(masquerade) => masquerade.status(call),
             None => Ok(()),
         }
@@ -159,8 +153,8 @@ fn configure(
         bridge::ensure_address(bridge, gateway, plan.force_address)?;
         forwarding::enable(gateway.ip())?;
     }
-    match plan.masquerade {
-        Some(masquerade) => masquerade.apply(call, result, undo),
+    match &plan.masquerade {
+        Some(masquerade) => masquerade.apply(call.into(), &plan.ingress(), result, undo),
         None => Ok(()),
     }
 }

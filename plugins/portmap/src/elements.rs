@@ -8,7 +8,7 @@ use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_protocol::addr::Cidr;
 
 use crate::mapping::{HostIp, Mapping, Protocol};
-use crate::rules::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SOURCES};
+use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SOURCES};
 
 /// The container as the host sees it, in one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,29 @@ pub(crate) struct Target {
 pub(crate) struct Translate {
     pub(crate) snat: bool,
     pub(crate) masq_all: bool,
+}
+
+/// The comment of a claim that mappings on single addresses share.
+pub(crate) const SHARED: &str = "ports of single addresses";
+
+/// How the mapping takes its port in a family. A claim that mappings share has [`SHARED`] as its comment, another one none
+/// yet.
+pub(crate) fn claim(mapping: &Mapping, six: bool) -> (&'static Set, Element) {
+    const EVERY_ADDRESS: u32 = 1;
+    const SINGLE_ADDRESSES: u32 = 2;
+    let (how, comment) = match mapping.host_ip.one() {
+        None => (EVERY_ADDRESS, String::new()),
+        Some(_) => (SINGLE_ADDRESSES, SHARED.to_owned()),
+    };
+    let element = Element {
+        key: Fields::default()
+            .protocol(mapping.protocol.number())
+            .port(mapping.host_port),
+        value: Some(Fields::default().mark(how)),
+        comment,
+        ..Element::default()
+    };
+    (CLAIMS.of_family(six), element)
 }
 
 /// The elements that publish `mapping` at `target`, each with its set; the first one is the mapping itself. None where
@@ -52,12 +75,14 @@ pub(crate) fn elements(
         ..Element::default()
     };
     let to = Fields::default().ip(ip).port(mapping.container_port);
-    let mut elements = vec![(pair(PUBLISH, PUBLISH_ADDR), element(start(one), Some(to)))];
+    let mut elements = vec![
+        (pair(PUBLISH, PUBLISH_ADDR), element(start(one), Some(to))),
+        claim(mapping, ip.is_ipv6()),
+    ];
     if !translate.snat {
         return elements;
     }
-    let from_loopback = one.is_none_or(|ip| ip.is_loopback());
-    if let Some(source) = target.source.filter(|_| from_loopback) {
+    if let Some(source) = target.source {
         let source = Fields::default().ip(source);
         let set = pair(LOCALHOST, LOCALHOST_ADDR);
         elements.push((set, element(start(one), Some(source))));
@@ -83,7 +108,7 @@ pub(crate) fn sources(target: &Target, translate: Translate) -> Option<(&'static
     translate.snat.then_some((SOURCES.of(ip), element))
 }
 
-/// Reads an element of one of the maps in [`PUBLISHED`]: the mapping, and the container's address.
+/// Reads an element of one of the maps in [`crate::sets::PUBLISHED`]: the mapping, and the container's address.
 pub(crate) fn read(element: &Element, by_addr: bool, six: bool) -> Option<(Mapping, IpAddr)> {
     let mut key = element.key.read();
     let host_ip = if by_addr {
@@ -121,7 +146,7 @@ mod tests {
         };
         let elements = elements(&mapping, &target, translate);
         if let Some((set, element)) = elements.first() {
-            let (_, by_addr, six) = crate::rules::PUBLISHED
+            let (_, by_addr, six) = crate::sets::PUBLISHED
                 .iter()
                 .find(|(s, ..)| s == set)
                 .unwrap();
@@ -138,22 +163,23 @@ mod tests {
             snat: true,
             masq_all: false,
         };
-        let all = ["publish_v4", "localhost_v4", "hairpin_v4"];
+        let all = ["publish_v4", "claims_v4", "localhost_v4", "hairpin_v4"];
         assert_eq!(names(HostIp::Any, usual), all);
         assert_eq!(names(HostIp::AnyOf { six: false }, usual), all);
         assert_eq!(names(HostIp::AnyOf { six: true }, usual), [""; 0]);
-        assert_eq!(
-            names(HostIp::One([10, 0, 0, 1].into()), usual),
-            ["publish_addr_v4", "hairpin_v4"]
-        );
-        assert_eq!(
-            names(HostIp::One([127, 0, 0, 1].into()), usual),
-            ["publish_addr_v4", "localhost_addr_v4", "hairpin_v4"]
-        );
+        let one = [
+            "publish_addr_v4",
+            "claims_v4",
+            "localhost_addr_v4",
+            "hairpin_v4",
+        ];
+        for ip in [[10, 0, 0, 1], [127, 0, 0, 1]] {
+            assert_eq!(names(HostIp::One(ip.into()), usual), one);
+        }
         let plain = Translate {
             snat: false,
             masq_all: true,
         };
-        assert_eq!(names(HostIp::Any, plain), ["publish_v4"]);
+        assert_eq!(names(HostIp::Any, plain), ["publish_v4", "claims_v4"]);
     }
 }

@@ -9,7 +9,6 @@ use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
-use nix::errno::Errno;
 
 use crate::mapping::{Mapping, Protocol};
 
@@ -51,7 +50,7 @@ fn flows(netfilter: &Netfilter, mapping: &Mapping, ip: IpAddr) -> Result<Vec<Flo
     let number = mapping.protocol.number();
     match netfilter.flows_to(six, number, mapping.host_port) {
         // A kernel without this part of netfilter cannot be asked to forget.
-        Err(err) if table::is_unsupported(&err) || err.is(Errno::EINVAL) => Ok(Vec::new()),
+        Err(err) if table::is_absent(&err) => Ok(Vec::new()),
         found => found.map_err(kernel),
     }
 }

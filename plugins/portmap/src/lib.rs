@@ -5,6 +5,7 @@
 //! Without `portMappings` it does nothing at all.
 
 mod conf;
+mod conflict;
 mod elements;
 mod flows;
 mod iptables;
@@ -12,9 +13,12 @@ mod mapping;
 mod native;
 mod published;
 mod rules;
+mod sets;
+mod upgrade;
 
 use linkspan_attach::backend::Backend;
 use linkspan_attach::owner::{Home, Owner, Stale};
+use linkspan_attach::table::{Part, Support};
 use linkspan_attach::{Side, kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
@@ -29,6 +33,7 @@ use linkspan_protocol::result::AddResult;
 use conf::{Conf, Plan};
 use elements::{Target, Translate};
 use native::Publication;
+use rules::PART;
 
 pub use mapping::Protocol;
 pub use published::{Published, published};
@@ -54,17 +59,19 @@ impl Plugin for Portmap {
         }
         let addresses = conf::addresses(&result, &call.attachment.ifname);
         let host = Side::host()?;
-        if let Some(netfilter) = native(plan.backend)? {
+        if let Some(netfilter) = native(plan.backend, table::ready)? {
             let publication = publication(
                 &host.rtnl,
                 &plan,
                 &addresses,
                 (&call.network, &call.attachment),
             )?;
-            native::publish(&netfilter, &publication, Home::of(&call.netns).as_ref())?;
-            undo.push("withdraw the ports", move || {
+            let home = Home::of(&call.netns);
+            let published =
+                conflict::publish(&netfilter, &publication, home.as_ref(), plan.patience);
+            undo.push_unless_refused(published, "withdraw the ports", move || {
                 native::withdraw(&netfilter, |owner| *owner == publication.owner).map(drop)
-            });
+            })?;
         } else {
             iptables::publish(call, &plan, &addresses, undo)?;
         }
@@ -78,16 +85,17 @@ impl Plugin for Portmap {
         if Plan::has_no_mappings(&conf) {
             return Ok(());
         }
-        let netfilter = table::open()?;
+        let opened = table::open_whole(&PART)?;
+        let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
         let mut teardown = Teardown::default();
-        if let Some(netfilter) = &netfilter {
+        if let Some(netfilter) = netfilter {
             let own = Owner::of(&call.network, &call.attachment);
             teardown.run("withdraw the ports", || {
                 withdraw(netfilter, |owner| *owner == own)
             });
         }
         teardown.run("withdraw from iptables", || {
-            iptables::withdraw(call, netfilter.as_ref())
+            iptables::withdraw(call, netfilter)
         });
         teardown.finish()
     }
@@ -121,22 +129,23 @@ impl Plugin for Portmap {
     /// Looks at no mappings: a runtime has none for GC. Nft rules of the Go suite do not tell their network, and stay.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = Stale::of(call);
-        let netfilter = table::open()?;
+        let opened = table::open_whole(&PART)?;
+        let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
         let mut teardown = Teardown::default();
-        if let Some(netfilter) = &netfilter {
+        if let Some(netfilter) = netfilter {
             teardown.run("withdraw the ports", || {
                 withdraw(netfilter, |owner| stale.includes(owner))
             });
         }
         teardown.run("withdraw from iptables", || {
-            iptables::collect(call, netfilter.as_ref())
+            iptables::collect(call, netfilter)
         });
         teardown.finish()
     }
 
     fn status(_call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(conf)?;
-        match native(plan.backend) {
+        match native(plan.backend, table::support) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => iptables::status(),
             Err(failure) => Err(failure),
@@ -150,18 +159,24 @@ impl Plugin for Portmap {
 }
 
 /// A connection to nf_tables, unless it is iptables that is asked for, or all there is.
-fn native(backend: Option<Backend>) -> Result<Option<Netfilter>> {
+fn native(
+    backend: Option<Backend>,
+    support: fn(&Part) -> Result<Support>,
+) -> Result<Option<Netfilter>> {
     if backend == Some(Backend::Iptables) {
         return Ok(None);
     }
-    match table::open()? {
-        None if backend.is_some() => Err(Failure::new(
-            ErrorCode::INTERNAL,
-            "publish ports: this kernel has no nf_tables",
-        )
-        .hint("load the kernel module nf_tables, or set \"backend\" to \"iptables\"")),
-        opened => Ok(opened),
-    }
+    let why = match support(&PART)? {
+        Support::Whole(netfilter) => return Ok(Some(netfilter)),
+        _ if backend.is_none() => return Ok(None),
+        Support::Absent => "this kernel has no nf_tables".to_owned(),
+        Support::Lacking(err) => format!("nf_tables of this kernel cannot do it: {err}"),
+    };
+    Err(
+        Failure::new(ErrorCode::INTERNAL, format!("publish ports: {why}")).hint(
+            "load the kernel modules nf_tables, nft_chain_nat, nft_nat and nft_fib_inet, or set \"backend\" to \"iptables\"",
+        ),
+    )
 }
 
 fn publication(

@@ -95,7 +95,14 @@ impl HostIp {
         }
     }
 
-    /// Whether a packet could be for both.
+    /// Whether every address of the other is one of these.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        let mut families = [false, true].into_iter().filter(|six| other.concerns(*six));
+        let all = |ip: IpAddr| other.one() == Some(ip);
+        families.all(|six| self.concerns(six)) && self.one().is_none_or(all)
+    }
+
+    /// Whether a packet could be for both. One of two that overlap covers the other, as far as a family goes.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         [false, true].into_iter().any(|six| {
             let both = self.concerns(six) && other.concerns(six);
@@ -120,8 +127,18 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Whether both are the same, as far as the family goes that both are about.
     pub(crate) fn equals(&self, other: &Self) -> bool {
-        let key = |mapping: &Self| (mapping.protocol, mapping.host_ip.one(), mapping.host_port);
-        key(self) == key(other) && self.container_port == other.container_port
+        self.host_ip.one() == other.host_ip.one() && self.has_the_ports_of(other)
+    }
+
+    /// Whether both lead from one port to one port.
+    fn has_the_ports_of(&self, other: &Self) -> bool {
+        let ports = |mapping: &Self| (mapping.protocol, mapping.host_port, mapping.container_port);
+        ports(self) == ports(other)
+    }
+
+    /// Whether it does for another one, too.
+    fn is_instead_of(&self, other: &Self) -> bool {
+        self.has_the_ports_of(other) && self.host_ip.covers(other.host_ip)
     }
 
     /// Whether one of `others` is the same in a family.
@@ -137,7 +154,7 @@ impl fmt::Display for Mapping {
     }
 }
 
-/// Checks the mappings; the same one twice is one. Code 7.
+/// Checks the mappings. Those with one destination, of which one covers the others, are one. Code 7.
 pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
     let mut mappings: Vec<Mapping> = Vec::new();
     for conf in confs {
@@ -147,21 +164,23 @@ pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
             host_port: port("host", conf.host_port)?,
             container_port: port("container", conf.container_port)?,
         };
-        let clash = mappings.iter().find(|known| {
+        let is_met = |known: &&Mapping| {
             (known.protocol, known.host_port) == (mapping.protocol, mapping.host_port)
                 && known.host_ip.overlaps(mapping.host_ip)
-        });
-        match clash {
-            None => mappings.push(mapping),
-            Some(known) if *known == mapping => {}
-            Some(known) => {
-                return Err(Failure::config(format!(
-                    "host port {mapping} is mapped twice, to container ports {} and {}",
-                    known.container_port, mapping.container_port
-                ))
-                .hint("map each host port once, or each to another hostIP"));
-            }
+        };
+        let met: Vec<&Mapping> = mappings.iter().filter(is_met).collect();
+        if let Some(other) = met.iter().find(|known| !known.has_the_ports_of(&mapping)) {
+            return Err(Failure::config(format!(
+                "host port {mapping} is mapped twice, to container ports {} and {}",
+                other.container_port, mapping.container_port
+            ))
+            .hint("map each host port once, or each to another hostIP"));
         }
+        if met.iter().any(|known| known.is_instead_of(&mapping)) {
+            continue;
+        }
+        mappings.retain(|known| !mapping.is_instead_of(known));
+        mappings.push(mapping);
     }
     Ok(mappings)
 }
@@ -251,5 +270,32 @@ mod tests {
         }
         let two = [conf("", 80, 1, "tcp"), conf("", 80, 2, "udp")];
         assert_eq!(parse(&two).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn of_those_with_one_destination_the_widest_stays() {
+        for (given, stay) in [
+            (vec!["", "127.0.0.1", "0.0.0.0", "::"], vec![""]),
+            (
+                vec!["127.0.0.1", "::1", "0.0.0.0", "::"],
+                vec!["0.0.0.0", "::"],
+            ),
+            (vec!["0.0.0.0", "::", "10.0.0.1", ""], vec![""]),
+            (
+                vec!["10.0.0.1", "10.0.0.2", "10.0.0.1"],
+                vec!["10.0.0.1", "10.0.0.2"],
+            ),
+        ] {
+            let confs: Vec<_> = given.iter().map(|ip| conf(ip, 80, 8080, "tcp")).collect();
+            let expected: Vec<_> = stay.iter().map(|ip| host_ip(ip).unwrap()).collect();
+            let found: Vec<_> = parse(&confs).unwrap().iter().map(|m| m.host_ip).collect();
+            assert_eq!(found, expected, "{given:?}");
+        }
+        let apart = [
+            conf("0.0.0.0", 80, 1, "tcp"),
+            conf("::", 80, 2, "tcp"),
+            conf("", 80, 1, "tcp"),
+        ];
+        assert!(parse(&apart).is_err());
     }
 }

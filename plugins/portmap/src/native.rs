@@ -1,19 +1,21 @@
-//! Published ports in our own table: conflicts, changes, comparison.
+//! Published ports in our own table: what an attachment has there, how it is withdrawn and compared.
 
-use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use linkspan_attach::kernel;
 use linkspan_attach::owner::{Home, Owner};
 use linkspan_attach::table::{self, TABLE};
+use linkspan_attach::verify::mismatch;
+use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
-use linkspan_protocol::error::{ErrorCode, Failure};
-use nix::errno::Errno;
 
-use crate::elements::{self, Target, Translate};
+use crate::conflict;
+use crate::elements::{self, SHARED, Target, Translate};
 use crate::mapping::Mapping;
-use crate::rules::{HAIRPIN, PART, PUBLISH_ADDR, PUBLISHED, SETS, SOURCES};
+use crate::rules::PART;
+use crate::sets::{HAIRPIN, PUBLISH_ADDR, PUBLISHED, SETS, SOURCES};
 
 /// What one attachment publishes.
 #[derive(Debug)]
@@ -42,13 +44,15 @@ impl Publication {
             all.extend(sources.map(|(set, one)| (set, one, format!("sources of {ip}"))));
         }
         for (_, element, _) in &mut all {
-            element.comment = self.owner.line();
+            if element.comment.is_empty() {
+                element.comment = self.owner.line();
+            }
         }
         all
     }
 
     /// The elements of each set, to be added. Where the attachment lives is kept with the mappings alone.
-    fn by_set(
+    pub(crate) fn by_set(
         &self,
         home: Option<&Home>,
         elsewhere: &[Mapping],
@@ -69,7 +73,7 @@ impl Publication {
     }
 
     /// Whether the element is about an address of this publication: IPAM says that it is ours now.
-    fn is_about(&self, set: &Set, element: &Element) -> bool {
+    pub(crate) fn is_about(&self, set: &Set, element: &Element) -> bool {
         let sets = [HAIRPIN, SOURCES];
         self.targets.iter().any(|target| {
             let ip = target.address.ip();
@@ -78,18 +82,12 @@ impl Publication {
         })
     }
 
-    fn names_an_address(&self) -> bool {
-        self.mappings
-            .iter()
-            .any(|mapping| mapping.host_ip.one().is_some())
-    }
-
-    fn is_of_the_container_of(&self, element: &Element) -> bool {
+    pub(crate) fn is_of_the_container_of(&self, element: &Element) -> bool {
         table::owner(element).is_some_and(|owner| owner.container() == self.owner.container())
     }
 
     /// The mapping of this publication that cannot stand beside `present`.
-    fn overlapping(&self, present: &Mapping) -> Option<&Mapping> {
+    pub(crate) fn overlapping(&self, present: &Mapping) -> Option<&Mapping> {
         let clash = |own: &&Mapping| {
             (own.protocol, own.host_port) == (present.protocol, present.host_port)
                 && own.host_ip.overlaps(present.host_ip)
@@ -98,123 +96,15 @@ impl Publication {
     }
 }
 
-/// Publishes, in one transaction. Ports that a live attachment of another owner has are refused; those of a dead one, and
-/// our own of an earlier ADD, are replaced. What another interface of the same container has stays there: engines ask for
-/// a container's ports on each of its networks.
-pub(crate) fn publish(
-    netfilter: &Netfilter,
-    publication: &Publication,
-    home: Option<&Home>,
-) -> Result<()> {
-    if simply(netfilter, publication, &publication.by_set(home, &[]))? {
-        return Ok(());
-    }
-    ensure(netfilter)?;
-    table::transact(netfilter, || {
-        let Standing {
-            condemned,
-            elsewhere,
-        } = standing(netfilter, publication)?;
-        let mut batch = Batch::default();
-        for set in SETS {
-            let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
-            stale.retain(|element| {
-                condemned.contains(&element.comment) || publication.is_about(set, element)
-            });
-            batch.delete(TABLE, set, &stale);
-        }
-        fill(&mut batch, &publication.by_set(home, &elsewhere));
-        Ok(batch)
-    })
-}
-
-/// The usual case, in which nothing is in the way: false where something may be. Mappings on single addresses are few
-/// and cannot be told from the others by their key, so that whoever meets one looks closer.
-fn simply(
-    netfilter: &Netfilter,
-    publication: &Publication,
-    elements: &[(&'static Set, Vec<Element>)],
-) -> Result<bool> {
-    if publication.names_an_address() {
-        return Ok(false);
-    }
-    let added = table::uninterrupted(netfilter, |seen| {
-        for set in [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6] {
-            if !netfilter.elements(TABLE, set).map_err(kernel)?.is_empty() {
-                return Ok(Ok(false));
-            }
-        }
-        let added = table::add(netfilter, &PART, |batch| {
-            batch.at(seen);
-            fill(batch, elements);
-        });
-        Ok(added.map(|()| true))
-    });
-    match added? {
-        Err(err) if err.is(Errno::EEXIST) => Ok(false),
-        added => added.map_err(kernel),
-    }
-}
-
-fn ensure(netfilter: &Netfilter) -> Result<()> {
-    if netfilter.has_chain(TABLE, "publish").map_err(kernel)? {
-        return Ok(());
-    }
-    table::make(netfilter, &PART).map_err(kernel)
-}
-
-fn fill(batch: &mut Batch, elements: &[(&'static Set, Vec<Element>)]) {
+/// Adds elements by their sets. What mappings share may be there already; whatever else is makes the kernel refuse all
+/// (`EEXIST`).
+pub(crate) fn fill(batch: &mut Batch, elements: &[(&'static Set, Vec<Element>)]) {
     for (set, elements) in elements {
-        batch.add(TABLE, set, elements, true);
+        let is_shared = |element: &Element| element.comment == SHARED;
+        let (shared, own): (Vec<_>, Vec<_>) = elements.iter().cloned().partition(is_shared);
+        batch.add(TABLE, set, &own, true);
+        batch.add(TABLE, set, &shared, false);
     }
-}
-
-/// What is in the place of a publication.
-struct Standing {
-    /// The owners, by their lines, whose elements make room: those of our ports that are dead, and ourselves.
-    condemned: BTreeSet<String>,
-    /// Our mappings that another interface of the same container has.
-    elsewhere: Vec<Mapping>,
-}
-
-/// Refuses ports that a live attachment of another container has, or that lead elsewhere in this one.
-fn standing(netfilter: &Netfilter, publication: &Publication) -> Result<Standing> {
-    let own = publication.owner.line();
-    let mut standing = Standing {
-        condemned: BTreeSet::from([own.clone()]),
-        elsewhere: Vec::new(),
-    };
-    for (set, by_addr, six) in PUBLISHED {
-        for element in netfilter.elements(TABLE, set).map_err(kernel)? {
-            let Some((present, _)) = elements::read(&element, by_addr, six) else {
-                continue;
-            };
-            let Some(wanted) = publication.overlapping(&present) else {
-                continue;
-            };
-            let gone = || Home::parse(&element.record).is_some_and(|home| home.is_gone());
-            if element.comment == own || gone() {
-                standing.condemned.insert(element.comment);
-            } else if wanted.equals(&present) && publication.is_of_the_container_of(&element) {
-                standing.elsewhere.push(present);
-            } else {
-                return Err(taken(wanted, &element));
-            }
-        }
-    }
-    Ok(standing)
-}
-
-fn taken(wanted: &Mapping, element: &Element) -> Failure {
-    let owner = table::owner(element).map_or_else(
-        || format!("an element {:?} of {TABLE}", element.comment),
-        |owner| owner.to_string(),
-    );
-    Failure::new(
-        ErrorCode::INTERNAL,
-        format!("host port {wanted} is already published for {owner}"),
-    )
-    .hint("choose another hostPort or hostIP, or detach that container; `linkspan ports` lists what is published")
 }
 
 /// Withdraws whatever the condemned publish, in one transaction, and tells what it was: the mappings with the
@@ -222,13 +112,25 @@ fn taken(wanted: &Mapping, element: &Element) -> Failure {
 pub(crate) fn withdraw(
     netfilter: &Netfilter,
     condemned: impl Fn(&Owner) -> bool,
-) -> Result<Vec<(Mapping, std::net::IpAddr)>> {
+) -> Result<Vec<(Mapping, IpAddr)>> {
+    let is_condemned =
+        |element: &Element| table::owner(element).is_some_and(|owner| condemned(&owner));
+    let removed = table::remove(netfilter, SETS, is_condemned)?;
     let mut withdrawn = Vec::new();
-    for (set, elements) in table::remove(netfilter, SETS, condemned)? {
-        if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| *of == set) {
+    for (set, elements) in &removed {
+        if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| of == set) {
             let read = |element| elements::read(element, *by_addr, *six);
             withdrawn.extend(elements.iter().filter_map(read));
         }
+    }
+    if removed
+        .iter()
+        .any(|(set, _)| [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6].contains(set))
+    {
+        let mappings: Vec<_> = withdrawn.iter().map(|(mapping, _)| *mapping).collect();
+        table::remove_chosen(netfilter, || {
+            conflict::idle_claims(netfilter, &mappings, &[])
+        })?;
     }
     Ok(withdrawn)
 }
@@ -238,11 +140,35 @@ pub(crate) fn withdraw(
 pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result<()> {
     table::verify(netfilter, &PART)?;
     let verify = |elsewhere: &[Mapping]| {
-        let mut elements = publication.elements(elsewhere).into_iter();
-        elements.try_for_each(|(set, one, what)| table::verify_element(netfilter, set, &one, &what))
+        let promised = publication.elements(elsewhere);
+        let questions: Vec<_> = promised
+            .iter()
+            .map(|(set, element, _)| Question::Element(TABLE, set, element))
+            .collect();
+        let found = netfilter.look(&questions).map_err(kernel)?;
+        let mut each = promised.iter().zip(&found);
+        each.try_for_each(|((set, element, what), found)| same(set, element, what, found.element()))
     };
-    verify(&[]).or_else(|failure| match standing(netfilter, publication) {
-        Ok(standing) if !standing.elsewhere.is_empty() => verify(&standing.elsewhere),
-        _ => Err(failure),
-    })
+    verify(&[]).or_else(
+        |failure| match conflict::elsewhere(netfilter, publication) {
+            Ok(elsewhere) if !elsewhere.is_empty() => verify(&elsewhere),
+            _ => Err(failure),
+        },
+    )
+}
+
+/// The element that was found is the promised one, with its value and its owner.
+fn same(set: &Set, promised: &Element, what: &str, found: Option<&Element>) -> Result<()> {
+    let object = || format!("{what} in set {} of {TABLE}", set.name);
+    let differs = match found {
+        None => mismatch(object(), "an element", "none"),
+        Some(found) if found.comment != promised.comment => {
+            mismatch(object(), &promised.comment, &found.comment)
+        }
+        Some(found) if found.value != promised.value => {
+            mismatch(object(), "the container", "another destination")
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(differs.hint("`linkspan restore` puts back what is missing"))
 }

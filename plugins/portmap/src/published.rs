@@ -9,7 +9,7 @@ use linkspan_plugin::Result;
 
 use crate::elements;
 use crate::mapping::Protocol;
-use crate::rules::PUBLISHED;
+use crate::sets::PUBLISHED;
 
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,111 +5,40 @@
 //!   kube-proxy keeps what is its own.
 //! - A connection from the container's own network, as from the container itself or from its neighbour on the bridge, is
 //!   masqueraded: otherwise the answer would take a shorter way, and the asker would not know it.
-//! - A packet from 127.0.0.1 or `::1` can leave the host only with another source, so it is given the address that the
-//!   host has towards the container, before it is tracked (`localhost_out`), and the answer is given the loopback
-//!   address again, when tracking is done with it (`localhost_in`). So `route_localnet` stays off: nobody else can
-//!   reach what listens on 127.0.0.1, whatever becomes of these rules (CVE-2020-8558).
+//! - A connection from a loopback address can leave the host only with another source: Linux routes none of 127.0.0.0/8
+//!   out of it. So each of its packets is given the address that the host has towards the container once tracking knows
+//!   it (`localhost_out`), before it is translated and routed anew. The connection is masqueraded where it leaves. An
+//!   answer comes back with its destination translated to the loopback address, and nothing would route that either: so it
+//!   is given the address it was sent to (`localhost_back`) until it is delivered (`localhost_in`). So `route_localnet`
+//!   stays off, and nobody else can reach what listens on 127.0.0.1, whatever becomes of these rules (CVE-2020-8558).
+//! - Tracking tells which packets these are, and nothing else is touched: packets of the original direction of a connection
+//!   that is new or was sent to a container, and answers of a connection from a loopback address to a container's port. An
+//!   answer of a server on 127.0.0.1 whose client has a published port as its own is neither.
+//! - A TCP packet in the middle of a connection that tracking does not know opens none. Such connections are those that
+//!   were there before the host began to track, and they are nobody's but the host's.
 
-use linkspan_attach::table::{Pair, Part};
-use linkspan_nftables::datum::Datum;
-use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule, Set};
+use linkspan_attach::table::{LAYOUT, Part};
+use linkspan_nftables::expr::{self, Direction, Expr, Header, MetaKey};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 
 use crate::mapping::Protocol;
-
-macro_rules! set {
-    ($name:literal, $key:expr => $value:expr) => {
-        &Set {
-            name: $name,
-            key: &$key,
-            value: &$value,
-            interval: false,
-        }
-    };
-}
-
-use Datum::{Ipv4, Ipv6, Port, Protocol as Proto};
-
-/// Ports on every address.
-pub(crate) const PUBLISH: Pair = Pair {
-    v4: set!("publish_v4", [Proto, Port] => [Ipv4, Port]),
-    v6: set!("publish_v6", [Proto, Port] => [Ipv6, Port]),
-};
-
-/// Ports on one address.
-pub(crate) const PUBLISH_ADDR: Pair = Pair {
-    v4: set!("publish_addr_v4", [Ipv4, Proto, Port] => [Ipv4, Port]),
-    v6: set!("publish_addr_v6", [Ipv6, Proto, Port] => [Ipv6, Port]),
-};
-
-/// The source for connections from the loopback address to ports on every address.
-pub(crate) const LOCALHOST: Pair = Pair {
-    v4: set!("localhost_v4", [Proto, Port] => [Ipv4]),
-    v6: set!("localhost_v6", [Proto, Port] => [Ipv6]),
-};
-
-/// The same, to ports on one loopback address.
-pub(crate) const LOCALHOST_ADDR: Pair = Pair {
-    v4: set!("localhost_addr_v4", [Ipv4, Proto, Port] => [Ipv4]),
-    v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
-};
-
-/// Container and port of the host: to be masqueraded for those in [`SOURCES`].
-pub(crate) const HAIRPIN: Pair = Pair {
-    v4: set!("hairpin_v4", [Ipv4, Proto, Port] => []),
-    v6: set!("hairpin_v6", [Ipv6, Proto, Port] => []),
-};
-
-/// Container, and the range of addresses that it sees the host instead of: one element for a container, since ranges cost
-/// the kernel more than keys.
-pub(crate) const SOURCES: Pair = Pair {
-    v4: &Set {
-        name: "sources_v4",
-        key: &[Ipv4, Ipv4],
-        value: &[],
-        interval: true,
-    },
-    v6: &Set {
-        name: "sources_v6",
-        key: &[Ipv6, Ipv6],
-        value: &[],
-        interval: true,
-    },
-};
-
-/// Every set and map.
-pub(crate) const SETS: &[&Set] = &[
-    PUBLISH.v4,
-    PUBLISH.v6,
-    PUBLISH_ADDR.v4,
-    PUBLISH_ADDR.v6,
-    LOCALHOST.v4,
-    LOCALHOST.v6,
-    LOCALHOST_ADDR.v4,
-    LOCALHOST_ADDR.v6,
-    HAIRPIN.v4,
-    HAIRPIN.v6,
-    SOURCES.v4,
-    SOURCES.v6,
-];
-
-/// The maps that say what is published, with whether their keys begin with an address, and their family.
-pub(crate) const PUBLISHED: [(&Set, bool, bool); 4] = [
-    (PUBLISH.v4, false, false),
-    (PUBLISH.v6, false, true),
-    (PUBLISH_ADDR.v4, true, false),
-    (PUBLISH_ADDR.v6, true, true),
-];
+use crate::sets::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SETS, SOURCES};
+use crate::upgrade::convert;
 
 /// Sets and chains of this plugin.
-pub(crate) static PART: Part = Part { sets: SETS, chains };
+pub(crate) static PART: Part = Part {
+    name: "published ports",
+    sets: SETS,
+    chains,
+    convert,
+};
 
 /// After the chains of `dstnat` (-100).
 const AFTER_DSTNAT: i32 = -95;
 /// `NF_IP_PRI_NAT_SRC`
 const SRCNAT: i32 = 100;
-/// Before connection tracking (`NF_IP_PRI_RAW`).
-const RAW: i32 = -300;
+/// After connection tracking (-200), and before destinations are translated (`NF_IP_PRI_NAT_DST`, -100).
+const BEFORE_DSTNAT: i32 = -120;
 /// After the answer's source has been translated back, which is done at `SRCNAT`.
 const AFTER_SRCNAT: i32 = 200;
 
@@ -121,34 +50,48 @@ fn chains() -> Vec<Chain> {
             priority,
         })
     };
-    let chain = |name, base, rules| Chain { name, base, rules };
+    let chain = |name, base, rules| Chain {
+        name,
+        base,
+        comment: LAYOUT,
+        rules,
+    };
+    let nat = |hook, priority| base(ChainKind::Nat, hook, priority);
+    let filter = |hook, priority| base(ChainKind::Filter, hook, priority);
     vec![
         chain("publish", None, publish()),
         chain("published", None, published()),
+        chain("localhost", None, localhost()),
+        chain("localhost_answer", None, localhost_answer()),
         chain(
             "prerouting",
-            base(ChainKind::Nat, Hook::Prerouting, AFTER_DSTNAT),
-            vec![to_this_host()],
+            nat(Hook::Prerouting, AFTER_DSTNAT),
+            vec![rule(expr::to_this_host(), [expr::jump("publish")])],
         ),
         chain(
             "output",
-            base(ChainKind::Nat, Hook::Output, AFTER_DSTNAT),
-            vec![to_this_host()],
+            nat(Hook::Output, AFTER_DSTNAT),
+            vec![rule(expr::to_this_host(), [expr::jump("publish")])],
         ),
         chain(
             "postrouting",
-            base(ChainKind::Nat, Hook::Postrouting, SRCNAT),
+            nat(Hook::Postrouting, SRCNAT),
             vec![rule(expr::translated(), [expr::jump("published")])],
         ),
         chain(
             "localhost_out",
-            base(ChainKind::Filter, Hook::Output, RAW),
+            filter(Hook::Output, BEFORE_DSTNAT),
             localhost_out(),
         ),
         chain(
+            "localhost_back",
+            filter(Hook::Prerouting, AFTER_DSTNAT),
+            localhost_back(),
+        ),
+        chain(
             "localhost_in",
-            base(ChainKind::Filter, Hook::Input, AFTER_SRCNAT),
-            vec![localhost_in_v4(), localhost_in_v6()],
+            filter(Hook::Input, AFTER_SRCNAT),
+            localhost_in(),
         ),
     ]
 }
@@ -157,11 +100,6 @@ fn rule(first: impl IntoIterator<Item = Expr>, then: impl IntoIterator<Item = Ex
     Rule {
         exprs: first.into_iter().chain(then).collect(),
     }
-}
-
-/// `fib daddr type local jump publish`: nothing but this host's own addresses (CVE-2025-67499, CVE-2019-9946).
-fn to_this_host() -> Rule {
-    rule(expr::to_this_host(), [expr::jump("publish")])
 }
 
 /// Slots of an address.
@@ -193,12 +131,16 @@ fn protocol_and_port(slot: u32) -> [Expr; 2] {
     ]
 }
 
-/// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address.
+/// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address. Nothing but this host's
+/// own addresses comes here (CVE-2025-67499, CVE-2019-9946).
 fn publish() -> Vec<Rule> {
-    let mut rules = Vec::new();
+    let mut rules = vec![rule(expr::midstream(), [expr::leave()])];
     for six in [false, true] {
         let len = slots(six);
-        let (any, addr) = (of(PUBLISH, six).name, of(PUBLISH_ADDR, six).name);
+        let (any, addr) = (
+            PUBLISH.of_family(six).name,
+            PUBLISH_ADDR.of_family(six).name,
+        );
         let by_addr = [expr::load(daddr(six), 0)]
             .into_iter()
             .chain(protocol_and_port(len))
@@ -212,93 +154,178 @@ fn publish() -> Vec<Rule> {
     rules
 }
 
+/// `meta l4proto tcp`: only beside it does `nft` know what a port is, so there is a rule for each protocol.
+fn of_protocol(number: u8) -> [Expr; 2] {
+    [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &[number])]
+}
+
 /// `meta l4proto tcp ip daddr . ip saddr @sources_v4 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4
-/// masquerade`. A rule for each protocol: only beside one does `nft` know what a port is.
+/// masquerade`, and with `ct original ip saddr 127.0.0.0/8` instead of the first set.
 fn published() -> Vec<Rule> {
     let mut rules = Vec::new();
     for six in [false, true] {
         for protocol in Protocol::ALL {
-            let number = [protocol.number()];
-            let of_protocol = [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &number)];
             let len = slots(six);
-            let then = [
+            let of_neighbour = vec![
                 expr::load(daddr(six), 0),
                 expr::load(saddr(six), len),
-                expr::within(of(SOURCES, six).name, 0),
-                expr::load(daddr(six), 0),
-                expr::meta(MetaKey::L4Proto, len),
-                expr::original_port(len + 1),
-                expr::within(of(HAIRPIN, six).name, 0),
-                expr::masquerade(),
+                expr::within(SOURCES.of_family(six).name, 0),
             ];
-            rules.push(rule(
-                of_protocol.into_iter().chain(expr::of_family(six)),
-                then,
-            ));
+            let first = || {
+                let family = expr::of_family(six);
+                of_protocol(protocol.number()).into_iter().chain(family)
+            };
+            for from in [of_neighbour, opened_by_loopback(six)] {
+                let then = from
+                    .into_iter()
+                    .chain([
+                        expr::load(daddr(six), 0),
+                        expr::meta(MetaKey::L4Proto, len),
+                        expr::original_port(len + 1),
+                        expr::within(HAIRPIN.of_family(six).name, 0),
+                    ])
+                    .chain([expr::masquerade()]);
+                rules.push(rule(first(), then));
+            }
         }
     }
     rules
 }
 
-const LOCALHOST_V4: [u8; 4] = [127, 0, 0, 1];
-const LOCALHOST_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+/// The first byte of 127.0.0.0/8.
+const LOOPBACK_V4: u8 = 127;
+const LOOPBACK_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
-/// `ip saddr 127.0.0.1 ip saddr set ip daddr . meta l4proto . th dport map @localhost_addr_v4`, and without the address.
+/// `ct original ip saddr 127.0.0.0/8`
+fn opened_by_loopback(six: bool) -> Vec<Expr> {
+    let source = expr::tracked_source(Direction::Original, six, 0);
+    if six {
+        return vec![source, expr::equal(0, &LOOPBACK_V6)];
+    }
+    vec![
+        source,
+        expr::mask(0, [0xff, 0, 0, 0]),
+        expr::equal(0, &[LOOPBACK_V4, 0, 0, 0]),
+    ]
+}
+
+/// `ip saddr 127.0.0.0/8`
+fn from_loopback(six: bool) -> [Expr; 2] {
+    if six {
+        let source = expr::load(Header::IP6_SADDR, 0);
+        return [source, expr::equal(0, &LOOPBACK_V6)];
+    }
+    let source = expr::load(Header::IP_SADDR.first(1), 0);
+    [source, expr::equal(0, &[LOOPBACK_V4])]
+}
+
+/// Packets of connections from a loopback address to this host that are new, or that were sent to a container.
 fn localhost_out() -> Vec<Rule> {
-    let mut rules = Vec::new();
+    let stray = expr::undecided().into_iter().chain(expr::midstream());
+    let mut rules = vec![rule(stray, [expr::leave()])];
     for six in [false, true] {
-        let loopback: &[u8] = if six { &LOCALHOST_V6 } else { &LOCALHOST_V4 };
-        let from_loopback = || {
-            let from = [expr::load(saddr(six), 0), expr::equal(0, loopback)];
-            expr::of_family(six).into_iter().chain(from)
-        };
-        let by_addr = [expr::load(daddr(six), 0)]
+        let ours = from_loopback(six)
             .into_iter()
-            .chain(protocol_and_port(slots(six)))
-            .chain([
-                expr::map(of(LOCALHOST_ADDR, six).name, 0),
-                expr::store(saddr(six), 0),
-            ]);
-        rules.push(rule(from_loopback(), by_addr));
-        let by_port = protocol_and_port(0).into_iter().chain([
-            expr::map(of(LOCALHOST, six).name, 0),
-            expr::store(saddr(six), 0),
-        ]);
-        rules.push(rule(from_loopback(), by_port));
+            .chain(expr::goes(Direction::Original))
+            .chain(expr::translated_or_new())
+            .chain(expr::to_this_host());
+        let first = expr::of_family(six).into_iter().chain(ours);
+        rules.push(rule(first, [expr::jump("localhost")]));
     }
     rules
 }
 
-/// `ip saddr 127.0.0.0/8 ip daddr != 127.0.0.0/8 ip daddr set 127.0.0.1`
-fn localhost_in_v4() -> Rule {
-    rule(
-        expr::of_family(false),
-        [
-            expr::load(Header::IP_SADDR.first(1), 0),
-            expr::equal(0, &[127]),
-            expr::load(Header::IP_DADDR.first(1), 0),
-            expr::differ(0, &[127]),
-            expr::put(0, &LOCALHOST_V4),
-            expr::store(Header::IP_DADDR, 0),
-        ],
-    )
+/// `ip saddr set ip daddr . meta l4proto . th dport map @localhost_addr_v4`, and without the address.
+fn localhost() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for six in [false, true] {
+        let by_addr = [expr::load(daddr(six), 0)]
+            .into_iter()
+            .chain(protocol_and_port(slots(six)))
+            .chain([
+                expr::map(LOCALHOST_ADDR.of_family(six).name, 0),
+                expr::store(saddr(six), 0),
+            ]);
+        rules.push(rule(expr::of_family(six), by_addr));
+        let by_port = protocol_and_port(0).into_iter().chain([
+            expr::map(LOCALHOST.of_family(six).name, 0),
+            expr::store(saddr(six), 0),
+        ]);
+        rules.push(rule(expr::of_family(six), by_port));
+    }
+    rules
 }
 
-/// `ip6 saddr ::1 ip6 daddr != ::1 ip6 daddr set ::1`
-fn localhost_in_v6() -> Rule {
-    rule(
-        expr::of_family(true),
-        [
-            expr::load(Header::IP6_SADDR, 0),
-            expr::equal(0, &LOCALHOST_V6),
-            expr::load(Header::IP6_DADDR, 0),
-            expr::differ(0, &LOCALHOST_V6),
-            expr::put(0, &LOCALHOST_V6),
-            expr::store(Header::IP6_DADDR, 0),
-        ],
-    )
+/// `ct direction reply ct original ip saddr 127.0.0.0/8 jump localhost_answer`
+fn localhost_back() -> Vec<Rule> {
+    [false, true]
+        .map(|six| {
+            let answer = expr::goes(Direction::Reply)
+                .into_iter()
+                .chain(opened_by_loopback(six));
+            let first = expr::of_family(six).into_iter().chain(answer);
+            rule(first, [expr::jump("localhost_answer")])
+        })
+        .into()
 }
 
-fn of(pair: Pair, six: bool) -> &'static Set {
-    if six { pair.v6 } else { pair.v4 }
+/// `meta l4proto tcp ct reply ip saddr . meta l4proto . ct original proto-dst @hairpin_v4 ip daddr set ct reply ip
+/// daddr`. An error that a container's kernel or a router sends about such a packet has no port: there the container
+/// itself, and whom it sees instead of the loopback address, have to do.
+fn localhost_answer() -> Vec<Rule> {
+    const ICMP: u8 = 1;
+    const ICMPV6: u8 = 58;
+    let mut rules = Vec::new();
+    for six in [false, true] {
+        let len = slots(six);
+        let container = || expr::tracked_source(Direction::Reply, six, 0);
+        let address = |slot| expr::tracked_destination(Direction::Reply, six, slot);
+        let mut add = |number, told: Vec<Expr>| {
+            let family = expr::of_family(six);
+            let first = of_protocol(number).into_iter().chain(family);
+            let restore = [address(0), expr::store(daddr(six), 0)];
+            rules.push(rule(first, told.into_iter().chain(restore)));
+        };
+        for protocol in Protocol::ALL {
+            let told = vec![
+                container(),
+                expr::meta(MetaKey::L4Proto, len),
+                expr::original_port(len + 1),
+                expr::within(HAIRPIN.of_family(six).name, 0),
+            ];
+            add(protocol.number(), told);
+        }
+        let told = vec![
+            container(),
+            address(len),
+            expr::within(SOURCES.of_family(six).name, 0),
+        ];
+        add(if six { ICMPV6 } else { ICMP }, told);
+    }
+    rules
+}
+
+/// `ct direction reply ct original ip saddr 127.0.0.0/8 ip daddr != 127.0.0.0/8 ip daddr set ct original ip saddr`
+fn localhost_in() -> Vec<Rule> {
+    let elsewhere = |six| {
+        if six {
+            let destination = expr::load(Header::IP6_DADDR, 0);
+            return [destination, expr::differ(0, &LOOPBACK_V6)];
+        }
+        let destination = expr::load(Header::IP_DADDR.first(1), 0);
+        [destination, expr::differ(0, &[LOOPBACK_V4])]
+    };
+    [false, true]
+        .map(|six| {
+            let answer = expr::goes(Direction::Reply)
+                .into_iter()
+                .chain(opened_by_loopback(six))
+                .chain(elsewhere(six))
+                .chain([
+                    expr::tracked_source(Direction::Original, six, 0),
+                    expr::store(daddr(six), 0),
+                ]);
+            rule(expr::of_family(six), answer)
+        })
+        .into()
 }

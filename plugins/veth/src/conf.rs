@@ -13,6 +13,7 @@ pub(crate) struct Conf {
     mtu: i64,
     ip_masq: bool,
     ip_masq_backend: Option<String>,
+    ip_masq_except: Vec<String>,
 }
 
 /// What to do, fully checked.
@@ -31,7 +32,11 @@ impl Plan {
         }
         Ok(Self {
             mtu: veth::mtu(conf.mtu)?,
-            masquerade: Masquerade::parse(conf.ip_masq, conf.ip_masq_backend.as_deref())?,
+            masquerade: Masquerade::parse(
+                conf.ip_masq,
+                conf.ip_masq_backend.as_deref(),
+                &conf.ip_masq_except,
+            )?,
         })
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! The container reaches everything through its gateway, an address that the host's end has as a /32 or /128; the host
 //! has a route for each address of the container. An attachment owns its pair, with it addresses and routes on both
-//! sides, its IPAM lease and the masquerade of its addresses. Forwarding is shared and stays on.
+//! sides, and its IPAM lease. Forwarding and the masquerade of the subnet are shared and stay.
 
 mod conf;
 
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
+use linkspan_attach::masquerade::Ingress;
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
 use linkspan_netlink::addr::AddrFlags;
@@ -73,8 +74,8 @@ impl Plugin for Veth {
             answer_as(&pair.host, gateway)?;
             reach(&pair.host, address)?;
         }
-        if let Some(masquerade) = plan.masquerade {
-            masquerade.apply(call, &result, undo)?;
+        if let Some(masquerade) = &plan.masquerade {
+            masquerade.apply(call.into(), &ingress(&owner), &result, undo)?;
         }
         veth::wait_until_up(&sides, &pair)?;
         if call.netconf.dns.is_present() {
@@ -86,15 +87,9 @@ impl Plugin for Veth {
     /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let mut teardown = Teardown::default();
-        // Removed first and closed last, so that the kernel does both at a time.
-        let mut filter = None;
-        teardown.run("remove masquerade", || {
-            filter = masquerade::remove(call)?;
-            Ok(())
-        });
+        teardown.run("remove masquerade", || masquerade::remove(call));
         teardown.run("delete the interface", || veth::delete(call));
         teardown.run("release addresses", || delegate::del(call));
-        drop(filter);
         teardown.finish()
     }
 
@@ -115,8 +110,11 @@ impl Plugin for Veth {
             verify::gateway(&host, gateway, host_prefix(gateway))?;
             verify::route_by(&sides.host, &host, address)?;
         }
-        match plan.masquerade {
-            Some(masquerade) => masquerade.verify(call, &promised),
+        match &plan.masquerade {
+            Some(masquerade) => {
+                let owner = Owner::of(&call.network, &call.attachment);
+                masquerade.verify(call.into(), &ingress(&owner), &promised)
+            }
             None => Ok(()),
         }
     }
@@ -135,11 +133,16 @@ impl Plugin for Veth {
         let plan = Plan::new(&call.netconf, &conf)?;
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         delegate::status(call)?;
-        match plan.masquerade {
+        match &plan.masquerade {
             Some(masquerade) => masquerade.status(call),
             None => Ok(()),
         }
     }
+}
+
+/// Where packets of the containers come into the host: host ends have random names, and the network's group in common.
+fn ingress(owner: &Owner) -> Ingress {
+    Ingress::Group(owner.network_group())
 }
 
 /// Each address with its gateway, without which nothing could be reached.

@@ -17,7 +17,6 @@ pub mod iptables;
 pub mod masquerade;
 pub mod owner;
 mod procfs;
-mod queue;
 pub mod reference;
 pub mod sides;
 pub mod sysctl;

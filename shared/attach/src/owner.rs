@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use linkspan_netlink::netns::NetnsId;
-use linkspan_plugin::GcCall;
+use linkspan_plugin::{AddCall, CheckCall, GcCall};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
@@ -23,8 +23,45 @@ use crate::hash;
 const NETWORK_MAX: usize = 40;
 const CONTAINER_MAX: usize = 71;
 
+/// The half of a link's group that tells the network.
+pub const NETWORK_MASK: u32 = 0xffff_0000;
+
 /// Digits of the digest that ends a part which was cut.
 const DIGEST: usize = 16;
+
+/// The attachment of a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The network.
+    pub network: &'a NetworkName,
+    /// The attachment.
+    pub attachment: &'a AttachmentId,
+}
+
+impl Subject<'_> {
+    /// It as the owner of things.
+    pub fn owner(self) -> Owner {
+        Owner::of(self.network, self.attachment)
+    }
+}
+
+impl<'a> From<&'a AddCall> for Subject<'a> {
+    fn from(call: &'a AddCall) -> Self {
+        Self {
+            network: &call.network,
+            attachment: &call.attachment,
+        }
+    }
+}
+
+impl<'a> From<&'a CheckCall> for Subject<'a> {
+    fn from(call: &'a CheckCall) -> Self {
+        Self {
+            network: &call.network,
+            attachment: &call.attachment,
+        }
+    }
+}
 
 /// The attachment that owns a thing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +109,11 @@ impl Owner {
         u32::from(network_group(&self.network)) << 16 | u32::from(short(&self.line()))
     }
 
+    /// The half of that group which all attachments of the network have in common.
+    pub fn network_group(&self) -> u32 {
+        self.group() & NETWORK_MASK
+    }
+
     /// The network's name.
     pub fn network(&self) -> &str {
         &self.network
@@ -106,6 +148,7 @@ impl fmt::Display for Owner {
 #[derive(Debug)]
 pub struct Stale {
     network: NetworkName,
+    name: String,
     valid: HashSet<Owner>,
 }
 
@@ -115,8 +158,19 @@ impl Stale {
         let valid = call.valid_attachments.iter();
         Self {
             network: call.network.clone(),
+            name: fit(call.network.as_str(), NETWORK_MAX),
             valid: valid.map(|id| Owner::of(&call.network, id)).collect(),
         }
+    }
+
+    /// The network's name, as an owner tells it.
+    pub fn network(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether nobody of the network is valid.
+    pub fn is_everybody(&self) -> bool {
+        self.valid.is_empty()
     }
 
     /// Whether the link group is that of one of them.
@@ -248,6 +302,7 @@ mod tests {
         let valid = owner(&long, &"c".repeat(300));
         let stale = Stale {
             network: NetworkName::parse(&long).unwrap(),
+            name: fit(&long, NETWORK_MAX),
             valid: HashSet::from([valid.clone()]),
         };
         assert!(!stale.includes(&valid));

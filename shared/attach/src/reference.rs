@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use linkspan_nftables::found::FoundRule;
 use linkspan_nftables::ruleset::{Family, Table};
-use linkspan_nftables::socket::FoundRule;
 use linkspan_nftables::{Batch, Netfilter, xtables};
 use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::ident::{ContainerId, NetworkName};

@@ -23,39 +23,22 @@ const TABLE: Table = Table {
     name: "bench",
 };
 
-/// What masquerade has for an address, and what a published port has.
-const SOURCES: &Set = &Set {
-    name: "sources",
-    key: &[Datum::Ipv4],
-    value: &[],
-    interval: false,
-};
-const EXCEPT: &Set = &Set {
-    name: "except",
-    key: &[Datum::Ipv4, Datum::Ipv4],
-    value: &[],
-    interval: true,
-};
-const PUBLISH: &Set = &Set {
-    name: "publish",
-    key: &[Datum::Protocol, Datum::Port],
-    value: &[Datum::Ipv4, Datum::Port],
-    interval: false,
-};
-const LOCALHOST: &Set = &Set {
-    name: "localhost",
-    key: &[Datum::Protocol, Datum::Port],
-    value: &[Datum::Ipv4],
-    interval: false,
-};
-const HAIRPIN: &Set = &Set {
-    name: "hairpin",
-    key: &[Datum::Ipv4, Datum::Ipv4],
-    value: &[],
-    interval: true,
-};
+/// What a published port has. Masquerade is the network's, and costs an attachment nothing.
+const PUBLISH: &Set = &Set::of("publish", &[Datum::Protocol, Datum::Port])
+    .to(&[Datum::Ipv4, Datum::Port])
+    .expiring();
+const CLAIMS: &Set = &Set::of("claims", &[Datum::Protocol, Datum::Port])
+    .to(&[Datum::Mark])
+    .expiring();
+const LOCALHOST: &Set = &Set::of("localhost", &[Datum::Protocol, Datum::Port])
+    .to(&[Datum::Ipv4])
+    .expiring();
+const HAIRPIN: &Set = &Set::of("hairpin", &[Datum::Ipv4, Datum::Protocol, Datum::Port]).expiring();
+const NEIGHBOURS: &Set = &Set::of("neighbours", &[Datum::Ipv4, Datum::Ipv4])
+    .of_ranges()
+    .expiring();
 
-/// Elements with their set.
+/// Elements, each with its set.
 type Elements = Vec<(&'static Set, Vec<Element>)>;
 
 /// What is told.
@@ -63,11 +46,7 @@ type Elements = Vec<(&'static Set, Vec<Element>)>;
 pub(crate) enum Work {
     Loopback,
     Ptp,
-    /// With `ports`, even with none, also masquerade.
-    Bridge {
-        six: bool,
-        ports: Option<u16>,
-    },
+    Bridge { six: bool, ports: Option<u16> },
 }
 
 /// The bridge of whoever has none given.
@@ -112,43 +91,37 @@ fn six(last: u16) -> IpAddr {
     [0xfd00, 0x255, 0, 0, 0, 0, 0, last].into()
 }
 
-/// What masquerade has for the pod, then what each of its ports has.
-fn elements(ports: u16) -> Vec<Elements> {
+/// What each port of the pod has.
+fn elements(ports: u16) -> Elements {
+    if ports == 0 {
+        return Vec::new();
+    }
     let comment = format!("bench7/{:064x}/eth0", 0);
-    let element = |key: Fields, key_end: Option<Fields>, value| Element {
+    let element = |key: Fields, value| Element {
         key,
-        key_end,
         value,
         comment: comment.clone(),
         ..Element::default()
     };
     let ip = |ip| Fields::default().ip(ip);
     let (pod, first, last) = (four(2), four(0), [10, 255, 255, 255].into());
-    let masquerade = vec![
-        (SOURCES, vec![element(ip(pod), None, None)]),
-        (
-            EXCEPT,
-            vec![element(ip(pod).ip(first), Some(ip(pod).ip(last)), None)],
-        ),
-    ];
     let port = |fields: Fields, n| fields.protocol(6).port(20_000 + n);
-    let publish = |n| {
-        element(
-            port(Fields::default(), n),
-            None,
-            Some(ip(pod).port(1000 + n)),
-        )
+    let of_port = |n, value| element(port(Fields::default(), n), Some(value));
+    let neighbours = Element {
+        key_end: Some(ip(pod).ip(last)),
+        ..element(ip(pod).ip(first), None)
     };
-    let localhost = |n| element(port(Fields::default(), n), None, Some(ip(four(1))));
-    let neighbours = element(ip(pod).ip(first), Some(ip(pod).ip(last)), None);
-    let published = vec![
+    let publish = |n| of_port(n, ip(pod).port(1000 + n));
+    let claim = |n| of_port(n, Fields::default().mark(1));
+    let localhost = |n| of_port(n, ip(four(1)));
+    let hairpin = |n| element(port(ip(pod), n), None);
+    vec![
         (PUBLISH, (0..ports).map(publish).collect()),
+        (CLAIMS, (0..ports).map(claim).collect()),
         (LOCALHOST, (0..ports).map(localhost).collect()),
-        (HAIRPIN, vec![neighbours]),
-    ];
-    let parts = [(true, masquerade), (ports > 0, published)];
-    let wanted = parts.into_iter().filter(|(wanted, _)| *wanted);
-    wanted.map(|(_, elements)| elements).collect()
+        (HAIRPIN, (0..ports).map(hairpin).collect()),
+        (NEIGHBOURS, vec![neighbours]),
+    ]
 }
 
 impl Floor {
@@ -213,11 +186,11 @@ impl Floor {
         if dual {
             pod.add_route(&default([0_u16; 8].into(), six(1))).unwrap();
         }
-        for elements in ports.into_iter().flat_map(elements) {
-            let mut batch = Batch::default();
-            for (set, elements) in &elements {
-                batch.add(TABLE, set, elements, true);
-            }
+        let mut batch = Batch::default();
+        for (set, elements) in elements(ports.unwrap_or_default()) {
+            batch.add(TABLE, set, &elements, true);
+        }
+        if !batch.is_empty() {
             self.netfilter.commit(batch).unwrap();
         }
     }
@@ -285,11 +258,11 @@ impl Floor {
             Work::Ptp => None,
             Work::Bridge { ports, .. } => ports,
         };
-        for elements in ports.into_iter().flat_map(elements) {
-            let mut batch = Batch::default();
-            for (set, elements) in &elements {
-                batch.delete(TABLE, set, elements);
-            }
+        let mut batch = Batch::default();
+        for (set, elements) in elements(ports.unwrap_or_default()) {
+            batch.expire(TABLE, set, &elements);
+        }
+        if !batch.is_empty() {
             self.netfilter.commit(batch).unwrap();
         }
         self.sandbox_link("eth0").delete().unwrap();
@@ -317,8 +290,12 @@ impl Scenario for Floor {
         let bridge = found.unwrap_or_else(|| self.make_bridge());
         self.bridge = Some(bridge.index);
         let mut batch = Batch::default();
-        let sets = [SOURCES, EXCEPT, PUBLISH, LOCALHOST, HAIRPIN];
-        batch.ensure(TABLE, "", &sets, &[]);
+        batch.ensure_table(TABLE, "");
+        batch.ensure(
+            TABLE,
+            &[PUBLISH, CLAIMS, LOCALHOST, HAIRPIN, NEIGHBOURS],
+            &[],
+        );
         self.netfilter.commit(batch).unwrap();
     }
 

@@ -2,65 +2,97 @@
 
 mod native;
 mod reference;
+mod rules;
+mod upgrade;
+mod zone;
 
-use linkspan_nftables::Netfilter;
-use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
+use linkspan_plugin::{DelCall, GcCall, Result, StatusCall, Undo};
+use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
 
 use crate::backend::Backend;
 use crate::iptables::Iptables;
-use crate::owner::{Owner, Stale};
-use crate::table;
+use crate::owner::{Owner, Stale, Subject};
+use crate::table::{self, Support};
+use native::{Need, Unable};
+
+pub use zone::Ingress;
 
 /// What the configuration asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Masquerade {
     backend: Option<Backend>,
+    except: Vec<Cidr>,
 }
 
 impl Masquerade {
-    /// The keys `ipMasq` and `ipMasqBackend`; the latter is looked at only where the former is on.
-    pub fn parse(on: bool, backend: Option<&str>) -> Result<Option<Self>> {
+    /// The keys `ipMasq`, `ipMasqBackend` and `ipMasqExcept`; the others are looked at only where the first is on.
+    pub fn parse(on: bool, backend: Option<&str>, except: &[String]) -> Result<Option<Self>> {
         if !on {
             return Ok(None);
         }
         let backend = Backend::parse("ipMasqBackend", backend)?;
-        Ok(Some(Self { backend }))
+        let network = |text: &String| {
+            Cidr::parse(text).map_err(|err| {
+                Failure::config(format!("ipMasqExcept: {err}"))
+                    .hint("list networks such as \"10.0.0.0/8\"")
+            })
+        };
+        let except = except.iter().map(network).collect::<Result<_>>()?;
+        Ok(Some(Self { backend, except }))
     }
 
-    /// Masquerades what the addresses of `result` send to the world.
-    pub fn apply(self, call: &AddCall, result: &AddResult, undo: &mut Undo) -> Result<()> {
-        let native = self.backend != Some(Backend::Iptables);
-        if native && native::apply(call, result, undo)? {
-            return Ok(());
+    /// Masquerades what the addresses of `result` send to the world. Their packets come in by `ingress`.
+    pub fn apply(
+        &self,
+        subject: Subject<'_>,
+        ingress: &Ingress,
+        result: &AddResult,
+        undo: &mut Undo,
+    ) -> Result<()> {
+        if self.backend != Some(Backend::Iptables) {
+            let need = Need::of(subject, ingress, &result.ips, &self.except);
+            match native::apply(need, undo)? {
+                Ok(()) => return Ok(()),
+                Err(unable) if self.backend.is_some() => return Err(unsupported(&unable)),
+                Err(_) => {}
+            }
         }
-        match self.backend {
-            Some(Backend::Nftables) => Err(unsupported()),
-            _ => reference::apply(call, result, undo),
-        }
+        reference::apply(subject, result, &self.except, undo)
     }
 
     /// Every address of `result` is masqueraded, in our table or, for containers of the Go suite, in its chains.
-    pub fn verify(self, call: &CheckCall, result: &AddResult) -> Result<()> {
+    pub fn verify(
+        &self,
+        subject: Subject<'_>,
+        ingress: &Ingress,
+        result: &AddResult,
+    ) -> Result<()> {
         let netfilter = table::open()?;
         match netfilter.as_ref() {
             Some(netfilter)
                 if self.backend != Some(Backend::Iptables)
-                    && !reference::is_there(call, Some(netfilter))? =>
+                    && !reference::is_there(subject, Some(netfilter))? =>
             {
-                native::verify(call, result, netfilter)
+                let need = Need::of(subject, ingress, &result.ips, &self.except);
+                native::verify(netfilter, &need)
             }
-            netfilter => reference::verify(call, result, netfilter),
+            netfilter => reference::verify(subject, result, netfilter),
         }
     }
 
     /// Some packet filter could do it.
-    pub fn status(self, _call: &StatusCall) -> Result<()> {
-        let refused = match (self.backend, table::open()) {
-            (Some(Backend::Iptables), _) | (None, Ok(None)) => Iptables::of(false).saved().err(),
-            (Some(Backend::Nftables), Ok(None)) => Some(unsupported()),
-            (_, opened) => opened.err(),
+    pub fn status(&self, _call: &StatusCall) -> Result<()> {
+        let refused = match self.backend {
+            Some(Backend::Iptables) => Iptables::of(false).saved().err(),
+            backend => match (table::support(&rules::PART), backend) {
+                (Ok(Support::Whole(_)), _) => None,
+                (Ok(_), None) => Iptables::of(false).saved().err(),
+                (Ok(Support::Absent), _) => Some(unsupported(&Unable::Absent)),
+                (Ok(Support::Lacking(err)), _) => Some(unsupported(&Unable::Lacking(err))),
+                (Err(failure), _) => Some(failure),
+            },
         };
         refused.map_or(Ok(()), |failure| {
             Err(failure
@@ -71,33 +103,33 @@ impl Masquerade {
 }
 
 /// Removes what this attachment has in any packet filter, also where the configuration does not say `ipMasq` any more,
-/// and whichever suite made it.
-///
-/// The connection comes back open: to close one soon after a removal takes until the kernel has done with what was
-/// removed (some 15 ms), which whoever has something else to wait for need not wait for twice.
-pub fn remove(call: &DelCall) -> Result<Option<Netfilter>> {
-    let netfilter = table::open()?;
-    if let Some(netfilter) = &netfilter {
-        let own = Owner::of(&call.network, &call.attachment);
-        native::remove(netfilter, |owner| *owner == own)?;
+/// and whichever suite made it. What its network shares stays.
+pub fn remove(call: &DelCall) -> Result<()> {
+    let opened = table::open_whole(&rules::PART)?;
+    let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
+    if let Some(netfilter) = netfilter {
+        native::remove(netfilter, &Owner::of(&call.network, &call.attachment))?;
     }
-    reference::remove(call, netfilter.as_ref())?;
-    Ok(netfilter)
+    reference::remove(call, netfilter)
 }
 
-/// Removes what stale attachments have there, in our table and in the Go suite's, and in the chains of iptables.
+/// Removes what stale attachments have there, in our table and in the Go suite's, and in the chains of iptables; and what
+/// the network shares, where no attachment is valid.
 pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
-    let netfilter = table::open()?;
-    if let Some(netfilter) = &netfilter {
-        native::remove(netfilter, |owner| stale.includes(owner))?;
+    let opened = table::open_whole(&rules::PART)?;
+    let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
+    if let Some(netfilter) = netfilter {
+        native::collect(netfilter, stale)?;
     }
-    reference::collect(call, netfilter.as_ref())
+    reference::collect(call, netfilter)
 }
 
-fn unsupported() -> Failure {
-    Failure::new(
-        ErrorCode::INTERNAL,
-        "masquerade: this kernel has no nf_tables",
+fn unsupported(unable: &Unable) -> Failure {
+    let why = match unable {
+        Unable::Absent => "this kernel has no nf_tables".to_owned(),
+        Unable::Lacking(err) => format!("nf_tables of this kernel cannot do it: {err}"),
+    };
+    Failure::new(ErrorCode::INTERNAL, format!("masquerade: {why}")).hint(
+        "load the kernel modules nf_tables, nft_chain_nat and nft_masq, or set \"ipMasqBackend\" to \"iptables\"",
     )
-    .hint("load the kernel module nf_tables, or set \"ipMasqBackend\" to \"iptables\"")
 }

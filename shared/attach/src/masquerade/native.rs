@@ -1,194 +1,208 @@
-//! Masquerade in our own table.
-//!
-//! Two rules for each family, whatever the number of containers and networks: what comes from a source in `masq_v4` and
-//! goes neither to a multicast address nor to where `masq_except_v4` says that this source is at home is masqueraded.
+//! Masquerade in our own table: a zone for each network and family, which its first attachment makes.
 
-use std::net::IpAddr;
-
-use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::expr::{self, Header};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
+use linkspan_netlink::error::Error;
+use linkspan_nftables::look::Question;
+use linkspan_nftables::ruleset::{Element, Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
-use linkspan_plugin::{AddCall, CheckCall, Result, Undo};
-use linkspan_protocol::result::{AddResult, IpConfig};
-use nix::errno::Errno;
+use linkspan_plugin::{Result, Undo};
+use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::result::IpConfig;
 
+use super::rules::{GROUPED, NAMED, PART, Sets};
+use super::zone::{Change, Holder, Ingress, Zone, read};
 use crate::kernel;
-use crate::owner::{Home, Owner};
-use crate::table::{self, Pair, Part, TABLE};
+use crate::owner::{Owner, Stale, Subject};
+use crate::table::{self, Elements, State, TABLE};
+use crate::verify::mismatch;
 
-const SOURCES: Pair = Pair {
-    v4: &Set {
-        name: "masq_v4",
-        key: &[Datum::Ipv4],
-        value: &[],
-        interval: false,
-    },
-    v6: &Set {
-        name: "masq_v6",
-        key: &[Datum::Ipv6],
-        value: &[],
-        interval: false,
-    },
-};
-
-/// Source, and the range of addresses that are its neighbours.
-const EXCEPT: Pair = Pair {
-    v4: &Set {
-        name: "masq_except_v4",
-        key: &[Datum::Ipv4, Datum::Ipv4],
-        value: &[],
-        interval: true,
-    },
-    v6: &Set {
-        name: "masq_except_v6",
-        key: &[Datum::Ipv6, Datum::Ipv6],
-        value: &[],
-        interval: true,
-    },
-};
-
-const SETS: &[&Set] = &[SOURCES.v4, SOURCES.v6, EXCEPT.v4, EXCEPT.v6];
-
-static PART: Part = Part { sets: SETS, chains };
-
-/// `NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`
-const SRCNAT: i32 = 100;
-
-fn chains() -> Vec<Chain> {
-    let base = Base {
-        kind: ChainKind::Nat,
-        hook: Hook::Postrouting,
-        priority: SRCNAT,
-    };
-    vec![Chain {
-        name: "outbound",
-        base: Some(base),
-        rules: vec![rule_v4(), rule_v6()],
-    }]
+/// What an attachment needs.
+#[derive(Debug)]
+pub(super) struct Need {
+    owner: Owner,
+    zones: Vec<Zone>,
 }
 
-/// `ip saddr @masq_v4 ip daddr != 224.0.0.0/4 ip saddr . ip daddr != @masq_except_v4 masquerade`
-fn rule_v4() -> Rule {
-    let mut exprs = expr::of_family(false).to_vec();
-    exprs.extend([
-        expr::load(Header::IP_SADDR, 0),
-        expr::within(SOURCES.v4.name, 0),
-        expr::load(Header::IP_DADDR, 0),
-        expr::mask(0, [0xf0, 0, 0, 0]),
-        expr::differ(0, &[224, 0, 0, 0]),
-        expr::load(Header::IP_SADDR, 0),
-        expr::load(Header::IP_DADDR, 1),
-        expr::without(EXCEPT.v4.name, 0),
-        expr::masquerade(),
-    ]);
-    Rule { exprs }
+impl Need {
+    pub(super) fn of(
+        subject: Subject<'_>,
+        ingress: &Ingress,
+        ips: &[IpConfig],
+        except: &[Cidr],
+    ) -> Self {
+        let owner = subject.owner();
+        let zone = |ip: &IpConfig| Zone::of(ingress, ip.address, except, &owner);
+        Self {
+            zones: ips.iter().map(zone).collect(),
+            owner,
+        }
+    }
 }
 
-/// `ip6 saddr @masq_v6 ip6 daddr != ff00::/8 ip6 saddr . ip6 daddr != @masq_except_v6 masquerade`
-fn rule_v6() -> Rule {
-    let mut exprs = expr::of_family(true).to_vec();
-    exprs.extend([
-        expr::load(Header::IP6_SADDR, 0),
-        expr::within(SOURCES.v6.name, 0),
-        expr::load(Header::IP6_DADDR.first(1), 0),
-        expr::differ(0, &[0xff]),
-        expr::load(Header::IP6_SADDR, 0),
-        expr::load(Header::IP6_DADDR, 4),
-        expr::without(EXCEPT.v6.name, 0),
-        expr::masquerade(),
-    ]);
-    Rule { exprs }
+/// Why our own table does not do.
+#[derive(Debug)]
+pub(super) enum Unable {
+    /// The kernel has no nf_tables.
+    Absent,
+    /// It lacks a part of it.
+    Lacking(Error),
 }
 
-/// An address of the result, as its two elements.
-struct Source {
-    ip: IpAddr,
-    member: Element,
-    except: Element,
-}
-
-fn sources(ips: &[IpConfig], owner: &Owner, record: &[u8]) -> Vec<Source> {
-    let element = |key, key_end| Element {
-        key,
-        key_end,
-        comment: owner.line(),
-        record: record.to_vec(),
-        ..Element::default()
-    };
-    ips.iter()
-        .map(|config| {
-            let address = config.address;
-            let ip = address.ip();
-            let pair = |neighbour| Fields::default().ip(ip).ip(neighbour);
-            Source {
-                ip,
-                member: element(Fields::default().ip(ip), None),
-                except: element(pair(address.network()), Some(pair(address.last()))),
-            }
-        })
-        .collect()
-}
-
-/// Masquerades what the addresses of `result` send to the world. An address that another attachment still had there is
-/// now this one's: IPAM says so. False where the kernel has no nf_tables.
-pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Result<bool> {
+/// Masquerades what is needed. Where an earlier attachment of the network has made its zones, one look is all.
+pub(super) fn apply(need: Need, undo: &mut Undo) -> Result<std::result::Result<(), Unable>> {
     let netfilter = match Netfilter::open() {
-        Err(err) if table::is_unsupported(&err) => return Ok(false),
+        Err(err) if table::is_absent(&err) => return Ok(Err(Unable::Absent)),
         opened => opened.map_err(kernel)?,
     };
-    let owner = Owner::of(&call.network, &call.attachment);
-    let record = Home::of(&call.netns).map(|home| home.to_bytes());
-    let sources = sources(&result.ips, &owner, &record.unwrap_or_default());
-    let fill = |batch: &mut Batch| {
-        for source in &sources {
-            let (ip, one) = (source.ip, std::slice::from_ref::<Element>);
-            batch.add(TABLE, SOURCES.of(ip), one(&source.member), true);
-            batch.add(TABLE, EXCEPT.of(ip), one(&source.except), true);
+    match look(&netfilter, &need) {
+        Err(err) if table::is_absent(&err) => return Ok(Err(Unable::Absent)),
+        Err(err) => return Err(kernel(err)),
+        Ok((State::Whole, true)) => return Ok(Ok(())),
+        Ok((State::Whole, false)) => {}
+        Ok(_) => {
+            if let Some(err) = table::make(&netfilter, &PART)? {
+                return Ok(Err(Unable::Lacking(err)));
+            }
         }
-    };
-    match table::add(&netfilter, &PART, fill) {
-        Err(err) if err.is(Errno::EEXIST) => take_over(&netfilter, &sources, &fill)?,
-        Err(err) if table::is_unsupported(&err) => return Ok(false),
-        done => done.map_err(kernel)?,
     }
-    undo.push("remove masquerade", move || {
-        table::remove(&netfilter, SETS, |found| *found == owner).map(drop)
-    });
-    Ok(true)
+    let settled = settle(&netfilter, &need);
+    undo.push_unless_refused(settled, "remove masquerade", move || {
+        remove(&netfilter, &need.owner)
+    })
+    .map(Ok)
 }
 
-/// Replaces what is there for the same addresses.
-fn take_over(netfilter: &Netfilter, sources: &[Source], fill: &impl Fn(&mut Batch)) -> Result<()> {
+/// The state of the part, and whether every zone is there.
+fn look(netfilter: &Netfilter, need: &Need) -> std::result::Result<(State, bool), Error> {
+    let points: Vec<_> = need
+        .zones
+        .iter()
+        .map(|zone| Zone::point(&zone.ingress, zone.subnet.network()))
+        .collect();
+    let questions: Vec<_> = points
+        .iter()
+        .map(|(set, point)| Question::Element(TABLE, set, point))
+        .collect();
+    let seen = table::see(netfilter, &PART, &questions)?;
+    let served = need.zones.iter().zip(&seen.answers).all(|(zone, answer)| {
+        let found = answer.element();
+        found.is_some_and(|found| zone.is_found(found, &need.owner))
+    });
+    Ok((seen.state, served))
+}
+
+fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
     table::transact(netfilter, || {
         let mut batch = Batch::default();
-        for Source { ip, member, .. } in sources {
-            let set = SOURCES.of(*ip);
-            let present = netfilter.element(TABLE, set, member).map_err(kernel)?;
-            batch.delete(TABLE, set, present.as_slice());
-            let set = EXCEPT.of(*ip);
-            let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
-            stale.retain(|element| element.key.read().ip(ip.is_ipv6()) == Some(*ip));
-            batch.delete(TABLE, set, &stale);
+        let mut added: Vec<Zone> = Vec::new();
+        for wanted in &need.zones {
+            let six = wanted.subnet.ip().is_ipv6();
+            let mut present = zones(netfilter, wanted.ingress.sets(), six).map_err(kernel)?;
+            present.extend(added.iter().cloned());
+            let is_near =
+                |zone: &Zone| zone.ingress == wanted.ingress && zone.subnet.ip().is_ipv6() == six;
+            present.retain(is_near);
+            let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
+                continue;
+            };
+            for zone in &remove {
+                step(&mut batch, zone, Batch::delete);
+            }
+            step(&mut batch, &add, insert);
+            added.retain(|zone| !remove.contains(zone));
+            added.push(add);
         }
-        fill(&mut batch);
         Ok(batch)
     })
 }
 
-/// Removes what the condemned attachments have there, whatever their addresses were.
-pub(super) fn remove(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
-    table::remove(netfilter, SETS, condemned).map(drop)
+fn step(batch: &mut Batch, zone: &Zone, act: fn(&mut Batch, Table, &Set, &[Element])) {
+    let (set, source) = zone.source();
+    act(batch, TABLE, set, std::slice::from_ref(&source));
+    let (set, exceptions) = zone.exceptions();
+    act(batch, TABLE, set, &exceptions);
 }
 
-/// Every address of the result is masqueraded.
-pub(super) fn verify(call: &CheckCall, result: &AddResult, netfilter: &Netfilter) -> Result<()> {
+fn insert(batch: &mut Batch, table: Table, set: &Set, elements: &[Element]) {
+    batch.add(table, set, elements, true);
+}
+
+fn zones(netfilter: &Netfilter, sets: Sets, six: bool) -> std::result::Result<Vec<Zone>, Error> {
+    let sources = netfilter.elements(TABLE, sets.sources.of_family(six))?;
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let except = netfilter.elements(TABLE, sets.except.of_family(six))?;
+    Ok(read(sets, six, &sources, &except))
+}
+
+fn all_zones(netfilter: &Netfilter) -> std::result::Result<Vec<Zone>, Error> {
+    let mut all = Vec::new();
+    for sets in [NAMED, GROUPED] {
+        for six in [false, true] {
+            all.extend(zones(netfilter, sets, six)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Removes the zones that are the attachment's own; those of its network stay.
+pub(super) fn remove(netfilter: &Netfilter, owner: &Owner) -> Result<()> {
+    let own = Holder::Pod(owner.clone());
+    remove_zones(netfilter, |zone| zone.holder == own)
+}
+
+fn remove_zones(netfilter: &Netfilter, condemned: impl Fn(&Zone) -> bool) -> Result<()> {
+    table::remove_chosen(netfilter, || {
+        let all = all_zones(netfilter).map_err(kernel)?;
+        let condemned = all.iter().filter(|zone| condemned(zone));
+        Ok(condemned.flat_map(elements).collect())
+    })
+}
+
+fn elements(zone: &Zone) -> Elements<'static> {
+    let (set, source) = zone.source();
+    vec![(set, vec![source]), zone.exceptions()]
+}
+
+/// Removes the zones of stale attachments, and the network from those that it shares where nobody is valid.
+pub(super) fn collect(netfilter: &Netfilter, stale: &Stale) -> Result<()> {
+    remove_zones(netfilter, |zone| match &zone.holder {
+        Holder::Pod(owner) => stale.includes(owner),
+        holder => stale.is_everybody() && *holder == Holder::of_network(stale.network()),
+    })?;
+    if !stale.is_everybody() {
+        return Ok(());
+    }
+    table::transact(netfilter, || {
+        let mut batch = Batch::default();
+        for zone in all_zones(netfilter).map_err(kernel)? {
+            let Holder::Networks(networks) = &zone.holder else {
+                continue;
+            };
+            let mut networks = networks.clone();
+            if networks.remove(stale.network()) && !networks.is_empty() {
+                step(&mut batch, &zone, Batch::delete);
+                let holder = Holder::Networks(networks);
+                step(&mut batch, &Zone { holder, ..zone }, insert);
+            }
+        }
+        Ok(batch)
+    })
+}
+
+/// Every address is masqueraded, except where it should not be.
+pub(super) fn verify(netfilter: &Netfilter, need: &Need) -> Result<()> {
     table::verify(netfilter, &PART)?;
-    let owner = Owner::of(&call.network, &call.attachment);
-    for Source { ip, member, except } in sources(&result.ips, &owner, &[]) {
-        let what = format!("masquerade of {ip}");
-        table::verify_element(netfilter, SOURCES.of(ip), &member, &what)?;
-        table::verify_element(netfilter, EXCEPT.of(ip), &except, &what)?;
+    for wanted in &need.zones {
+        let six = wanted.subnet.ip().is_ipv6();
+        let all = zones(netfilter, wanted.ingress.sets(), six).map_err(kernel)?;
+        if !all.iter().any(|zone| zone.serves(wanted, &need.owner)) {
+            let what = format!("masquerade of {} in {TABLE}", wanted.subnet);
+            let found = all.iter().find(|zone| zone.subnet == wanted.subnet);
+            let found = found.map_or("none".to_owned(), |zone| format!("one of {}", zone.holder));
+            return Err(mismatch(what, "one of the network", &found)
+                .hint("`linkspan restore` puts back what is missing"));
+        }
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::xtables;
-use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, Undo};
+use linkspan_plugin::{DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::AddResult;
 
 use crate::iptables::{Iptables, deletion};
+use crate::owner::Subject;
 use crate::reference::{Register, chain, comment, has_chain, quoted, remove_chain, remove_rules};
 use crate::verify::mismatch;
 use crate::{hash, kernel, table};
@@ -29,9 +30,15 @@ const NFT: Table = Table {
 const NFT_CHAIN: &str = "masq_checks";
 
 /// Makes the chain, in one transaction for each family.
-pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Result<()> {
-    let chain = chain(&call.network, &call.attachment.container_id, "");
-    let comment = quoted(&comment(&call.network, &call.attachment.container_id));
+pub(super) fn apply(
+    subject: Subject<'_>,
+    result: &AddResult,
+    except: &[Cidr],
+    undo: &mut Undo,
+) -> Result<()> {
+    let container = &subject.attachment.container_id;
+    let chain = chain(subject.network, container, "");
+    let comment = quoted(&comment(subject.network, container));
     for six in [false, true] {
         let addresses = addresses(result, six);
         if addresses.is_empty() {
@@ -43,7 +50,8 @@ pub(super) fn apply(call: &AddCall, result: &AddResult, undo: &mut Undo) -> Resu
         let mut lines: Vec<String> = saved.rules_to(&chain).map(deletion).collect();
         // A chain that is declared is made, or emptied.
         lines.push(format!(":{chain} - [0:0]"));
-        for address in &addresses {
+        let except = except.iter().filter(|to| to.ip().is_ipv6() == six);
+        for address in addresses.iter().chain(except) {
             lines.push(format!(
                 "-A {chain} -d {address} -m comment --comment {comment} -j ACCEPT"
             ));
@@ -73,22 +81,22 @@ fn addresses(result: &AddResult, six: bool) -> Vec<Cidr> {
 }
 
 /// Whether the container has a chain in iptables or a rule in the Go suite's nft table.
-pub(super) fn is_there(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<bool> {
-    let chain = chain(&call.network, &call.attachment.container_id, "");
+pub(super) fn is_there(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<bool> {
+    let chain = chain(subject.network, &subject.attachment.container_id, "");
     for six in [false, true] {
         if has_chain(netfilter, six, &chain)? {
             return Ok(true);
         }
     }
-    Ok(nft_rules(call, netfilter)? > 0)
+    Ok(nft_rules(subject, netfilter)? > 0)
 }
 
 /// How many rules the container has in the Go suite's nft table.
-fn nft_rules(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<usize> {
+fn nft_rules(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<usize> {
     let Some(netfilter) = netfilter else {
         return Ok(0);
     };
-    let tag = tag(call.network.as_str(), &call.attachment);
+    let tag = tag(subject.network.as_str(), subject.attachment);
     let rules = netfilter.rules(NFT, NFT_CHAIN).map_err(kernel)?;
     let own = rules.iter().filter(|rule| rule.comment.starts_with(&tag));
     Ok(own.count())
@@ -96,14 +104,14 @@ fn nft_rules(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<usize> {
 
 /// The chain and the way to it are there for every address, or the Go suite's nft rules are.
 pub(super) fn verify(
-    call: &CheckCall,
+    subject: Subject<'_>,
     result: &AddResult,
     netfilter: Option<&Netfilter>,
 ) -> Result<()> {
-    if nft_rules(call, netfilter)? >= result.ips.len() {
+    if nft_rules(subject, netfilter)? >= result.ips.len() {
         return Ok(());
     }
-    let chain = chain(&call.network, &call.attachment.container_id, "");
+    let chain = chain(subject.network, &subject.attachment.container_id, "");
     for six in [false, true] {
         let expected = addresses(result, six).len();
         if expected == 0 {

@@ -1,0 +1,90 @@
+//! What is kept of published ports in our table: an element in each of these for each port. The kernel lets every element
+//! expire at DEL.
+
+use linkspan_attach::table::Pair;
+use linkspan_nftables::datum::Datum;
+use linkspan_nftables::ruleset::Set;
+
+macro_rules! set {
+    ($name:literal, $key:expr) => {
+        &Set::of($name, &$key).expiring()
+    };
+    ($name:literal, $key:expr => $value:expr) => {
+        &Set::of($name, &$key).to(&$value).expiring()
+    };
+}
+
+use Datum::{Ipv4, Ipv6, Mark, Port, Protocol as Proto};
+
+/// Ports on every address.
+pub(crate) const PUBLISH: Pair = Pair {
+    v4: set!("publish_v4", [Proto, Port] => [Ipv4, Port]),
+    v6: set!("publish_v6", [Proto, Port] => [Ipv6, Port]),
+};
+
+/// Ports on one address.
+pub(crate) const PUBLISH_ADDR: Pair = Pair {
+    v4: set!("publish_addr_v4", [Ipv4, Proto, Port] => [Ipv4, Port]),
+    v6: set!("publish_addr_v6", [Ipv6, Proto, Port] => [Ipv6, Port]),
+};
+
+/// How a port is taken: on every address, by one mapping, or on single addresses, which mappings share. So the kernel
+/// itself refuses one beside the other (`EEXIST`).
+///
+/// A set of address ranges would not do: the kernel compares the two ends of a new range with those that are there, and
+/// does not see one that lies between them (`nft_pipapo_insert`; seen on Linux 5.10 to 6.18).
+pub(crate) const CLAIMS: Pair = Pair {
+    v4: set!("claims_v4", [Proto, Port] => [Mark]),
+    v6: set!("claims_v6", [Proto, Port] => [Mark]),
+};
+
+/// The source for connections from the loopback address to ports on every address.
+pub(crate) const LOCALHOST: Pair = Pair {
+    v4: set!("localhost_v4", [Proto, Port] => [Ipv4]),
+    v6: set!("localhost_v6", [Proto, Port] => [Ipv6]),
+};
+
+/// The same, to ports on one address.
+pub(crate) const LOCALHOST_ADDR: Pair = Pair {
+    v4: set!("localhost_addr_v4", [Ipv4, Proto, Port] => [Ipv4]),
+    v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
+};
+
+/// Container and port of the host: to be masqueraded for those in [`SOURCES`], and for the host's loopback addresses.
+pub(crate) const HAIRPIN: Pair = Pair {
+    v4: set!("hairpin_v4", [Ipv4, Proto, Port]),
+    v6: set!("hairpin_v6", [Ipv6, Proto, Port]),
+};
+
+/// Container, and the range of addresses that it sees the host instead of: one element for a container, since ranges cost
+/// the kernel more than keys.
+pub(crate) const SOURCES: Pair = Pair {
+    v4: &Set::of("sources_v4", &[Ipv4, Ipv4]).of_ranges().expiring(),
+    v6: &Set::of("sources_v6", &[Ipv6, Ipv6]).of_ranges().expiring(),
+};
+
+/// Every set and map.
+pub(crate) const SETS: &[&Set] = &[
+    PUBLISH.v4,
+    PUBLISH.v6,
+    PUBLISH_ADDR.v4,
+    PUBLISH_ADDR.v6,
+    CLAIMS.v4,
+    CLAIMS.v6,
+    LOCALHOST.v4,
+    LOCALHOST.v6,
+    LOCALHOST_ADDR.v4,
+    LOCALHOST_ADDR.v6,
+    HAIRPIN.v4,
+    HAIRPIN.v6,
+    SOURCES.v4,
+    SOURCES.v6,
+];
+
+/// The maps that say what is published, with whether their keys begin with an address, and their family.
+pub(crate) const PUBLISHED: [(&Set, bool, bool); 4] = [
+    (PUBLISH.v4, false, false),
+    (PUBLISH.v6, false, true),
+    (PUBLISH_ADDR.v4, true, false),
+    (PUBLISH_ADDR.v6, true, true),
+];

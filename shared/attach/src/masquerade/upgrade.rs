@@ -1,0 +1,80 @@
+//! Zones out of the first layout, which had two elements for each address of a container: the address, and the range of
+//! its neighbours.
+
+use linkspan_netlink::link::Link;
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::datum::Datum;
+use linkspan_nftables::ruleset::Element;
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::Cidr;
+
+use super::rules::PART;
+use super::zone::{Change, Ingress, Zone, range};
+use crate::owner::Owner;
+use crate::table::{Elements, Former, elements_of};
+use crate::{Side, kernel};
+
+/// The types of the ranges' keys in the first layout.
+const FIRST: [(&[Datum], bool); 2] = [
+    (&[Datum::Ipv4, Datum::Ipv4], false),
+    (&[Datum::Ipv6, Datum::Ipv6], true),
+];
+
+/// The elements that take the place of those of former sets. An attachment whose host end is gone needs none.
+pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
+    let mut elements = elements_of(PART.sets, former);
+    let needs: Vec<_> = former.iter().flat_map(needs).collect();
+    if needs.is_empty() {
+        return Ok(elements);
+    }
+    let links = Side::host()?.rtnl.links().map_err(kernel)?;
+    let mut zones: Vec<Zone> = Vec::new();
+    for (owner, address) in needs {
+        let Some(ingress) = ingress(&links, &owner) else {
+            continue;
+        };
+        let wanted = Zone::of(&ingress, address, &[], &owner);
+        let is_near = |zone: &&Zone| {
+            zone.ingress == ingress && zone.subnet.ip().is_ipv6() == address.ip().is_ipv6()
+        };
+        let near: Vec<_> = zones.iter().filter(is_near).cloned().collect();
+        if let Some(Change { remove, add }) = wanted.settle(&near, &owner) {
+            zones.retain(|zone| !remove.contains(zone));
+            zones.push(add);
+        }
+    }
+    for zone in zones {
+        let (set, source) = zone.source();
+        elements.extend([(set, vec![source]), zone.exceptions()]);
+    }
+    Ok(elements)
+}
+
+/// Who has which address, with its subnet.
+fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
+    let Some((_, six)) = FIRST.iter().find(|(key, _)| former.set.has_key(key)) else {
+        return Vec::new();
+    };
+    let need = |element: &Element| {
+        let (mut start, mut end) = (element.key.read(), element.key_end.as_ref()?.read());
+        let address = start.ip(*six)?;
+        end.ip(*six)?;
+        let subnet = range(start.ip(*six)?, end.ip(*six)?)?;
+        let owner = Owner::parse(&element.comment)?;
+        Some((owner, Cidr::new(address, subnet.prefix())?))
+    };
+    former.elements.iter().filter_map(need).collect()
+}
+
+/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end.
+fn ingress(links: &[Link], owner: &Owner) -> Option<Ingress> {
+    let line = owner.line();
+    let end = links.iter().find(|link| link.alias == line)?;
+    match end.controller {
+        None => Some(Ingress::Group(owner.network_group())),
+        Some(index) => {
+            let bridge = links.iter().find(|link| link.index == index)?;
+            Some(Ingress::Link(bridge.name.clone()))
+        }
+    }
+}
