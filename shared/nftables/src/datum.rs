@@ -23,6 +23,14 @@ pub enum Datum {
 pub(crate) const IFNAME_SIZE: usize = 16;
 
 impl Datum {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Protocol,
+        Self::Port,
+        Self::IfName,
+    ];
+
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::Ipv4 => 7,

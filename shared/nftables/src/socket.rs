@@ -172,7 +172,7 @@ impl Netfilter {
         Ok(!found.is_empty())
     }
 
-    fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         attempt: (&'static str, &str),
         table: Table,
