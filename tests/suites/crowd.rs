@@ -17,7 +17,7 @@ use std::thread;
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::{figure, skip, tool};
+use linkspan_harness::{figure, forks, skip, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -118,11 +118,9 @@ fn id(at: usize) -> String {
     reason = "it is fed as it runs, and is no plugin"
 )]
 fn storm_of_links(ip: &Path, enough: &AtomicBool) -> usize {
-    let mut child = Command::new(ip)
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(ip);
+    command.args(["-batch", "-"]).stdin(Stdio::piped());
+    let mut child = forks::start(&mut command).unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut count = 0;
     while !enough.load(Ordering::Relaxed) {

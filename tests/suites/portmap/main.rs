@@ -6,6 +6,7 @@
 )]
 
 mod foreign;
+mod legacy;
 mod listed;
 mod ownership;
 mod packets;

@@ -1,33 +1,15 @@
 //! What stands in nf_tables: readable, reloadable, gone with its attachment; rules once, elements each.
 
+use linkspan_attach::table::TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::snapshot::Snapshot;
-use linkspan_harness::tool::{nft, ruleset};
-use linkspan_nftables::ruleset::{Family, Table};
-use linkspan_nftables::{Batch, Netfilter};
+use linkspan_harness::table::{elements, everything, netfilter};
+use linkspan_harness::tool::nft;
+use linkspan_nftables::Batch;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};
-
-pub(crate) const TABLE: Table = Table {
-    family: Family::Inet,
-    name: "linkspan",
-};
-
-pub(crate) fn netfilter(lab: &Lab) -> Netfilter {
-    lab.host().scope(Netfilter::open).unwrap().unwrap()
-}
-
-/// The elements of our table as `nft` prints them, one to a line; empty where `nft` is not installed.
-pub(crate) fn elements(_lab: &Lab) -> Vec<String> {
-    let listed = ruleset().unwrap_or_default();
-    let comments = listed.split(['{', '}', '\n', ',']).map(str::trim);
-    comments
-        .filter(|part| part.contains("comment \"net"))
-        .map(str::to_owned)
-        .collect()
-}
 
 /// How many rules our table has.
 fn rules(lab: &Lab) -> usize {
@@ -81,7 +63,7 @@ fn the_table_is_readable_and_loads_again() {
 #[test]
 fn after_the_last_del_nothing_but_the_empty_table_is_left() {
     in_lab(LINKSPAN, |lab| {
-        let (before, host) = (ruleset(), Snapshot::of_host(lab));
+        let (before, host) = (everything(lab), Snapshot::of_host(lab));
         let pods = [8080, 8081].map(|port| Pod::published(lab, &format!("p{port}"), &both(port)));
         let live = rules(lab);
         for pod in &pods {
@@ -99,7 +81,7 @@ fn after_the_last_del_nothing_but_the_empty_table_is_left() {
         let mut batch = Batch::default();
         batch.delete_table(TABLE);
         netfilter(lab).commit(batch).unwrap();
-        assert_eq!(ruleset(), before);
+        assert_eq!(everything(lab), before);
     });
 }
 
