@@ -49,7 +49,7 @@ fn manifest() -> Option<(Value, Value)> {
     let text = fs::read(Path::new(DEPLOY).join("daemonset.yaml")).unwrap();
     let call = Call::new(&python).args(&["-c", SCRIPT]).stdin(&text).run();
     if call.stderr.contains("No module named 'yaml'") {
-        skip::tell("what needs python3-yaml: it is not installed");
+        skip::tell("python3-yaml is not installed");
         return None;
     }
     let objects: Vec<Value> = serde_json::from_str(call.succeeded()).unwrap();

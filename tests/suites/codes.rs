@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use serde_json::{Value, json};
 
@@ -117,11 +118,13 @@ fn code_4_arguments_that_cannot_be() {
 fn code_5_an_input_that_cannot_be_read() {
     in_lab(LINKSPAN, |lab| {
         for plugin in PLUGINS {
-            let output = Command::new(lab.bin().join(plugin))
+            let mut command = Command::new(lab.bin().join(plugin));
+            command
                 .envs([("CNI_COMMAND", "STATUS"), ("CNI_PATH", "/")])
                 .stdin(Stdio::from(File::open("/").unwrap()))
-                .output()
-                .unwrap();
+                .stdout(Stdio::piped());
+            let child = forks::start(&mut command).unwrap();
+            let output = child.wait_with_output().unwrap();
             let error: Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!(
                 (output.status.code(), &error["code"]),

@@ -17,7 +17,7 @@ use std::thread;
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::{figure, skip, tool};
+use linkspan_harness::{figure, forks, skip, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -118,11 +118,9 @@ fn id(at: usize) -> String {
     reason = "it is fed as it runs, and is no plugin"
 )]
 fn storm_of_links(ip: &Path, enough: &AtomicBool) -> usize {
-    let mut child = Command::new(ip)
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(ip);
+    command.args(["-batch", "-"]).stdin(Stdio::piped());
+    let mut child = forks::start(&mut command).unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut count = 0;
     while !enough.load(Ordering::Relaxed) {
@@ -225,13 +223,16 @@ fn five_hundred_pods_come_and_go_at_once_and_nothing_is_left() {
             rules.contains("elements = { 1 : accept, 2 : drop }"),
             "{rules}"
         );
-        for of_a_pod in ["10.1.", "fd00:1:", " 10000", "pod"] {
+        for of_a_pod in [" 10000", "pod"] {
             assert!(!rules.contains(of_a_pod), "{of_a_pod}: {rules}");
         }
-        // Without one that is valid there is nothing to be found either.
+        // What the network shares goes with the last of its attachments.
         for gc in crowd.gc(0..0) {
             gc.run().succeeded();
         }
-        assert_eq!(tool::ruleset().unwrap(), rules);
+        let rules = tool::ruleset().unwrap();
+        for of_the_network in ["10.1.", "fd00:1:"] {
+            assert!(!rules.contains(of_the_network), "{of_the_network}: {rules}");
+        }
     });
 }

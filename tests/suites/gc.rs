@@ -12,7 +12,7 @@ use std::slice::from_ref;
 
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
-use linkspan_harness::{skip, tool};
+use linkspan_harness::{skip, table, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -104,23 +104,8 @@ fn owned(lab: &Lab) -> Vec<String> {
             lines.push(format!("lease {ip} of {name}/{owner}"));
         }
     }
-    lines.extend(elements());
+    lines.extend(table::elements(lab));
     lines.sort();
-    lines
-}
-
-/// The elements of our table as `nft` prints them; none where it is not installed, which is told.
-fn elements() -> Vec<String> {
-    let listed = tool::ruleset().unwrap_or_default();
-    let (mut set, mut lines) = (String::new(), Vec::new());
-    for line in listed.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix("set ").or(line.strip_prefix("map ")) {
-            name.clone_into(&mut set);
-        }
-        let parts = line.split(['{', '}', ',']).map(str::trim);
-        let commented = parts.filter(|part| part.contains("comment \"") && !set.is_empty());
-        lines.extend(commented.map(|part| format!("{set} {part}")));
-    }
     lines
 }
 
@@ -140,9 +125,9 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
             attach(lab, some);
         }
         let before = owned(lab);
-        // A link, two leases; for masquerade two elements of each family, for each port three, and one for whom the
-        // container sees the host instead of. The host has no address
-        // towards network two, and so nothing to put in the place of 127.0.0.1.
+        // A link, two leases; for each port of each family four elements, and one of each family for the addresses that the
+        // container sees the host instead of. The host has no address towards network two, and so nothing to put in the
+        // place of 127.0.0.1.
         for (pod, things) in [("one/live7", 21), ("one/dead7", 21), ("two/dead7", 17)] {
             assert_eq!(
                 count(&before, &format!("{pod}/")),

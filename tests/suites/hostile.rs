@@ -12,11 +12,11 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use linkspan_harness::conf::good;
-use linkspan_harness::figure;
 use linkspan_harness::lab::{Lab, PLUGINS, Sandbox, in_lab};
+use linkspan_harness::{figure, forks};
 use serde_json::{Map, Value};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -27,7 +27,8 @@ fn judged(lab: &Lab, sandbox: &Sandbox, call: (&str, &str), stdin: &[u8], over: 
     let (plugin, verb) = call;
     let input = lab.dir().join("input");
     fs::write(&input, stdin).unwrap();
-    let run = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .arg("20")
         .arg(lab.bin().join(plugin))
         .env_clear()
@@ -39,8 +40,10 @@ fn judged(lab: &Lab, sandbox: &Sandbox, call: (&str, &str), stdin: &[u8], over: 
         .env("CNI_PATH", lab.bin())
         .env(over.0, OsStr::from_bytes(over.1))
         .stdin(File::open(&input).unwrap())
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let run = forks::start(&mut command).and_then(Child::wait_with_output);
+    let run = run.unwrap();
     let head = &stdin[..stdin.len().min(80)];
     let what = format!("{plugin} {verb} {} <<< {}", over.0, head.escape_ascii());
     let told = format!("{what}: {run:?}");

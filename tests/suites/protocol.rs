@@ -4,9 +4,10 @@
 
 use std::fs::File;
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use linkspan_harness::call::Call;
+use linkspan_harness::forks;
 use linkspan_harness::lab::{PLUGINS, in_lab};
 use linkspan_harness::trial::Trial;
 use serde_json::{Value, json};
@@ -148,12 +149,14 @@ fn input_that_cannot_be_read_is_an_error_of_its_own() {
     in_lab(LINKSPAN, |lab| {
         for plugin in PLUGINS {
             let directory = File::open(lab.dir()).unwrap();
-            let output = Command::new(lab.bin().join(plugin))
+            let mut command = Command::new(lab.bin().join(plugin));
+            command
                 .env_clear()
                 .envs([("CNI_COMMAND", "STATUS"), ("CNI_PATH", "/nowhere")])
                 .stdin(directory)
-                .output()
-                .unwrap();
+                .stdout(Stdio::piped());
+            let child = forks::start(&mut command).unwrap();
+            let output = child.wait_with_output().unwrap();
             let error: Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!(
                 (output.status.code(), error["code"].as_u64()),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
 use linkspan_attach::reference::{
-    Register, chain, comment, has_chain, quoted, remove_chain, remove_rules,
+    Register, chain, comment, has_chain, quoted, remove_chain, remove_chains, remove_rules,
 };
 use linkspan_attach::verify::mismatch;
 use linkspan_attach::{Side, kernel, sysctl, table};
@@ -233,10 +233,9 @@ pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<
             }
         }
     }
-    for (parent, infix) in [(DNAT, "DN-"), (SNAT, "SN-")] {
-        remove_chain(netfilter, parent, &chain(&call.network, container, infix))?;
-    }
-    Ok(())
+    let own = [(DNAT, "DN-"), (SNAT, "SN-")]
+        .map(|(parent, infix)| (parent, chain(&call.network, container, infix)));
+    remove_chains(netfilter, &own.into())
 }
 
 /// Withdraws what was published in chains of iptables for containers of the network that have no valid attachment.

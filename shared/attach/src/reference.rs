@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use linkspan_nftables::found::FoundRule;
 use linkspan_nftables::ruleset::{Family, Table};
-use linkspan_nftables::{Batch, Netfilter, xtables};
+use linkspan_nftables::xtables::{self, Nat};
+use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
@@ -50,10 +51,24 @@ pub fn has_chain(netfilter: Option<&Netfilter>, six: bool, chain: &str) -> Resul
     Ok(native || xtables::nat_has_chain(six, chain).map_err(kernel)?)
 }
 
-/// Removes a container's chain and the rules of `parent` that lead there, in both families and wherever iptables keeps
-/// them. iptables is executed only for the older packet filter, and only where it has the chain.
+/// Removes a container's chain as [`remove_chains`] does.
 pub fn remove_chain(netfilter: Option<&Netfilter>, parent: &str, chain: &str) -> Result<()> {
-    remove_chains(netfilter, parent, &[chain.to_owned()].into())
+    remove_chains(netfilter, &[(parent, chain.to_owned())].into())
+}
+
+/// Chains of containers, each behind the chain whose rules lead there.
+pub type Chains<'a> = BTreeSet<(&'a str, String)>;
+
+/// Removes chains and the rules that lead there, in both families and wherever iptables keeps them. The older packet
+/// filter is looked at once for all of them, and iptables is executed only where it has one.
+pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Result<()> {
+    for six in [false, true] {
+        if let Some(netfilter) = netfilter {
+            remove_native(netfilter, nat(six), chains)?;
+        }
+        remove_legacy(six, chains)?;
+    }
+    Ok(())
 }
 
 /// Where the containers of a kind of chain are told.
@@ -78,14 +93,14 @@ impl Register {
         let stale = |(comment, target): (String, String)| {
             let container = self.container(&call.network, &comment)?;
             let is_proven = chain(&call.network, &container, self.infix) == target;
-            (is_proven && !valid.contains(container.as_str())).then_some(target)
+            (is_proven && !valid.contains(container.as_str())).then_some((self.parent, target))
         };
         let told = self.told(netfilter)?;
-        let condemned: BTreeSet<String> = told.into_iter().filter_map(stale).collect();
+        let condemned: Chains<'_> = told.into_iter().filter_map(stale).collect();
         if condemned.is_empty() {
             return Ok(());
         }
-        remove_chains(netfilter, self.parent, &condemned)
+        remove_chains(netfilter, &condemned)
     }
 
     /// What the rules tell, and where they lead.
@@ -98,7 +113,7 @@ impl Register {
                 told.extend(rules.into_iter().filter_map(leading));
             }
             let beginning = format!("CNI-{}", self.infix);
-            if xtables::nat_may_have_chains(six, &beginning).map_err(kernel)? {
+            if Nat::read(six).map_err(kernel)?.has_chains(&beginning) {
                 let saved = Iptables::legacy(six).saved()?;
                 let rules = saved.told_of(self.parent);
                 told.extend(rules.map(|(comment, target)| (comment, target.to_owned())));
@@ -116,40 +131,21 @@ impl Register {
     }
 }
 
-fn remove_chains(
-    netfilter: Option<&Netfilter>,
-    parent: &str,
-    chains: &BTreeSet<String>,
-) -> Result<()> {
-    for six in [false, true] {
-        if let Some(netfilter) = netfilter {
-            remove_native(netfilter, nat(six), parent, chains)?;
-        }
-        remove_legacy(six, chains)?;
-    }
-    Ok(())
-}
-
-fn remove_native(
-    netfilter: &Netfilter,
-    table: Table,
-    parent: &str,
-    chains: &BTreeSet<String>,
-) -> Result<()> {
+fn remove_native(netfilter: &Netfilter, table: Table, chains: &Chains<'_>) -> Result<()> {
     table::transact(netfilter, || {
         let mut batch = Batch::default();
-        let mut there = BTreeSet::new();
-        for chain in chains {
+        let (mut there, mut parents) = (BTreeSet::new(), BTreeSet::new());
+        for (parent, chain) in chains {
             if netfilter.has_chain(table, chain).map_err(kernel)? {
                 there.insert(chain.as_str());
+                parents.insert(*parent);
             }
         }
-        if there.is_empty() {
-            return Ok(batch);
-        }
-        for rule in netfilter.rules(table, parent).map_err(kernel)? {
-            if rule.target.is_some_and(|target| there.contains(&*target)) {
-                batch.delete_rule(table, parent, rule.handle);
+        for parent in parents {
+            for rule in netfilter.rules(table, parent).map_err(kernel)? {
+                if rule.target.is_some_and(|target| there.contains(&*target)) {
+                    batch.delete_rule(table, parent, rule.handle);
+                }
             }
         }
         for chain in there {
@@ -161,18 +157,16 @@ fn remove_native(
 }
 
 /// Removes chains of the older packet filter.
-fn remove_legacy(six: bool, chains: &BTreeSet<String>) -> Result<()> {
-    let mut found = false;
-    for chain in chains {
-        found = found || xtables::nat_has_chain(six, chain).map_err(kernel)?;
-    }
-    if !found {
+fn remove_legacy(six: bool, chains: &Chains<'_>) -> Result<()> {
+    let there = Nat::read(six).map_err(kernel)?;
+    if !chains.iter().any(|(_, chain)| there.has_chain(chain)) {
         return Ok(());
     }
     let iptables = Iptables::legacy(six);
     let saved = iptables.saved()?;
     let mut lines: Vec<String> = Vec::new();
-    for chain in chains.iter().filter(|chain| saved.has_chain(chain)) {
+    let names = chains.iter().map(|(_, chain)| chain);
+    for chain in names.filter(|chain| saved.has_chain(chain)) {
         lines.extend(saved.rules_to(chain).map(deletion));
         lines.extend([format!("-F {chain}"), format!("-X {chain}")]);
     }

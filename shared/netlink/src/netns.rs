@@ -137,7 +137,7 @@ impl Netns {
             moved => return moved.map_err(attempt),
         }
         let (user, group) = (Uid::effective(), Gid::effective());
-        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(attempt)?;
+        unshare(CloneFlags::CLONE_NEWUSER).map_err(attempt)?;
         for (file, text) in [
             // Without this the kernel does not let an ordinary user write the map of groups.
             ("/proc/self/setgroups", "deny".to_owned()),
@@ -146,7 +146,8 @@ impl Netns {
         ] {
             fs::write(file, text).map_err(Error::io("write", file))?;
         }
-        Ok(())
+        // Only now: files of procfs belong to the root that the user namespace has when the network namespace is made.
+        unshare(CloneFlags::CLONE_NEWNET).map_err(attempt)
     }
 
     /// Runs `visit` inside this namespace and comes back, whatever it returns.

@@ -3,11 +3,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test fails by panicking, tells loudly what it skips, and runs mkfifo"
+    reason = "a test fails by panicking and runs mkfifo"
 )]
 
 use std::fs;
-use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use linkspan_harness::skip;
 use linkspan_netlink::addr::{AddrFlags, Family};
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
@@ -27,9 +27,7 @@ use nix::errno::Errno;
 fn namespace(context: &Context) -> Option<(Netns, Rtnl)> {
     match Netns::create() {
         Err(err) if err.is(Errno::EPERM) => {
-            // The print macros would say so only where the test fails.
-            let skipped = format!("SKIPPED a look at the kernel: {err}; needs root\n");
-            io::stderr().write_all(skipped.as_bytes()).unwrap();
+            skip::tell("needs root, or `unshare -rn`");
             None
         }
         made => {

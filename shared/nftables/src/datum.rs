@@ -27,6 +27,16 @@ pub enum Datum {
 pub(crate) const IFNAME_SIZE: usize = 16;
 
 impl Datum {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Protocol,
+        Self::Port,
+        Self::IfName,
+        Self::Mark,
+        Self::Group,
+    ];
+
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::Ipv4 => 7,
@@ -108,11 +118,6 @@ impl Fields {
         self
     }
 
-    /// Bytes, padding included.
-    pub fn size(&self) -> usize {
-        self.0.len()
-    }
-
     /// Reads the fields in order.
     pub fn read(&self) -> Reader<'_> {
         Reader(&self.0)
@@ -143,6 +148,11 @@ impl Reader<'_> {
     pub fn port(&mut self) -> Option<u16> {
         let [high, low, ..] = self.take::<4>()?;
         Some(u16::from_be_bytes([high, low]))
+    }
+
+    /// A mark.
+    pub fn mark(&mut self) -> Option<u32> {
+        self.take::<4>().map(u32::from_ne_bytes)
     }
 
     /// A link's group.

@@ -10,7 +10,7 @@ use netlink_packet_core::{
 use crate::Error;
 use crate::datum::Fields;
 use crate::encode::udata;
-use crate::found::{FoundChain, FoundRule, FoundSet};
+use crate::found::{FoundChain, FoundRule};
 use crate::ruleset::Element;
 use crate::userdata::{find, find_text};
 
@@ -71,7 +71,7 @@ pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
 }
 
 /// Kinds and values of attributes, up to the first that is cut short.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     /// `NLA_HDRLEN`
     const HEADER: usize = 4;
     NlasIterator::new(bytes)
@@ -83,11 +83,11 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
         })
 }
 
-fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(found, value)| (found == kind).then_some(value))
 }
 
-fn text(bytes: &[u8], kind: u16) -> Option<String> {
+pub(crate) fn text(bytes: &[u8], kind: u16) -> Option<String> {
     let value = attribute(bytes, kind)?;
     let value = value.strip_suffix(&[0]).unwrap_or(value);
     String::from_utf8(value.to_vec()).ok()
@@ -209,25 +209,7 @@ pub fn chain(object: &[u8], table: &str) -> Option<FoundChain> {
     })
 }
 
-/// A set, where its table is of that name. Of an answer to `NFT_MSG_GETSET`.
-pub fn set(object: &[u8], table: &str) -> Option<FoundSet> {
-    const TABLE: u16 = 1;
-    const NAME: u16 = 2;
-    const FLAGS: u16 = 3;
-    const KEY_TYPE: u16 = 4;
-    const DATA_TYPE: u16 = 6;
-    if text(object, TABLE)? != table {
-        return None;
-    }
-    Some(FoundSet {
-        name: text(object, NAME)?,
-        flags: big_endian(object, FLAGS)?,
-        key_type: big_endian(object, KEY_TYPE)?,
-        value_type: big_endian(object, DATA_TYPE).unwrap_or_default(),
-    })
-}
-
-fn big_endian(bytes: &[u8], kind: u16) -> Option<u32> {
+pub(crate) fn big_endian(bytes: &[u8], kind: u16) -> Option<u32> {
     let value = attribute(bytes, kind)?;
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }

@@ -4,6 +4,7 @@
 //! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
 //! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
 //! - [`look`]: several questions in one request; [`found`]: what there is; [`changes`]: waiting for others.
+//! - [`survey`]: what stands there, whoever made it.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter.
 //!
@@ -21,6 +22,7 @@ pub mod found;
 pub mod look;
 pub mod ruleset;
 pub mod socket;
+pub mod survey;
 pub mod userdata;
 pub mod xtables;
 

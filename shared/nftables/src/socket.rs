@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR};
-use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage, SetMessage};
+use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
@@ -11,7 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
-use crate::found::{FoundRule, FoundSet};
+use crate::found::FoundRule;
 use crate::ruleset::{Element, Set, Table};
 use crate::{Error, decode, encode};
 
@@ -150,14 +150,6 @@ impl Netfilter {
         self.list(attempt, table, request, read)
     }
 
-    /// The sets and maps of a table.
-    pub fn sets(&self, table: Table) -> Result<Vec<FoundSet>, Error> {
-        let request = NfTablesMessage::GetSet(SetMessage { attributes: vec![] });
-        let attempt = ("list the sets of", &*table.to_string());
-        let read = |object: &[u8]| decode::set(object, table.name);
-        self.list(attempt, table, request, read)
-    }
-
     /// Whether a table has that chain.
     pub fn has_chain(&self, table: Table, chain: &str) -> Result<bool, Error> {
         let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
@@ -168,7 +160,7 @@ impl Netfilter {
         Ok(!found.is_empty())
     }
 
-    fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         attempt: (&'static str, &str),
         table: Table,

@@ -1,5 +1,8 @@
-//! The older packet filter of `iptables-legacy`, only to see whether it has a chain: whoever wants to change it executes
-//! `iptables`, and need not where there is nothing to change.
+//! The older packet filter of `iptables-legacy`: which chains its table `nat` has. Changing it is left to `iptables`, which
+//! need not be executed where there is nothing to change.
+//!
+//! A look makes no table. The kernel makes an empty one whenever somebody asks for one that a namespace has not used yet,
+//! so the names of those in use are read first, from a file of procfs.
 #![expect(
     unsafe_code,
     reason = "nix has no wrapper for socket options of variable length"
@@ -22,75 +25,158 @@ const GET_ENTRIES: i32 = 65;
 
 /// `XT_TABLE_MAXNAMELEN`
 const NAME: usize = 32;
-/// Size of `struct ipt_getinfo`, whose last member is the size of the table's entries.
+/// Size of `struct ipt_getinfo`, and where its members are.
 const INFO: usize = NAME + 13 * 4;
+const VALID_HOOKS: usize = NAME;
+const COUNT: usize = INFO - 8;
+const SIZE: usize = INFO - 4;
 /// Offset of the entries in `struct ipt_get_entries`: name and size, padded.
 const ENTRIES: usize = NAME + 8;
 
-/// Whether the table `nat` of one family has that chain. A table that nobody has used yet is not made by looking.
-pub fn nat_has_chain(six: bool, chain: &str) -> Result<bool, Error> {
-    // A chain begins with a pseudo target that holds its name, ended by a NUL.
-    nat_has(six, &[chain.as_bytes(), &[0]].concat())
+/// The chains of table `nat` of one family, as they were at one moment; none where nobody has used the table.
+#[derive(Debug, Default)]
+pub struct Nat {
+    chains: Vec<String>,
 }
 
-/// Whether it may have chains whose names begin so.
-pub fn nat_may_have_chains(six: bool, beginning: &str) -> Result<bool, Error> {
-    nat_has(six, beginning.as_bytes())
-}
-
-fn nat_has(six: bool, name: &[u8]) -> Result<bool, Error> {
-    if !nat_is_used(six)? {
-        return Ok(false);
+impl Nat {
+    /// Reads them. The entries are not read where their number tells that there are none of anybody's.
+    pub fn read(six: bool) -> Result<Self, Error> {
+        if !is_used(six)? {
+            return Ok(Self::default());
+        }
+        let entries = entries(six);
+        let entries = entries.map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+        Ok(Self {
+            chains: chains(&entries, six),
+        })
     }
-    let entries = entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
-    Ok(entries.windows(name.len()).any(|window| window == name))
+
+    /// Whether there is a chain of that name.
+    pub fn has_chain(&self, chain: &str) -> bool {
+        self.chains.iter().any(|found| found == chain)
+    }
+
+    /// Whether there are chains whose names begin so.
+    pub fn has_chains(&self, beginning: &str) -> bool {
+        self.chains.iter().any(|found| found.starts_with(beginning))
+    }
 }
 
-fn nat_is_used(six: bool) -> Result<bool, Error> {
+/// Whether the table `nat` of one family has that chain.
+pub fn nat_has_chain(six: bool, chain: &str) -> Result<bool, Error> {
+    Ok(Nat::read(six)?.has_chain(chain))
+}
+
+fn is_used(six: bool) -> Result<bool, Error> {
     let names = if six {
-        "/proc/self/net/ip6_tables_names"
+        "/proc/thread-self/net/ip6_tables_names"
     } else {
-        "/proc/self/net/ip_tables_names"
+        "/proc/thread-self/net/ip_tables_names"
     };
+    let failed = |errno: i32| Error::new("read", names, errno);
     match fs::read_to_string(names) {
         // A kernel without it, or without its module.
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
-        Err(err) => {
-            let errno = err.raw_os_error().unwrap_or_default();
-            Err(Error::new("read", names, errno))
+        Err(err) if err.kind() == ErrorKind::PermissionDenied => {
+            is_there_when_asked(six).map_err(|errno| failed(errno as i32))
         }
+        Err(err) => Err(failed(err.raw_os_error().unwrap_or_default())),
         Ok(names) => Ok(names.lines().any(|name| name == "nat")),
     }
 }
 
+/// Asks the kernel for the table, where its name may not be read: the file of a namespace that was made together with its
+/// user namespace (`unshare -rn`) belongs to the machine's root, because no other one had a number yet.
+///
+/// This is the one look that makes an empty table, in a namespace of an ordinary user's own, where the kernel can make one.
+/// The request for entries loads no module for that; the one for their number would.
+fn is_there_when_asked(six: bool) -> Result<bool, Errno> {
+    match get(&socket_of(six)?, six, GET_ENTRIES, &mut named(ENTRIES)) {
+        Err(Errno::ENOENT | Errno::ENOPROTOOPT) => Ok(false),
+        // Its entries have another size than none.
+        Err(Errno::EAGAIN) => Ok(true),
+        answer => answer.map(|()| true),
+    }
+}
+
+/// The table's entries; none where it has only the policy of each hook, and the entry that ends every table.
 fn entries(six: bool) -> Result<Vec<u8>, Errno> {
     /// How often the table may grow between asking for its size and reading it.
     const ATTEMPTS: usize = 20;
+    let socket = socket_of(six)?;
+    for _ in 0..ATTEMPTS {
+        let mut info = named(INFO);
+        get(&socket, six, GET_INFO, &mut info)?;
+        let number = |at| u32::from_ne_bytes(bytes(&info, at).unwrap_or_default());
+        if number(COUNT) <= number(VALID_HOOKS).count_ones() + 1 {
+            return Ok(Vec::new());
+        }
+        let size = number(SIZE);
+        let mut entries = named(ENTRIES + size as usize);
+        if let Some(place) = entries.get_mut(NAME..NAME + 4) {
+            place.copy_from_slice(&size.to_ne_bytes());
+        }
+        match get(&socket, six, GET_ENTRIES, &mut entries) {
+            Err(Errno::EAGAIN) => {}
+            done => return done.map(|()| entries.split_off(ENTRIES)),
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+/// The names of the chains in a list of `struct ipt_entry` or `struct ip6t_entry`: each chain of a user begins with an entry
+/// whose target is called `ERROR` and holds the chain's name. The list ends with one that holds no chain's.
+fn chains(mut entries: &[u8], six: bool) -> Vec<String> {
+    const LEN: usize = 2;
+    /// `struct xt_entry_target` before its own data, in which the name comes after the length.
+    const TARGET: usize = 32;
+    // Where an entry says how far away its target is, and then the next entry.
+    let offsets = if six { 140 } else { 88 };
+    let mut found = Vec::new();
+    while let Some(target) = length(entries, offsets)
+        && let Some(next) = length(entries, offsets + LEN)
+    {
+        let target = entries.get(target..next).unwrap_or_default();
+        if word(target, LEN) == Some("ERROR") {
+            found.extend(word(target, TARGET).map(str::to_owned));
+        }
+        if next == 0 {
+            break;
+        }
+        entries = entries.get(next..).unwrap_or_default();
+    }
+    found.pop();
+    found
+}
+
+/// A text that a NUL ends.
+fn word(bytes: &[u8], at: usize) -> Option<&str> {
+    let text = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(text).ok()
+}
+
+fn length(entries: &[u8], at: usize) -> Option<usize> {
+    bytes(entries, at).map(|two| usize::from(u16::from_ne_bytes(two)))
+}
+
+fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
+    from.get(at..)?.first_chunk().copied()
+}
+
+/// Any socket of the family can ask. One for datagrams needs no `CAP_NET_RAW`.
+fn socket_of(six: bool) -> Result<OwnedFd, Errno> {
     let family = if six {
         AddressFamily::Inet6
     } else {
         AddressFamily::Inet
     };
-    let socket = socket(
+    socket(
         family,
-        SockType::Raw,
+        SockType::Datagram,
         SockFlag::SOCK_CLOEXEC,
-        SockProtocol::Raw,
-    )?;
-    for _ in 0..ATTEMPTS {
-        let mut info = named(INFO);
-        read(&socket, six, GET_INFO, &mut info)?;
-        let size = info.last_chunk::<4>().copied().unwrap_or_default();
-        let mut entries = named(ENTRIES + u32::from_ne_bytes(size) as usize);
-        if let Some(place) = entries.get_mut(NAME..NAME + 4) {
-            place.copy_from_slice(&size);
-        }
-        match read(&socket, six, GET_ENTRIES, &mut entries) {
-            Err(Errno::EAGAIN) => {}
-            done => return done.map(|()| entries),
-        }
-    }
-    Err(Errno::EAGAIN)
+        None::<SockProtocol>,
+    )
 }
 
 /// A buffer that begins with the table's name.
@@ -100,7 +186,7 @@ fn named(len: usize) -> Vec<u8> {
     buffer
 }
 
-fn read(socket: &OwnedFd, six: bool, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+fn get(socket: &OwnedFd, six: bool, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
     let level = if six { libc::SOL_IPV6 } else { libc::SOL_IP };
     let mut len = libc::socklen_t::try_from(buffer.len()).map_err(|_too_long| Errno::E2BIG)?;
     // SAFETY: the kernel writes at most `len` bytes, which is the buffer's length, and the buffer outlives the call.

@@ -1,21 +1,21 @@
 //! The crate against the real kernel, in a namespace of each test's own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells loudly what it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use linkspan_harness::skip;
+use linkspan_harness::tool::tool;
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::found::FoundChain;
 use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Family, Hook, Rule, Set, Table};
+use linkspan_nftables::survey::FoundSet;
+use linkspan_nftables::xtables::Nat;
 use linkspan_nftables::{Batch, Netfilter, expr};
 use nix::errno::Errno;
 
@@ -38,7 +38,7 @@ const LISTS: usize = 300;
 fn netfilter() -> Option<(Netns, Netfilter)> {
     match Netns::create() {
         Err(err) if err.is(Errno::EPERM) => {
-            eprintln!("SKIPPED: {err}; run the tests as root, or under `unshare -rn`");
+            skip::tell("needs root, or `unshare -rn`");
             None
         }
         made => {
@@ -228,6 +228,88 @@ fn a_change_ends_the_wait_for_one() {
 }
 
 #[test]
+fn the_sets_of_a_table_are_found_as_they_were_made() {
+    const INTERVAL: u32 = 1 << 2;
+    const MAP: u32 = 1 << 3;
+    const TIMEOUT: u32 = 1 << 4;
+    const CONCAT: u32 = 1 << 7;
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    assert_eq!(netfilter.sets(TABLE).unwrap(), []);
+    netfilter.commit(ensured()).unwrap();
+    let found = |set: Set, key_len, flags| FoundSet {
+        name: set.name.to_owned(),
+        key: Some(set.key.to_vec()),
+        key_len,
+        value: Some(set.value.to_vec()),
+        flags,
+    };
+    let expected = [
+        found(PORTS, 8, MAP),
+        found(PAIRS, 8, INTERVAL | TIMEOUT | CONCAT),
+    ];
+    assert_eq!(netfilter.sets(TABLE).unwrap(), expected);
+    let other = Table {
+        name: "other",
+        ..TABLE
+    };
+    assert_eq!(netfilter.sets(other).unwrap(), []);
+}
+
+#[test]
+fn everything_is_told_and_each_change_shows() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    let everything = || netfilter.everything().unwrap();
+    let commit = |change: &dyn Fn(&mut Batch)| {
+        let mut batch = Batch::default();
+        change(&mut batch);
+        netfilter.commit(batch).unwrap();
+        everything()
+    };
+    assert_eq!(everything(), [""; 0]);
+    let empty = commit(&|batch| *batch = ensured());
+    let words = |word: &str| empty.iter().filter(|line| line.starts_with(word)).count();
+    let counts = ["table inet test", "chain ", "set ", "rule ", "element "].map(words);
+    assert_eq!(counts, [1, 2, 2, 2, 0], "{empty:#?}");
+    // Made anew, it is numbered anew, which does not show.
+    assert_eq!(commit(&|batch| *batch = ensured()), empty);
+    let ports: Vec<_> = (1..=300).map(port).collect();
+    let full = commit(&|batch| batch.add(TABLE, &PORTS, &ports, true));
+    assert_eq!(full.len(), empty.len() + ports.len());
+    // Another value, another owner and another range are other lines; a rule less is a line less.
+    let one = port(7);
+    let moved = Element {
+        value: port(8).value,
+        ..one.clone()
+    };
+    let inherited = Element {
+        comment: "net/heir/eth0".to_owned(),
+        ..one.clone()
+    };
+    for other in [moved, inherited] {
+        let changed = commit(&|batch| {
+            batch.delete(TABLE, &PORTS, std::slice::from_ref(&one));
+            batch.add(TABLE, &PORTS, std::slice::from_ref(&other), true);
+        });
+        assert_eq!(changed.len(), full.len());
+        assert_ne!(changed, full);
+        let restored = commit(&|batch| {
+            batch.delete(TABLE, &PORTS, std::slice::from_ref(&one));
+            batch.add(TABLE, &PORTS, std::slice::from_ref(&one), true);
+        });
+        assert_eq!(restored, full);
+    }
+    let ranged = commit(&|batch| batch.add(TABLE, &PAIRS, &[at_home(5)], true));
+    assert_eq!(ranged.len(), full.len() + 1);
+    let flushed = commit(&|batch| batch.flush_chain(TABLE, "publish"));
+    assert_eq!(flushed.len(), ranged.len() - 1);
+    assert_eq!(commit(&|batch| batch.delete_table(TABLE)), [""; 0]);
+}
+
+#[test]
 fn elements_come_back_as_they_went_in() {
     let Some((_netns, netfilter)) = netfilter() else {
         return;
@@ -352,6 +434,49 @@ fn a_list_of_ranges_misses_nobody_who_stays_while_others_go() {
         changes.join().unwrap();
         assert_eq!(shortest, Some(staying.len()));
     });
+}
+
+/// Chains of the older packet filter, of both families, as its own program makes them.
+#[test]
+fn chains_of_the_older_table_nat_are_found_and_a_look_makes_no_table() {
+    let Some((netns, _)) = netfilter() else {
+        return;
+    };
+    // What looks has to be in the namespace, and what it executes is there, too.
+    let looked = netns.scope(|| {
+        for (six, program) in [(false, "iptables-legacy"), (true, "ip6tables-legacy")] {
+            let used = || {
+                let family = if six { "ip6" } else { "ip" };
+                let names = format!("/proc/thread-self/net/{family}_tables_names");
+                std::fs::read_to_string(names).unwrap_or_default()
+            };
+            let has = |chain: &str| Nat::read(six).unwrap().has_chain(chain);
+            assert!(!has("CNI-1") && !has("PREROUTING"));
+            assert_eq!(used(), "");
+            let run = |args: &[&str]| tool(program, &[&["-w", "-t", "nat"], args].concat());
+            if run(&["-S"]).is_none() {
+                return;
+            }
+            assert_eq!(used(), "nat\n");
+            // A table with policies alone, then one with rules alone, then chains between rules.
+            assert!(!Nat::read(six).unwrap().has_chains(""));
+            run(&["-A", "POSTROUTING", "-p", "tcp", "-j", "RETURN"]);
+            assert!(!Nat::read(six).unwrap().has_chains(""));
+            for chain in ["CNI-1", "CNI-DN-22", "ERROR1"] {
+                run(&["-N", chain]);
+                let told = ["-m", "comment", "--comment", "CNI-3"];
+                run(&[&["-A", "OUTPUT", "-j", chain], &told[..]].concat());
+                assert!(has(chain) && !has(&chain[..4]), "{chain}");
+            }
+            let nat = Nat::read(six).unwrap();
+            assert!(nat.has_chains("CNI-") && nat.has_chains("CNI-DN-"));
+            assert!(!nat.has_chains("CNI-3") && !nat.has_chain("OUTPUT"));
+            run(&["-F"]);
+            run(&["-X"]);
+            assert!(!Nat::read(six).unwrap().has_chains(""));
+        }
+    });
+    looked.unwrap();
 }
 
 fn add_one(batch: &mut Batch, table: Table, set: &Set, elements: &[Element]) {

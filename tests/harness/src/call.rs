@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::lab::Sandbox;
+use crate::{forks, search};
 
 /// A run to be. Its environment holds nothing but what is set here, `PATH`, and how delegates are
 /// reached.
@@ -41,15 +42,15 @@ pub struct Output {
 impl Call {
     /// A run of `exe`.
     pub fn new(exe: &Path) -> Self {
-        let inherited = ["PATH", "LINKSPAN_DELEGATE"].map(|name| (name, std::env::var(name)));
-        let inherited = inherited.into_iter().filter_map(|(name, value)| {
-            let value = value.ok()?;
-            Some((name.to_owned(), value))
-        });
+        const DELEGATE: &str = "LINKSPAN_DELEGATE";
+        let mut env = BTreeMap::from([("PATH".to_owned(), search::path())]);
+        if let Ok(value) = std::env::var(DELEGATE) {
+            env.insert(DELEGATE.to_owned(), value);
+        }
         Self {
             exe: exe.to_owned(),
             args: Vec::new(),
-            env: inherited.collect(),
+            env,
             stdin: Vec::new(),
         }
     }
@@ -164,14 +165,15 @@ impl Call {
 
     /// Starts, in the calling thread's namespace.
     pub fn spawn(&self) -> Running {
-        let mut child = Command::new(&self.exe)
+        let mut command = Command::new(&self.exe);
+        command
             .args(&self.args)
             .env_clear()
             .envs(&self.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::piped());
+        let mut child = forks::start(&mut command)
             .unwrap_or_else(|err| panic_with(&format!("run {}: {err}", self.exe.display())));
         // A configuration is far smaller than a pipe, so this cannot block; who needs no input may not read it.
         match child.stdin.take().unwrap().write_all(&self.stdin) {

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio, id};
+use std::process::{Command, id};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -16,23 +17,30 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
 use crate::call::Call;
-use crate::{figure, said, skip};
+use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
 pub const PLUGINS: [&str; 6] = ["bridge", "host-local", "loopback", "portmap", "ptp", "veth"];
 
-/// Where Debian puts the Go plugins.
+/// Where Debian puts the Go plugins, and the variable that says where else they are.
 const GO: &str = "/usr/lib/cni";
+const GO_ELSEWHERE: &str = "LINKSPAN_GO_PLUGINS";
+
+/// Set for a test that runs below another process of the same test: its name.
+const NESTED: &str = "LINKSPAN_TEST";
 
 /// The directory of the Go plugins, to swap with; where it is absent the test skips, loudly.
-pub fn go_plugins(test: &str) -> Option<&'static Path> {
-    let found = Some(Path::new(GO)).filter(|dir| dir.join("bridge").exists());
-    if found.is_none() {
+pub fn go_plugins(what: &str) -> Option<&'static Path> {
+    static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let dir = PathBuf::from(std::env::var_os(GO_ELSEWHERE).unwrap_or_else(|| GO.into()));
+        Some(dir).filter(|dir| dir.join("bridge").exists())
+    });
+    if FOUND.is_none() {
         skip::tell(&format!(
-            "{test}: no Go plugins (apt install containernetworking-plugins)"
+            "{what}: no Go plugins (apt install containernetworking-plugins)"
         ));
     }
-    found
+    FOUND.as_deref()
 }
 
 /// A test's world. It stays on the thread whose namespace plays the host.
@@ -97,15 +105,31 @@ pub(crate) fn test_name<F>() -> String {
     }
 }
 
+/// The name of the running test, also where it is not that of its thread.
+pub(crate) fn own_name() -> String {
+    let thread = thread::current();
+    let known = thread.name().filter(|name| *name != "main");
+    let known = known.map(str::to_owned);
+    known.unwrap_or_else(|| nested().unwrap_or_else(|| "main".to_owned()))
+}
+
+/// Whether this process runs one test for another process.
+pub(crate) fn is_nested() -> bool {
+    nested().is_some()
+}
+
+/// The name of the one test that this process runs for another.
+pub(crate) fn nested() -> Option<String> {
+    std::env::var(NESTED).ok()
+}
+
 fn in_user_namespace(name: &str) {
-    let probe = Command::new("unshare")
-        .args(["-rn", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        skip::tell(&format!(
-            "{name}: needs root or user namespaces (unshare -rn was refused)"
-        ));
+    let probe = forks::output(Command::new("unshare").args(["-rn", "true"]));
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        skip::tell_of(
+            name,
+            "needs root or user namespaces (unshare -rn was refused)",
+        );
         return;
     }
     tried_in(Command::new("unshare").arg("-rn"), name);
@@ -113,18 +137,19 @@ fn in_user_namespace(name: &str) {
 
 /// Runs the test `name` again below `unshare`, and fails as it does.
 pub(crate) fn tried_in(unshare: &mut Command, name: &str) {
-    let run = unshare
+    let again = unshare
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .output()
-        .unwrap();
+        .env(NESTED, name);
+    let run = forks::output(again).unwrap();
     let told = String::from_utf8_lossy(&run.stdout);
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(
         run.status.success() && told.contains("1 passed"),
         "{name} below unshare: {told}\n{complaint}"
     );
-    said::repeat(&complaint, &[skip::MARK, figure::MARK]);
+    said::repeat(&complaint, skip::MARK, skip::tell_line);
+    said::repeat(&complaint, figure::MARK, figure::tell);
 }
 
 impl Lab {
@@ -142,7 +167,6 @@ impl Lab {
         fs::create_dir(lab.bin()).unwrap();
         for name in PLUGINS {
             let copy = lab.bin().join(name);
-            // A copy could be busy in a child that another test is just forking; a link never is.
             fs::hard_link(bundle, &copy)
                 .or_else(|_other_device| symlink(bundle, &copy))
                 .unwrap();
@@ -184,9 +208,9 @@ impl Lab {
 
     /// A few words of shell in a file of the test's directory.
     pub fn script_at(&self, path: PathBuf, body: &str) -> PathBuf {
-        // Written under another name first: a script that a forked child still holds open is busy.
+        // Written under another name first: the one that it replaces may be running.
         let draft = self.dir.join("draft");
-        fs::write(&draft, format!("#!/bin/sh\n{body}\n")).unwrap();
+        forks::none(|| fs::write(&draft, format!("#!/bin/sh\n{body}\n"))).unwrap();
         fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
         fs::rename(&draft, &path).unwrap();
         path

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio, id};
+use std::process::{Command, id};
 
 use nix::mount::{MsFlags, mount, umount};
 use nix::unistd::geteuid;
 
+use crate::call::Call;
 use crate::lab::{test_name, tried_in};
+use crate::{forks, skip};
 
 /// Tells the test that runs inside from the one that starts it.
 const INSIDE: &str = "LINKSPAN_TEST_MACHINE";
@@ -52,14 +54,35 @@ fn below_unshare(name: &str, args: &[&str], body: impl FnOnce()) {
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return body();
     }
-    let mut probe = Command::new("unshare");
-    probe.args(args).arg("true").stderr(Stdio::null());
-    if !probe.status().is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED {name}: needs root or user namespaces (unshare {args:?} was refused)");
-        return;
+    let probe = forks::output(Command::new("unshare").args(args).arg("true"));
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        let why = format!("needs root or user namespaces (unshare {args:?} was refused)");
+        return skip::tell_of(name, &why);
     }
     let mut unshare = Command::new("unshare");
     tried_in(unshare.args(args).env(INSIDE, name), name);
+}
+
+/// The call by an ordinary user, who becomes root of a user namespace where the call says so; `None` where that is refused,
+/// which is told.
+pub fn by_ordinary_user(call: Call) -> Option<Call> {
+    const NOBODY: [&str; 4] = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    // Root of a user namespace that knows one user is an ordinary user already.
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let knows_all = users.trim_end().ends_with(&u32::MAX.to_string());
+    let user: &[&str] = if knows_all { &NOBODY } else { &[] };
+    let probe = [user, &["unshare", "-rnm", "true"]].concat();
+    let (program, args) = probe.split_first().unwrap();
+    if Call::new(Path::new(program)).args(args).run().status != 0 {
+        skip::tell("needs user namespaces for ordinary users (unshare -rnm was refused)");
+        return None;
+    }
+    Some(if knows_all { call.under(user) } else { call })
 }
 
 /// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.

@@ -20,7 +20,7 @@ use crate::cgroup::Cgroup;
 use crate::image;
 use crate::lab::{Lab, in_lab, test_name};
 use crate::machine;
-use crate::{skip, tool};
+use crate::{forks, skip, table};
 
 /// Where containers, and the upper halves of the overlays, are.
 const HOME: &str = "/run/node";
@@ -68,8 +68,7 @@ pub fn in_node<F: FnOnce(&Node<'_>) + Send>(bundle: &str, user: As, tools: &[&st
         return;
     }
     if user == As::Root && !machine::is_root() {
-        skip::tell(&format!("{name}: the engine needs root"));
-        return;
+        return skip::tell_of(&name, "the engine needs root");
     }
     machine::in_machine_as(&name, || {
         in_lab(bundle, |lab| {
@@ -207,8 +206,7 @@ impl Node<'_> {
     pub fn is_clean(&self) {
         let left = (self.attached(), self.leases(), self.ports());
         assert_eq!(left, (Vec::new(), Vec::new(), Vec::new()));
-        let ruleset = tool::ruleset().unwrap_or_default();
-        assert!(!ruleset.contains("elements"), "{ruleset}");
+        assert_eq!(table::elements(self.lab), [""; 0]);
         let (context, rtnl) = (Context::new().unwrap(), self.lab.rtnl());
         let mut watch = Watch::open(&context, Some(self.lab.host())).unwrap();
         let is_pair = |link: &Link| link.name.starts_with("veth");
@@ -224,7 +222,7 @@ impl Node<'_> {
         for name in plugins {
             let plugin = self.bin().join(name);
             fs::rename(&plugin, Path::new(BEHIND).join(name)).unwrap();
-            fs::copy(WITNESS, &plugin).unwrap();
+            forks::none(|| fs::copy(WITNESS, &plugin)).unwrap();
         }
     }
 

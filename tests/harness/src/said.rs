@@ -8,13 +8,8 @@ pub(crate) fn say(mark: &str, what: &str) {
     drop(io::stderr().write_all(format!("{mark}{what}\n").as_bytes()));
 }
 
-/// Says again what another run has said with one of these marks.
-pub(crate) fn repeat(complaint: &str, marks: &[&str]) {
-    for line in complaint.lines() {
-        for mark in marks {
-            if let Some((_, what)) = line.split_once(mark) {
-                say(mark, what);
-            }
-        }
-    }
+/// Has said again what another run has said with this mark.
+pub(crate) fn repeat(complaint: &str, mark: &str, tell: impl Fn(&str)) {
+    let marked = complaint.lines().filter_map(|line| line.split_once(mark));
+    marked.for_each(|(_, what)| tell(what));
 }

@@ -2,7 +2,8 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use linkspan_netlink::netns::Netns;
 use linkspan_runtime::traffic::{at, tcp_through, udp_through};
@@ -11,6 +12,9 @@ use crate::world::HOST;
 
 /// How long a packet that must not arrive is waited for; one that does arrive is there in a fraction of it.
 const SILENCE: Duration = Duration::from_millis(40);
+
+/// Long enough for the slowest machine; nothing waits for it when a port is free.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 const STRAY: &[u8; 5] = b"stray";
 
@@ -25,8 +29,8 @@ impl Server {
     /// One that listens at `address`.
     pub fn new(netns: &Netns, address: SocketAddr) -> Self {
         Self {
-            tcp: at(netns, || TcpListener::bind(address)).unwrap(),
-            udp: at(netns, || UdpSocket::bind(address)).unwrap(),
+            tcp: at(netns, || once_free(|| TcpListener::bind(address))).unwrap(),
+            udp: at(netns, || once_free(|| UdpSocket::bind(address))).unwrap(),
         }
     }
 
@@ -66,6 +70,20 @@ impl Server {
         // What comes late of an earlier exchange is no stray.
         while self.udp.recv_from(&mut buffer).is_ok() {
             assert_ne!(&buffer, STRAY, "udp to {address}");
+        }
+    }
+}
+
+/// Binds a port that an earlier server may have given up just now. A child of another thread has a copy of that server's
+/// socket until it has executed its program.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match bind() {
+            Err(err) if err.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                thread::yield_now();
+            }
+            bound => return bound,
         }
     }
 }

@@ -1,40 +1,64 @@
-//! Telling what a test run did not prove.
+//! Telling what a test run did not prove: one line for each test and reason. [`skipped`] counts them at the end of a run.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use crate::lab::{is_nested, own_name};
 use crate::said::say;
+use crate::{forks, search};
 
 /// How a line of what was skipped begins.
 pub(crate) const MARK: &str = "SKIPPED ";
 
-/// Says what was skipped.
-pub fn tell(what: &str) {
-    say(MARK, what);
+/// Says that the running test, or a part of it, was skipped. The reason is what comes behind the last colon.
+pub fn tell(why: &str) {
+    tell_of(&own_name(), why);
+}
+
+/// The same of the test `name`.
+pub(crate) fn tell_of(name: &str, why: &str) {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
+    // Cargo puts a number behind the name of a test binary.
+    let binary = stem
+        .rsplit_once('-')
+        .map_or(&*stem, |(binary, _)| binary)
+        .to_owned();
+    tell_line(&format!("{binary} {name}: {why}"));
+}
+
+/// Says a line, unless this process has said it before.
+pub(crate) fn tell_line(line: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.insert(line.to_owned()) {
+        say(MARK, line);
+        // A test that runs below another one is counted by that one, which says its lines again.
+        if !is_nested() {
+            skipped::note(line).unwrap();
+        }
+    }
 }
 
 /// Where a tool of the system is; none where it is not installed, which is told.
 pub fn without(name: &str) -> Option<PathBuf> {
-    let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"]
-        .map(|dir| Path::new(dir).join(name))
-        .into_iter()
-        .find(|path| path.exists());
+    let found = search::find(name);
     if found.is_none() {
-        tell(&format!("what needs {name}: it is not installed"));
+        tell(&format!("{name} is not in PATH"));
     }
     found
 }
 
 /// Whether strace is there and may trace; told where it is not.
-pub fn can_trace(test: &str) -> bool {
+pub fn can_trace(what: &str) -> bool {
     let mut probe = Command::new("strace");
-    probe
-        .args(["-qq", "-o", "/dev/null", "true"])
-        .stderr(Stdio::null());
-    let works = probe.status().is_ok_and(|status| status.success());
+    probe.args(["-qq", "-o", "/dev/null", "true"]);
+    let works = forks::output(&mut probe).is_ok_and(|output| output.status.success());
     if !works {
         tell(&format!(
-            "{test}: strace is not there, or may not trace (apt install strace)"
+            "{what}: strace is not there, or may not trace (apt install strace)"
         ));
     }
     works

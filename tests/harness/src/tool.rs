@@ -18,7 +18,7 @@ pub fn nft(args: &[&str]) -> Option<String> {
     tool("nft", args)
 }
 
-/// All that is in nf_tables.
+/// All that is in nf_tables, to be read; [`crate::table::everything`] compares without `nft`.
 pub fn ruleset() -> Option<String> {
     nft(&["list", "ruleset"])
 }

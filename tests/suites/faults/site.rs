@@ -9,7 +9,7 @@ use linkspan_harness::conf::with;
 use linkspan_harness::fault::STRACE;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::snapshot::Snapshot;
-use linkspan_harness::tool;
+use linkspan_harness::{table, tool};
 use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
@@ -202,7 +202,7 @@ fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
         .map(|line| format!("in the container: {line}"));
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
-    lines.extend(ruleset());
+    lines.extend(table::everything(lab));
     lines.extend(legacy());
     lines.extend(settings.iter().map(setting));
     lines.sort();
@@ -216,13 +216,6 @@ fn leases(lab: &Lab) -> Vec<String> {
         format!("{ip} of {lease:?}")
     };
     lab.leased("net").into_iter().map(told).collect()
-}
-
-/// The ruleset as nft tells it, without what was counted; an order among elements does not mean anything.
-fn ruleset() -> Vec<String> {
-    let listed = tool::nft(&["-s", "list", "ruleset"]).unwrap_or_default();
-    let words = listed.split(['{', '}', '\n', ',']);
-    words.map(|word| word.trim().to_owned()).collect()
 }
 
 /// The older packet filter, where somebody has used it; to look would make its tables.

@@ -7,12 +7,12 @@ use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::table::elements;
 use linkspan_harness::tool::{iptables_rules, nft};
 use linkspan_harness::world::beyond;
 use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::json;
 
-use crate::ruleset::elements;
 use crate::{LINKSPAN, Pod, both, mapping};
 
 #[test]

@@ -1,9 +1,9 @@
 //! `linkspan ports` and `linkspan clear`.
 
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::table::elements;
 use serde_json::{Value, json};
 
-use crate::ruleset::elements;
 use crate::{LINKSPAN, Pod, both};
 
 #[test]

@@ -6,6 +6,7 @@
 )]
 
 mod foreign;
+mod legacy;
 mod listed;
 mod ownership;
 mod packets;
@@ -54,6 +55,8 @@ impl Pod {
             "cniVersion": bridge["cniVersion"],
             "name": bridge["name"],
             "type": "portmap",
+            // A port that somebody living has is refused at once.
+            "portWaitSeconds": 0,
             "runtimeConfig": { "portMappings": mappings },
         });
         Self {

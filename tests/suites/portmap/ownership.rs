@@ -5,9 +5,9 @@ use std::thread;
 use linkspan_harness::conf::{bridge, host_local};
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
+use linkspan_harness::table::elements;
 use serde_json::{Value, json};
 
-use crate::ruleset::elements;
 use crate::{LINKSPAN, Pod, both, mapping};
 
 fn on(host_ip: &str, protocol: &str) -> Value {

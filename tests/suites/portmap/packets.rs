@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
+use linkspan_harness::table::{elements, netfilter};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
 use linkspan_netlink::link::VethSpec;
 use linkspan_netlink::netns::Netns;
@@ -234,7 +235,7 @@ fn the_world_sees_the_host_and_the_neighbours_see_the_pod() {
         // Without masquerade the world has no way back.
         pod.bridge(lab).check(&pod.result);
         pod.detach(lab);
-        assert_eq!(crate::ruleset::elements(lab), [""; 0]);
+        assert_eq!(elements(lab), [""; 0]);
         // What the network shares serves those that stay.
         neighbour.bridge(lab).check(&neighbour.result);
         let out = SocketAddr::new(ip(WORLD[0]), 7001);
@@ -317,7 +318,7 @@ fn a_flow_of_udp_follows_the_port_and_others_stay() {
 
 /// The flows of UDP that the host tracks.
 fn flows(lab: &Lab) -> Vec<linkspan_nftables::conntrack::Flow> {
-    let netfilter = crate::ruleset::netfilter(lab);
+    let netfilter = netfilter(lab);
     let mut flows = netfilter.flows_to(false, 17, 5353).unwrap();
     flows.extend(netfilter.flows_to(false, 17, 5354).unwrap());
     flows

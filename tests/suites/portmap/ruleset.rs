@@ -1,37 +1,14 @@
 //! What stands in nf_tables: readable, reloadable, gone with its attachment; rules once, elements each.
 
+use linkspan_attach::table::TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, in_lab};
-use linkspan_harness::tool::{nft, ruleset};
-use linkspan_nftables::ruleset::{Family, Table};
-use linkspan_nftables::{Batch, Netfilter};
+use linkspan_harness::table::{elements, everything, netfilter};
+use linkspan_harness::tool::nft;
+use linkspan_nftables::Batch;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};
-
-pub(crate) const TABLE: Table = Table {
-    family: Family::Inet,
-    name: "linkspan",
-};
-
-pub(crate) fn netfilter(lab: &Lab) -> Netfilter {
-    lab.host().scope(Netfilter::open).unwrap().unwrap()
-}
-
-/// The elements of our table that attachments own, as `nft` prints them; empty where `nft` is not installed.
-pub(crate) fn elements(_lab: &Lab) -> Vec<String> {
-    let listed = ruleset().unwrap_or_default();
-    let comments = listed.split(['{', '}', '\n', ',']).map(str::trim);
-    comments
-        .filter(|part| part.contains("comment \"net"))
-        .filter(|part| {
-            part.split("comment")
-                .nth(1)
-                .is_some_and(|owner| owner.contains('/'))
-        })
-        .map(str::to_owned)
-        .collect()
-}
 
 /// How many rules our table has.
 fn rules(lab: &Lab) -> usize {
@@ -93,7 +70,7 @@ fn the_table_is_readable_and_loads_again() {
 #[test]
 fn after_the_last_del_nothing_but_the_empty_table_is_left() {
     in_lab(LINKSPAN, |lab| {
-        let before = ruleset();
+        let before = everything(lab);
         let pods = [8080, 8081].map(|port| Pod::published(lab, &format!("p{port}"), &both(port)));
         let live = rules(lab);
         for pod in &pods {
@@ -104,7 +81,7 @@ fn after_the_last_del_nothing_but_the_empty_table_is_left() {
         let mut batch = Batch::default();
         batch.delete_table(TABLE);
         netfilter(lab).commit(batch).unwrap();
-        assert_eq!(ruleset(), before);
+        assert_eq!(everything(lab), before);
     });
 }
 

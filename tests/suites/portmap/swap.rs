@@ -6,12 +6,12 @@ use std::path::Path;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, go_plugins, in_lab};
+use linkspan_harness::table::elements;
 use linkspan_harness::tool::{iptables_rules, nft, older_iptables, ruleset, tool};
 use linkspan_harness::world::beyond;
 use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::{Value, json};
 
-use crate::ruleset::elements;
 use crate::{LINKSPAN, Pod, both, mapping};
 
 /// The same call of the Go plugin.

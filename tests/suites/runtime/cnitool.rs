@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
+use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::recorder::Recorder;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn script(lab: &Lab, recorder: &Recorder, script: &str) -> Output {
     for name in ["CNI_ARGS", "CAP_ARGS", "CNI_IFNAME"] {
         command.env_remove(name);
     }
-    command.output().unwrap()
+    forks::output(&mut command).unwrap()
 }
 
 fn stdout(output: &Output) -> &str {

@@ -1,9 +1,15 @@
 //! The demonstration.
 
-use linkspan_harness::lab::in_lab;
-use linkspan_harness::snapshot::Snapshot;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
-use crate::{LINKSPAN, files, linkspan};
+use linkspan_harness::call::Call;
+use linkspan_harness::lab::in_lab;
+use linkspan_harness::machine::by_ordinary_user;
+use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::tool::tool;
+
+use crate::{LINKSPAN, files, linkspan, text};
 
 #[test]
 fn the_demonstration_proves_its_claims_and_leaves_nothing() {
@@ -29,6 +35,28 @@ fn the_demonstration_proves_its_claims_and_leaves_nothing() {
         }
         assert_eq!(Snapshot::of_host(lab), before);
         assert_eq!(files(&lab.dir().join("tmp")), [""; 0]);
+    });
+}
+
+#[test]
+fn an_ordinary_user_has_the_demonstration_where_the_older_packet_filter_was_used() {
+    in_lab(LINKSPAN, |lab| {
+        // Afterwards each new namespace has the file of table names that made the difference.
+        if tool("iptables-legacy", &["-w", "-t", "nat", "-S"]).is_none() {
+            return;
+        }
+        let bin = lab.dir().join("installed");
+        let install = linkspan(lab, &["install", &text(&bin)]);
+        install.run().succeeded();
+        let everybodys = lab.dir().join("everybodys");
+        fs::create_dir(&everybodys).unwrap();
+        fs::set_permissions(&everybodys, fs::Permissions::from_mode(0o777)).unwrap();
+        let demo = Call::new(&bin.join("linkspan")).args(&["demo"]);
+        if let Some(demo) = by_ordinary_user(demo.env("TMPDIR", &text(&everybodys))) {
+            let told = demo.run();
+            assert!(told.succeeded().contains("namespaces are gone"));
+            assert_eq!(files(&everybodys), [""; 0]);
+        }
     });
 }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, bridge};
+use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
 use serde_json::{Value, json};
@@ -52,11 +53,12 @@ fn install_is_safe_while_a_plugin_runs() {
         let older = dir.join("linkspan");
         let mut bytes = fs::read(LINKSPAN).unwrap();
         bytes.push(0);
-        fs::write(&older, bytes).unwrap();
+        forks::none(|| fs::write(&older, bytes)).unwrap();
         fs::set_permissions(&older, fs::metadata(LINKSPAN).unwrap().permissions()).unwrap();
         fs::hard_link(&older, dir.join("host-local")).unwrap();
         let conf = bridge(lab, &json!({ "type": "host-local" }));
-        let mut running = Command::new(dir.join("host-local"))
+        let mut command = Command::new(dir.join("host-local"));
+        command
             .envs([
                 ("CNI_COMMAND", "ADD"),
                 ("CNI_CONTAINERID", "c"),
@@ -64,9 +66,8 @@ fn install_is_safe_while_a_plugin_runs() {
             ])
             .envs([("CNI_NETNS", "/none"), ("CNI_PATH", "/none")])
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        let mut running = forks::start(&mut command).unwrap();
         // It now waits for its configuration, from a file that is being replaced.
         let told = linkspan(lab, &["install", &text(&dir)]).run();
         assert_eq!(told.succeeded().lines().count(), PLUGINS.len() + 1);

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use linkspan_harness::conf::bridge;
+use linkspan_harness::forks;
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::snapshot::Snapshot;
 use nix::sys::signal::{Signal, kill};
@@ -47,7 +48,8 @@ fn a_signal_reaches_the_command_and_the_attachment_is_undone() {
                 3,
             ),
         ] {
-            let mut child = Command::new(LINKSPAN)
+            let mut command = Command::new(LINKSPAN);
+            command
                 .args([
                     "--cache-dir",
                     &text(&lab.dir().join("cache")),
@@ -57,9 +59,8 @@ fn a_signal_reaches_the_command_and_the_attachment_is_undone() {
                 .args(["run", "--net", "net", "--", "sh", "-c", script])
                 .env("CNI_PATH", lab.bin())
                 .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
+                .stdout(Stdio::piped());
+            let mut child = forks::start(&mut command).unwrap();
             let mut line = String::new();
             BufReader::new(child.stdout.take().unwrap())
                 .read_line(&mut line)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use linkspan_harness::forks;
 use linkspan_harness::lab::{PLUGINS, in_lab};
 use serde_json::json;
 
@@ -23,13 +24,13 @@ fn named_namespaces_are_those_of_ip_netns() {
         let net_d = lab.dir().join("net.d");
         fs::create_dir(&net_d).unwrap();
         fs::write(net_d.join("net.conflist"), list.to_string()).unwrap();
-        let done = Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(["-m", "sh", "-c", script, LINKSPAN])
             .env("NETCONFPATH", &net_d)
             .env("CACHE", lab.dir().join("cache"))
-            .env("CNI_PATH", lab.bin())
-            .output()
-            .unwrap();
+            .env("CNI_PATH", lab.bin());
+        let done = forks::output(&mut command).unwrap();
         let told = String::from_utf8(done.stdout).unwrap();
         let lines: Vec<&str> = told.lines().collect();
         let expected = [

@@ -1,17 +1,16 @@
 //! What one operation costs in files, whatever the pool holds. Counted by strace.
 
 use std::fs;
-use std::path::Path;
 
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
-use crate::pool::{GO, OURS, Pool};
+use crate::pool::{self, OURS, Pool};
 
 /// The system calls that name a file of the pool or link to one, as (call, file).
 fn file_operations(pool: &Pool, verb: &str, id: &str) -> Vec<String> {
     let log = pool.root().join("strace");
-    pool.call_of("/usr/bin/strace", verb, id)
+    pool.call_of("strace", verb, id)
         .args(&[
             "-f",
             "-qq",
@@ -175,21 +174,21 @@ fn changes_by_hand_are_noticed() {
 
 #[test]
 fn the_go_plugin_works_on_the_same_directory_between_our_calls() {
-    if !Path::new(GO).exists() {
-        eprintln!("SKIPPED: {GO} is absent; install containernetworking-plugins");
+    let Some(go) = pool::go("one directory of both suites") else {
         return;
-    }
+    };
+    let go = go.as_str();
     let pool = Pool::new("go", &json!({ "subnet": "10.1.2.0/29" }));
     let spoken = pool.conf(&json!({ "cniVersion": "1.0.0" }));
     let run = |exe, verb, id: &str| pool.call_of(exe, verb, id).conf(&spoken).run();
-    for (exe, other, n) in [(OURS, GO, 0), (GO, OURS, 1), (OURS, GO, 2)] {
+    for (exe, other, n) in [(OURS, go, 0), (go, OURS, 1), (OURS, go, 2)] {
         let ids = [format!("one{n}"), format!("two{n}")];
         run(exe, "ADD", &ids[0]).succeeded();
         run(other, "ADD", &ids[1]).succeeded();
         run(other, "ADD", &ids[0]).failed(999);
         for id in &ids {
             run(OURS, "CHECK", id).succeeded();
-            run(GO, "CHECK", id).succeeded();
+            run(go, "CHECK", id).succeeded();
         }
         assert_eq!(pool.holders(), ids);
         run(exe, "DEL", &ids[1]).succeeded();
@@ -200,9 +199,9 @@ fn the_go_plugin_works_on_the_same_directory_between_our_calls() {
     }
     // It finds the same address free, and the same pool full.
     for n in 0..5 {
-        run([OURS, GO][n % 2], "ADD", &format!("full{n}")).succeeded();
+        run([OURS, go][n % 2], "ADD", &format!("full{n}")).succeeded();
     }
-    for exe in [OURS, GO] {
+    for exe in [OURS, go] {
         let told = run(exe, "ADD", "late").stdout;
         assert!(
             told.contains("no IP addresses available in range set"),

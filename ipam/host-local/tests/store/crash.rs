@@ -26,7 +26,7 @@ const CALLS: [&str; 10] = [
 fn killed(pool: &Pool, verb: &str, id: &str, (syscall, nth): (&str, usize)) -> bool {
     let inject = format!("inject={syscall}:signal=KILL:when={nth}");
     let run = pool
-        .call_of("/usr/bin/strace", verb, id)
+        .call_of("strace", verb, id)
         .args(&[
             "-f",
             "-qq",

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Stdio};
 
 use linkspan_harness::call::Call;
+use linkspan_harness::forks;
 use linkspan_harness::machine::{BootId, in_machine, in_user_namespace};
 use linkspan_netlink::netns::Netns;
 use serde_json::json;
@@ -96,13 +97,9 @@ fn add_in(pool: &Pool, id: &str, path: &str) -> Call {
 
 /// A process that ends with its standard input.
 fn inhabitant(netns: &Netns) -> Child {
-    let cat = || {
-        Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-    };
-    netns.scope(cat).unwrap().unwrap()
+    let mut cat = Command::new("cat");
+    cat.stdin(Stdio::piped()).stdout(Stdio::null());
+    netns.scope(|| forks::start(&mut cat)).unwrap().unwrap()
 }
 
 #[test]
@@ -179,7 +176,7 @@ fn a_namespace_seen_from_another_mount_namespace_cannot_be_judged() {
         add_in(&pool, "dying", &path(&dying)).run().succeeded();
         drop(dying);
         let late = pool
-            .call_of("/usr/bin/unshare", "ADD", "late")
+            .call_of("unshare", "ADD", "late")
             .args(&["--mount", crate::pool::OURS]);
         let told = late.run().failed(999);
         assert!(told.contains("of 1 it cannot be known"), "{told}");

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
+use linkspan_harness::forks;
 use serde_json::json;
 
 use crate::pool::Pool;
@@ -11,7 +12,8 @@ use crate::pool::Pool;
 fn holder(pool: &Pool) -> Child {
     fs::create_dir_all(pool.dir()).unwrap();
     let lock = pool.dir().join("lock");
-    let mut child = Command::new("flock")
+    let mut command = Command::new("flock");
+    command
         .args([
             "--no-fork",
             lock.to_str().unwrap(),
@@ -20,9 +22,8 @@ fn holder(pool: &Pool) -> Child {
             "echo locked; read never",
         ])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stdout(Stdio::piped());
+    let mut child = forks::start(&mut command).unwrap();
     let mut told = [0; 7];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut told).unwrap();
     assert_eq!(&told, b"locked\n");

@@ -7,12 +7,17 @@ use std::path::{Path, PathBuf};
 
 use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
+use linkspan_harness::lab::go_plugins;
 use nix::unistd::mkdtemp;
 use serde_json::{Value, json};
 
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_host-local");
-/// Where Debian keeps the Go plugin.
-pub(crate) const GO: &str = "/usr/lib/cni/host-local";
+
+/// The Go plugin; where it is absent, the test says what it does without.
+pub(crate) fn go(what: &str) -> Option<String> {
+    let path = go_plugins(what)?.join("host-local");
+    Some(path.to_str().unwrap().to_owned())
+}
 
 /// A pool in a directory of its own, removed with it.
 pub(crate) struct Pool {

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,7 +11,7 @@ use std::thread;
 use linkspan_harness::dice::Dice;
 use serde_json::json;
 
-use crate::pool::{GO, OURS, Pool, address};
+use crate::pool::{self, OURS, Pool, address};
 
 /// What everybody outside of the store knows.
 #[derive(Default)]
@@ -29,7 +28,7 @@ struct Torture {
     started: AtomicUsize,
     total: usize,
     hands: usize,
-    mixed: bool,
+    go: Option<String>,
 }
 
 impl Torture {
@@ -57,12 +56,9 @@ impl Torture {
         }
     }
 
-    fn exe(&self, dice: &mut Dice) -> &'static str {
-        if self.mixed && dice.below(4) == 0 {
-            GO
-        } else {
-            OURS
-        }
+    fn exe(&self, dice: &mut Dice) -> &str {
+        let go = self.go.as_deref().filter(|_| dice.below(4) == 0);
+        go.unwrap_or(OURS)
     }
 
     fn begin(&self, id: &str) {
@@ -151,7 +147,7 @@ fn nothing_is_given_twice_and_nothing_is_lost() {
         started: AtomicUsize::new(0),
         total: asked.unwrap_or(500),
         hands: if asked.is_some() { 500 } else { 50 },
-        mixed: Path::new(GO).exists(),
+        go: pool::go("one of four calls by the Go plugin"),
     };
     thread::scope(|scope| {
         for seed in 0..torture.hands {

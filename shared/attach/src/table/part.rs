@@ -1,9 +1,9 @@
 //! A part of the table: its sets and chains, and whether they are as this version makes them.
 
 use linkspan_netlink::error::Error;
-use linkspan_nftables::found::FoundSet;
 use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Chain, Element, Set};
+use linkspan_nftables::survey::FoundSet;
 use linkspan_nftables::{Netfilter, expr};
 use linkspan_plugin::Result;
 

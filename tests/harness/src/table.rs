@@ -1,0 +1,84 @@
+//! What stands in nf_tables, read as the plugins read it: no `nft` is needed.
+
+use std::fmt::Write;
+
+use linkspan_attach::table::{TABLE, owner};
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::datum::{Datum, Fields};
+use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_nftables::survey::FoundSet;
+
+use crate::lab::Lab;
+
+/// A connection to the host's netfilter.
+pub fn netfilter(lab: &Lab) -> Netfilter {
+    lab.host().scope(Netfilter::open).unwrap().unwrap()
+}
+
+/// The elements of our table that attachments own, as sorted lines: `SET: KEY[ - LAST KEY][ -> VALUE] of OWNER`.
+pub fn elements(lab: &Lab) -> Vec<String> {
+    listed(lab, true)
+}
+
+/// The elements of our table that attachments share.
+pub fn shared(lab: &Lab) -> Vec<String> {
+    listed(lab, false)
+}
+
+fn listed(lab: &Lab, owned: bool) -> Vec<String> {
+    let netfilter = netfilter(lab);
+    let mut lines = Vec::new();
+    for set in netfilter.sets(TABLE).unwrap() {
+        // Names of sets are constants of the product; this one lasts as long as the test.
+        let wanted = Set::of(set.name.clone().leak(), &[]);
+        let mut elements = netfilter.elements(TABLE, &wanted).unwrap();
+        elements.retain(|element| owner(element).is_some() == owned);
+        lines.extend(elements.iter().map(|element| line(&set, element)));
+    }
+    lines.sort();
+    lines
+}
+
+/// Everything in the host's nf_tables, ours and others', as lines that differ where anything but a counter does.
+pub fn everything(lab: &Lab) -> Vec<String> {
+    netfilter(lab).everything().unwrap()
+}
+
+fn line(set: &FoundSet, element: &Element) -> String {
+    let mut line = format!("{}: {}", set.name, text(set.key.as_deref(), &element.key));
+    if let Some(last) = &element.key_end {
+        write!(line, " - {}", text(set.key.as_deref(), last)).unwrap();
+    }
+    if let Some(value) = &element.value {
+        write!(line, " -> {}", text(set.value.as_deref(), value)).unwrap();
+    }
+    format!("{line} of {}", element.comment)
+}
+
+/// The fields as `nft` prints them; all bytes where their types are not known.
+fn text(types: Option<&[Datum]>, fields: &Fields) -> String {
+    let mut read = fields.read();
+    let each = types.unwrap_or_default().iter().map(|datum| match datum {
+        Datum::Ipv4 => read.ip(false).map(|ip| ip.to_string()),
+        Datum::Ipv6 => read.ip(true).map(|ip| ip.to_string()),
+        Datum::Protocol => read.protocol().map(protocol),
+        Datum::Port => read.port().map(|port| port.to_string()),
+        Datum::IfName => read.ifname(),
+        Datum::Mark => read.mark().map(|mark| mark.to_string()),
+        Datum::Group => read.group().map(|group| format!("{group:#x}")),
+    });
+    let told: Option<Vec<String>> = each.collect();
+    match told {
+        Some(told) if !told.is_empty() => told.join(" . "),
+        _ => format!("{:02x?}", fields.bytes()),
+    }
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        132 => "sctp".to_owned(),
+        other => other.to_string(),
+    }
+}

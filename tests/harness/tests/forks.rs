@@ -1,0 +1,67 @@
+//! Tests of one binary run side by side, and start children all the time: a file that one of them has written can be
+//! executed all the same, and a port that it has given up can be had again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, thread};
+
+use linkspan_harness::call::Call;
+use linkspan_harness::forks;
+use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::server::Server;
+
+const ROUNDS: usize = 300;
+/// Other tests that start children.
+const OTHERS: usize = 3;
+const TRUE: &str = "/bin/true";
+
+/// Has the others end, also where a round failed.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `round` as often as that, beside the others.
+fn beside_others(round: fn(&Lab)) {
+    in_lab(TRUE, |lab| {
+        let enough = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..OTHERS {
+                scope.spawn(|| {
+                    while !enough.load(Ordering::Relaxed) {
+                        Call::new(Path::new(TRUE)).run().succeeded();
+                    }
+                });
+            }
+            let _ends = Ends(&enough);
+            (0..ROUNDS).for_each(|_| round(lab));
+        });
+    });
+}
+
+#[test]
+fn what_was_just_written_can_be_executed() {
+    beside_others(|lab| {
+        let program = lab.dir().join("program");
+        let bytes = fs::read(TRUE).unwrap();
+        forks::none(|| fs::write(&program, bytes)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Call::new(&program).run().succeeded();
+        fs::remove_file(&program).unwrap();
+        let script = lab.script_at(lab.dir().join("script"), "exit 0");
+        Call::new(&script).run().succeeded();
+    });
+}
+
+#[test]
+fn a_port_that_was_just_given_up_is_free() {
+    beside_others(|lab| {
+        for six in [false, true] {
+            Server::of(lab.host(), 80, six);
+        }
+    });
+}

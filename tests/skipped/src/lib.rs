@@ -1,0 +1,99 @@
+//! The register of what a run of tests has skipped: each test binary writes its lines, and the last one counts them.
+//!
+//! A run is one process of cargo, which is the parent of every test binary. The register is a file beside the binaries. It
+//! may hold lines of runs that never came to their end; the next count removes them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Pid, getppid};
+
+/// Writes a line: what was skipped and, behind its last colon, why.
+pub fn note(line: &str) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(register()?);
+    file?.write_all(format!("{}\t{line}\n", run()?).as_bytes())
+}
+
+/// The count of this run's lines, to be printed. The register begins anew.
+pub fn count() -> io::Result<String> {
+    let register = register()?;
+    let lines = match fs::read_to_string(&register) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(told("", "")),
+        lines => lines?,
+    };
+    fs::remove_file(&register)?;
+    Ok(told(&lines, &run()?))
+}
+
+/// How many lines of `run` there are for each reason.
+fn told(lines: &str, run: &str) -> String {
+    let own = lines.lines().filter_map(|line| line.split_once('\t'));
+    let own = own.filter_map(|(of, line)| (of == run).then_some(line));
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in own {
+        let reason = line.rsplit_once(": ").map_or(line, |(_, reason)| reason);
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let count: usize = reasons.values().sum();
+    if count == 0 {
+        return "SKIPPED: nothing\n".to_owned();
+    }
+    let each = reasons
+        .iter()
+        .map(|(reason, count)| format!("{count:8}  {reason}\n"));
+    let head = format!("SKIPPED: {count} tests or parts of tests\n");
+    [head].into_iter().chain(each).collect()
+}
+
+/// The directory of the profile, above that of the test binaries.
+fn register() -> io::Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let dir = exe.parent().and_then(Path::parent);
+    let dir = dir.ok_or_else(|| io::Error::other("no directory above that of the test"))?;
+    Ok(dir.join("skipped"))
+}
+
+/// Tells this process of cargo from every other: its number, which may be given again, and when it began.
+fn run() -> io::Result<String> {
+    let cargo = getppid();
+    Ok(format!("{cargo}-{}", start(cargo)?))
+}
+
+/// The 22nd field of `proc_pid_stat(5)`. The second one is a name in parentheses that may hold anything.
+fn start(process: Pid) -> io::Result<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+    let start = fields.and_then(|fields| fields.split_whitespace().nth(19));
+    start
+        .map(str::to_owned)
+        .ok_or_else(|| io::Error::other("cut short"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_run_are_counted_by_their_reasons() {
+        let lines = "1-7\tportmap a: nft is not in PATH\n2-7\tgc b: nft is not in PATH\n\
+                     1-7\tportmap a: packets: nft is not in PATH\n1-7\tcri c: needs root\n";
+        assert_eq!(
+            told(lines, "1-7"),
+            "SKIPPED: 3 tests or parts of tests\n       1  needs root\n       2  nft is not in PATH\n"
+        );
+        assert_eq!(told(lines, "1-8"), "SKIPPED: nothing\n");
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_beginning() {
+        let own = start(Pid::this()).unwrap();
+        assert!(own.parse::<u64>().unwrap() > 0);
+        assert_eq!(run().unwrap(), run().unwrap());
+        assert_ne!(run().unwrap(), format!("{}-{own}", Pid::this()));
+    }
+}
