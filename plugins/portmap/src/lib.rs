@@ -63,7 +63,7 @@ impl Plugin for Portmap {
             )?;
             native::publish(&netfilter, &publication, Home::of(&call.netns).as_ref())?;
             undo.push("withdraw the ports", move || {
-                native::withdraw(&netfilter, |owner| *owner == publication.owner).map(drop)
+                withdraw(&netfilter, |owner| *owner == publication.owner)
             });
         } else {
             iptables::publish(call, &plan, &addresses, undo)?;
@@ -80,15 +80,19 @@ impl Plugin for Portmap {
         }
         let netfilter = table::open()?;
         let mut teardown = Teardown::default();
+        let mut withdrawn = Vec::new();
         if let Some(netfilter) = &netfilter {
             let own = Owner::of(&call.network, &call.attachment);
             teardown.run("withdraw the ports", || {
-                withdraw(netfilter, |owner| *owner == own)
+                withdrawn = native::withdraw(netfilter, |owner| *owner == own)?;
+                Ok(())
             });
         }
         teardown.run("withdraw from iptables", || {
             iptables::withdraw(call, netfilter.as_ref())
         });
+        withdrawn.extend(flows::told(call, conf));
+        teardown.run("forget flows", || flows::forget_own(&withdrawn));
         teardown.finish()
     }
 
@@ -190,8 +194,5 @@ fn publication(
 
 /// Withdraws what the condemned publish, and forgets the flows to it.
 fn withdraw(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
-    for (mapping, ip) in native::withdraw(netfilter, condemned)? {
-        flows::forget_own(netfilter, &mapping, ip)?;
-    }
-    Ok(())
+    flows::forget_own(&native::withdraw(netfilter, condemned)?)
 }

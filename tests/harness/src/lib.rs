@@ -25,6 +25,7 @@ pub mod machine;
 pub mod node;
 pub mod podman;
 pub mod recorder;
+pub mod requests;
 mod said;
 pub mod server;
 pub mod skip;
