@@ -157,7 +157,7 @@ fn configure(
     )?;
     for gateway in gateways {
         bridge::ensure_address(bridge, gateway, plan.force_address)?;
-        forwarding::enable(gateway.ip())?;
+        forwarding::enable(&sides.host, bridge, gateway.ip())?;
     }
     match plan.masquerade {
         Some(masquerade) => masquerade.apply(call, result, undo),

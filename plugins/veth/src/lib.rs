@@ -69,7 +69,7 @@ impl Plugin for Veth {
         }
         addressing::apply(&sides.sandbox, &pair.sandbox, &result, Scheme::PointToPoint)?;
         for (address, gateway) in gateways {
-            forwarding::enable(address)?;
+            forwarding::enable(&sides.host, &pair.host, address)?;
             answer_as(&pair.host, gateway)?;
             reach(&pair.host, address)?;
         }
