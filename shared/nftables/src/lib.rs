@@ -5,6 +5,7 @@
 //! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter.
+//! - [`forward`], [`legacy_forward`]: what decides on forwarded packets, in either packet filter.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -15,6 +16,8 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+pub mod forward;
+pub mod legacy_forward;
 pub mod ruleset;
 pub mod socket;
 pub mod userdata;

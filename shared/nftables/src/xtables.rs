@@ -100,7 +100,12 @@ fn named(len: usize) -> Vec<u8> {
     buffer
 }
 
-fn read(socket: &OwnedFd, six: bool, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+pub(crate) fn read(
+    socket: &OwnedFd,
+    six: bool,
+    option: i32,
+    buffer: &mut [u8],
+) -> Result<(), Errno> {
     let level = if six { libc::SOL_IPV6 } else { libc::SOL_IP };
     let mut len = libc::socklen_t::try_from(buffer.len()).map_err(|_too_long| Errno::E2BIG)?;
     // SAFETY: the kernel writes at most `len` bytes, which is the buffer's length, and the buffer outlives the call.
