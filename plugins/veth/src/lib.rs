@@ -9,6 +9,7 @@ mod conf;
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
+use linkspan_attach::obstacles::Passage;
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
 use linkspan_netlink::addr::AddrFlags;
@@ -139,6 +140,15 @@ impl Plugin for Veth {
             Some(masquerade) => masquerade.status(call),
             None => Ok(()),
         }
+    }
+}
+
+/// How the packets of a network pass the host: by the pairs' ends, whose names [`veth::create`] makes up.
+pub fn passage() -> Passage {
+    Passage {
+        interface: "veth*".to_owned(),
+        routed: true,
+        bridged: false,
     }
 }
 

@@ -71,9 +71,10 @@ pub fn own_switch(link: &Link, six: bool) -> PathBuf {
     sysctl::of_interface(family, &link.name, "forwarding")
 }
 
-/// Whether the host routes IPv4.
-pub fn is_on_for_ipv4() -> Result<bool> {
-    Ok(sysctl::get(switch(false))? != "0")
+/// Whether the host routes a family. A kernel without IPv6 does not.
+pub fn is_on(six: bool) -> Result<bool> {
+    let path = switch(six);
+    Ok(sysctl::known(path)?.is_some_and(|value| value != "0"))
 }
 
 /// Keeps interfaces listening to router advertisements that listen now.

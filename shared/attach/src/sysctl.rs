@@ -34,6 +34,14 @@ pub fn get(path: &Path) -> Result<String> {
     read(path).map_err(|err| failed("read", path, &err))
 }
 
+/// The same of a key that this kernel may lack.
+pub fn known(path: &Path) -> Result<Option<String>> {
+    match read(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path).map(|()| None),
+        value => value.map(Some).map_err(|err| failed("read", path, &err)),
+    }
+}
+
 /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
 pub fn set(path: &Path, value: &str) -> Result<()> {
     if get(path)? == value {
