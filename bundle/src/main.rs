@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use linkspan_attach::obstacles::{Obstacle, obstacles};
 use linkspan_attach::table;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -18,6 +19,7 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::cli::{self, Suite};
 use linkspan_runtime::cnitool;
 use linkspan_runtime::ports::Port;
+use linkspan_runtime::warnings::Warning;
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
                 schema,
                 ports,
                 clear: table::delete,
+                warnings,
             };
             cli::main(args, suite)
         }
@@ -79,6 +82,18 @@ fn ports() -> Result<Vec<Port>, Failure> {
             gone: port.gone,
         })
         .collect())
+}
+
+/// What may be in the way of the packets of a plugin's network.
+fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
+    let passage = match kind {
+        "bridge" => linkspan_bridge::passage(stdin),
+        "ptp" | "veth" => Some(linkspan_veth::passage()),
+        _ => None,
+    };
+    let found = passage.as_ref().map(obstacles).transpose()?;
+    let warning = |Obstacle { what, remedies }| Warning { what, remedies };
+    Ok(found.into_iter().flatten().map(warning).collect())
 }
 
 fn names() -> Vec<&'static str> {

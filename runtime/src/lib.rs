@@ -27,6 +27,7 @@ mod run;
 mod scratch;
 pub mod traffic;
 mod validate;
+pub mod warnings;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{good, host_local, with};
@@ -13,8 +12,6 @@ use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::Family;
-use linkspan_netlink::rtnl::Context;
-use linkspan_netlink::watch::Watch;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -152,7 +149,8 @@ fn a_container_cannot_play_the_hosts_router() {
             let gateway = result["ips"][0]["gateway"].as_str().unwrap();
             let link = result["interfaces"][0]["name"].as_str().unwrap();
             let advertise = || {
-                traffic::advertise_router(&sandbox.netns, link_local(&sandbox)).unwrap();
+                let eth0 = traffic::wait_for_link_local(&sandbox.netns, "eth0");
+                traffic::advertise_router(&sandbox.netns, eth0, 1800).unwrap();
                 // Frames stay in order: after the echo the host has seen the advertisement.
                 traffic::flows(&sandbox.netns, lab.host(), gateway.parse().unwrap());
             };
@@ -168,17 +166,4 @@ fn a_container_cannot_play_the_hosts_router() {
             call.del();
         }
     });
-}
-
-/// The index of the container's interface, once it has its link-local address, from which a router has to speak.
-fn link_local(sandbox: &Sandbox) -> u32 {
-    let context = Context::new().unwrap();
-    let mut watch = Watch::open(&context, Some(&sandbox.netns)).unwrap();
-    let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
-    let there = watch.until(Duration::from_secs(20), || {
-        let addrs = eth0.addrs(Some(Family::V6))?;
-        Ok(addrs.iter().any(|addr| !addr.tentative).then_some(()))
-    });
-    there.unwrap().unwrap();
-    eth0.index
 }

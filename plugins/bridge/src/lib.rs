@@ -8,6 +8,7 @@ mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
+use linkspan_attach::obstacles::Passage;
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
 use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade};
@@ -17,7 +18,9 @@ use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
     delegate,
 };
+use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::json::Json;
 use linkspan_protocol::result::{AddResult, Interface};
 
 use conf::{Conf, Plan};
@@ -121,6 +124,17 @@ impl Plugin for Bridge {
     }
 }
 
+/// How the packets of a network pass the host, by what the plugin would read on stdin; `None` where it would refuse that.
+pub fn passage(stdin: &[u8]) -> Option<Passage> {
+    let json = Json::parse(stdin).ok()?;
+    let plan = Plan::new(&NetConf::decode(&json).ok()?, "", json.decode().ok()?).ok()?;
+    Some(Passage {
+        interface: plan.bridge,
+        routed: plan.layer3 && plan.is_gateway,
+        bridged: true,
+    })
+}
+
 /// Addresses of the container and gateways of the bridge.
 fn configure(
     call: &AddCall,
@@ -151,7 +165,7 @@ fn configure(
     )?;
     for gateway in gateways {
         bridge::ensure_address(bridge, gateway, plan.force_address)?;
-        forwarding::enable(gateway.ip())?;
+        forwarding::enable(&sides.host, bridge, gateway.ip())?;
     }
     match &plan.masquerade {
         Some(masquerade) => masquerade.apply(call.into(), &plan.ingress(), result, undo),

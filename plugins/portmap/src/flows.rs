@@ -1,66 +1,164 @@
-//! Flows of UDP that outlive their mapping: tracking remembers where each went, so that a client which keeps its port
-//! would go on talking to whoever had the host's port before.
+//! Flows of UDP that outlive their mapping: tracking remembers where each went, so a client that keeps its port would go
+//! on talking to the one that had the host's port before.
+//!
+//! The kernel walks its whole table for a list of flows, so there is one list for a family, however many ports it is about.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use linkspan_attach::{kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
-use linkspan_plugin::Result;
+use linkspan_plugin::{DelCall, Result};
 use linkspan_protocol::addr::Cidr;
 
-use crate::mapping::{Mapping, Protocol};
+use crate::conf::{Conf, Plan, addresses};
+use crate::mapping::{HostIp, Mapping, Protocol};
 
-/// After publishing: forgets the flows to this port of the host that go elsewhere than to the container.
+/// After publishing: forgets the flows to these ports of the host that go elsewhere than to the container.
 pub(crate) fn forget_others(rtnl: &Rtnl, mappings: &[Mapping], addresses: &[Cidr]) -> Result<()> {
-    if !mappings.iter().any(|m| m.protocol == Protocol::Udp) {
-        return Ok(());
+    for address in addresses {
+        let six = address.ip().is_ipv6();
+        let ports = Ports::of(six, led(mappings, &[*address]).into_iter());
+        let mut local = Local::of(rtnl);
+        ports.forget(
+            |flow, port| flow.answered_by != port.container,
+            |flow, port| match port.host_ip.one() {
+                Some(_) => Ok(true),
+                None => local.has(flow.destination.ip()),
+            },
+        )?;
     }
-    let netfilter = Netfilter::open().map_err(kernel)?;
-    for mapping in mappings {
-        for ip in addresses.iter().map(|address| address.ip()) {
-            let container = SocketAddr::new(ip, mapping.container_port);
-            for flow in flows(&netfilter, mapping, ip)? {
-                if flow.answered_by != container && is_ours(rtnl, mapping, &flow)? {
+    Ok(())
+}
+
+/// After withdrawing: forgets the flows to these ports of the host that went to their containers.
+pub(crate) fn forget_own(withdrawn: &[(Mapping, IpAddr)]) -> Result<()> {
+    for six in [false, true] {
+        Ports::of(six, withdrawn.iter().copied()).forget(
+            |flow, port| flow.answered_by == port.container,
+            |_, _| Ok(true),
+        )?;
+    }
+    Ok(())
+}
+
+/// The ports that DEL is told of, wherever they were published: chains of iptables do not tell their ports in a form that
+/// is worth reading. Nothing where the runtime tells no ports or no result, or where either is malformed.
+pub(crate) fn told(call: &DelCall, conf: Conf) -> Vec<(Mapping, IpAddr)> {
+    let (Ok(plan), Ok(Some(result))) = (Plan::new(conf), call.netconf.prev_result()) else {
+        return Vec::new();
+    };
+    led(&plan.mappings, &addresses(&result, &call.attachment.ifname))
+}
+
+/// Each mapping with each address that it leads to.
+pub(crate) fn led(mappings: &[Mapping], addresses: &[Cidr]) -> Vec<(Mapping, IpAddr)> {
+    let to = |address: &Cidr| {
+        let ip = address.ip();
+        mappings.iter().map(move |mapping| (*mapping, ip))
+    };
+    addresses.iter().flat_map(to).collect()
+}
+
+/// A port of the host, as one mapping has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Port {
+    host_ip: HostIp,
+    container: SocketAddr,
+}
+
+/// The ports of UDP in one family, by their numbers.
+struct Ports {
+    six: bool,
+    by_number: HashMap<u16, Vec<Port>>,
+}
+
+impl Ports {
+    fn of(six: bool, mappings: impl Iterator<Item = (Mapping, IpAddr)>) -> Self {
+        let mut by_number: HashMap<u16, Vec<Port>> = HashMap::new();
+        for (mapping, ip) in mappings {
+            if mapping.protocol == Protocol::Udp
+                && mapping.host_ip.concerns(six)
+                && ip.is_ipv6() == six
+            {
+                by_number.entry(mapping.host_port).or_default().push(Port {
+                    host_ip: mapping.host_ip,
+                    container: SocketAddr::new(ip, mapping.container_port),
+                });
+            }
+        }
+        Self { six, by_number }
+    }
+
+    /// The mappings whose port and address the flow was sent to.
+    fn to(&self, flow: &Flow) -> impl Iterator<Item = &Port> {
+        let ip = flow.destination.ip();
+        let same_number = self.by_number.get(&flow.destination.port());
+        same_number
+            .into_iter()
+            .flatten()
+            .filter(move |port| port.host_ip.one().is_none_or(|one| one == ip))
+    }
+
+    /// Forgets each flow that `picked` and `confirmed` choose for one of its mappings. Only the first is asked while the
+    /// kernel lists.
+    fn forget(
+        &self,
+        picked: impl Fn(&Flow, &Port) -> bool,
+        mut confirmed: impl FnMut(&Flow, &Port) -> Result<bool>,
+    ) -> Result<()> {
+        if self.by_number.is_empty() {
+            return Ok(());
+        }
+        let Some(netfilter) = supported(Netfilter::open())? else {
+            return Ok(());
+        };
+        let udp = Protocol::Udp.number();
+        let wanted = |flow: &Flow| self.to(flow).any(|port| picked(flow, port));
+        let found = supported(netfilter.flows(self.six, udp, wanted))?;
+        for flow in found.unwrap_or_default() {
+            for port in self.to(&flow).filter(|port| picked(&flow, port)) {
+                if confirmed(&flow, port)? {
                     netfilter.forget(&flow).map_err(kernel)?;
+                    break;
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-/// After withdrawing: forgets the flows to this port of the host that went to the container.
-pub(crate) fn forget_own(netfilter: &Netfilter, mapping: &Mapping, ip: IpAddr) -> Result<()> {
-    let container = SocketAddr::new(ip, mapping.container_port);
-    for flow in flows(netfilter, mapping, ip)? {
-        if flow.answered_by == container {
-            netfilter.forget(&flow).map_err(kernel)?;
+/// A kernel without this part of netfilter tracks nothing that could be forgotten.
+fn supported<T>(answer: std::result::Result<T, linkspan_nftables::Error>) -> Result<Option<T>> {
+    match answer {
+        Err(err) if table::is_absent(&err) => Ok(None),
+        answer => answer.map(Some).map_err(kernel),
+    }
+}
+
+/// Which addresses are the host's own, asked once for each.
+struct Local<'a> {
+    rtnl: &'a Rtnl,
+    known: HashMap<IpAddr, bool>,
+}
+
+impl<'a> Local<'a> {
+    fn of(rtnl: &'a Rtnl) -> Self {
+        Self {
+            rtnl,
+            known: HashMap::new(),
         }
     }
-    Ok(())
-}
 
-fn flows(netfilter: &Netfilter, mapping: &Mapping, ip: IpAddr) -> Result<Vec<Flow>> {
-    let six = ip.is_ipv6();
-    if mapping.protocol != Protocol::Udp || !mapping.host_ip.concerns(six) {
-        return Ok(Vec::new());
+    fn has(&mut self, ip: IpAddr) -> Result<bool> {
+        if let Some(known) = self.known.get(&ip) {
+            return Ok(*known);
+        }
+        let way = self.rtnl.way_to(ip).map_err(kernel)?;
+        let local = way.is_some_and(|way| way.local);
+        self.known.insert(ip, local);
+        Ok(local)
     }
-    let number = mapping.protocol.number();
-    match netfilter.flows_to(six, number, mapping.host_port) {
-        // A kernel without this part of netfilter cannot be asked to forget.
-        Err(err) if table::is_absent(&err) => Ok(Vec::new()),
-        found => found.map_err(kernel),
-    }
-}
-
-/// Whether the mapping is about the flow: it went to the mapping's address, or else to any of this host.
-fn is_ours(rtnl: &Rtnl, mapping: &Mapping, flow: &Flow) -> Result<bool> {
-    let destination = flow.destination.ip();
-    if let Some(ip) = mapping.host_ip.one() {
-        return Ok(destination == ip);
-    }
-    let way = rtnl.way_to(destination).map_err(kernel)?;
-    Ok(way.is_some_and(|way| way.local))
 }

@@ -15,6 +15,7 @@ use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 
 use crate::conf::Plan;
+use crate::flows;
 use crate::mapping::Mapping;
 
 /// Shared chains of the reference.
@@ -89,8 +90,10 @@ pub(crate) fn publish(
         lines.extend(own(plan, &chain.name, *address));
         lines.extend(entries(plan, &chain, ip.is_ipv6()));
         let name = chain.name.clone();
+        let led = flows::led(&plan.mappings, &[*address]);
         undo.push_unless_refused(iptables.apply(&lines), "withdraw the ports", move || {
-            remove_chain(table::open()?.as_ref(), DNAT, &name)
+            remove_chain(table::open()?.as_ref(), DNAT, &name)?;
+            flows::forget_own(&led)
         })?;
         if plan.snat && ip.is_ipv4() {
             route_localnet(ip)?;

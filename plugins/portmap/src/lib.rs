@@ -70,7 +70,7 @@ impl Plugin for Portmap {
             let published =
                 conflict::publish(&netfilter, &publication, home.as_ref(), plan.patience);
             undo.push_unless_refused(published, "withdraw the ports", move || {
-                native::withdraw(&netfilter, |owner| *owner == publication.owner).map(drop)
+                withdraw(&netfilter, |owner| *owner == publication.owner)
             })?;
         } else {
             iptables::publish(call, &plan, &addresses, undo)?;
@@ -88,15 +88,19 @@ impl Plugin for Portmap {
         let opened = table::open_whole(&PART)?;
         let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
         let mut teardown = Teardown::default();
+        let mut withdrawn = Vec::new();
         if let Some(netfilter) = netfilter {
             let own = Owner::of(&call.network, &call.attachment);
             teardown.run("withdraw the ports", || {
-                withdraw(netfilter, |owner| *owner == own)
+                withdrawn = native::withdraw(netfilter, |owner| *owner == own)?;
+                Ok(())
             });
         }
         teardown.run("withdraw from iptables", || {
             iptables::withdraw(call, netfilter)
         });
+        withdrawn.extend(flows::told(call, conf));
+        teardown.run("forget flows", || flows::forget_own(&withdrawn));
         teardown.finish()
     }
 
@@ -205,8 +209,5 @@ fn publication(
 
 /// Withdraws what the condemned publish, and forgets the flows to it.
 fn withdraw(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
-    for (mapping, ip) in native::withdraw(netfilter, condemned)? {
-        flows::forget_own(netfilter, &mapping, ip)?;
-    }
-    Ok(())
+    flows::forget_own(&native::withdraw(netfilter, condemned)?)
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
 use linkspan_attach::masquerade::Ingress;
+use linkspan_attach::obstacles::Passage;
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
 use linkspan_netlink::addr::AddrFlags;
@@ -70,7 +71,7 @@ impl Plugin for Veth {
         }
         addressing::apply(&sides.sandbox, &pair.sandbox, &result, Scheme::PointToPoint)?;
         for (address, gateway) in gateways {
-            forwarding::enable(address)?;
+            forwarding::enable(&sides.host, &pair.host, address)?;
             answer_as(&pair.host, gateway)?;
             reach(&pair.host, address)?;
         }
@@ -143,6 +144,15 @@ impl Plugin for Veth {
 /// Where packets of the containers come into the host: host ends have random names, and the network's group in common.
 fn ingress(owner: &Owner) -> Ingress {
     Ingress::Group(owner.network_group())
+}
+
+/// How the packets of a network pass the host: by the pairs' ends, whose names [`veth::create`] makes up.
+pub fn passage() -> Passage {
+    Passage {
+        interface: "veth*".to_owned(),
+        routed: true,
+        bridged: false,
+    }
 }
 
 /// Each address with its gateway, without which nothing could be reached.

@@ -24,6 +24,7 @@ use crate::cache::Cache;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
 use crate::ports::{self, Port};
+use crate::warnings::Warning;
 use crate::{Result, confdir, demo, kernel, list, pause, run};
 
 /// The network that `run` uses where none is named.
@@ -53,7 +54,7 @@ enum Command {
     Del(Target),
     /// Detach what is remembered of a network and has no namespace any more, and let its plugins clean up
     Gc(GcArgs),
-    /// Ask a network's plugins whether they could attach a container now
+    /// Ask a network's plugins whether they could attach a container now, and warn of what may keep packets from it
     Status {
         /// The network's name, or the path of a file with its configuration
         network: String,
@@ -150,6 +151,9 @@ pub struct Suite<'a> {
     pub ports: fn() -> Result<Vec<Port>>,
     /// Removes all that it keeps in nf_tables; false where there is nothing.
     pub clear: fn() -> Result<bool>,
+    /// What may be in the way of packets, by a plugin's name and what it would read on stdin; nothing where the plugin is
+    /// none of the suite.
+    pub warnings: fn(&str, &[u8]) -> Result<Vec<Warning>>,
 }
 
 /// The command line as a value, for what is made of it or compared with it.
@@ -219,7 +223,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
             cli.places.del(&target.network, runtime, at)
         }),
-        Command::Status { network } => network::status(out, &cli.places, network, plugins),
+        Command::Status { network } => network::status(out, &cli.places, network, suite),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
             .map(|unreadable| unreadable.iter().for_each(complain)),
         Command::Ports { json } => (suite.ports)().and_then(|found| ports::run(out, &found, *json)),

@@ -11,7 +11,7 @@ use crate::attachment::parse_capability_args;
 use crate::conflist::PluginConf;
 use crate::plugins::Bundled;
 use crate::validate::Validator;
-use crate::{Result, validate};
+use crate::{Result, validate, warnings};
 
 /// Exit status 1 where something could not be collected.
 pub(super) fn gc(
@@ -59,21 +59,25 @@ pub(super) fn status(
     out: &mut dyn Write,
     places: &Places,
     network: &str,
-    plugins: &[&str],
+    suite: Suite<'_>,
 ) -> Result<()> {
-    let (runtime, _bundled) = places.runtime(plugins)?;
+    let (runtime, _bundled) = places.runtime(suite.names)?;
     let list = places.load(network)?;
     runtime.status(&list)?;
     let name = &list.name;
-    if list.knows_gc_and_status() {
+    let answer = if list.knows_gc_and_status() {
         let kinds: Vec<_> = list.plugins.iter().map(PluginConf::kind).collect();
-        return print(out, &format!("{name}: ready ({})", kinds.join(", ")));
+        format!("{name}: ready ({})", kinds.join(", "))
+    } else {
+        let version = &list.version;
+        format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked")
+    };
+    print(out, &answer)?;
+    // A look that fails is told, and says nothing about the plugins.
+    if let Err(failure) = warnings::print(&list, suite) {
+        complain(&failure.context("look for what is in the way of packets"));
     }
-    let version = &list.version;
-    print(
-        out,
-        &format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked"),
-    )
+    Ok(())
 }
 
 /// Exit status 1 where there is a problem.

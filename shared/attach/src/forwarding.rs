@@ -1,27 +1,120 @@
 //! Routing between interfaces, in the namespace that the thread is in.
+//!
+//! IPv4 forwards what comes in by an interface whose own switch is on (`ip_route_input_slow`). The host's switch is read by
+//! nobody on that way; changing it sets every interface, and those that are born later. IPv6 forwards by the host's switch
+//! alone (`ip6_forward`); an interface's own makes it speak to its link as a router.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use linkspan_netlink::addr::Family;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::Route;
 use linkspan_plugin::Result;
+use linkspan_protocol::error::Failure;
 
-use crate::sysctl;
-use crate::verify::same;
+use crate::verify::mismatch;
+use crate::{Side, kernel, sysctl};
 
-/// Lets the host route the family of `like`.
-pub fn enable(like: IpAddr) -> Result<()> {
-    sysctl::set(switch(like), "1").map_err(|failure| failure.context("failed to enable forwarding"))
+/// Lets the host route the family of `like`, from `link` and to it. `link` is as the kernel told it in this call.
+///
+/// The host's switch is written only where it is off, for that sets every interface of the host, and some may be off on
+/// purpose. No other interface is changed where it is on.
+pub fn enable(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
+    switch_on(host, link, like.is_ipv6())
+        .map_err(|failure| failure.context("failed to enable forwarding"))
 }
 
-/// The host routes the family of `like`.
-pub fn verify(like: IpAddr) -> Result<()> {
-    let path = switch(like);
-    same(path.display(), "1", &sysctl::get(path)?)
+fn switch_on(host: &Side, link: &Link, six: bool) -> Result<()> {
+    let whole = switch(six);
+    let is_off = sysctl::get(whole)? == "0";
+    if !is_off && link.routing.forwards(six) {
+        return Ok(());
+    }
+    if six {
+        keep_hearing_routers(host)?;
+    }
+    if is_off {
+        return sysctl::set(whole, "1");
+    }
+    sysctl::set(&own_switch(link, six), "1")
 }
 
-fn switch(like: IpAddr) -> &'static Path {
-    Path::new(match like {
-        IpAddr::V4(_) => "/proc/sys/net/ipv4/ip_forward",
-        IpAddr::V6(_) => "/proc/sys/net/ipv6/conf/all/forwarding",
+/// The host routes the family of `like`, from `link` and to it.
+pub fn verify(link: &Link, like: IpAddr) -> Result<()> {
+    let six = like.is_ipv6();
+    let whole = switch(six);
+    if sysctl::get(whole)? == "0" {
+        return Err(off(whole));
+    }
+    if !link.routing.forwards(six) {
+        return Err(off(&own_switch(link, six)));
+    }
+    Ok(())
+}
+
+fn off(path: &Path) -> Failure {
+    mismatch(path.display(), "1", "0").hint(format!("run {}", sysctl::command(path, "1")))
+}
+
+fn switch(six: bool) -> &'static Path {
+    Path::new(if six {
+        "/proc/sys/net/ipv6/conf/all/forwarding"
+    } else {
+        "/proc/sys/net/ipv4/ip_forward"
     })
+}
+
+/// The switch of one interface.
+pub fn own_switch(link: &Link, six: bool) -> PathBuf {
+    let family = if six { "ipv6" } else { "ipv4" };
+    sysctl::of_interface(family, &link.name, "forwarding")
+}
+
+/// Whether the host routes a family. A kernel without IPv6 does not.
+pub fn is_on(six: bool) -> Result<bool> {
+    let path = switch(six);
+    Ok(sysctl::known(path)?.is_some_and(|value| value != "0"))
+}
+
+/// Keeps interfaces listening to router advertisements that listen now.
+///
+/// Whenever forwarding is switched on, for the host or for any one interface, the kernel deletes the default routes that
+/// routers have advertised to interfaces with `accept_ra` 1 (`rt6_purge_dflt_routers`), and an interface that forwards
+/// ignores advertisements from then on. With 2 it does neither.
+fn keep_hearing_routers(host: &Side) -> Result<()> {
+    let routes = host.rtnl.routes(Family::V6).map_err(kernel)?;
+    for link in host.rtnl.links().map_err(kernel)? {
+        let by_router = |route: &Route| route.advertised && route.oif == Some(link.index);
+        let heard_router = link.routing.heard_router || routes.iter().any(by_router);
+        let may_live_on_it = heard_router || is_hardware(&link.name, &link.kind);
+        if link.routing.accept_ra == 1 && may_live_on_it {
+            let key = sysctl::of_interface("ipv6", &link.name, "accept_ra");
+            sysctl::set_if_known(&key, "2")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the link is hardware, which may have a router that it has yet to hear. A link of another kind, such as the bridge
+/// of a container engine, listens only on proof that it has a router: it may have none but a container that plays one.
+fn is_hardware(name: &str, kind: &str) -> bool {
+    kind.is_empty() && name != "lo"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_is_of_no_kind_and_not_the_loopback_interface() {
+        let links = [
+            ("eth0", ""),
+            ("lo", ""),
+            ("docker0", "bridge"),
+            ("wg0", "wireguard"),
+        ];
+        let hardware = links.map(|(name, kind)| is_hardware(name, kind));
+        assert_eq!(hardware, [true, false, false, false]);
+    }
 }

@@ -4,7 +4,7 @@
 //! - [`veth`], [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: what an ADD does.
 //! - [`table`], [`masquerade`]: what is kept in nf_tables; [`owner`]: whose it is.
 //! - [`backend`], [`iptables`], [`reference`]: the other packet filter, and what the Go suite keeps there.
-//! - [`verify`]: what a CHECK compares.
+//! - [`verify`]: what a CHECK compares. [`obstacles`]: what of the host's own keeps packets from containers.
 //! - [`failure`]: where the kernel's errors become the protocol's.
 
 pub mod addressing;
@@ -15,6 +15,7 @@ pub mod forwarding;
 pub mod hash;
 pub mod iptables;
 pub mod masquerade;
+pub mod obstacles;
 pub mod owner;
 mod procfs;
 pub mod reference;

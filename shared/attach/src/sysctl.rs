@@ -34,6 +34,14 @@ pub fn get(path: &Path) -> Result<String> {
     read(path).map_err(|err| failed("read", path, &err))
 }
 
+/// The same of a key that this kernel may lack.
+pub fn known(path: &Path) -> Result<Option<String>> {
+    match read(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path).map(|()| None),
+        value => value.map(Some).map_err(|err| failed("read", path, &err)),
+    }
+}
+
 /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
 pub fn set(path: &Path, value: &str) -> Result<()> {
     if get(path)? == value {
@@ -119,6 +127,19 @@ fn failed(attempt: &str, path: &Path, err: &io::Error) -> Failure {
     Failure::new(ErrorCode::INTERNAL, text).hint(hint)
 }
 
+/// The command by which a person makes the file say `value`.
+pub fn command(path: &Path, value: &str) -> String {
+    let key = path.strip_prefix("/proc/sys").unwrap_or(path);
+    let key = key.display().to_string();
+    // sysctl(8) takes slashes, too, and needs them where a name has dots.
+    let key = if key.contains('.') {
+        key
+    } else {
+        key.replace('/', ".")
+    };
+    format!("sysctl -w {key}={value}")
+}
+
 /// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
 pub fn refuse_router_advertisements(ifname: &str) -> Result<()> {
     put_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
@@ -143,6 +164,17 @@ mod tests {
             of_interface("ipv6", "cni0.100", "accept_ra"),
             Path::new("/proc/sys/net/ipv6/conf/cni0.100/accept_ra")
         );
+    }
+
+    #[test]
+    fn the_command_names_the_key_as_sysctl_takes_it() {
+        for (ifname, expected) in [
+            ("cni0", "sysctl -w net.ipv4.conf.cni0.forwarding=1"),
+            ("cni0.100", "sysctl -w net/ipv4/conf/cni0.100/forwarding=1"),
+        ] {
+            let path = of_interface("ipv4", ifname, "forwarding");
+            assert_eq!(command(&path, "1"), expected);
+        }
     }
 
     #[test]

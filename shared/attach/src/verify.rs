@@ -160,10 +160,10 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
     Ok(())
 }
 
-/// `link` on the host is a gateway: it has the address, and the host forwards the family's packets.
+/// `link` on the host is a gateway: it has the address, and the host forwards the family's packets from there and to it.
 pub fn gateway(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     address(link, ip, prefix)?;
-    forwarding::verify(ip)
+    forwarding::verify(link, ip)
 }
 
 /// `link` on the host has the address.

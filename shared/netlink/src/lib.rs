@@ -11,5 +11,6 @@ pub mod named;
 pub mod netns;
 mod request;
 pub mod route;
+pub mod routing;
 pub mod rtnl;
 pub mod watch;

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::request::Attempt;
+use crate::routing::Routing;
 use crate::rtnl::Rtnl;
 
 /// A link as it was when it was looked up, and the handle to change it with.
@@ -50,6 +51,8 @@ pub struct Link {
     pub hairpin: Option<bool>,
     /// Bridge port: no frames to other isolated ports.
     pub isolated: Option<bool>,
+    /// Its part in routing.
+    pub routing: Routing,
 }
 
 /// A bridge to be made.
@@ -183,6 +186,7 @@ impl Link {
             promiscuity: 0,
             hairpin: None,
             isolated: None,
+            routing: Routing::default(),
         };
         for attribute in message.attributes {
             link.read(attribute);
@@ -209,6 +213,7 @@ impl Link {
                     self.read_info(info);
                 }
             }
+            LinkAttribute::AfSpecUnspec(families) => self.routing = Routing::of(families),
             _ => {}
         }
     }

@@ -46,6 +46,8 @@ pub struct Route {
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
+    /// Whether a router has advertised it.
+    pub advertised: bool,
 }
 
 /// How the kernel would send a packet.
@@ -177,6 +179,7 @@ impl Route {
             dst: (any, message.header.destination_prefix_length),
             gw: None,
             oif: None,
+            advertised: message.header.protocol == RouteProtocol::Ra,
         };
         for attribute in message.attributes {
             match attribute {

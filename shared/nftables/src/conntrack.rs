@@ -1,4 +1,4 @@
-//! Tracked connections: listing those to a port, and deleting single ones.
+//! Tracked connections: listing those of a protocol, and deleting single ones.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,22 +30,25 @@ pub struct Flow {
 }
 
 impl Netfilter {
-    /// The connections of `protocol` to `port`, before translation, in one family. The kernel selects them (Linux 5.8);
-    /// an older one hands out all of them.
-    pub fn flows_to(&self, six: bool, protocol: u8, port: u16) -> Result<Vec<Flow>, Error> {
-        let wanted = Tuple::Proto(vec![
-            ProtoTuple::Protocol(Protocol::from(protocol)),
-            ProtoTuple::DestinationPort(port),
-        ]);
+    /// The connections of `protocol` in one family that `wanted` picks, in one list. The kernel selects the protocol
+    /// (Linux 5.8 and newer); an older kernel lists every connection.
+    pub fn flows(
+        &self,
+        six: bool,
+        protocol: u8,
+        wanted: impl Fn(&Flow) -> bool,
+    ) -> Result<Vec<Flow>, Error> {
+        let selected = Tuple::Proto(vec![ProtoTuple::Protocol(Protocol::from(protocol))]);
         // As untyped attributes: the typed one of any other kind loses the mark that it is nested.
         let request = ConntrackMessage::Other {
             message_type: ConntrackMessageType::Get.into(),
-            attributes: vec![nested(CTA_TUPLE_ORIG, &[wanted]), filter()],
+            attributes: vec![nested(CTA_TUPLE_ORIG, &[selected]), filter()],
         };
         let attempt = ("list", "tracked connections");
-        let mut found = self.ask(attempt, NLM_F_DUMP, message(six, request), Flow::decode)?;
-        found.retain(|flow| flow.protocol == protocol && flow.destination.port() == port);
-        Ok(found)
+        let read = |object: &[u8]| {
+            Flow::decode(object).filter(|flow| flow.protocol == protocol && wanted(flow))
+        };
+        self.ask(attempt, NLM_F_DUMP, message(six, request), read)
     }
 
     /// Forgets a connection; one that is gone is fine.
@@ -79,13 +82,13 @@ fn message(six: bool, request: ConntrackMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), request)
 }
 
-/// `CTA_FILTER`: of the original direction, protocol and destination port must match.
+/// `CTA_FILTER`: of the original direction, the protocol must match.
 fn filter() -> DefaultNla {
     const CTA_FILTER: u16 = 25;
     const ORIGINAL: u16 = 1;
     const REPLY: u16 = 2;
-    /// `CTA_FILTER_F_CTA_PROTO_NUM` and `CTA_FILTER_F_CTA_PROTO_DST_PORT`
-    const FIELDS: u32 = (1 << 3) | (1 << 5);
+    /// `CTA_FILTER_F_CTA_PROTO_NUM`
+    const FIELDS: u32 = 1 << 3;
     let flags = [
         DefaultNla::new(ORIGINAL, FIELDS.to_ne_bytes().to_vec()),
         DefaultNla::new(REPLY, 0u32.to_ne_bytes().to_vec()),

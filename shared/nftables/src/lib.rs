@@ -7,6 +7,7 @@
 //! - [`survey`]: what stands there, whoever made it.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter.
+//! - [`forward`], [`legacy_forward`]: what decides on forwarded packets, in either packet filter.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -18,7 +19,9 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+pub mod forward;
 pub mod found;
+pub mod legacy_forward;
 pub mod look;
 pub mod ruleset;
 pub mod socket;

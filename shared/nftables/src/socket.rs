@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
 use crate::found::FoundRule;
-use crate::ruleset::{Element, Set, Table};
+use crate::ruleset::{Element, Family, Set, Table};
 use crate::{Error, decode, encode};
 
 /// How often a dump that was interrupted by a change is begun again.
@@ -114,7 +114,7 @@ impl Netfilter {
     fn elements_once(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
         let request = NfTablesMessage::GetSetElement(encode::any_element(table, set.name));
         let read = |object: &[u8]| Some(decode::elements(object));
-        let lists = self.list(("list", &set.describe()), table, request, read)?;
+        let lists = self.list(("list", &set.describe()), table.family, request, read)?;
         let mut found = lists.concat();
         found.sort_by(|a, b| a.key.cmp(&b.key));
         found.dedup_by(|a, b| a.key == b.key && a.key_end == b.key_end);
@@ -139,7 +139,12 @@ impl Netfilter {
     /// The rules of a chain; none where it or its table is missing.
     pub fn rules(&self, table: Table, chain: &str) -> Result<Vec<FoundRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
-        self.list(("list the rules of", chain), table, request, decode::rule)
+        self.list(
+            ("list the rules of", chain),
+            table.family,
+            request,
+            decode::rule,
+        )
     }
 
     /// The names of a table's chains.
@@ -147,7 +152,7 @@ impl Netfilter {
         let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
         let attempt = ("list the chains of", &*table.to_string());
         let read = |object: &[u8]| Some(decode::chain(object, table.name)?.name);
-        self.list(attempt, table, request, read)
+        self.list(attempt, table.family, request, read)
     }
 
     /// Whether a table has that chain.
@@ -163,11 +168,11 @@ impl Netfilter {
     pub(crate) fn list<T>(
         &self,
         attempt: (&'static str, &str),
-        table: Table,
+        family: Family,
         request: NfTablesMessage,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
-        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let header = NetfilterHeader::new(encode::family(family), 0, 0);
         let message = NetfilterMessage::new(header, request);
         unless_missing(self.ask(attempt, NLM_F_DUMP, message, read))
     }

@@ -80,7 +80,7 @@ impl Netfilter {
             let is_own = text(object, set::TABLE)? == table.name;
             is_own.then(|| found_set(object))?
         };
-        self.list(attempt, table, request, read)
+        self.list(attempt, table.family, request, read)
     }
 
     /// Everything in nf_tables but what the kernel counts and numbers: a line for each table, chain, set, rule and element,

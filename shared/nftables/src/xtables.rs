@@ -23,6 +23,9 @@ use crate::Error;
 const GET_INFO: i32 = 64;
 const GET_ENTRIES: i32 = 65;
 
+/// The table that is looked at.
+const NAT: &str = "nat";
+
 /// `XT_TABLE_MAXNAMELEN`
 const NAME: usize = 32;
 /// Size of `struct ipt_getinfo`, and where its members are.
@@ -92,7 +95,7 @@ fn is_used(six: bool) -> Result<bool, Error> {
 /// This is the one look that makes an empty table, in a namespace of an ordinary user's own, where the kernel can make one.
 /// The request for entries loads no module for that; the one for their number would.
 fn is_there_when_asked(six: bool) -> Result<bool, Errno> {
-    match get(&socket_of(six)?, six, GET_ENTRIES, &mut named(ENTRIES)) {
+    match get(&socket_of(six)?, six, GET_ENTRIES, &mut named(NAT, ENTRIES)) {
         Err(Errno::ENOENT | Errno::ENOPROTOOPT) => Ok(false),
         // Its entries have another size than none.
         Err(Errno::EAGAIN) => Ok(true),
@@ -102,24 +105,48 @@ fn is_there_when_asked(six: bool) -> Result<bool, Errno> {
 
 /// The table's entries; none where it has only the policy of each hook, and the entry that ends every table.
 fn entries(six: bool) -> Result<Vec<u8>, Errno> {
+    let is_used = |info: &[u8]| {
+        let number = |at| u32::from_ne_bytes(bytes(info, at).unwrap_or_default());
+        number(COUNT) > number(VALID_HOOKS).count_ones() + 1
+    };
+    Ok(table(NAT, six, is_used)?.map_or_else(Vec::new, |table| table.entries))
+}
+
+/// A table as the kernel has it.
+pub(crate) struct Raw {
+    /// `struct ipt_getinfo`
+    pub(crate) info: Vec<u8>,
+    /// Its entries.
+    pub(crate) entries: Vec<u8>,
+}
+
+/// A table; `None` where its description says that it is not `wanted`.
+pub(crate) fn table(
+    name: &str,
+    six: bool,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Raw>, Errno> {
     /// How often the table may grow between asking for its size and reading it.
     const ATTEMPTS: usize = 20;
     let socket = socket_of(six)?;
     for _ in 0..ATTEMPTS {
-        let mut info = named(INFO);
+        let mut info = named(name, INFO);
         get(&socket, six, GET_INFO, &mut info)?;
-        let number = |at| u32::from_ne_bytes(bytes(&info, at).unwrap_or_default());
-        if number(COUNT) <= number(VALID_HOOKS).count_ones() + 1 {
-            return Ok(Vec::new());
+        if !wanted(&info) {
+            return Ok(None);
         }
-        let size = number(SIZE);
-        let mut entries = named(ENTRIES + size as usize);
-        if let Some(place) = entries.get_mut(NAME..NAME + 4) {
-            place.copy_from_slice(&size.to_ne_bytes());
+        let size: [u8; 4] = bytes(&info, SIZE).unwrap_or_default();
+        let mut entries = named(name, ENTRIES + u32::from_ne_bytes(size) as usize);
+        if let Some(place) = entries.get_mut(NAME..NAME + size.len()) {
+            place.copy_from_slice(&size);
         }
         match get(&socket, six, GET_ENTRIES, &mut entries) {
             Err(Errno::EAGAIN) => {}
-            done => return done.map(|()| entries.split_off(ENTRIES)),
+            done => {
+                done?;
+                let entries = entries.split_off(ENTRIES);
+                return Ok(Some(Raw { info, entries }));
+            }
         }
     }
     Err(Errno::EAGAIN)
@@ -180,8 +207,8 @@ fn socket_of(six: bool) -> Result<OwnedFd, Errno> {
 }
 
 /// A buffer that begins with the table's name.
-fn named(len: usize) -> Vec<u8> {
-    let mut buffer = b"nat".to_vec();
+fn named(table: &str, len: usize) -> Vec<u8> {
+    let mut buffer = table.as_bytes().to_vec();
     buffer.resize(len, 0);
     buffer
 }

@@ -206,7 +206,7 @@ fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Sc
     together.extend(floor::floors());
     // Behind processes that leave the kernel nothing to clear up.
     together.insert(3, Box::new(chain::Nothing(links.join(NOTHING))));
-    let many = together.extract_if(.., |scenario| scenario.case() == cases::THOUSAND);
+    let many = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
     let many = many.collect();
     let mut groups = vec![together, many];
     let pools = |pools: &'static [host_local::Pool]| {

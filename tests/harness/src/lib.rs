@@ -26,6 +26,7 @@ pub mod machine;
 pub mod node;
 pub mod podman;
 pub mod recorder;
+pub mod requests;
 mod said;
 mod search;
 pub mod server;

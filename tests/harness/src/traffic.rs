@@ -2,8 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
+use std::time::Duration;
 
+use linkspan_netlink::addr::{Addr, Family};
 use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::watch::Watch;
 use linkspan_runtime::traffic::{at, tcp, udp};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -18,12 +22,32 @@ fn lost(protocol: &str, ip: IpAddr, err: &io::Error) {
     panic!("{protocol} to {ip}: {err}");
 }
 
-/// A router advertisement (RFC 4861) of the prefix `fd66::/64` and a default route, from the link `index` in `from`.
-pub fn advertise_router(from: &Netns, index: u32) -> io::Result<()> {
-    const HEADER: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Waits until a link has its link-local IPv6 address, from which a router has to speak; the link's index.
+pub fn wait_for_link_local(netns: &Netns, name: &str) -> u32 {
+    /// `RT_SCOPE_LINK` of linux/rtnetlink.h
+    const LINK: u8 = 253;
+    let context = Context::new().unwrap();
+    let mut watch = Watch::open(&context, Some(netns)).unwrap();
+    let rtnl = Rtnl::open(&context, netns).unwrap();
+    let link = rtnl.link_by_name(name).unwrap().unwrap();
+    let there = watch.until(Duration::from_secs(20), || {
+        let addrs = link.addrs(Some(Family::V6))?;
+        let usable = |addr: &Addr| addr.scope == LINK && !addr.tentative;
+        Ok(addrs.iter().any(usable).then_some(()))
+    });
+    there.unwrap().unwrap();
+    link.index
+}
+
+/// A router advertisement (RFC 4861) of the prefix `fd66::/64`, from the link `index` in `from`, and of a default route for
+/// so many seconds; none with 0.
+pub fn advertise_router(from: &Netns, index: u32, seconds: u16) -> io::Result<()> {
+    const TYPE_AND_HOPS: [u8; 6] = [134, 0, 0, 0, 64, 0];
+    const TIMES: [u8; 8] = [0; 8];
     const PREFIX: [u8; 16] = [3, 4, 64, 0xc0, 0, 0, 7, 8, 0, 0, 7, 8, 0, 0, 0, 0];
     let prefix: Ipv6Addr = "fd66::".parse().map_err(io::Error::other)?;
-    let message = [&HEADER[..], &PREFIX, &prefix.octets()].concat();
+    let header = [&TYPE_AND_HOPS[..], &seconds.to_be_bytes(), &TIMES].concat();
+    let message = [&header[..], &PREFIX, &prefix.octets()].concat();
     let raw = || Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6));
     let socket = at(from, raw)?;
     // Only a station of the link itself can send with 255 hops left.

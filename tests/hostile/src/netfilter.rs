@@ -4,7 +4,9 @@ use linkspan_attach::owner::{Home, Owner};
 use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::decode::{self, Body};
-use linkspan_nftables::ruleset::Element;
+use linkspan_nftables::forward;
+use linkspan_nftables::legacy_forward::LegacyForward;
+use linkspan_nftables::ruleset::{Element, Family};
 
 pub(crate) fn target(data: &[u8]) {
     match decode::messages(data) {
@@ -28,6 +30,13 @@ fn read(object: &[u8]) {
     decode::chain(object, "linkspan");
     let _generation = decode::generation(object);
     let _flow = Flow::decode(object);
+    let _rule = forward::Rule::decode(object);
+    let _chain = forward::chain(object, Family::Inet);
+    for six in [false, true] {
+        // A description of the table, and its entries behind it.
+        let (info, entries) = object.split_at(object.len().min(84));
+        let _legacy = LegacyForward::decode(info, entries, six);
+    }
 }
 
 fn used(element: &Element) {

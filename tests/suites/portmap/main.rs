@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod flows;
 mod foreign;
 mod legacy;
 mod listed;

@@ -1,20 +1,17 @@
 //! What reaches whom.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::{elements, netfilter};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
 use linkspan_netlink::link::VethSpec;
-use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_runtime::traffic::at;
 use serde_json::json;
 
-use crate::{LINKSPAN, Pod, both, mapping};
+use crate::{LINKSPAN, Pod, both};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -263,63 +260,4 @@ fn masquerade_of_everybody_and_no_translation_at_all() {
         plain.check(&pod.result);
         plain.del();
     });
-}
-
-#[test]
-fn a_flow_of_udp_follows_the_port_and_others_stay() {
-    in_lab(LINKSPAN, |lab| {
-        let world = beyond(lab);
-        let first = Pod::published(
-            lab,
-            "first",
-            &json!([mapping("udp", 5353), mapping("udp", 5354)]),
-        );
-        let second = Pod::attach(lab, "second", &json!([mapping("udp", 5353)]));
-        let bind = |netns: &Netns, address: &str| {
-            let address: SocketAddr = address.parse().unwrap();
-            let socket = at(netns, || UdpSocket::bind(address)).unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .unwrap();
-            socket
-        };
-        let node = |port| SocketAddr::new(ip(HOST[0]), port);
-        let client = bind(&world.netns, "192.0.2.2:4000");
-        let bystander = bind(&world.netns, "192.0.2.2:4001");
-        let servers = [&first, &second].map(|pod| bind(&pod.sandbox.netns, "0.0.0.0:80"));
-        let reaches = |from: &UdpSocket, port, server: &UdpSocket| {
-            from.send_to(b"x", node(port)).unwrap();
-            server.recv_from(&mut [0; 4]).unwrap()
-        };
-        reaches(&client, 5353, &servers[0]);
-        reaches(&bystander, 5354, &servers[0]);
-        let seen = flows(lab);
-        assert_eq!(seen.len(), 2, "{seen:?}");
-        // The port moves to the second pod, and the client's next packet with it.
-        let one = |port| json!({ "runtimeConfig": { "portMappings": [mapping("udp", port)] } });
-        first.portmap(lab).del();
-        first.portmap_with(lab, &one(5354)).add();
-        second.portmap(lab).add();
-        reaches(&client, 5353, &servers[1]);
-        // And to the host, when nobody publishes it any more.
-        second.portmap(lab).del();
-        let host = bind(lab.host(), "192.0.2.1:5353");
-        reaches(&client, 5353, &host);
-        // A flow that the host had before the port was published moves, too.
-        drop(host);
-        second.portmap(lab).add();
-        reaches(&client, 5353, &servers[1]);
-        // Another flow to the same port, but of another address, is nobody's to forget.
-        let far = SocketAddr::new(ip("203.0.113.1"), 5353);
-        bystander.send_to(b"x", far).unwrap_err();
-        first.portmap_with(lab, &one(5354)).check(&first.result);
-    });
-}
-
-/// The flows of UDP that the host tracks.
-fn flows(lab: &Lab) -> Vec<linkspan_nftables::conntrack::Flow> {
-    let netfilter = netfilter(lab);
-    let mut flows = netfilter.flows_to(false, 17, 5353).unwrap();
-    flows.extend(netfilter.flows_to(false, 17, 5354).unwrap());
-    flows
 }

@@ -1,0 +1,218 @@
+//! What of the host's own may keep packets from containers although everything of ours is in place: a packet filter that
+//! drops what nobody lets through, and an uplink that does not forward.
+//!
+//! It is told and never changed, for it is somebody else's and may be meant so. Nor does it make STATUS or CHECK fail: a
+//! rule that lets the packets through may name them in a way that is not understood here.
+
+use linkspan_netlink::addr::Family as AddressFamily;
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::forward::ForwardChain;
+use linkspan_nftables::legacy_forward::LegacyForward;
+use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_plugin::Result;
+
+use crate::{Side, forwarding, kernel, sysctl, table};
+
+/// How a network's packets pass the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// The host's interface that they come in by; `veth*` stands for all whose names begin so.
+    pub interface: String,
+    /// Whether the host forwards packets between it and others.
+    pub routed: bool,
+    /// Whether it is a bridge, which forwards frames between containers.
+    pub bridged: bool,
+}
+
+/// Something in their way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What it is, in one sentence.
+    pub what: String,
+    /// The commands that a person may remove it with.
+    pub remedies: Vec<String>,
+}
+
+/// The ports of a bridge that lead to containers. A filter of frames knows them by their own names; for that of the bridge
+/// it needs a part of the kernel that is often missing.
+const PORTS: &str = "veth*";
+
+/// A chain of Docker's that is for rules of others.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// What is in the way of a network's packets.
+pub fn obstacles(passage: &Passage) -> Result<Vec<Obstacle>> {
+    let mut found = Vec::new();
+    if passage.routed {
+        found.extend(uplinks()?);
+    }
+    // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
+    let six = forwarding::is_on(true)?;
+    if let Some(netfilter) = table::open()? {
+        found.extend(native(&netfilter, passage, six)?);
+    }
+    if passage.routed {
+        for six in [false, true].into_iter().filter(|family| !family || six) {
+            found.extend(legacy(&passage.interface, six)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
+/// yet, the first pod switches every interface on.
+fn uplinks() -> Result<Vec<Obstacle>> {
+    if !forwarding::is_on(false)? {
+        return Ok(Vec::new());
+    }
+    let host = Side::host()?;
+    let routes = host.rtnl.routes(AddressFamily::V4).map_err(kernel)?;
+    let mut indexes: Vec<u32> = routes
+        .iter()
+        .filter(|route| route.gw.is_some() || route.dst.1 == 0)
+        .filter_map(|route| route.oif)
+        .collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    let mut found = Vec::new();
+    for index in indexes {
+        let link = host.rtnl.link_by_index(index).map_err(kernel)?;
+        if let Some(link) = link.filter(|link| !link.routing.forwards(false)) {
+            let name = &link.name;
+            found.push(Obstacle {
+                what: format!(
+                    "{name} does not forward IPv4, so answers to pods and packets to published ports that come in by it are dropped"
+                ),
+                remedies: vec![sysctl::command(&forwarding::own_switch(&link, false), "1")],
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn native(netfilter: &Netfilter, passage: &Passage, six: bool) -> Result<Vec<Obstacle>> {
+    let families = [
+        (Family::Ip, passage.routed),
+        (Family::Ip6, passage.routed && six),
+        (Family::Inet, passage.routed),
+        (Family::Bridge, passage.bridged),
+    ];
+    let mut found = Vec::new();
+    for (family, _) in families.into_iter().filter(|(_, matters)| *matters) {
+        for chain in netfilter.forward_chains(family).map_err(kernel)? {
+            let by_port = family == Family::Bridge && lets_through(&chain.passes, PORTS);
+            if chain.drops && !by_port && !lets_through(&chain.passes, &passage.interface) {
+                let family = family.name();
+                let name = format!("chain {} of table {family} {}", chain.name, chain.table);
+                found.push(Obstacle {
+                    what: dropped(&name, chain.family, &passage.interface),
+                    remedies: remedies(netfilter, &chain, &passage.interface)?,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn legacy(interface: &str, six: bool) -> Result<Option<Obstacle>> {
+    let program = if six {
+        "ip6tables-legacy"
+    } else {
+        "iptables-legacy"
+    };
+    let forward = LegacyForward::read(six).map_err(kernel)?;
+    let in_the_way =
+        |forward: &LegacyForward| forward.drops && !lets_through(&forward.passes, interface);
+    Ok(forward.filter(in_the_way).map(|forward| {
+        let family = if six { Family::Ip6 } else { Family::Ip };
+        let chain = format!("chain FORWARD of {program}");
+        let docker = forward.chains.iter().any(|chain| chain == DOCKER_USER);
+        Obstacle {
+            what: dropped(&chain, family, interface),
+            remedies: iptables(program, docker, interface),
+        }
+    }))
+}
+
+fn dropped(chain: &str, family: Family, interface: &str) -> String {
+    let packets = match family {
+        Family::Ip => "IPv4 packets",
+        Family::Ip6 => "IPv6 packets",
+        Family::Inet => "packets",
+        Family::Bridge => "frames",
+    };
+    let cut_off = match family {
+        Family::Bridge => format!("pods on {interface} do not reach each other"),
+        _ => format!(
+            "pods behind {interface} reach nothing beyond this host, and nothing beyond it reaches their ports"
+        ),
+    };
+    format!(
+        "{chain} drops forwarded {packets} that no rule lets through; unless one does, {cut_off}"
+    )
+}
+
+/// Whether one of these names, of which some stand for all that begin so, is that of the interface.
+fn lets_through(passes: &[String], interface: &str) -> bool {
+    passes.iter().any(|name| match name.strip_suffix('*') {
+        Some(beginning) => interface.starts_with(beginning),
+        None => name == interface,
+    })
+}
+
+/// The commands that let packets of the interface through the chain, by the program that made it.
+fn remedies(netfilter: &Netfilter, chain: &ForwardChain, interface: &str) -> Result<Vec<String>> {
+    let ForwardChain {
+        family,
+        table,
+        name,
+        ..
+    } = chain;
+    let of_iptables = [(Family::Ip, "iptables-nft"), (Family::Ip6, "ip6tables-nft")];
+    let program = of_iptables.iter().find(|(own, _)| own == family);
+    if let Some((family, program)) = program
+        && (&**table, &**name) == ("filter", "FORWARD")
+    {
+        let filter = Table {
+            family: *family,
+            name: "filter",
+        };
+        let docker = netfilter.has_chain(filter, DOCKER_USER).map_err(kernel)?;
+        return Ok(iptables(program, docker, interface));
+    }
+    if table == "firewalld" {
+        let zone = "firewall-cmd --permanent --zone=trusted";
+        let interface = plus(interface);
+        return Ok(vec![
+            format!("{zone} --add-interface={interface}"),
+            "firewall-cmd --reload".to_owned(),
+        ]);
+    }
+    let rule = format!("nft insert rule {} {table} {name}", family.name());
+    if *family == Family::Bridge {
+        let port = |way| format!("{rule} {way} \"{PORTS}\" accept");
+        return Ok(["iifname", "oifname"].map(port).to_vec());
+    }
+    Ok(vec![
+        format!("{rule} iifname \"{interface}\" accept"),
+        format!("{rule} oifname \"{interface}\" ct state established,related accept"),
+        format!("{rule} oifname \"{interface}\" ct status dnat accept"),
+    ])
+}
+
+/// All from the pods, and to them what they have asked for or publish.
+fn iptables(program: &str, docker: bool, interface: &str) -> Vec<String> {
+    let chain = if docker { DOCKER_USER } else { "FORWARD" };
+    let interface = plus(interface);
+    vec![
+        format!("{program} -I {chain} -i {interface} -j ACCEPT"),
+        format!(
+            "{program} -I {chain} -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+        ),
+    ]
+}
+
+/// The name as iptables has it, where a plus stands for any ending.
+fn plus(interface: &str) -> String {
+    interface.replace('*', "+")
+}

@@ -1,0 +1,197 @@
+//! The chain FORWARD of `iptables-legacy`: what becomes of packets that no rule of it accepts.
+
+use std::fs;
+
+use crate::Error;
+use crate::xtables;
+
+/// `XT_TABLE_MAXNAMELEN`
+const NAME: usize = 32;
+/// Members of `struct ipt_getinfo`: where the chain of `NF_INET_FORWARD` begins, and where its policy is.
+const BEGIN: usize = NAME + 4 + 2 * 4;
+const POLICY: usize = BEGIN + 5 * 4;
+
+/// Verdicts of a standard target: `-NF_DROP - 1` and `-NF_ACCEPT - 1`; from 0 on, a jump to the chain that begins there.
+const DROP: i32 = -1;
+const ACCEPT: i32 = -2;
+
+/// The chain FORWARD of the table `filter`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LegacyForward {
+    /// As [`crate::forward::ForwardChain::drops`].
+    pub drops: bool,
+    /// As [`crate::forward::ForwardChain::passes`].
+    pub passes: Vec<String>,
+    /// The chains that somebody has made in the table.
+    pub chains: Vec<String>,
+}
+
+impl LegacyForward {
+    /// Reads it in one family; `None` where nobody has used the table. To ask the kernel for one would make it.
+    pub fn read(six: bool) -> Result<Option<Self>, Error> {
+        if !is_used(six) {
+            return Ok(None);
+        }
+        let failed = |errno| Error::new("read", "table filter", errno as i32);
+        let table = xtables::table("filter", six, |_| true).map_err(failed)?;
+        Ok(table.and_then(|table| Self::decode(&table.info, &table.entries, six)))
+    }
+
+    /// Reads `struct ipt_getinfo`, or the same of IPv6, and the entries that it describes; `None` where they do not fit.
+    pub fn decode(info: &[u8], entries: &[u8], six: bool) -> Option<Self> {
+        let begin = number(info, BEGIN)?;
+        let end = number(info, POLICY)?;
+        let mut forward = Self::default();
+        let (mut at, mut last) = (0, None);
+        while let Some(entry) = Entry::at(entries, at, six) {
+            if at == end {
+                forward.drops = entry.verdict() == Some(DROP) || last.is_some_and(drops_all);
+            }
+            forward.passes.extend(entry.passes());
+            forward.chains.extend(entry.heads());
+            last = (at >= begin).then_some(entry);
+            at += entry.next;
+        }
+        Some(forward)
+    }
+}
+
+fn drops_all(entry: Entry<'_>) -> bool {
+    let refuses = entry.target_name() == Some("REJECT") || entry.verdict() == Some(DROP);
+    refuses && entry.has_no_condition()
+}
+
+/// `struct ipt_entry` or `struct ip6t_entry`, with its target.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    bytes: &'a [u8],
+    target: &'a [u8],
+    /// Whether matches come before the target.
+    has_matches: bool,
+    next: usize,
+    layout: &'static Layout,
+}
+
+/// Where the members of an entry are.
+#[derive(Debug)]
+struct Layout {
+    /// Name of the incoming interface, and what of it counts.
+    incoming: usize,
+    mask: usize,
+    /// Flags of what is inverted, behind the last other condition.
+    inverted: usize,
+    /// Distance to the target, then to the next entry.
+    distances: usize,
+    /// The whole of an entry, behind which come its matches.
+    size: usize,
+}
+
+const LAYOUTS: [Layout; 2] = [
+    Layout {
+        incoming: 16,
+        mask: 48,
+        inverted: 83,
+        distances: 88,
+        size: 112,
+    },
+    Layout {
+        incoming: 64,
+        mask: 96,
+        inverted: 132,
+        distances: 140,
+        size: 168,
+    },
+];
+
+/// `struct xt_entry_target` before its own data: size, name, revision.
+const TARGET: usize = 32;
+
+/// `IFNAMSIZ`
+const IFNAME: usize = 16;
+
+impl<'a> Entry<'a> {
+    fn at(entries: &'a [u8], at: usize, six: bool) -> Option<Self> {
+        let [v4, v6] = &LAYOUTS;
+        let layout = if six { v6 } else { v4 };
+        let bytes = entries.get(at..)?;
+        let distance = |at| Some(usize::from(u16::from_ne_bytes(part(bytes, at)?)));
+        let (to, next) = (distance(layout.distances)?, distance(layout.distances + 2)?);
+        let target = bytes.get(to..next).filter(|_| to >= layout.size)?;
+        Some(Self {
+            bytes,
+            target,
+            has_matches: to > layout.size,
+            next,
+            layout,
+        })
+    }
+
+    /// Empty for a standard target.
+    fn target_name(&self) -> Option<&'a str> {
+        word(self.target, 2)
+    }
+
+    fn verdict(&self) -> Option<i32> {
+        self.target_name().filter(|name| name.is_empty())?;
+        Some(i32::from_ne_bytes(part(self.target, TARGET)?))
+    }
+
+    fn has_no_condition(&self) -> bool {
+        let own = self.bytes.get(..=self.layout.inverted);
+        !self.has_matches && own.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    }
+
+    /// The interface from which the entry lets packets go on.
+    fn passes(&self) -> Option<String> {
+        /// `IPT_INV_VIA_IN`
+        const NOT_INCOMING: u8 = 1;
+        let goes_on = |verdict: &i32| *verdict == ACCEPT || *verdict >= 0;
+        self.verdict().filter(goes_on)?;
+        let inverted = self.bytes.get(self.layout.inverted)?;
+        if inverted & NOT_INCOMING != 0 {
+            return None;
+        }
+        let name = word(self.bytes, self.layout.incoming)?;
+        let mask: [u8; IFNAME] = part(self.bytes, self.layout.mask)?;
+        let counts = mask.iter().take_while(|byte| **byte != 0).count();
+        match counts {
+            0 => None,
+            // The NUL that ends the name counts, too.
+            _ if counts > name.len() => Some(name.to_owned()),
+            // `iptables` leaves the plus that stands for any ending behind what counts.
+            _ => Some(format!("{}*", name.get(..counts)?)),
+        }
+    }
+
+    /// The chain that begins here: its target is called ERROR and holds its name. The end of the table looks the same, with
+    /// a name that is nobody's.
+    fn heads(&self) -> Option<String> {
+        self.target_name().filter(|name| *name == "ERROR")?;
+        word(self.target, TARGET).map(str::to_owned)
+    }
+}
+
+fn is_used(six: bool) -> bool {
+    let names = if six {
+        "/proc/self/net/ip6_tables_names"
+    } else {
+        "/proc/self/net/ip_tables_names"
+    };
+    // Missing where the kernel lacks it, and closed to the root of a user namespace that did not make its file.
+    let names = fs::read_to_string(names).unwrap_or_default();
+    names.lines().any(|name| name == "filter")
+}
+
+/// A text that a NUL ends.
+fn word(bytes: &[u8], at: usize) -> Option<&str> {
+    let text = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(text).ok()
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_ne_bytes(part(bytes, at)?)).ok()
+}
+
+fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
