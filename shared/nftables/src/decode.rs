@@ -71,7 +71,7 @@ pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
 }
 
 /// Kinds and values of attributes, up to the first that is cut short.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     /// `NLA_HDRLEN`
     const HEADER: usize = 4;
     NlasIterator::new(bytes)
@@ -83,11 +83,11 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
         })
 }
 
-fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(found, value)| (found == kind).then_some(value))
 }
 
-fn text(bytes: &[u8], kind: u16) -> Option<String> {
+pub(crate) fn text(bytes: &[u8], kind: u16) -> Option<String> {
     let value = attribute(bytes, kind)?;
     let value = value.strip_suffix(&[0]).unwrap_or(value);
     String::from_utf8(value.to_vec()).ok()

@@ -4,7 +4,8 @@
 //! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
 //! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
-//! - [`xtables`]: a look at the older packet filter.
+//! - [`xtables`]: a look at the older packet filter; [`legacy`]: its table `nat`.
+//! - [`port_rule`]: rules about ports, as other suites write them to either.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -15,6 +16,9 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+mod extension;
+pub mod legacy;
+pub mod port_rule;
 pub mod ruleset;
 pub mod socket;
 pub mod userdata;

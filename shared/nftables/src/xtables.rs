@@ -39,11 +39,19 @@ pub fn nat_may_have_chains(six: bool, beginning: &str) -> Result<bool, Error> {
 }
 
 fn nat_has(six: bool, name: &[u8]) -> Result<bool, Error> {
-    if !nat_is_used(six)? {
-        return Ok(false);
-    }
-    let entries = entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+    let entries = nat_entries(six)?.unwrap_or_default();
     Ok(entries.windows(name.len()).any(|window| window == name))
+}
+
+/// The entries of table `nat` of one family; `None` where nobody has used the table.
+pub(crate) fn nat_entries(six: bool) -> Result<Option<Vec<u8>>, Error> {
+    if !nat_is_used(six)? {
+        return Ok(None);
+    }
+    let mut entries =
+        entries(six).map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+    entries.drain(..ENTRIES);
+    Ok(Some(entries))
 }
 
 fn nat_is_used(six: bool) -> Result<bool, Error> {
