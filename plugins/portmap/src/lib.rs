@@ -7,10 +7,12 @@
 mod conf;
 mod elements;
 mod flows;
+mod foreign;
 mod iptables;
 mod mapping;
 mod native;
 mod published;
+mod room;
 mod rules;
 
 use linkspan_attach::backend::Backend;
@@ -30,6 +32,7 @@ use conf::{Conf, Plan};
 use elements::{Target, Translate};
 use native::Publication;
 
+pub use foreign::Keeper;
 pub use mapping::Protocol;
 pub use published::{Published, published};
 
@@ -55,6 +58,9 @@ impl Plugin for Portmap {
         let addresses = conf::addresses(&result, &call.attachment.ifname);
         let host = Side::host()?;
         if let Some(netfilter) = native(plan.backend)? {
+            if let Some(taken) = room::make(&netfilter, call, &plan.mappings, &addresses)? {
+                return Err(taken);
+            }
             let publication = publication(
                 &host.rtnl,
                 &plan,

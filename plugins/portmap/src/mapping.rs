@@ -48,7 +48,8 @@ impl Protocol {
             .find(|protocol| protocol.number() == number)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name, as configurations have it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
@@ -118,6 +119,12 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
+    /// Whether a packet could be for both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        (self.protocol, self.host_port) == (other.protocol, other.host_port)
+            && self.host_ip.overlaps(other.host_ip)
+    }
+
     /// Whether both are the same, as far as the family goes that both are about.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         let key = |mapping: &Self| (mapping.protocol, mapping.host_ip.one(), mapping.host_port);
@@ -147,10 +154,7 @@ pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
             host_port: port("host", conf.host_port)?,
             container_port: port("container", conf.container_port)?,
         };
-        let clash = mappings.iter().find(|known| {
-            (known.protocol, known.host_port) == (mapping.protocol, mapping.host_port)
-                && known.host_ip.overlaps(mapping.host_ip)
-        });
+        let clash = mappings.iter().find(|known| known.meets(&mapping));
         match clash {
             None => mappings.push(mapping),
             Some(known) if *known == mapping => {}
