@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod beside;
 mod foreign;
 mod listed;
 mod ownership;
