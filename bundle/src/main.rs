@@ -7,7 +7,6 @@ mod pages;
 #[cfg(test)]
 mod schemas;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,19 +68,15 @@ fn schema(name: &str) -> Option<Schema> {
 
 fn ports() -> Result<Vec<Port>, Failure> {
     let published = linkspan_portmap::published()?;
-    Ok(published
-        .into_iter()
-        .map(|port| Port {
-            protocol: port.protocol.to_string(),
-            host_ip: port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            host_port: port.host_port,
-            container: SocketAddr::new(port.container_ip, port.container_port),
-            owner: port.owner.map(|owner| {
-                [owner.network(), owner.container(), owner.ifname()].map(str::to_owned)
-            }),
-            gone: port.gone,
-        })
-        .collect())
+    let ports = published.into_iter().map(|port| Port {
+        backend: port.keeper.name(),
+        protocol: port.protocol.name(),
+        host: port.host,
+        container: port.container,
+        owner: port.owner.map(Option::unwrap_or_default),
+        gone: port.gone,
+    });
+    Ok(ports.collect())
 }
 
 /// What may be in the way of the packets of a plugin's network.

@@ -16,6 +16,7 @@ pub mod gc;
 mod inject;
 mod install;
 mod list;
+mod listeners;
 pub mod liveness;
 pub mod outside;
 mod pause;

@@ -1,85 +1,137 @@
-//! `linkspan ports`: what is published on this host, and whose it is.
+//! `linkspan ports`: what is published on this host, whose it is, and which processes of the host listen there.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::columns::align;
+use crate::listeners::{self, Listener};
 
 /// A published port, as the suite tells it.
 #[derive(Debug, Clone)]
 pub struct Port {
+    /// Where it is kept.
+    pub backend: &'static str,
     /// `tcp`, `udp` or `sctp`
-    pub protocol: String,
-    /// The host's address; empty for all of the family.
-    pub host_ip: String,
-    /// The host's port.
-    pub host_port: u16,
+    pub protocol: &'static str,
+    /// The host's address and port; the unspecified address for all of the family.
+    pub host: SocketAddr,
     /// Address and port of the container.
-    pub container: std::net::SocketAddr,
-    /// Network, container and interface; absent where the element is none of ours.
-    pub owner: Option<[String; 3]>,
-    /// Whether the owner's namespace is certainly gone.
-    pub gone: bool,
+    pub container: SocketAddr,
+    /// Network, container and interface; each is empty where it is not told.
+    pub owner: [String; 3],
+    /// Whether the owner is certainly gone; absent where nothing tells.
+    pub gone: Option<bool>,
 }
 
-/// What to do before a node goes back to another suite.
-const CLEAR: &str = "\n`linkspan clear` removes all of it, and masquerade.\n";
+const HEADING: [&str; 7] = [
+    "HOST",
+    "CONTAINER",
+    "NETWORK",
+    "ID",
+    "INTERFACE",
+    "NAMESPACE",
+    "BACKEND",
+];
+
+/// The backend whose ports `clear` removes.
+const OURS: &str = "nftables";
+
+/// A reminder for those who give a node back to another suite.
+const CLEAR: &str =
+    "\n`linkspan clear` removes all that has the backend nftables, and masquerade.\n";
 
 /// Prints the ports, as a table or as JSON.
 pub(crate) fn run(out: &mut dyn Write, ports: &[Port], as_json: bool) -> Result<()> {
+    let listeners = listeners::of(ports)?;
     let text = if as_json {
-        let all: Vec<Value> = ports.iter().map(object).collect();
+        let all = ports.iter().zip(&listeners);
+        let all: Vec<Value> = all.map(|(port, own)| object(port, own)).collect();
         format!("{:#}\n", json!(all))
     } else {
-        let heading = [
-            "HOST",
-            "CONTAINER",
-            "NETWORK",
-            "ID",
-            "INTERFACE",
-            "NAMESPACE",
-        ];
-        let table = align(heading, ports.iter().map(row).collect());
-        format!("{table}{}", if ports.is_empty() { "" } else { CLEAR })
+        let mut text = align(HEADING, ports.iter().map(row).collect());
+        let mut told: Vec<String> = Vec::new();
+        for (port, own) in ports.iter().zip(&listeners) {
+            told.extend(own.iter().map(|listener| note(port, listener)));
+        }
+        // A process on all addresses of both families listens on two published ports.
+        told.sort();
+        told.dedup();
+        if !told.is_empty() {
+            text = format!("{text}\n{}", told.concat());
+        }
+        if ports.iter().any(|port| port.backend == OURS) {
+            text.push_str(CLEAR);
+        }
+        text
     };
     out.write_all(text.as_bytes()).map_err(crate::io("print"))
 }
 
-fn owner(port: &Port) -> [String; 3] {
-    port.owner.clone().unwrap_or_default()
-}
-
-fn object(port: &Port) -> Value {
-    let [network, container, interface] = owner(port);
+fn object(port: &Port, listeners: &[Listener]) -> Value {
+    let [network, container, interface] = &port.owner;
+    let host_ip = match port.host.ip() {
+        ip if ip.is_unspecified() => String::new(),
+        ip => ip.to_string(),
+    };
+    let listener = |one: &Listener| {
+        let process = one.process.as_ref();
+        json!({
+            "ip": one.address.ip(),
+            "port": one.address.port(),
+            "pid": process.map(|process| process.pid),
+            "command": process.map(|process| &process.command),
+        })
+    };
+    let listeners: Vec<Value> = listeners.iter().map(listener).collect();
     json!({
+        "backend": port.backend,
         "protocol": port.protocol,
-        "hostIP": port.host_ip,
-        "hostPort": port.host_port,
+        "hostIP": host_ip,
+        "hostPort": port.host.port(),
         "containerIP": port.container.ip(),
         "containerPort": port.container.port(),
         "network": network,
         "container": container,
         "interface": interface,
         "gone": port.gone,
+        "listeners": listeners,
     })
 }
 
-fn row(port: &Port) -> [String; 6] {
-    let [network, container, interface] = owner(port);
-    let host_ip = match (port.host_ip.as_str(), port.container.is_ipv6()) {
-        ("", false) => "0.0.0.0",
-        ("", true) => "::",
-        (ip, _) => ip,
+fn row(port: &Port) -> [String; 7] {
+    let told = |part: &String| match part.as_str() {
+        "" => "-".to_owned(),
+        part => part.to_owned(),
     };
-    let namespace = if port.gone { "gone" } else { "alive" };
+    let [network, container, interface] = port.owner.each_ref().map(told);
+    let namespace = match port.gone {
+        Some(true) => "gone",
+        Some(false) => "alive",
+        None => "unknown",
+    };
+    let (ip, number) = (port.host.ip(), port.host.port());
     [
-        format!("{host_ip} {}/{}", port.host_port, port.protocol),
+        format!("{ip} {number}/{}", port.protocol),
         port.container.to_string(),
         network,
         container,
         interface,
         namespace.to_owned(),
+        port.backend.to_owned(),
     ]
+}
+
+fn note(port: &Port, listener: &Listener) -> String {
+    let process = match &listener.process {
+        Some(process) => format!("{} (pid {})", process.command, process.pid),
+        None => "a process that cannot be seen from here".to_owned(),
+    };
+    let (ip, number) = (listener.address.ip(), listener.address.port());
+    format!(
+        "{ip} {number}/{}: {process} listens there, too; the container gets what comes for the published port.\n",
+        port.protocol
+    )
 }

@@ -23,24 +23,24 @@ const LIFE: Duration = Duration::from_millis(500);
 
 /// Publishes, in one transaction. The kernel decides whether a port is free, so the usual case looks at nothing. Ports of
 /// a dead owner, and our own of an earlier ADD, are replaced. Ports of a living one are waited for with nothing locked, as
-/// engines may ask for a successor before they let the predecessor go, and refused when `patience` ends. What another
+/// engines may ask for a successor before they let the predecessor go, and refused when `patience` ends. `room` makes room
+/// among what other suites have, or returns their refusal. What another
 /// interface of the same container has stays there: engines ask for a container's ports on each of its networks.
 pub(crate) fn publish(
     netfilter: &Netfilter,
     publication: &Publication,
     home: Option<&Home>,
     patience: Duration,
+    room: impl Fn() -> Result<Option<Failure>>,
 ) -> Result<()> {
-    let mut batch = Batch::default();
-    fill(&mut batch, &publication.by_set(home, &[]));
-    match netfilter.commit(batch) {
-        Err(err) if err.is(Errno::EEXIST) => {}
-        done => return done.map_err(kernel),
-    }
     let deadline = Instant::now() + patience;
     let mut changes = None;
     loop {
-        let Some(taken) = settle(netfilter, publication, home)? else {
+        let taken = match room()? {
+            Some(taken) => Some(taken),
+            None => place(netfilter, publication, home)?,
+        };
+        let Some(taken) = taken else {
             return Ok(());
         };
         let left = deadline.saturating_duration_since(Instant::now());
@@ -52,6 +52,20 @@ pub(crate) fn publish(
             None => changes = Some(Changes::open().map_err(kernel)?),
             Some(changes) => changes.wait(left.min(LIFE)).map_err(kernel)?,
         }
+    }
+}
+
+/// Publishes; the refusal where a port is taken.
+fn place(
+    netfilter: &Netfilter,
+    publication: &Publication,
+    home: Option<&Home>,
+) -> Result<Option<Failure>> {
+    let mut batch = Batch::default();
+    fill(&mut batch, &publication.by_set(home, &[]));
+    match netfilter.commit(batch) {
+        Err(err) if err.is(Errno::EEXIST) => settle(netfilter, publication, home),
+        done => done.map(|()| None).map_err(kernel),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::flows;
 use crate::mapping::Mapping;
 
 /// Shared chains of the reference.
-const DNAT: &str = "CNI-HOSTPORT-DNAT";
+pub(crate) const DNAT: &str = "CNI-HOSTPORT-DNAT";
 const SET_MARK: &str = "CNI-HOSTPORT-SETMARK";
 const MASQ: &str = "CNI-HOSTPORT-MASQ";
 /// The older reference's chain before [`DNAT`].
@@ -38,7 +38,7 @@ const MULTIPORT: usize = 15;
 const COMMENT_MAX: usize = 255;
 
 /// The tables of the Go suite's nft backend, and their chains with rules of containers.
-const NFT: [Table; 2] = [
+pub(crate) const NFT: [Table; 2] = [
     Table {
         family: Family::Ip,
         name: "cni_hostport",

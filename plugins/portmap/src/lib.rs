@@ -8,10 +8,12 @@ mod conf;
 mod conflict;
 mod elements;
 mod flows;
+mod foreign;
 mod iptables;
 mod mapping;
 mod native;
 mod published;
+mod room;
 mod rules;
 mod sets;
 mod upgrade;
@@ -35,6 +37,7 @@ use elements::{Target, Translate};
 use native::Publication;
 use rules::PART;
 
+pub use foreign::Keeper;
 pub use mapping::Protocol;
 pub use published::{Published, published};
 
@@ -67,8 +70,9 @@ impl Plugin for Portmap {
                 (&call.network, &call.attachment),
             )?;
             let home = Home::of(&call.netns);
+            let room = || room::make(&netfilter, call, &plan.mappings, &addresses);
             let published =
-                conflict::publish(&netfilter, &publication, home.as_ref(), plan.patience);
+                conflict::publish(&netfilter, &publication, home.as_ref(), plan.patience, room);
             undo.push_unless_refused(published, "withdraw the ports", move || {
                 withdraw(&netfilter, |owner| *owner == publication.owner)
             })?;

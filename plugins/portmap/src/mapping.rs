@@ -48,7 +48,8 @@ impl Protocol {
             .find(|protocol| protocol.number() == number)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name, as configurations have it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
@@ -125,6 +126,12 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
+    /// Whether a packet could be for both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        (self.protocol, self.host_port) == (other.protocol, other.host_port)
+            && self.host_ip.overlaps(other.host_ip)
+    }
+
     /// Whether both are the same, as far as the family goes that both are about.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         self.host_ip.one() == other.host_ip.one() && self.has_the_ports_of(other)
@@ -164,11 +171,10 @@ pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
             host_port: port("host", conf.host_port)?,
             container_port: port("container", conf.container_port)?,
         };
-        let is_met = |known: &&Mapping| {
-            (known.protocol, known.host_port) == (mapping.protocol, mapping.host_port)
-                && known.host_ip.overlaps(mapping.host_ip)
-        };
-        let met: Vec<&Mapping> = mappings.iter().filter(is_met).collect();
+        let met: Vec<&Mapping> = mappings
+            .iter()
+            .filter(|known| known.meets(&mapping))
+            .collect();
         if let Some(other) = met.iter().find(|known| !known.has_the_ports_of(&mapping)) {
             return Err(Failure::config(format!(
                 "host port {mapping} is mapped twice, to container ports {} and {}",

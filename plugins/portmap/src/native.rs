@@ -88,11 +88,7 @@ impl Publication {
 
     /// The mapping of this publication that cannot stand beside `present`.
     pub(crate) fn overlapping(&self, present: &Mapping) -> Option<&Mapping> {
-        let clash = |own: &&Mapping| {
-            (own.protocol, own.host_port) == (present.protocol, present.host_port)
-                && own.host_ip.overlaps(present.host_ip)
-        };
-        self.mappings.iter().find(clash)
+        self.mappings.iter().find(|own| own.meets(present))
     }
 }
 

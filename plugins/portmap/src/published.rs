@@ -1,64 +1,115 @@
 //! The ports that are published on this host, for people.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::kernel;
 use linkspan_attach::owner::{Home, Owner};
 use linkspan_attach::table::{self, TABLE};
+use linkspan_attach::{Side, kernel};
+use linkspan_nftables::Netfilter;
 use linkspan_plugin::Result;
 
-use crate::elements;
-use crate::mapping::Protocol;
+use crate::foreign::{self, Foreign, Keeper};
+use crate::mapping::{HostIp, Mapping, Protocol};
 use crate::sets::PUBLISHED;
+use crate::{elements, room};
 
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// Where it is kept.
+    pub keeper: Keeper,
     /// Protocol.
     pub protocol: Protocol,
-    /// The host's address; absent for all of the family.
-    pub host_ip: Option<IpAddr>,
-    /// The host's port.
-    pub host_port: u16,
-    /// The container's address.
-    pub container_ip: IpAddr,
-    /// The container's port.
-    pub container_port: u16,
-    /// Who owns it; absent where the element is none of ours.
-    pub owner: Option<Owner>,
-    /// Whether the owner's namespace is certainly gone.
-    pub gone: bool,
+    /// The host's address and port; the unspecified address for all of the family.
+    pub host: SocketAddr,
+    /// The container's address and port.
+    pub container: SocketAddr,
+    /// Network, container and interface of the owner, as far as they are told.
+    pub owner: [Option<String>; 3],
+    /// Whether the owner is certainly gone; absent where nothing tells.
+    pub gone: Option<bool>,
 }
 
-/// What is published through our own table, in the order of host ports.
+/// The ports that are published, by us and by others, in the order of host ports.
 pub fn published() -> Result<Vec<Published>> {
-    let mut list = Vec::new();
-    let Some(netfilter) = table::open()? else {
-        return Ok(list);
+    let netfilter = table::open()?;
+    let mut list = match &netfilter {
+        Some(netfilter) => ours(netfilter)?,
+        None => Vec::new(),
     };
+    list.extend(foreign(netfilter.as_ref())?);
+    list.sort_by_key(|port| {
+        (
+            port.host.port(),
+            port.protocol,
+            port.container.ip(),
+            port.host.ip(),
+            port.keeper,
+        )
+    });
+    Ok(list)
+}
+
+/// The ports in our own table.
+fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
+    let mut list = Vec::new();
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
             let Some((mapping, container_ip)) = elements::read(&element, by_addr, six) else {
                 continue;
             };
+            let parts = |owner: Owner| {
+                [owner.network(), owner.container(), owner.ifname()]
+                    .map(|part| Some(part.to_owned()))
+            };
+            let gone = Home::parse(&element.record).is_some_and(|home| home.is_gone());
             list.push(Published {
-                protocol: mapping.protocol,
-                host_ip: mapping.host_ip.one(),
-                host_port: mapping.host_port,
-                container_ip,
-                container_port: mapping.container_port,
-                owner: table::owner(&element),
-                gone: Home::parse(&element.record).is_some_and(|home| home.is_gone()),
+                owner: table::owner(&element).map(parts).unwrap_or_default(),
+                gone: Some(gone),
+                ..Published::of(Keeper::Nftables, &mapping, container_ip)
             });
         }
     }
-    list.sort_by_key(|port| {
-        (
-            port.host_port,
-            port.protocol,
-            port.container_ip,
-            port.host_ip,
-        )
-    });
     Ok(list)
+}
+
+/// The ports of others. Their rules tell no namespace, so only a missing route proves that an owner is gone.
+fn foreign(netfilter: Option<&Netfilter>) -> Result<Vec<Published>> {
+    let mut found: Vec<Foreign> = Vec::new();
+    for six in [false, true] {
+        found.extend(foreign::read(netfilter, six, &|_any| true)?);
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ips: BTreeSet<IpAddr> = found.iter().map(|port| port.container_ip).collect();
+    let gone = room::unreachable(&Side::host()?.rtnl, &ips)?;
+    let told = |port: Foreign| Published {
+        gone: gone.contains(&port.container_ip).then_some(true),
+        owner: [port.network, port.container, None],
+        ..Published::of(port.keeper, &port.mapping, port.container_ip)
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
+impl Published {
+    fn of(keeper: Keeper, mapping: &Mapping, container_ip: IpAddr) -> Self {
+        let any = match container_ip {
+            IpAddr::V4(_) => IpAddr::from([0; 4]),
+            IpAddr::V6(_) => IpAddr::from([0; 16]),
+        };
+        let host_ip = match mapping.host_ip {
+            HostIp::One(ip) => ip,
+            HostIp::Any | HostIp::AnyOf { .. } => any,
+        };
+        Self {
+            keeper,
+            protocol: mapping.protocol,
+            host: SocketAddr::new(host_ip, mapping.host_port),
+            container: SocketAddr::new(container_ip, mapping.container_port),
+            owner: [None, None, None],
+            gone: None,
+        }
+    }
 }

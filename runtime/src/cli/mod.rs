@@ -65,7 +65,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the ports that portmap publishes on this host, and whose they are
+    /// Print the ports that are published on this host, whose they are, and which processes listen on them
     Ports {
         /// As JSON
         #[arg(long)]

@@ -136,7 +136,7 @@ pub(super) fn withdrawn(suite: Suite<'_>) -> Result<()> {
     match (suite.ports)()?.first() {
         Some(port) => Err(refuted(format!(
             "port {} is still published",
-            port.host_port
+            port.host.port()
         ))),
         None => Ok(()),
     }

@@ -35,7 +35,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// The table of `iptables-nft`.
-fn nat(six: bool) -> Table {
+pub fn nat(six: bool) -> Table {
     Table {
         family: if six { Family::Ip6 } else { Family::Ip },
         name: "nat",

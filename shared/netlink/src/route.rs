@@ -158,6 +158,30 @@ impl Rtnl {
             .filter_map(|route| Route::of(route, family))
             .collect())
     }
+
+    /// Destinations and prefix lengths of the routes of every table, whatever they do; default routes are left out.
+    pub fn destinations(&self, family: Family) -> Result<Vec<(IpAddr, u8)>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.kernel();
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        Ok(found.into_iter().filter_map(destination).collect())
+    }
+}
+
+/// Of an answer; `None` where it is about something else, or a default route.
+fn destination(answer: RouteNetlinkMessage) -> Option<(IpAddr, u8)> {
+    let RouteNetlinkMessage::NewRoute(message) = answer else {
+        return None;
+    };
+    let dst = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(dst) => ip(dst),
+            _ => None,
+        });
+    Some((dst?, message.header.destination_prefix_length)).filter(|(_, prefix)| *prefix > 0)
 }
 
 impl Route {

@@ -6,8 +6,9 @@
 //! - [`look`]: several questions in one request; [`found`]: what there is; [`changes`]: waiting for others.
 //! - [`survey`]: what stands there, whoever made it.
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
-//! - [`xtables`]: a look at the older packet filter.
+//! - [`xtables`]: a look at the older packet filter; [`legacy`]: its table `nat`.
 //! - [`forward`], [`legacy_forward`]: what decides on forwarded packets, in either packet filter.
+//! - [`port_rule`]: rules about ports, as other suites write them to either.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -19,10 +20,13 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+mod extension;
 pub mod forward;
 pub mod found;
+pub mod legacy;
 pub mod legacy_forward;
 pub mod look;
+pub mod port_rule;
 pub mod ruleset;
 pub mod socket;
 pub mod survey;

@@ -12,8 +12,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
 use crate::found::FoundRule;
+use crate::port_rule::PortRule;
 use crate::ruleset::{Element, Family, Set, Table};
-use crate::{Error, decode, encode};
+use crate::{Error, decode, encode, port_rule};
 
 /// How often a dump that was interrupted by a change is begun again.
 const DUMP_ATTEMPTS: usize = 100;
@@ -145,6 +146,14 @@ impl Netfilter {
             request,
             decode::rule,
         )
+    }
+
+    /// The rules of a chain as far as they are about ports; none where it or its table is missing. The table is one of a
+    /// single family.
+    pub fn port_rules(&self, table: Table, chain: &str) -> Result<Vec<PortRule>, Error> {
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        let read = |object: &[u8]| port_rule::decode(object, table.family == Family::Ip6);
+        self.list(("list the rules of", chain), table.family, request, read)
     }
 
     /// The names of a table's chains.

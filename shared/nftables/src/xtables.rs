@@ -45,13 +45,9 @@ pub struct Nat {
 impl Nat {
     /// Reads them. The entries are not read where their number tells that there are none of anybody's.
     pub fn read(six: bool) -> Result<Self, Error> {
-        if !is_used(six)? {
-            return Ok(Self::default());
-        }
-        let entries = entries(six);
-        let entries = entries.map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+        let entries = nat_entries(six)?;
         Ok(Self {
-            chains: chains(&entries, six),
+            chains: chains(&entries.unwrap_or_default(), six),
         })
     }
 
@@ -69,6 +65,16 @@ impl Nat {
 /// Whether the table `nat` of one family has that chain.
 pub fn nat_has_chain(six: bool, chain: &str) -> Result<bool, Error> {
     Ok(Nat::read(six)?.has_chain(chain))
+}
+
+/// The entries of table `nat` of one family; `None` where nobody has used the table.
+pub(crate) fn nat_entries(six: bool) -> Result<Option<Vec<u8>>, Error> {
+    if !is_used(six)? {
+        return Ok(None);
+    }
+    let entries = entries(six);
+    let entries = entries.map_err(|errno| Error::new("read", "table nat", errno as i32))?;
+    Ok(Some(entries))
 }
 
 fn is_used(six: bool) -> Result<bool, Error> {

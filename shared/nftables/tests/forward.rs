@@ -82,6 +82,7 @@ fn chains_that_drop_and_the_interfaces_that_they_let_through() {
         let chain = |name, rules| Chain {
             name,
             base: None,
+            comment: "",
             rules,
         };
         vec![chain("zone", vec![]), chain("more", rules)]
@@ -91,7 +92,8 @@ fn chains_that_drop_and_the_interfaces_that_they_let_through() {
     };
     let mut batch = Batch::default();
     let rules = vec![from(b"cni0\0"), from(b"veth")];
-    batch.ensure(TABLE, "", &[], &chains(rules));
+    batch.ensure_table(TABLE, "");
+    batch.ensure(TABLE, &[], &chains(rules));
     netfilter.commit(batch).unwrap();
     assert_eq!(netfilter.forward_chains(Family::Inet).unwrap(), []);
     for (name, hook, policy) in [

@@ -5,7 +5,9 @@ use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::decode::{self, Body};
 use linkspan_nftables::forward;
+use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::legacy_forward::LegacyForward;
+use linkspan_nftables::port_rule;
 use linkspan_nftables::ruleset::{Element, Family};
 
 pub(crate) fn target(data: &[u8]) {
@@ -21,12 +23,19 @@ pub(crate) fn target(data: &[u8]) {
     }
     // What is cut in the middle of a header is no answer, but may hold objects.
     read(data);
+    for six in [false, true] {
+        let table = NatRules::of(data.to_vec(), six);
+        table.rules("CNI-HOSTPORT-DNAT");
+    }
 }
 
 /// The attributes as any of the objects; whose they are is told by who asked.
 fn read(object: &[u8]) {
     decode::elements(object).iter().for_each(used);
     decode::rule(object);
+    for six in [false, true] {
+        port_rule::decode(object, six);
+    }
     decode::chain(object, "linkspan");
     let _generation = decode::generation(object);
     let _flow = Flow::decode(object);

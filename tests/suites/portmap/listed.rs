@@ -19,6 +19,7 @@ fn ports_are_listed_with_their_owners_and_all_of_it_can_be_cleared() {
         let all = listed.as_array().unwrap();
         assert_eq!(all.len(), 8);
         let expected = json!({
+            "backend": "nftables",
             "protocol": "tcp",
             "hostIP": "",
             "hostPort": 8080,
@@ -28,6 +29,7 @@ fn ports_are_listed_with_their_owners_and_all_of_it_can_be_cleared() {
             "container": "live",
             "interface": "eth0",
             "gone": false,
+            "listeners": [],
         });
         assert_eq!(all[0], expected);
         assert!(

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod beside;
 mod flows;
 mod foreign;
 mod legacy;

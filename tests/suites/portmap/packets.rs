@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
-use linkspan_harness::table::{elements, netfilter};
+use linkspan_harness::table::elements;
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
 use linkspan_netlink::link::VethSpec;
 use linkspan_netlink::route::RouteSpec;

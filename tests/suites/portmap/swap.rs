@@ -22,7 +22,12 @@ fn of_go(call: &Call, go: &Path, plugin: &str) -> Call {
 }
 
 /// A container that the Go suite attaches with `plugin` and the iptables of `path`.
-fn go_pod(lab: &Lab, (go, path, plugin): (&Path, &str, &str), id: &str, mappings: &Value) -> Pod {
+pub(crate) fn go_pod(
+    lab: &Lab,
+    (go, path, plugin): (&Path, &str, &str),
+    id: &str,
+    mappings: &Value,
+) -> Pod {
     let sandbox = lab.sandbox();
     let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
     ipam["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);

@@ -13,6 +13,7 @@ mod given;
 mod install;
 mod listing;
 mod oci_hook;
+mod ports;
 mod run;
 mod usage;
 mod validate;

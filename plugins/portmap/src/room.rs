@@ -1,0 +1,141 @@
+//! Room for ports beside those of others. A port of a container that may live is refused. A port of a container that is
+//! certainly gone is withdrawn.
+//!
+//! Rules tell no namespace, so two facts prove that a container is gone. IPAM has given its address to this attachment; or
+//! no table of routes has one to its address but a default route, where a pod behind a link of the host has one.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use linkspan_attach::{Side, kernel, reference};
+use linkspan_netlink::addr::Family;
+use linkspan_netlink::rtnl::Rtnl;
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::port_rule::PortRule;
+use linkspan_plugin::{AddCall, Result};
+use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::error::{ErrorCode, Failure};
+
+use crate::foreign::{self, Foreign, Keeper};
+use crate::mapping::Mapping;
+
+/// Makes room for the mappings to the container's addresses. Returns the refusal where a port is another container's;
+/// nothing has changed then, and the caller may ask again.
+///
+/// Rules of the container itself are withdrawn, too. They come before our table, and an earlier ADD may have had another
+/// address.
+pub(crate) fn make(
+    netfilter: &Netfilter,
+    call: &AddCall,
+    mappings: &[Mapping],
+    addresses: &[Cidr],
+) -> Result<Option<Failure>> {
+    let mut condemned = Vec::new();
+    for address in addresses {
+        let ip = address.ip();
+        let concerned = mappings.iter().filter(|m| m.host_ip.concerns(ip.is_ipv6()));
+        let wanted: Vec<&Mapping> = concerned.collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let may = |rule: &PortRule| {
+            let mut wanted = wanted.iter();
+            wanted.any(|m| rule.admits(m.protocol.number(), m.host_port))
+        };
+        for found in foreign::read(Some(netfilter), ip.is_ipv6(), &may)? {
+            let Some(mapping) = wanted.iter().find(|m| m.meets(&found.mapping)) else {
+                continue;
+            };
+            if is_of(&found, call) || is_gone(&found, call, ip)? {
+                condemned.push(found);
+            } else if !is_elsewhere(&found, call, mapping) {
+                return Ok(Some(refusal(mapping, &found)));
+            }
+        }
+    }
+    for found in condemned {
+        found.withdraw(netfilter)?;
+    }
+    Ok(None)
+}
+
+/// Whether it is of this container in this network. The Go suite's nft rules tell the container alone.
+fn is_of(found: &Foreign, call: &AddCall) -> bool {
+    let container = &call.attachment.container_id;
+    match found.keeper {
+        Keeper::GoNftables => found.container.as_deref() == Some(container.as_str()),
+        _ => found.chain == reference::chain(&call.network, container, "DN-"),
+    }
+}
+
+/// Whether it is the same mapping of this container on another of its networks. Engines ask for a container's ports on
+/// each of them, and the first one has them.
+fn is_elsewhere(found: &Foreign, call: &AddCall, mapping: &Mapping) -> bool {
+    found.container.as_deref() == Some(call.attachment.container_id.as_str())
+        && mapping.container_port == found.mapping.container_port
+}
+
+fn is_gone(found: &Foreign, call: &AddCall, ip: IpAddr) -> Result<bool> {
+    let of_network = |network: &String| network == call.network.as_str();
+    let is_ours_now = found.container_ip == ip && found.network.as_ref().is_none_or(of_network);
+    if is_ours_now {
+        return Ok(true);
+    }
+    let host = Side::host()?;
+    Ok(unreachable(&host.rtnl, &[found.container_ip].into())?.contains(&found.container_ip))
+}
+
+/// Those of the addresses that no route leads to but a default one.
+pub(crate) fn unreachable(rtnl: &Rtnl, ips: &BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>> {
+    let mut left = ips.clone();
+    for (family, six) in [(Family::V4, false), (Family::V6, true)] {
+        if !left.iter().any(|ip| ip.is_ipv6() == six) {
+            continue;
+        }
+        for (network, prefix) in rtnl.destinations(family).map_err(kernel)? {
+            let network = Cidr::new(network, prefix);
+            left.retain(|ip| network.is_none_or(|network| !network.contains(*ip)));
+        }
+    }
+    Ok(left)
+}
+
+fn refusal(wanted: &Mapping, found: &Foreign) -> Failure {
+    let keeper = found.keeper.name();
+    let of = |(what, name): (&str, &Option<String>)| Some(format!("{what} {}", name.as_ref()?));
+    let named = [("container", &found.container), ("network", &found.network)];
+    let owner: Vec<String> = named.into_iter().filter_map(of).collect();
+    let owner = if owner.is_empty() {
+        format!("chain {}", found.chain)
+    } else {
+        owner.join(", ")
+    };
+    Failure::new(
+        ErrorCode::INTERNAL,
+        format!("host port {wanted} is already published for {owner} (backend {keeper})"),
+    )
+    .hint(format!(
+        "choose another hostPort or hostIP, or detach that container; where it is gone, `{}` gives the port back",
+        remedy(found)
+    ))
+}
+
+/// The command that removes the rules of a container that nobody detached.
+fn remedy(found: &Foreign) -> String {
+    let chain = &found.chain;
+    let six = if found.container_ip.is_ipv6() {
+        "6"
+    } else {
+        ""
+    };
+    match (found.keeper, &found.network) {
+        (Keeper::GoNftables, _) => {
+            let table = found.table();
+            let (family, name, handle) = (table.family.name(), table.name, found.handle);
+            format!("nft delete rule {family} {name} {chain} handle {handle}")
+        }
+        (_, Some(network)) => format!("linkspan gc {network}"),
+        (Keeper::IptablesLegacy, None) => format!("ip{six}tables-legacy -t nat -F {chain}"),
+        (_, None) => format!("ip{six}tables-nft -t nat -F {chain}"),
+    }
+}

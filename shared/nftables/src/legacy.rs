@@ -1,0 +1,213 @@
+//! Table `nat` of the older packet filter, read as rules about ports. Nothing is executed for it.
+
+use std::net::IpAddr;
+
+use crate::Error;
+use crate::extension::{Extension, until_nul};
+use crate::port_rule::{PortRule, address};
+use crate::xtables;
+
+/// Header of a match and of a target (`struct xt_entry_match`): size, name, revision.
+const EXTENSION: usize = 32;
+
+/// Offsets in `struct ipt_entry` or `ip6t_entry`.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    /// Length of an address.
+    ip: usize,
+    destination: usize,
+    mask: usize,
+    protocol: usize,
+    /// `XT_INV_PROTO` and `IPT_INV_DSTIP`
+    inverted: usize,
+    target_offset: usize,
+    next_offset: usize,
+    matches: usize,
+}
+
+const IPV4: Layout = Layout {
+    ip: 4,
+    destination: 4,
+    mask: 12,
+    protocol: 80,
+    inverted: 83,
+    target_offset: 88,
+    next_offset: 90,
+    matches: counters(96) + 16,
+};
+
+const IPV6: Layout = Layout {
+    ip: 16,
+    destination: 16,
+    mask: 48,
+    protocol: 128,
+    inverted: 132,
+    target_offset: 140,
+    next_offset: 142,
+    matches: counters(148) + 16,
+};
+
+/// Where the counters begin that follow the member which ends at `end`.
+const fn counters(end: usize) -> usize {
+    end.next_multiple_of(align_of::<u64>())
+}
+
+/// The table of one family.
+#[derive(Debug)]
+pub struct NatRules {
+    entries: Vec<u8>,
+    six: bool,
+    chains: Vec<Chain>,
+}
+
+/// A chain's name, and where its rules begin and end.
+#[derive(Debug)]
+struct Chain {
+    name: String,
+    first: usize,
+    end: usize,
+}
+
+impl NatRules {
+    /// Reads the table; `None` where nobody has used it.
+    pub fn read(six: bool) -> Result<Option<Self>, Error> {
+        let entries = xtables::nat_entries(six)?;
+        Ok(entries.map(|entries| Self::of(entries, six)))
+    }
+
+    /// The table of these entries.
+    pub fn of(entries: Vec<u8>, six: bool) -> Self {
+        let mut table = Self {
+            entries,
+            six,
+            chains: Vec::new(),
+        };
+        let mut chains: Vec<Chain> = Vec::new();
+        for entry in table.from(0) {
+            let name = entry.head().unwrap_or_default();
+            if name.is_empty() {
+                continue;
+            }
+            if let Some(before) = chains.last_mut() {
+                before.end = entry.at;
+            }
+            let first = entry.at + entry.bytes.len();
+            let end = table.entries.len();
+            chains.push(Chain { name, first, end });
+        }
+        table.chains = chains;
+        table
+    }
+
+    /// The rules of a chain that somebody made, as far as they are about ports; none where it is missing.
+    pub fn rules(&self, chain: &str) -> Vec<PortRule> {
+        let Some(chain) = self.chains.iter().find(|known| known.name == chain) else {
+            return Vec::new();
+        };
+        self.from(chain.first)
+            .take_while(|entry| entry.at < chain.end)
+            .map(|entry| self.rule(&entry))
+            .collect()
+    }
+
+    fn layout(&self) -> Layout {
+        if self.six { IPV6 } else { IPV4 }
+    }
+
+    /// The entries from an offset on, up to the first that is cut short.
+    fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
+        let layout = self.layout();
+        let mut at = offset;
+        std::iter::from_fn(move || {
+            let rest = self.entries.get(at..)?;
+            let len = usize::from(short(rest, layout.next_offset)?);
+            let bytes = rest.get(..len)?;
+            let target = bytes.get(usize::from(short(bytes, layout.target_offset)?)..)?;
+            let entry = Entry { at, bytes, target };
+            at += len.max(layout.matches);
+            Some(entry)
+        })
+    }
+
+    fn rule(&self, entry: &Entry<'_>) -> PortRule {
+        let layout = self.layout();
+        let mut rule = PortRule {
+            protocol: entry.protocol(layout),
+            destination: entry.destination(layout),
+            ..PortRule::default()
+        };
+        let matches = entry.bytes.len() - entry.target.len();
+        let mut rest = entry.bytes.get(layout.matches..matches).unwrap_or_default();
+        while let Some((extension, next)) = self.extension(rest) {
+            extension.narrow(&mut rule);
+            rest = next;
+        }
+        if let Some((target, _)) = self.extension(entry.target) {
+            target.translate(&mut rule);
+            rule.jump = self.jump(&target);
+        }
+        rule
+    }
+
+    /// The chain that a standard target, which has no name, leads to.
+    fn jump(&self, target: &Extension<'_>) -> Option<String> {
+        let verdict = target.data.first_chunk().copied().map(i32::from_ne_bytes)?;
+        let first = usize::try_from(verdict).ok()?;
+        let chain = self.chains.iter().find(|chain| chain.first == first)?;
+        target.name.is_empty().then(|| chain.name.clone())
+    }
+
+    /// The extension at the beginning, and what follows it.
+    fn extension<'a>(&self, bytes: &'a [u8]) -> Option<(Extension<'a>, &'a [u8])> {
+        const NAME: usize = 2;
+        let len = usize::from(short(bytes, 0)?);
+        let data = bytes.get(EXTENSION..len)?;
+        let name = bytes.get(NAME..EXTENSION - 1)?;
+        let name = name.split(|byte| *byte == 0).next()?;
+        let extension = Extension {
+            name: std::str::from_utf8(name).unwrap_or("?"),
+            revision: u32::from(*bytes.get(EXTENSION - 1)?),
+            six: self.six,
+            data,
+        };
+        Some((extension, bytes.get(len..)?))
+    }
+}
+
+/// One entry, from its offset on.
+struct Entry<'a> {
+    at: usize,
+    bytes: &'a [u8],
+    target: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// The name of the chain that begins here; the last entry of the table looks like one, named `ERROR`.
+    fn head(&self) -> Option<String> {
+        let is_head = self.target.get(2..8)? == b"ERROR\0";
+        is_head.then(|| until_nul(self.target.get(EXTENSION..)?))?
+    }
+
+    fn protocol(&self, layout: Layout) -> Option<u8> {
+        const INVERTED: u8 = 0x40;
+        let protocol = short(self.bytes, layout.protocol)?;
+        let plain = self.bytes.get(layout.inverted)? & INVERTED == 0;
+        let protocol = u8::try_from(protocol).ok()?;
+        (plain && protocol > 0).then_some(protocol)
+    }
+
+    fn destination(&self, layout: Layout) -> Option<IpAddr> {
+        const INVERTED: u8 = 0x10;
+        let field = |at: usize| self.bytes.get(at..at + layout.ip);
+        let plain = self.bytes.get(layout.inverted)? & INVERTED == 0;
+        let whole = field(layout.mask)?.iter().all(|byte| *byte == u8::MAX);
+        let ip = address(field(layout.destination)?)?;
+        (plain && whole).then_some(ip)
+    }
+}
+
+/// Two bytes in the order of this machine.
+fn short(bytes: &[u8], offset: usize) -> Option<u16> {
+    let bytes = bytes.get(offset..)?.first_chunk()?;
+    Some(u16::from_ne_bytes(*bytes))
+}
