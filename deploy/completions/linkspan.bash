@@ -55,6 +55,9 @@ _linkspan() {
             linkspan,ports)
                 cmd="linkspan__subcmd__ports"
                 ;;
+            linkspan,restore)
+                cmd="linkspan__subcmd__restore"
+                ;;
             linkspan,run)
                 cmd="linkspan__subcmd__run"
                 ;;
@@ -105,6 +108,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,ports)
                 cmd="linkspan__subcmd__help__subcmd__ports"
+                ;;
+            linkspan__subcmd__help,restore)
+                cmd="linkspan__subcmd__help__subcmd__restore"
                 ;;
             linkspan__subcmd__help,run)
                 cmd="linkspan__subcmd__help__subcmd__run"
@@ -158,7 +164,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status list ports clear validate oci-hook netns install pause version help"
+            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -392,7 +398,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status list ports clear validate oci-hook netns install pause version help"
+            opts="demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -616,6 +622,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__ports)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -981,6 +1001,32 @@ _linkspan() {
             ;;
         linkspan__subcmd__ports)
             opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__restore)
+            opts="-h --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

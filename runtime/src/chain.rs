@@ -120,7 +120,7 @@ impl Runtime {
     }
 
     /// The attachment's result, in the list's version.
-    fn cached(&self, list: &NetworkList, at: &Attachment) -> Result<Option<Value>> {
+    pub(crate) fn cached(&self, list: &NetworkList, at: &Attachment) -> Result<Option<Value>> {
         let network = list.network()?;
         let Some(result) = self.cache.result(&network, at)? else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Runtime {
             })
     }
 
-    fn run(
+    pub(crate) fn run(
         &self,
         verb: Command,
         list: &NetworkList,

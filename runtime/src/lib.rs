@@ -24,6 +24,7 @@ mod plugins;
 pub mod ports;
 pub mod probe;
 mod publish;
+mod restore;
 mod run;
 mod scratch;
 pub mod traffic;

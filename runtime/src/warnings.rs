@@ -1,11 +1,20 @@
-//! What `linkspan status` warns of: something of the host's own that may keep packets from containers.
+//! What `linkspan status` warns of: something of the host's own that may keep packets from containers, and what somebody
+//! removed that living containers had.
 
 use std::io::{self, Write};
 
 use crate::Result;
+use crate::chain::Runtime;
 use crate::cli::Suite;
 use crate::conflist::NetworkList;
 use crate::inject::{self, Added};
+use crate::liveness::{Liveness, of_netns};
+
+/// How many attachments are compared with what they were promised: a packet filter that was flushed has lost those of all.
+const SAMPLE: usize = 20;
+
+/// The command that puts back what somebody removed, as CHECK names it.
+const RESTORE: &str = "linkspan restore";
 
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
@@ -29,6 +38,28 @@ pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
         for warning in (suite.warnings)(plugin.kind(), &stdin)? {
             // Nobody is left to be told when stderr is closed.
             drop(io::stderr().write_all(text(&list.name, &warning).as_bytes()));
+        }
+    }
+    Ok(())
+}
+
+/// Prints to stderr that living attachments have lost what they had in the packet filter, where CHECK says so.
+pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
+    let entries = runtime.cache.all()?.entries;
+    let living = entries.iter().filter(|entry| {
+        entry.network_name == list.name && of_netns(&entry.netns) != Liveness::Gone
+    });
+    for entry in living.take(SAMPLE) {
+        let Err(failure) = runtime.check(&entry.network()?, &entry.attachment()?) else {
+            continue;
+        };
+        if failure.to_wire().details.contains(RESTORE) {
+            let warning = Warning {
+                what: format!("container {}: {}", entry.container_id, failure.message()),
+                remedies: vec![format!("{RESTORE} {}", list.name)],
+            };
+            drop(io::stderr().write_all(text(&list.name, &warning).as_bytes()));
+            break;
         }
     }
     Ok(())

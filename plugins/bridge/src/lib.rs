@@ -11,7 +11,7 @@ use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::obstacles::Passage;
 use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
-use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade};
+use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade, verify};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
@@ -108,6 +108,16 @@ impl Plugin for Bridge {
         }
         teardown.run("remove masquerade", || masquerade::collect(call, &stale));
         teardown.finish()
+    }
+
+    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(&call.netconf, &call.args, conf)?;
+        match plan.masquerade.as_ref().filter(|_| plan.layer3) {
+            Some(masquerade) => {
+                masquerade.restore(call.into(), &plan.ingress(), &verify::promised(call)?)
+            }
+            None => Ok(()),
+        }
     }
 
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {

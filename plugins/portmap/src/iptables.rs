@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
+use linkspan_attach::owner::Subject;
 use linkspan_attach::reference::{
     Register, chain, comment, has_chain, quoted, remove_chain, remove_chains, remove_rules,
 };
@@ -11,7 +12,7 @@ use linkspan_attach::verify::mismatch;
 use linkspan_attach::{Side, kernel, sysctl, table};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
-use linkspan_plugin::{AddCall, CheckCall, DelCall, GcCall, Result, Undo};
+use linkspan_plugin::{CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 
 use crate::conf::Plan;
@@ -72,12 +73,12 @@ impl Chain {
 
 /// Publishes, in one transaction for each family.
 pub(crate) fn publish(
-    call: &AddCall,
+    subject: Subject<'_>,
     plan: &Plan,
     addresses: &[Cidr],
     undo: &mut Undo,
 ) -> Result<()> {
-    let chain = Chain::of(&call.network, &call.attachment.container_id);
+    let chain = Chain::of(subject.network, &subject.attachment.container_id);
     for address in addresses {
         let ip = address.ip();
         let iptables = Iptables::of(ip.is_ipv6());

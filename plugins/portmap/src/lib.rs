@@ -18,8 +18,10 @@ mod rules;
 mod sets;
 mod upgrade;
 
+use std::time::Duration;
+
 use linkspan_attach::backend::Backend;
-use linkspan_attach::owner::{Home, Owner, Stale};
+use linkspan_attach::owner::{Home, Owner, Stale, Subject};
 use linkspan_attach::table::{Part, Support};
 use linkspan_attach::{Side, kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
@@ -29,7 +31,6 @@ use linkspan_plugin::{
 };
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::result::AddResult;
 
 use conf::{Conf, Plan};
@@ -57,29 +58,11 @@ impl Plugin for Portmap {
             Failure::config("must be called as chained plugin")
                 .hint("put portmap behind an interface plugin in the list")
         })?;
-        if plan.mappings.is_empty() {
-            return Ok(result);
-        }
-        let addresses = conf::addresses(&result, &call.attachment.ifname);
-        let host = Side::host()?;
-        if let Some(netfilter) = native(plan.backend, table::ready)? {
-            let publication = publication(
-                &host.rtnl,
-                &plan,
-                &addresses,
-                (&call.network, &call.attachment),
-            )?;
+        if !plan.mappings.is_empty() {
+            let addresses = conf::addresses(&result, &call.attachment.ifname);
             let home = Home::of(&call.netns);
-            let room = || room::make(&netfilter, call, &plan.mappings, &addresses);
-            let published =
-                conflict::publish(&netfilter, &publication, home.as_ref(), plan.patience, room);
-            undo.push_unless_refused(published, "withdraw the ports", move || {
-                withdraw(&netfilter, |owner| *owner == publication.owner)
-            })?;
-        } else {
-            iptables::publish(call, &plan, &addresses, undo)?;
+            publish(call.into(), home.as_ref(), (&plan, &addresses), undo)?;
         }
-        flows::forget_others(&host.rtnl, &plan.mappings, &addresses)?;
         Ok(result)
     }
 
@@ -122,12 +105,7 @@ impl Plugin for Portmap {
                     && !iptables::is_there(call, Some(netfilter))? =>
             {
                 let host = Side::host()?;
-                let publication = publication(
-                    &host.rtnl,
-                    &plan,
-                    &addresses,
-                    (&call.network, &call.attachment),
-                )?;
+                let publication = publication(&host.rtnl, &plan, &addresses, call.into())?;
                 native::verify(netfilter, &publication)
             }
             netfilter => iptables::verify(call, &plan, &addresses, netfilter),
@@ -151,6 +129,33 @@ impl Plugin for Portmap {
         teardown.finish()
     }
 
+    /// Nothing is put back that is there, nor beside what the Go suite, or we in its format, have published.
+    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(conf)?;
+        let promised = linkspan_attach::verify::promised(call)?;
+        let netfilter = table::open()?;
+        if plan.mappings.is_empty() || iptables::is_there(call, netfilter.as_ref())? {
+            return Ok(());
+        }
+        let addresses = conf::addresses(&promised, &call.attachment.ifname);
+        if let Some(netfilter) = netfilter.filter(|_| plan.backend != Some(Backend::Iptables)) {
+            let host = Side::host()?;
+            let promised = publication(&host.rtnl, &plan, &addresses, call.into())?;
+            if native::verify(&netfilter, &promised).is_ok() {
+                return Ok(());
+            }
+        }
+        let home = Home::of(&call.netns);
+        // A port that somebody else has by now is told at once.
+        let plan = Plan {
+            patience: Duration::ZERO,
+            ..plan
+        };
+        let restored =
+            Undo::scope(|undo| publish(call.into(), home.as_ref(), (&plan, &addresses), undo));
+        restored.map(|_| ())
+    }
+
     fn status(_call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(conf)?;
         match native(plan.backend, table::support) {
@@ -164,6 +169,27 @@ impl Plugin for Portmap {
                 .context("portmap has no usable packet filter")
         })
     }
+}
+
+/// Publishes the ports of `plan` at the container's addresses.
+fn publish(
+    subject: Subject<'_>,
+    home: Option<&Home>,
+    (plan, addresses): (&Plan, &[Cidr]),
+    undo: &mut Undo,
+) -> Result<()> {
+    let host = Side::host()?;
+    if let Some(netfilter) = native(plan.backend, table::ready)? {
+        let publication = publication(&host.rtnl, plan, addresses, subject)?;
+        let room = || room::make(&netfilter, subject, &plan.mappings, addresses);
+        let published = conflict::publish(&netfilter, &publication, home, plan.patience, room);
+        undo.push_unless_refused(published, "withdraw the ports", move || {
+            withdraw(&netfilter, |owner| *owner == publication.owner)
+        })?;
+    } else {
+        iptables::publish(subject, plan, addresses, undo)?;
+    }
+    flows::forget_others(&host.rtnl, &plan.mappings, addresses)
 }
 
 /// A connection to nf_tables, unless it is iptables that is asked for, or all there is.
@@ -191,7 +217,7 @@ fn publication(
     rtnl: &Rtnl,
     plan: &Plan,
     addresses: &[Cidr],
-    (network, attachment): (&NetworkName, &AttachmentId),
+    subject: Subject<'_>,
 ) -> Result<Publication> {
     let target = |address: &Cidr| {
         let way = rtnl.way_to(address.ip()).map_err(kernel)?;
@@ -201,7 +227,7 @@ fn publication(
         })
     };
     Ok(Publication {
-        owner: Owner::of(network, attachment),
+        owner: subject.owner(),
         mappings: plan.mappings.clone(),
         targets: addresses.iter().map(target).collect::<Result<_>>()?,
         translate: Translate {

@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use linkspan_attach::owner::Subject;
 use linkspan_attach::{Side, kernel, reference};
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::port_rule::PortRule;
-use linkspan_plugin::{AddCall, Result};
+use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
@@ -26,7 +27,7 @@ use crate::mapping::Mapping;
 /// address.
 pub(crate) fn make(
     netfilter: &Netfilter,
-    call: &AddCall,
+    subject: Subject<'_>,
     mappings: &[Mapping],
     addresses: &[Cidr],
 ) -> Result<Option<Failure>> {
@@ -46,9 +47,9 @@ pub(crate) fn make(
             let Some(mapping) = wanted.iter().find(|m| m.meets(&found.mapping)) else {
                 continue;
             };
-            if is_of(&found, call) || is_gone(&found, call, ip)? {
+            if is_of(&found, subject) || is_gone(&found, subject, ip)? {
                 condemned.push(found);
-            } else if !is_elsewhere(&found, call, mapping) {
+            } else if !is_elsewhere(&found, subject, mapping) {
                 return Ok(Some(refusal(mapping, &found)));
             }
         }
@@ -60,23 +61,23 @@ pub(crate) fn make(
 }
 
 /// Whether it is of this container in this network. The Go suite's nft rules tell the container alone.
-fn is_of(found: &Foreign, call: &AddCall) -> bool {
-    let container = &call.attachment.container_id;
+fn is_of(found: &Foreign, subject: Subject<'_>) -> bool {
+    let container = &subject.attachment.container_id;
     match found.keeper {
         Keeper::GoNftables => found.container.as_deref() == Some(container.as_str()),
-        _ => found.chain == reference::chain(&call.network, container, "DN-"),
+        _ => found.chain == reference::chain(subject.network, container, "DN-"),
     }
 }
 
 /// Whether it is the same mapping of this container on another of its networks. Engines ask for a container's ports on
 /// each of them, and the first one has them.
-fn is_elsewhere(found: &Foreign, call: &AddCall, mapping: &Mapping) -> bool {
-    found.container.as_deref() == Some(call.attachment.container_id.as_str())
+fn is_elsewhere(found: &Foreign, subject: Subject<'_>, mapping: &Mapping) -> bool {
+    found.container.as_deref() == Some(subject.attachment.container_id.as_str())
         && mapping.container_port == found.mapping.container_port
 }
 
-fn is_gone(found: &Foreign, call: &AddCall, ip: IpAddr) -> Result<bool> {
-    let of_network = |network: &String| network == call.network.as_str();
+fn is_gone(found: &Foreign, subject: Subject<'_>, ip: IpAddr) -> Result<bool> {
+    let of_network = |network: &String| network == subject.network.as_str();
     let is_ours_now = found.container_ip == ip && found.network.as_ref().is_none_or(of_network);
     if is_ours_now {
         return Ok(true);

@@ -130,6 +130,17 @@ impl Plugin for Veth {
         teardown.finish()
     }
 
+    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
+        let plan = Plan::new(&call.netconf, &conf)?;
+        match &plan.masquerade {
+            Some(masquerade) => {
+                let owner = Owner::of(&call.network, &call.attachment);
+                masquerade.restore(call.into(), &ingress(&owner), &verify::promised(call)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &conf)?;
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;

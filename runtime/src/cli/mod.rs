@@ -71,6 +71,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of
+    /// nftables.service; what is there stays
+    Restore {
+        /// The network's name, or the path of a file with its configuration; without it, every network
+        network: Option<String>,
+    },
     /// Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to
     /// another suite
     Clear,
@@ -207,6 +213,10 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
     let plugins = suite.names;
     let done = match &cli.command {
         Command::Gc(args) => return network::gc(out, &cli.places, args, plugins).map_err(failed),
+        Command::Restore { network } => {
+            let restored = network::restore(out, &cli.places, network.as_deref(), plugins);
+            return restored.map_err(failed);
+        }
         Command::Validate(args) => {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
         }

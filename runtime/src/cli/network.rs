@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 
 use super::target::Places;
 use super::{GcArgs, Suite, ValidateArgs, complain, print};
@@ -41,6 +41,28 @@ pub(super) fn gc(
     Ok(u8::from(!collected.failures.is_empty()))
 }
 
+/// Exit status 1 where something could not be restored.
+pub(super) fn restore(
+    out: &mut dyn Write,
+    places: &Places,
+    network: Option<&str>,
+    plugins: &[&str],
+) -> Result<u8> {
+    let (runtime, _bundled) = places.runtime(plugins)?;
+    let network = match network {
+        Some(name) if name.contains('/') => Some(places.load(name)?.network()?),
+        Some(name) => Some(NetworkName::parse(name)?),
+        None => None,
+    };
+    let restored = runtime.restore(network.as_ref())?;
+    for entry in &restored.whole {
+        let (network, id, ifname) = (&entry.network_name, &entry.container_id, &entry.if_name);
+        print(out, &format!("restored {network} {id} {ifname}"))?;
+    }
+    restored.failures.iter().for_each(complain);
+    Ok(u8::from(!restored.failures.is_empty()))
+}
+
 fn parse_kept(text: &str) -> Result<AttachmentId> {
     let (container, ifname) = text.split_once('/').ok_or_else(|| {
         Failure::new(
@@ -73,6 +95,9 @@ pub(super) fn status(
         format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked")
     };
     print(out, &answer)?;
+    if let Err(failure) = warnings::print_lost(&list, &runtime) {
+        complain(&failure.context("look for what containers have lost"));
+    }
     // A look that fails is told, and says nothing about the plugins.
     if let Err(failure) = warnings::print(&list, suite) {
         complain(&failure.context("look for what is in the way of packets"));

@@ -57,6 +57,11 @@ pub trait Plugin {
         .hint("set disableGC in the network configuration list"))
     }
 
+    /// Puts back what others removed of the packet filter's state of a living attachment; nothing where it has none there.
+    fn restore(_call: &CheckCall, _conf: Self::Conf) -> Result<()> {
+        Ok(())
+    }
+
     /// Tells whether an ADD could succeed; changes nothing.
     fn status(call: &StatusCall, conf: Self::Conf) -> Result<()>;
 }

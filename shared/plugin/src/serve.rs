@@ -166,6 +166,15 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
             )
             .map(|()| Reply::done())
         }
+        Command::Restore => {
+            let (attachment, netns) = (attachment(&call.env)?, sandbox?);
+            let call = CheckCall {
+                call,
+                attachment,
+                netns,
+            };
+            P::restore(&call, conf).map(|()| Reply::done())
+        }
         Command::Gc => {
             let valid_attachments = valid_attachments(&call.netconf)?;
             let call = GcCall {
@@ -225,7 +234,7 @@ fn gate(command: Command, configured: &str) -> Result<SpecVersion> {
     let since = match command {
         Command::Check => Some((0, 4, 0)),
         Command::Gc | Command::Status => Some((1, 1, 0)),
-        Command::Add | Command::Del | Command::Version => None,
+        Command::Add | Command::Del | Command::Version | Command::Restore => None,
     };
     let refuse = |msg: String| Failure::new(ErrorCode::INCOMPATIBLE_VERSION, msg);
     if let Some(since) = since {

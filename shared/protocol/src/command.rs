@@ -1,4 +1,5 @@
-//! The verbs of the protocol and what each one requires (spec 1.1.0, section 2; `CNI_PATH` as libcni's skel has it).
+//! The verbs of the protocol and what each one requires (spec 1.1.0, section 2; `CNI_PATH` as libcni's skel has it), and one
+//! of our own.
 
 use crate::env::Var;
 
@@ -17,17 +18,21 @@ pub enum Command {
     Status,
     /// List the spec versions that the plugin speaks.
     Version,
+    /// Put back what others removed of the packet filter's state of an attachment. It is not of the spec: `linkspan
+    /// restore` asks it of our plugins, with the input of CHECK, and other plugins answer that they do not know it.
+    Restore,
 }
 
 impl Command {
     /// Every verb.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Add,
         Self::Del,
         Self::Check,
         Self::Gc,
         Self::Status,
         Self::Version,
+        Self::Restore,
     ];
 
     /// The verb spelled `text`; the match is exact.
@@ -44,6 +49,7 @@ impl Command {
             Self::Gc => "GC",
             Self::Status => "STATUS",
             Self::Version => "VERSION",
+            Self::Restore => "LINKSPAN_RESTORE",
         }
     }
 
@@ -51,8 +57,10 @@ impl Command {
     pub const fn requires(self, var: Var) -> bool {
         match var {
             Var::Command => true,
-            Var::ContainerId | Var::IfName => matches!(self, Self::Add | Self::Check | Self::Del),
-            Var::Netns => matches!(self, Self::Add | Self::Check),
+            Var::ContainerId | Var::IfName => {
+                matches!(self, Self::Add | Self::Check | Self::Del | Self::Restore)
+            }
+            Var::Netns => matches!(self, Self::Add | Self::Check | Self::Restore),
             Var::Path => !matches!(self, Self::Version),
             Var::Args | Var::NetnsOverride => false,
         }

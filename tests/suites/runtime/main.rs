@@ -14,6 +14,7 @@ mod install;
 mod listing;
 mod oci_hook;
 mod ports;
+mod restore;
 mod run;
 mod usage;
 mod validate;

@@ -62,6 +62,21 @@ impl Masquerade {
         reference::apply(subject, result, &self.except, undo)
     }
 
+    /// Puts back what is missing of it; for containers of the Go suite nothing, as long as they have their chains.
+    pub fn restore(
+        &self,
+        subject: Subject<'_>,
+        ingress: &Ingress,
+        result: &AddResult,
+    ) -> Result<()> {
+        let netfilter = table::open()?;
+        if reference::is_there(subject, netfilter.as_ref())? {
+            return Ok(());
+        }
+        let restored = Undo::scope(|undo| self.apply(subject, ingress, result, undo));
+        restored.map(|_| ())
+    }
+
     /// Every address of `result` is masqueraded, in our table or, for containers of the Go suite, in its chains.
     pub fn verify(
         &self,

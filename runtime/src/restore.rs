@@ -1,0 +1,82 @@
+//! `linkspan restore`: what living attachments had in the packet filter, and somebody removed.
+//!
+//! Each plugin of an attachment's list is asked by a verb of our own (`Command::Restore`), with the input of CHECK. A plugin
+//! of another suite does not know the verb, and keeps its own state by its own means.
+
+use linkspan_protocol::command::Command;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::NetworkName;
+
+use crate::Result;
+use crate::cache::Entry;
+use crate::chain::Runtime;
+use crate::conflist::PluginConf;
+use crate::liveness::{Liveness, of_netns};
+
+/// What came of it. It goes on after a failure.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// The attachments that have all they had.
+    pub(crate) whole: Vec<Entry>,
+    /// What failed, and files that could not be read.
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl Runtime {
+    /// Restores the attachments that are remembered, of one network or of all. One whose namespace is gone is left out.
+    pub(crate) fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
+        let listing = self.cache.all()?;
+        let mut restored = Restored::default();
+        let wanted = |entry: &Entry| network.is_none_or(|name| entry.network_name == name.as_str());
+        for entry in listing.entries.into_iter().filter(wanted) {
+            if of_netns(&entry.netns) == Liveness::Gone {
+                continue;
+            }
+            match self.restore_one(&entry) {
+                Ok(()) => restored.whole.push(entry),
+                Err(failure) => {
+                    let (id, ifname) = (&entry.container_id, &entry.if_name);
+                    let of = format!(
+                        "container {id}, interface {ifname}, network {}",
+                        entry.network_name
+                    );
+                    restored.failures.push(failure.context(of));
+                }
+            }
+        }
+        if network.is_none() {
+            let unreadable = |path: std::path::PathBuf| {
+                let told = format!("not a remembered attachment: {}", path.display());
+                Failure::new(ErrorCode::DECODING, told).hint("remove it when nobody needs it")
+            };
+            restored
+                .failures
+                .extend(listing.unreadable.into_iter().map(unreadable));
+        }
+        Ok(restored)
+    }
+
+    fn restore_one(&self, entry: &Entry) -> Result<()> {
+        let (list, at) = (entry.network()?, entry.attachment()?);
+        let result = self.cached(&list, &at)?;
+        for plugin in &list.plugins {
+            let asked = self.run(Command::Restore, &list, plugin, (&at, result.as_ref()));
+            if let Err(failure) = asked
+                && !is_unknown(&failure)
+            {
+                return Err(describe(failure, plugin));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a plugin of another suite answered.
+fn is_unknown(failure: &Failure) -> bool {
+    let unknown = format!("unknown CNI_COMMAND: {}", Command::Restore.name());
+    failure.message().ends_with(&unknown)
+}
+
+fn describe(failure: Failure, plugin: &PluginConf) -> Failure {
+    failure.context(format!("{} failed (restore)", plugin.describe()))
+}
