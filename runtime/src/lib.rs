@@ -15,6 +15,7 @@ mod demo;
 pub mod gc;
 mod inject;
 mod install;
+pub mod interrupt;
 mod list;
 pub mod liveness;
 pub mod outside;

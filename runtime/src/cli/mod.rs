@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use linkspan_netlink::named;
@@ -23,6 +24,7 @@ use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
+use crate::interrupt::Interrupt;
 use crate::ports::{self, Port};
 use crate::{Result, confdir, demo, kernel, list, pause, run};
 
@@ -86,6 +88,25 @@ enum Command {
     Pause,
     /// Print versions and the names of the plugins
     Version,
+}
+
+impl Command {
+    /// Whether it executes plugins, which a signal stops.
+    fn may_be_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo
+                | Self::Run(_)
+                | Self::Add(_)
+                | Self::Check(_)
+                | Self::Del(_)
+                | Self::Gc(_)
+                | Self::Status { .. }
+                | Self::Validate(_)
+                | Self::OciHook(_)
+                | Self::Install(_)
+        )
+    }
 }
 
 #[derive(Debug, Args)]
@@ -159,7 +180,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line.
 pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let mut cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(usage) => {
             let status = u8::try_from(usage.exit_code()).unwrap_or(2);
@@ -168,13 +189,24 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
             return ExitCode::from(status);
         }
     };
-    match dispatch(&cli, suite) {
-        Ok(status) => ExitCode::from(status),
-        Err((status, failure)) => {
-            complain(&failure);
-            ExitCode::from(status)
+    let ended = match cli.command.may_be_stopped().then(Interrupt::expect) {
+        Some(Err(failure)) => Err(failed(failure)),
+        Some(Ok(interrupt)) => {
+            cli.places.stop = Some(Arc::new(interrupt));
+            dispatch(&cli, suite)
         }
+        None => dispatch(&cli, suite),
+    };
+    let status = ended.unwrap_or_else(|(status, failure)| {
+        complain(&failure);
+        status
+    });
+    // All that belonged to the command is gone by now. What `run` ends with is its own command's doing.
+    match (&cli.places.stop, &cli.command) {
+        (None, _) | (_, Command::Run(_)) => {}
+        (Some(interrupt), _) => interrupt.follow(),
     }
+    ExitCode::from(status)
 }
 
 fn complain(failure: &Failure) {
@@ -208,7 +240,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
         Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, plugins)),
-        Command::Demo => demo::run(out, suite),
+        Command::Demo => demo::run(out, suite, cli.places.stop.clone()),
         Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
             let result = runtime.add(&target.load(&cli.places)?, at)?;
             print(out, &chain::print(&result)?)
@@ -238,6 +270,8 @@ fn failed(failure: Failure) -> (u8, Failure) {
 }
 
 fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {
+    // From here on a signal is an event, and what is made for the run goes on every way out.
+    let signals = run::signals().map_err(|failure| (run::NOT_ATTACHED, failure))?;
     let prepared = || {
         let list = match (&args.conf, &args.net) {
             (Some(file), _) => confdir::load_file(file)?,
@@ -247,7 +281,7 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended 
         Ok((places.runtime(plugins)?, list))
     };
     let ((runtime, _bundled), list) = prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
-    run::run(&runtime, &list, &args.ifname, &args.command)
+    run::run(&runtime, &list, (&args.ifname, &args.command), signals)
 }
 
 fn with_target(

@@ -1,6 +1,7 @@
 //! The arguments that say where things are, and of which attachment a command is.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use linkspan_netlink::named;
@@ -10,6 +11,7 @@ use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_cap
 use crate::cache::Cache;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
+use crate::interrupt::Interrupt;
 use crate::plugins::{self, Bundled};
 use crate::{Result, confdir, kernel};
 
@@ -35,6 +37,9 @@ pub(super) struct Places {
         value_name = "DIR"
     )]
     pub(super) cache_dir: PathBuf,
+    /// What stops the plugins.
+    #[arg(skip)]
+    pub(super) stop: Option<Arc<Interrupt>>,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,7 @@ impl Places {
         let runtime = Runtime {
             plugin_dirs,
             cache: Cache::new(&self.cache_dir),
+            stop: self.stop.clone(),
         };
         Ok((runtime, bundled))
     }

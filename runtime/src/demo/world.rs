@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -11,6 +12,7 @@ use crate::cache::Cache;
 use crate::chain::Runtime;
 use crate::cli::DEFAULT_NETWORK;
 use crate::conflist::NetworkList;
+use crate::interrupt::Interrupt;
 use crate::plugins::Bundled;
 use crate::scratch::Scratch;
 use crate::{Result, kernel, outside};
@@ -30,7 +32,7 @@ pub(super) struct World {
 
 impl World {
     /// Leaves the machine's network for good.
-    pub(super) fn new(plugins: &[&str]) -> Result<Self> {
+    pub(super) fn new(plugins: &[&str], stop: Option<Arc<Interrupt>>) -> Result<Self> {
         Netns::isolate().map_err(|err| {
             kernel(err)
                 .hint("run as root, or allow user namespaces (sysctl user.max_user_namespaces)")
@@ -49,6 +51,7 @@ impl World {
             runtime: Runtime {
                 plugin_dirs: vec![plugins.dir().to_owned()],
                 cache: Cache::new(&state.path().join("cache")),
+                stop,
             },
             list: network(&leases_dir(state.path()))?,
             rtnl,

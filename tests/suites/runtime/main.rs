@@ -14,6 +14,7 @@ mod install;
 mod listing;
 mod oci_hook;
 mod run;
+mod signals;
 mod usage;
 mod validate;
 
