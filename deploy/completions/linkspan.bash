@@ -916,13 +916,17 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__oci__subcmd__hook)
-            opts="-h --net --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

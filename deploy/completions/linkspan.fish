@@ -109,7 +109,8 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l net-dir -
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -s h -l help -d 'Print help'
-complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net -d 'The network\'s name, or the path of a file with its configuration; by default the annotation org.linkspan.network' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net -d 'The network\'s name, or the path of a file with its configuration; by default the annotation org.linkspan.network, which can only be the name of a network in --net-dir' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l allow -d 'A network that the annotation may name; by default it may name every network in --net-dir' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l publish -d 'A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports, with commas between them' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l ifname -d 'Name of the interface in the container' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net-dir -d 'Directory of network configurations' -r -F

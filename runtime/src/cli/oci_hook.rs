@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::NetworkName;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -26,9 +27,13 @@ const PORTS: &str = "org.linkspan.ports";
 
 #[derive(Debug, Args)]
 pub(super) struct OciHookArgs {
-    /// The network's name, or the path of a file with its configuration; by default the annotation org.linkspan.network
+    /// The network's name, or the path of a file with its configuration; by default the annotation org.linkspan.network,
+    /// which can only be the name of a network in --net-dir
     #[arg(long, value_name = "NAME")]
     net: Option<String>,
+    /// A network that the annotation may name; by default it may name every network in --net-dir
+    #[arg(long, value_name = "NAME", conflicts_with = "net")]
+    allow: Vec<String>,
     /// A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports,
     /// with commas between them
     #[arg(long, value_name = "PORT")]
@@ -65,17 +70,16 @@ pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
 
 fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
     let state = State::read(&mut io::stdin())?;
-    let network = args.net.as_deref().or(state.annotation(NETWORK));
-    let network = network.ok_or_else(|| {
-        Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
-            "give --net NAME, or the container an annotation {NETWORK}"
-        ))
-    })?;
+    let network = match &args.net {
+        Some(named) => named,
+        None => state.network()?,
+    };
     let (runtime, _bundled) = places.runtime(plugins)?;
     match state.status.as_str() {
         // The specification has `creating` for createRuntime; crun says `created` there.
         "creating" | "created" => {
             let mut at = Attachment::new(&state.id, &state.netns()?, &args.ifname)?;
+            args.check_choice(network)?;
             let list = places.load(network)?;
             at.capability_args = published(&list, &ports(args, &state))?;
             if is_of_the_dead(&runtime, &list, &at)? {
@@ -90,6 +94,11 @@ fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
                 .flatten()
                 .unwrap_or_default();
             let at = Attachment::new(&state.id, &netns, &args.ifname)?;
+            if let Err(refused) = args.check_choice(network) {
+                // A container that is attached is detached, although its choice would be refused today.
+                let name = NetworkName::parse(network)?;
+                runtime.cache.entry(&name, &at).ok_or(refused)?;
+            }
             places.del(network, &runtime, &at)
         }
         other => Err(Failure::new(
@@ -97,6 +106,18 @@ fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
             format!("the container {:?} is {other}", state.id),
         )
         .hint("this hook is for createRuntime and poststop")),
+    }
+}
+
+impl OciHookArgs {
+    /// Refuses a network that an annotation may not choose.
+    fn check_choice(&self, network: &str) -> Result<()> {
+        if self.allow.is_empty() || self.allow.iter().any(|allowed| allowed == network) {
+            return Ok(());
+        }
+        let told = format!("the annotation {NETWORK} may not choose the network {network:?}");
+        Err(Failure::new(ErrorCode::INVALID_ENVIRONMENT, told)
+            .hint(format!("choose one of: {}", self.allow.join(", "))))
     }
 }
 
@@ -110,6 +131,22 @@ impl State {
                 .context("decode the container's state")
                 .hint("an OCI runtime writes it to the standard input of its hooks")
         })
+    }
+
+    /// The network that the annotation names. The author of annotations need not be root, and a file's path would have
+    /// root execute any configuration.
+    fn network(&self) -> Result<&str> {
+        let named = self.annotation(NETWORK).ok_or_else(|| {
+            Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
+                "give --net NAME, or the container an annotation {NETWORK}"
+            ))
+        })?;
+        NetworkName::parse(named).map_err(|refused| {
+            refused
+                .context(format!("annotation {NETWORK}"))
+                .hint("name a network in --net-dir; only the hook's own --net can name a file")
+        })?;
+        Ok(named)
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {
