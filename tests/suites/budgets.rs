@@ -164,7 +164,7 @@ fn a_pair_keeps_to_its_budget() {
             &[budget(1, 13, 0, 24)],
             &[budget(1, 6, 4, 9)],
             &[budget(1, 0, 0, 5)],
-            &[budget(1, 14, 5, 10)],
+            &[budget(1, 15, 5, 10)],
         ],
     );
 }
@@ -178,7 +178,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
             &[budget(1, 16, 2, 29)],
             &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 5)],
-            &[budget(1, 14, 5, 11)],
+            &[budget(1, 15, 5, 11)],
         ],
     );
 }
@@ -232,7 +232,7 @@ fn the_pod_chain_keeps_to_its_budget() {
             &[budget(1, 14, 1, 23), budget(1, 6, 2, 1)],
             &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
             &[budget(1, 3, 1, 5), budget(1, 1, 0, 1)],
-            &[budget(1, 15, 5, 10), budget(1, 35, 18, 5)],
+            &[budget(1, 16, 5, 10), budget(1, 35, 18, 5)],
         ],
     );
 }
