@@ -294,7 +294,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__del)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -80,6 +80,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l capability-arg
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l force -d 'Detach whatever the interface is, also where another attachment has it'
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F

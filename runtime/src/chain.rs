@@ -13,12 +13,12 @@ use linkspan_protocol::version::SpecVersion;
 use linkspan_protocol::wire;
 use serde_json::Value;
 
-use crate::Result;
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::inject::{self, Added};
 use crate::interrupt::Interrupt;
+use crate::{Result, holder};
 
 /// Where plugins are found and results remembered.
 #[derive(Debug, Clone)]
@@ -33,10 +33,11 @@ pub struct Runtime {
 
 impl Runtime {
     /// Attaches; the last plugin's result. When a plugin fails, or the result cannot be remembered, the list's DEL
-    /// takes away what was made, which libcni leaves to its caller. An attachment that was there before is left alone.
+    /// takes away what was made, which libcni leaves to its caller. An attachment that was remembered before, or an
+    /// interface that was there before, is left alone.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
-        let is_new = !self.cache.has(&network, at);
+        let is_new = !self.cache.has(&network, at) && !holder::may_be_there(at);
         let added = self.add_each(list, at).and_then(|result| {
             self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
             self.cache.store(list, at, &result)?;

@@ -13,6 +13,7 @@ pub mod confdir;
 pub mod conflist;
 mod demo;
 pub mod gc;
+pub mod holder;
 mod inject;
 mod install;
 pub mod interrupt;

@@ -4,6 +4,7 @@ mod install;
 mod network;
 mod oci_hook;
 mod target;
+mod verbs;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -20,10 +21,10 @@ use linkspan_protocol::version::SpecVersion;
 use self::install::InstallArgs;
 use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
-use crate::attachment::Attachment;
+use self::verbs::DelArgs;
 use crate::cache::Cache;
-use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
+use crate::holder::ReadTag;
 use crate::interrupt::Interrupt;
 use crate::ports::{self, Port};
 use crate::{Result, confdir, demo, kernel, list, pause, run};
@@ -52,7 +53,7 @@ enum Command {
     /// Compare an attachment with what its ADD returned
     Check(Target),
     /// Detach a namespace from a network
-    Del(Target),
+    Del(DelArgs),
     /// Detach what is remembered of a network and has no namespace any more, and let its plugins clean up
     Gc(GcArgs),
     /// Ask a network's plugins whether they could attach a container now
@@ -171,6 +172,8 @@ pub struct Suite<'a> {
     pub ports: fn() -> Result<Vec<Port>>,
     /// Removes all that it keeps in nf_tables; false where there is nothing.
     pub clear: fn() -> Result<bool>,
+    /// Whose an interface is, as its plugins have written beside it.
+    pub read_tag: ReadTag,
 }
 
 /// The command line as a value, for what is made of it or compared with it.
@@ -239,18 +242,11 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
-        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, plugins)),
+        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, suite)),
         Command::Demo => demo::run(out, suite, cli.places.stop.clone()),
-        Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            let result = runtime.add(&target.load(&cli.places)?, at)?;
-            print(out, &chain::print(&result)?)
-        }),
-        Command::Check(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            runtime.check(&target.load(&cli.places)?, at)
-        }),
-        Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            cli.places.del(&target.network, runtime, at)
-        }),
+        Command::Add(target) => verbs::add(out, &cli.places, target, suite),
+        Command::Check(target) => verbs::check(&cli.places, target, suite),
+        Command::Del(args) => verbs::del(&cli.places, args, suite),
         Command::Status { network } => network::status(out, &cli.places, network, plugins),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
             .map(|unreadable| unreadable.iter().for_each(complain)),
@@ -282,16 +278,6 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended 
     };
     let ((runtime, _bundled), list) = prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
     run::run(&runtime, &list, (&args.ifname, &args.command), signals)
-}
-
-fn with_target(
-    places: &Places,
-    target: &Target,
-    plugins: &[&str],
-    act: impl FnOnce(&Runtime, &Attachment) -> Result<()>,
-) -> Result<()> {
-    let (runtime, _bundled) = places.runtime(plugins)?;
-    act(&runtime, &target.attachment()?)
 }
 
 fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {

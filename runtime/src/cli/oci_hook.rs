@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::target::Places;
+use super::{Suite, verbs};
 use crate::attachment::Attachment;
 use crate::chain::Runtime;
 use crate::conflist::{NetworkList, PluginConf};
@@ -56,8 +57,8 @@ struct State {
 }
 
 /// Exit status 1 and one line where it failed: the runtime makes that line a part of its own.
-pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
-    match called(places, args, plugins) {
+pub(super) fn run(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> u8 {
+    match called(places, args, suite) {
         Ok(()) => 0,
         Err(failure) => {
             let line = format!("linkspan: {}\n", sentence(&failure));
@@ -68,13 +69,13 @@ pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
     }
 }
 
-fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
+fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
     let state = State::read(&mut io::stdin())?;
     let network = match &args.net {
         Some(named) => named,
         None => state.network()?,
     };
-    let (runtime, _bundled) = places.runtime(plugins)?;
+    let (runtime, _bundled) = places.runtime(suite.names)?;
     match state.status.as_str() {
         // The specification has `creating` for createRuntime; crun says `created` there.
         "creating" | "created" => {
@@ -85,7 +86,7 @@ fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
             if is_of_the_dead(&runtime, &list, &at)? {
                 places.del(network, &runtime, &without_netns(&at))?;
             }
-            runtime.add(&list, &at).map(drop)
+            verbs::add_unless_held(&runtime, places, (network, &at), suite).map(drop)
         }
         "stopped" => {
             // The process is gone, and its number may be another's: only a namespace with a path of its own is left.

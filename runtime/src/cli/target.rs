@@ -91,17 +91,18 @@ impl Places {
         }
     }
 
+    /// The name of the network. One that cannot be loaded may be remembered under its name.
+    pub(super) fn name_of(&self, network: &str) -> Result<NetworkName> {
+        match self.load(network) {
+            Ok(list) => list.network(),
+            Err(failure) => NetworkName::parse(network).map_err(|_path| failure),
+        }
+    }
+
     /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
     pub(super) fn del(&self, network: &str, runtime: &Runtime, at: &Attachment) -> Result<()> {
         let loaded = self.load(network);
-        let name = match &loaded {
-            Ok(list) => list.network()?,
-            Err(_) => match NetworkName::parse(network) {
-                Ok(name) => name,
-                Err(_) => return loaded.map(drop),
-            },
-        };
-        let Some(entry) = runtime.cache.entry(&name, at) else {
+        let Some(entry) = runtime.cache.entry(&self.name_of(network)?, at) else {
             return runtime.del(&loaded?, at);
         };
         let remembered = entry
@@ -119,10 +120,6 @@ impl Places {
 }
 
 impl Target {
-    pub(super) fn load(&self, places: &Places) -> Result<NetworkList> {
-        places.load(&self.network)
-    }
-
     pub(super) fn attachment(&self) -> Result<Attachment> {
         let netns = if self.netns.contains('/') {
             absolute(&self.netns)?

@@ -50,10 +50,10 @@ fn install_is_safe_while_a_plugin_runs() {
         let dir = lab.dir().join("opt");
         fs::create_dir(&dir).unwrap();
         let older = dir.join("linkspan");
-        let mut bytes = fs::read(LINKSPAN).unwrap();
-        bytes.push(0);
-        fs::write(&older, bytes).unwrap();
-        fs::set_permissions(&older, fs::metadata(LINKSPAN).unwrap().permissions()).unwrap();
+        // By another process: what this one writes may be open in a child that another test is just starting.
+        let copy = r#"cp "$0" "$1" && printf x >>"$1""#;
+        let copied = Call::new("/bin/sh".as_ref()).args(&["-c", copy, LINKSPAN, &text(&older)]);
+        copied.run().succeeded();
         fs::hard_link(&older, dir.join("host-local")).unwrap();
         let conf = bridge(lab, &json!({ "type": "host-local" }));
         let mut running = Command::new(dir.join("host-local"))

@@ -10,6 +10,7 @@ mod cnitool;
 mod demo;
 mod gc;
 mod given;
+mod holder;
 mod install;
 mod listing;
 mod oci_hook;

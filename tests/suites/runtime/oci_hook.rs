@@ -48,11 +48,13 @@ fn a_state_that_is_none_or_of_another_moment_is_refused_on_one_line() {
     });
 }
 
-/// The hook for the container `c1` with this annotation.
+/// The hook for the container `c1`, whose namespace is not there yet, with this annotation.
 fn annotated(lab: &Lab, status: &str, network: &str, args: &[&str]) -> Call {
-    std::fs::write(lab.dir().join("config.json"), "{}").unwrap();
+    let given = json!([{ "type": "network", "path": text(&lab.dir().join("netns")) }]);
+    let config = json!({ "linux": { "namespaces": given } });
+    std::fs::write(lab.dir().join("config.json"), config.to_string()).unwrap();
     let state = json!({
-        "id": "c1", "status": status, "pid": std::process::id(), "bundle": text(lab.dir()),
+        "id": "c1", "status": status, "bundle": text(lab.dir()),
         "annotations": { "org.linkspan.network": network },
     });
     let call = linkspan(lab, &[&["oci-hook"], args].concat());
