@@ -12,6 +12,7 @@ mod columns;
 pub mod confdir;
 pub mod conflist;
 mod demo;
+mod gateways;
 pub mod gc;
 pub mod holder;
 mod inject;

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Suite;
 use super::target::{Places, Target};
-use crate::Result;
 use crate::attachment::Attachment;
 use crate::chain::{self, Runtime};
 use crate::holder::{Held, Holder};
 use crate::liveness::{Liveness, of_netns};
+use crate::{Result, gateways};
 
 #[derive(Debug, Args)]
 pub(super) struct DelArgs {
@@ -97,9 +97,21 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     Err(Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it first with {command}")))
 }
 
+/// CHECK with the arguments of ADD, where they are remembered: ports would not be looked for without them.
 pub(super) fn check(places: &Places, target: &Target, suite: Suite<'_>) -> Result<()> {
     let (runtime, _bundled) = places.runtime(suite.names)?;
-    runtime.check(&places.load(&target.network)?, &target.attachment()?)
+    let list = places.load(&target.network)?;
+    let mut at = target.attachment()?;
+    let entry = runtime.cache.entry(&list.network()?, &at);
+    if let Some(entry) = &entry {
+        at.args.clone_from(&entry.cni_args);
+        at.capability_args.clone_from(&entry.capability_args);
+    }
+    runtime.check(&list, &at)?;
+    match entry.and_then(|entry| entry.result) {
+        Some(result) if !list.disable_check => gateways::check(&at, &result),
+        _ => Ok(()),
+    }
 }
 
 /// DEL of what is remembered, or of what nobody else has.

@@ -6,6 +6,7 @@
 )]
 
 mod chain;
+mod check;
 mod cnitool;
 mod demo;
 mod gc;
