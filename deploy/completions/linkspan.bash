@@ -1010,7 +1010,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__run)
-            opts="-h --conf --net --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1021,6 +1021,22 @@ _linkspan() {
                     return 0
                     ;;
                 --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

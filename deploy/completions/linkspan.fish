@@ -51,7 +51,10 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l plugin-dirs -
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l conf -d 'A file with a network configuration' -r -F
-complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, a dual-stack bridge' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a dual-stack bridge for runs alone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -s p -l publish -d 'A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l ip -d 'An address to ask for; may be repeated' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l mac -d 'The MAC address to ask for' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l ifname -d 'Name of the interface in the namespace' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r

@@ -30,6 +30,7 @@ mod run;
 mod scratch;
 pub mod traffic;
 mod validate;
+mod wishes;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 

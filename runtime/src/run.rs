@@ -12,6 +12,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Map, Value};
 use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -31,6 +32,14 @@ const NOT_FOUND: u8 = 127;
 /// What is left to tell: a failure with the exit status that goes with it.
 pub(crate) type Ended = std::result::Result<u8, (u8, Failure)>;
 
+/// The attachment that is wanted of a run.
+pub(crate) struct Wished<'a> {
+    /// The interface's name.
+    pub(crate) ifname: &'a str,
+    /// Values for capabilities.
+    pub(crate) capability_args: Map<String, Value>,
+}
+
 /// Signals as events in a queue: none of them ends or interrupts anything from now on.
 pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
     let passed_on = ENDING.into_iter().chain([SIGUSR1, SIGUSR2]);
@@ -38,17 +47,17 @@ pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
     SignalsInfo::new(handled.chain([SIGCHLD])).map_err(crate::io("handle signals"))
 }
 
-/// Runs a command at an interface of that name, and ends as it ends. DEL is run on every way out but the death of this
+/// Runs a command with an attachment, and ends as it ends. DEL is run on every way out but the death of this
 /// process by SIGKILL.
 pub(crate) fn run(
     runtime: &Runtime,
     list: &NetworkList,
-    (ifname, command): (&str, &[OsString]),
+    (wished, command): (Wished<'_>, &[OsString]),
     mut signals: SignalsInfo<WithOrigin>,
 ) -> Ended {
     let not_attached = |failure| (NOT_ATTACHED, failure);
     let netns = sandbox().map_err(not_attached)?;
-    let at = attachment(&netns, ifname).map_err(not_attached)?;
+    let at = attachment(&netns, wished).map_err(not_attached)?;
     let added = runtime.add(list, &at);
     let stopped = stop_requested(&mut signals).map(ExitStatus::from_raw);
     added.map_err(|failure| (stopped.map_or(NOT_ATTACHED, exit_status), failure))?;
@@ -92,10 +101,14 @@ pub(crate) fn path_of(netns: &Netns) -> String {
     )
 }
 
-fn attachment(netns: &Netns, ifname: &str) -> Result<Attachment> {
+fn attachment(netns: &Netns, wished: Wished<'_>) -> Result<Attachment> {
     let id = netns.id().map_err(kernel)?;
     let container = format!("linkspan-{}-{}", std::process::id(), id.ino);
-    Attachment::new(&container, &path_of(netns), ifname)
+    let at = Attachment::new(&container, &path_of(netns), wished.ifname)?;
+    Ok(Attachment {
+        capability_args: wished.capability_args,
+        ..at
+    })
 }
 
 #[expect(

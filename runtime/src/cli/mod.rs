@@ -27,10 +27,14 @@ use crate::conflist::NetworkList;
 use crate::holder::ReadTag;
 use crate::interrupt::Interrupt;
 use crate::ports::{self, Port};
+use crate::run::Wished;
+use crate::wishes::Wishes;
 use crate::{Result, confdir, demo, kernel, list, pause, run};
 
-/// The network that `run` uses where none is named.
-pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../../conf-examples/bridge.conflist");
+/// The network that `run` uses where none is named, if it is installed: that of the example.
+const INSTALLED: &str = "linkspan";
+/// The one that it uses otherwise, with a bridge, addresses and leases that no other network has.
+const OWN: &str = include_str!("../own.conflist");
 
 /// A CNI plugin suite and a small runtime in one binary.
 #[derive(Debug, Parser)]
@@ -115,9 +119,19 @@ struct RunArgs {
     /// A file with a network configuration
     #[arg(long, conflicts_with = "net", value_name = "FILE")]
     conf: Option<PathBuf>,
-    /// The name of a network; without this and --conf, a dual-stack bridge
+    /// The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a
+    /// dual-stack bridge for runs alone
     #[arg(long, value_name = "NAME")]
     net: Option<String>,
+    /// A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// An address to ask for; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<String>,
+    /// The MAC address to ask for
+    #[arg(long, value_name = "MAC")]
+    mac: Option<String>,
     /// Name of the interface in the namespace
     #[arg(long, default_value = "eth0", value_name = "NAME")]
     ifname: String,
@@ -272,12 +286,25 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended 
         let list = match (&args.conf, &args.net) {
             (Some(file), _) => confdir::load_file(file)?,
             (None, Some(name)) => confdir::load(&places.net_dir, name)?,
-            (None, None) => NetworkList::parse(DEFAULT_NETWORK.as_bytes())?,
+            (None, None) => match confdir::find(&places.net_dir, INSTALLED)? {
+                Some(installed) => installed,
+                None => NetworkList::parse(OWN.as_bytes())?,
+            },
         };
-        Ok((places.runtime(plugins)?, list))
+        let wishes = Wishes {
+            ports: args.publish.iter().map(String::as_str).collect(),
+            addresses: args.ip.iter().map(String::as_str).collect(),
+            mac: args.mac.as_deref(),
+        };
+        let wished = Wished {
+            ifname: &args.ifname,
+            capability_args: wishes.capability_args(&list)?,
+        };
+        Ok((places.runtime(plugins)?, list, wished))
     };
-    let ((runtime, _bundled), list) = prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
-    run::run(&runtime, &list, (&args.ifname, &args.command), signals)
+    let ((runtime, _bundled), list, wished) =
+        prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
+    run::run(&runtime, &list, (wished, &args.command), signals)
 }
 
 fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {

@@ -10,15 +10,16 @@ use clap::Args;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::target::Places;
 use super::{Suite, verbs};
 use crate::attachment::Attachment;
 use crate::chain::Runtime;
-use crate::conflist::{NetworkList, PluginConf};
+use crate::conflist::NetworkList;
 use crate::liveness::{Liveness, of_netns};
-use crate::{Result, publish, sentence};
+use crate::wishes::Wishes;
+use crate::{Result, sentence};
 
 /// The annotation that names the network.
 const NETWORK: &str = "org.linkspan.network";
@@ -82,7 +83,11 @@ fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
             let mut at = Attachment::new(&state.id, &state.netns()?, &args.ifname)?;
             args.check_choice(network)?;
             let list = places.load(network)?;
-            at.capability_args = published(&list, &ports(args, &state))?;
+            let wishes = Wishes {
+                ports: ports(args, &state),
+                ..Wishes::default()
+            };
+            at.capability_args = wishes.capability_args(&list)?;
             if is_of_the_dead(&runtime, &list, &at)? {
                 places.del(network, &runtime, &without_netns(&at))?;
             }
@@ -198,25 +203,6 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
     } else {
         args.publish.iter().map(String::as_str).collect()
     }
-}
-
-fn published(list: &NetworkList, ports: &[&str]) -> Result<Map<String, Value>> {
-    let mut capability_args = Map::new();
-    if ports.is_empty() {
-        return Ok(capability_args);
-    }
-    let name = publish::CAPABILITY;
-    let declares = |plugin: &PluginConf| plugin.standard.capabilities.get(name) == Some(&true);
-    if !list.plugins.iter().any(declares) {
-        return Err(Failure::config(format!(
-            "no plugin of the network {:?} publishes ports",
-            list.name
-        ))
-        .hint(format!("add portmap with the capability {name} to it")));
-    }
-    let mappings: Result<Vec<Value>> = ports.iter().map(|port| publish::parse(port)).collect();
-    capability_args.insert(name.to_owned(), Value::Array(mappings?));
-    Ok(capability_args)
 }
 
 /// Whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop for a

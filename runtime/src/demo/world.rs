@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 
 use crate::cache::Cache;
 use crate::chain::Runtime;
-use crate::cli::DEFAULT_NETWORK;
 use crate::conflist::NetworkList;
 use crate::interrupt::Interrupt;
 use crate::plugins::Bundled;
 use crate::scratch::Scratch;
 use crate::{Result, kernel, outside};
+
+/// The network that is shown.
+const EXAMPLE: &str = include_str!("../../../conf-examples/bridge.conflist");
 
 /// What every step needs.
 pub(super) struct World {
@@ -96,7 +98,7 @@ fn files(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 
 /// The example network, with leases in a directory of the demonstration's own.
 fn network(leases: &Path) -> Result<NetworkList> {
-    let mut list = NetworkList::parse(DEFAULT_NETWORK.as_bytes())?;
+    let mut list = NetworkList::parse(EXAMPLE.as_bytes())?;
     for plugin in &mut list.plugins {
         if let Some(ipam) = plugin.keys.get_mut("ipam").and_then(Value::as_object_mut) {
             ipam.insert("dataDir".to_owned(), json!(leases));
