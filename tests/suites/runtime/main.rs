@@ -19,6 +19,7 @@ mod run;
 mod signals;
 mod usage;
 mod validate;
+mod verdicts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
