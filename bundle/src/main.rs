@@ -11,12 +11,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linkspan_attach::obstacles::{Obstacle, obstacles};
-use linkspan_attach::table;
+use linkspan_attach::owner::Owner;
+use linkspan_attach::{table, veth};
 use linkspan_plugin::{Entry, process};
+use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::NetworkName;
 use linkspan_protocol::schema::Schema;
+use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::cli::{self, Suite};
 use linkspan_runtime::cnitool;
+use linkspan_runtime::holder::{Holder, Tag};
 use linkspan_runtime::ports::Port;
 use linkspan_runtime::warnings::Warning;
 
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
                 ports,
                 clear: table::delete,
                 warnings,
+                read_tag,
             };
             cli::main(args, suite)
         }
@@ -64,6 +70,20 @@ fn find(name: &str) -> Option<&'static Entry> {
 
 fn schema(name: &str) -> Option<Schema> {
     find(name).map(Entry::schema)
+}
+
+fn read_tag(network: &NetworkName, at: &Attachment) -> Result<Tag, Failure> {
+    let sandbox = NetnsPath::new(&at.netns);
+    let named = sandbox.map(|sandbox| veth::holder(&sandbox, &at.ifname));
+    let own = Owner::of(network, &at.id());
+    Ok(match named.transpose()?.flatten() {
+        None => Tag::None,
+        Some(owner) if owner == own => Tag::Own,
+        Some(owner) => Tag::Other(Holder {
+            network: owner.network().to_owned(),
+            container: owner.container().to_owned(),
+        }),
+    })
 }
 
 fn ports() -> Result<Vec<Port>, Failure> {

@@ -300,7 +300,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__del)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -936,13 +936,17 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__oci__subcmd__hook)
-            opts="-h --net --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1052,7 +1056,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__run)
-            opts="-h --conf --net --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1063,6 +1067,22 @@ _linkspan() {
                     return 0
                     ;;
                 --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,7 +52,10 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l plugin-dirs -
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l conf -d 'A file with a network configuration' -r -F
-complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, a dual-stack bridge' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a dual-stack bridge for runs alone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -s p -l publish -d 'A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l ip -d 'An address to ask for; may be repeated' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l mac -d 'The MAC address to ask for' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l ifname -d 'Name of the interface in the namespace' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
@@ -81,6 +84,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l capability-arg
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l force -d 'Detach whatever the interface is, also where another attachment has it'
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F
@@ -114,7 +118,8 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l net-dir -
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -s h -l help -d 'Print help'
-complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net -d 'The network\'s name, or the path of a file with its configuration; by default the annotation org.linkspan.network' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net -d 'The network\'s name, or the path of a file with its configuration; by default the annotation org.linkspan.network, which can only be the name of a network in --net-dir' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l allow -d 'A network that the annotation may name; by default it may name every network in --net-dir' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l publish -d 'A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports, with commas between them' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l ifname -d 'Name of the interface in the container' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand oci-hook" -l net-dir -d 'Directory of network configurations' -r -F

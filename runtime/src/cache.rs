@@ -2,9 +2,9 @@
 //!
 //! Unlike libcni this writes by temporary file and rename: a reader sees an old entry or a new one, never half of one.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -14,6 +14,7 @@ use linkspan_protocol::ident::{ContainerId, IfName, NetworkName};
 use linkspan_protocol::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tempfile::Builder;
 
 use crate::Result;
 use crate::attachment::Attachment;
@@ -131,20 +132,11 @@ impl Cache {
             .recursive(true)
             .mode(0o700)
             .create(&self.dir)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(&serde_json::to_vec(entry)?))
-            .and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            drop(fs::remove_file(&temporary));
-        }
-        written
+        // For its owner alone, as tempfile makes them.
+        let mut file = Builder::new().prefix(".").tempfile_in(&self.dir)?;
+        file.write_all(&serde_json::to_vec(entry)?)?;
+        file.persist(path)?;
+        Ok(())
     }
 
     /// The entry of an attachment, where there is one that can be read.

@@ -1,8 +1,10 @@
 //! ADD, CHECK, DEL and STATUS of a whole list (spec section 3), as libcni does them.
 
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use linkspan_invoke::{exec, find};
+use linkspan_invoke::{exec_until, find};
 use linkspan_protocol::command::Command;
 use linkspan_protocol::env::Var;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -11,11 +13,12 @@ use linkspan_protocol::version::SpecVersion;
 use linkspan_protocol::wire;
 use serde_json::Value;
 
-use crate::Result;
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::inject::{self, Added};
+use crate::interrupt::Interrupt;
+use crate::{Result, holder};
 
 /// Where plugins are found and results remembered.
 #[derive(Debug, Clone)]
@@ -24,15 +27,19 @@ pub struct Runtime {
     pub plugin_dirs: Vec<PathBuf>,
     /// The cache.
     pub cache: Cache,
+    /// What stops every verb but DEL.
+    pub stop: Option<Arc<Interrupt>>,
 }
 
 impl Runtime {
     /// Attaches; the last plugin's result. When a plugin fails, or the result cannot be remembered, the list's DEL
-    /// takes away what was made, which libcni leaves to its caller. An attachment that was there before is left alone.
+    /// takes away what was made, which libcni leaves to its caller. An attachment that was remembered before, or an
+    /// interface that was there before, is left alone.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
-        let is_new = !self.cache.has(&network, at);
+        let is_new = !self.cache.has(&network, at) && !holder::may_be_there(at);
         let added = self.add_each(list, at).and_then(|result| {
+            self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
             self.cache.store(list, at, &result)?;
             Ok(result)
         });
@@ -78,7 +85,8 @@ impl Runtime {
     }
 
     /// Detaches, in reverse order. Neither a result that cannot be read, which is forgotten, nor a plugin that fails
-    /// stops it; libcni stops at the first failure. The attachment is remembered until every plugin succeeded.
+    /// stops it; libcni stops at the first failure. A plugin that died is asked once more: it may have been in the way of
+    /// a signal, and DEL may be repeated. The attachment is remembered until every plugin succeeded.
     pub fn del(&self, list: &NetworkList, at: &Attachment) -> Result<()> {
         let network = list.network()?;
         let result = if list.numbers()? < (0, 4, 0) {
@@ -91,7 +99,12 @@ impl Runtime {
         };
         let mut first: Option<Failure> = None;
         for plugin in list.plugins.iter().rev() {
-            let Err(err) = self.run(Command::Del, list, plugin, (at, result.as_ref())) else {
+            let del = || self.run(Command::Del, list, plugin, (at, result.as_ref()));
+            let ran = match del() {
+                Err(err) if err.is_in_doubt() => del(),
+                ran => ran,
+            };
+            let Err(err) = ran else {
                 continue;
             };
             match &mut first {
@@ -179,7 +192,30 @@ impl Runtime {
             (Var::Path, dirs.join(":")),
         ]
         .map(|(var, value)| (var.name(), value));
-        exec(&exe, &env, stdin)
+        match verb {
+            Command::Del => exec_until(&exe, &env, stdin, None),
+            _ => self.exec_unless_stopped(&exe, &env, stdin),
+        }
+    }
+
+    /// Executes what may be stopped; where it was, the failure says so and leaves in doubt what was done.
+    pub(crate) fn exec_unless_stopped(
+        &self,
+        exe: &Path,
+        env: &[(&str, String)],
+        stdin: &[u8],
+    ) -> Result<Vec<u8>> {
+        let Some(stop) = &self.stop else {
+            return exec_until(exe, env, stdin, None);
+        };
+        stop.check()?;
+        let done = exec_until(exe, env, stdin, Some(stop.as_fd()));
+        match stop.check() {
+            Err(stopped) if done.as_ref().is_err_and(Failure::is_in_doubt) => {
+                Err(stopped.in_doubt())
+            }
+            _ => done,
+        }
     }
 }
 

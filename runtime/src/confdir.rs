@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::error::Failure;
 
 use crate::Result;
 use crate::conflist::{NetworkList, PluginConf};
@@ -14,6 +14,21 @@ use crate::conflist::{NetworkList, PluginConf};
 /// A file that cannot be decoded fails the search even when it is another network's, as in libcni: a network that
 /// silently is not there is worse.
 pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
+    find(dir, name)?.ok_or_else(|| {
+        let is_empty = files(dir, &["conflist", "conf", "json"]).is_ok_and(|all| all.is_empty());
+        let dir = dir.display();
+        let missing = if is_empty {
+            format!("no net configurations found in {dir}")
+        } else {
+            format!("no net configuration with name {name:?} in {dir}")
+        };
+        Failure::config(missing)
+            .hint("put a .conflist there, or name another directory with --net-dir or NETCONFPATH")
+    })
+}
+
+/// The same; none where there is no such network.
+pub(crate) fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
     let lists = files(dir, &["conflist"])?;
     for path in &lists {
         let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
@@ -24,26 +39,17 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
         }
         let list = with_fragments(list, dir).map_err(|err| naming(err, path))?;
         if is_asked_for {
-            return Ok(list);
+            return Ok(Some(list));
         }
     }
     let singles = files(dir, &["conf", "json"])?;
     for path in &singles {
         let list = NetworkList::of_single(&read(path)?).map_err(|err| naming(err, path))?;
         if list.name == name {
-            return Ok(list);
+            return Ok(Some(list));
         }
     }
-    let missing = if lists.is_empty() && singles.is_empty() {
-        format!("no net configurations found in {}", dir.display())
-    } else {
-        format!(
-            "no net configuration with name {name:?} in {}",
-            dir.display()
-        )
-    };
-    Err(Failure::new(ErrorCode::INVALID_NETWORK_CONFIG, missing)
-        .hint("put a .conflist there, or name another directory with --net-dir or NETCONFPATH"))
+    Ok(None)
 }
 
 /// Loads the network in one file, with the fragments beside it where it is a list.

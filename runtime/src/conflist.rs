@@ -145,7 +145,9 @@ impl PluginConf {
             serde_json::from_slice(raw).map_err(|err| undecodable(&err))?;
         let standard = NetConf::decode(&Json::parse(raw)?)?;
         if standard.kind.is_empty() {
-            return Err(Failure::config("missing 'type'"));
+            return Err(Failure::config("missing 'type'").hint(
+                "name the plugin's executable under \"type\"; a list of plugins belongs into a .conflist",
+            ));
         }
         Ok(Self {
             standard,

@@ -12,9 +12,12 @@ mod columns;
 pub mod confdir;
 pub mod conflist;
 mod demo;
+mod gateways;
 pub mod gc;
+pub mod holder;
 mod inject;
 mod install;
+pub mod interrupt;
 mod list;
 mod listeners;
 pub mod liveness;
@@ -30,6 +33,7 @@ mod scratch;
 pub mod traffic;
 mod validate;
 pub mod warnings;
+mod wishes;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 

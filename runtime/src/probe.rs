@@ -1,6 +1,6 @@
 //! VERSION: which versions of the spec a plugin speaks, asked as libcni asks.
 
-use linkspan_invoke::{exec, find};
+use linkspan_invoke::find;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::env::Var;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -32,7 +32,7 @@ impl Runtime {
             };
             (var.name(), value.to_owned())
         });
-        match exec(&exe, &env, br#"{"cniVersion":"1.1.0"}"#) {
+        match self.exec_unless_stopped(&exe, &env, br#"{"cniVersion":"1.1.0"}"#) {
             Ok(printed) => decode(&printed).map_err(|err| err.context("decoding version info")),
             Err(err) if err.to_string() == UNKNOWN => Ok(vec!["0.1.0".to_owned()]),
             Err(err) => Err(err),

@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 
 use crate::Result;
 
-/// The capability under which a plugin is told of ports.
-pub(crate) const CAPABILITY: &str = "portMappings";
-
 /// A port as an element of `portMappings`. Of the protocol the plugin is the judge.
 pub(crate) fn parse(text: &str) -> Result<Value> {
     let mapping = || {

@@ -12,7 +12,8 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use serde_json::{Map, Value};
+use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
@@ -20,6 +21,7 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 use crate::attachment::Attachment;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
+use crate::interrupt::{ENDING, is_ignored};
 use crate::{Result, kernel};
 
 /// Exit statuses for what is not the command's own doing, as shells and container engines have them.
@@ -30,25 +32,37 @@ const NOT_FOUND: u8 = 127;
 /// What is left to tell: a failure with the exit status that goes with it.
 pub(crate) type Ended = std::result::Result<u8, (u8, Failure)>;
 
-/// Runs `command` and ends as it ends. DEL is run on every way out but the death of this process by SIGKILL.
+/// The attachment that is wanted of a run.
+pub(crate) struct Wished<'a> {
+    /// The interface's name.
+    pub(crate) ifname: &'a str,
+    /// Values for capabilities.
+    pub(crate) capability_args: Map<String, Value>,
+}
+
+/// Signals as events in a queue: none of them ends or interrupts anything from now on.
+pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
+    let passed_on = ENDING.into_iter().chain([SIGUSR1, SIGUSR2]);
+    let handled = passed_on.filter(|signal| !is_ignored(*signal));
+    SignalsInfo::new(handled.chain([SIGCHLD])).map_err(crate::io("handle signals"))
+}
+
+/// Runs a command with an attachment, and ends as it ends. DEL is run on every way out but the death of this
+/// process by SIGKILL.
 pub(crate) fn run(
     runtime: &Runtime,
     list: &NetworkList,
-    ifname: &str,
-    command: &[OsString],
+    (wished, command): (Wished<'_>, &[OsString]),
+    mut signals: SignalsInfo<WithOrigin>,
 ) -> Ended {
     let not_attached = |failure| (NOT_ATTACHED, failure);
-    // From here on a signal is an event in a queue and interrupts nothing.
-    let mut signals = SignalsInfo::<WithOrigin>::new([
-        SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
-    ])
-    .map_err(crate::io("handle signals"))
-    .map_err(not_attached)?;
     let netns = sandbox().map_err(not_attached)?;
-    let at = attachment(&netns, ifname).map_err(not_attached)?;
-    runtime.add(list, &at).map_err(not_attached)?;
-    let ended = match stop_requested(&mut signals) {
-        Some(signal) => Ok(exit_status(ExitStatus::from_raw(signal))),
+    let at = attachment(&netns, wished).map_err(not_attached)?;
+    let added = runtime.add(list, &at);
+    let stopped = stop_requested(&mut signals).map(ExitStatus::from_raw);
+    added.map_err(|failure| (stopped.map_or(NOT_ATTACHED, exit_status), failure))?;
+    let ended = match stopped {
+        Some(status) => Ok(exit_status(status)),
         None => start(&netns, command).and_then(|child| {
             wait(child, &mut signals)
                 .map(exit_status)
@@ -87,10 +101,14 @@ pub(crate) fn path_of(netns: &Netns) -> String {
     )
 }
 
-fn attachment(netns: &Netns, ifname: &str) -> Result<Attachment> {
+fn attachment(netns: &Netns, wished: Wished<'_>) -> Result<Attachment> {
     let id = netns.id().map_err(kernel)?;
     let container = format!("linkspan-{}-{}", std::process::id(), id.ino);
-    Attachment::new(&container, &path_of(netns), ifname)
+    let at = Attachment::new(&container, &path_of(netns), wished.ifname)?;
+    Ok(Attachment {
+        capability_args: wished.capability_args,
+        ..at
+    })
 }
 
 #[expect(
@@ -120,7 +138,7 @@ fn stop_requested(signals: &mut SignalsInfo<WithOrigin>) -> Option<i32> {
     signals
         .pending()
         .map(|origin| origin.signal)
-        .find(|signal| [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(signal))
+        .find(|signal| ENDING.contains(signal))
 }
 
 fn wait(mut child: Child, signals: &mut SignalsInfo<WithOrigin>) -> Result<ExitStatus> {

@@ -1,33 +1,30 @@
 //! A directory that goes with its owner.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use nix::unistd::mkdtemp;
+use tempfile::{Builder, TempDir};
 
 use crate::Result;
 
 /// A private directory below the system's temporary one.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     pub(crate) fn new(purpose: &str) -> Result<Self> {
-        let template = std::env::temp_dir().join(format!("linkspan-{purpose}-XXXXXX"));
-        mkdtemp(&template).map(Self).map_err(|errno| {
-            crate::io(format!("create {}", template.display()))(errno.into())
-                .hint("name a directory that may be written to with TMPDIR")
+        let made = Builder::new()
+            .prefix(&format!("linkspan-{purpose}-"))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir();
+        let attempt = format!("create a directory in {}", std::env::temp_dir().display());
+        made.map(Self).map_err(|err| {
+            crate::io(attempt)(err).hint("name a directory that may be written to with TMPDIR")
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nobody is left to be told; the name says what it was for.
-        drop(fs::remove_dir_all(&self.0));
+        self.0.path()
     }
 }

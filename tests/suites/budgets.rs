@@ -167,7 +167,7 @@ fn a_pair_keeps_to_its_budget() {
             &[budget(1, 13, 0, 24)],
             &[budget(1, 6, 4, 9)],
             &[budget(1, 0, 0, 5)],
-            &[budget(1, 14, 5, 10)],
+            &[budget(1, 15, 5, 10)],
         ],
     );
 }
@@ -181,7 +181,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
             &[budget(1, 16, 2, 29)],
             &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 5)],
-            &[budget(1, 14, 5, 11)],
+            &[budget(1, 15, 5, 11)],
         ],
     );
 }
@@ -237,10 +237,10 @@ fn the_pod_chain_keeps_to_its_budget() {
         "pod chain",
         pod,
         [
-            &[budget(1, 14, 1, 18), budget(1, 3, 0, 1)],
+            &[budget(1, 14, 1, 18), budget(1, 7, 0, 2)],
             &[budget(1, 15, 7, 11), budget(1, 8, 2, 3)],
             &[budget(1, 4, 1, 5), budget(1, 2, 0, 1)],
-            &[budget(1, 15, 6, 10), budget(1, 33 + TICKS, 20, 5)],
+            &[budget(1, 16, 6, 10), budget(1, 33 + TICKS, 20, 5)],
         ],
     );
 }

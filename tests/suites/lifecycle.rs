@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use linkspan_harness::call::{Call, Running};
-use linkspan_harness::conf::{bridge, good, host_local};
+use linkspan_harness::conf::{bridge, good, host_local, with};
 use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::snapshot::Snapshot;
@@ -193,6 +193,37 @@ fn del_without_a_namespace_releases_the_addresses() {
                 assert_eq!(run.wait().succeeded(), "");
             }
             lost.del();
+            assert_idle(lab, plugin);
+        }
+    });
+}
+
+#[test]
+fn del_leaves_an_interface_alone_that_another_attachment_has() {
+    in_lab(LINKSPAN, |lab| {
+        for plugin in ["ptp", "bridge"] {
+            let sandbox = lab.sandbox();
+            let call = |id: &str| {
+                let call = lab.plugin(plugin).of(id, &sandbox);
+                call.conf(&good(lab, plugin))
+            };
+            let result = call("holder").add();
+            // Another container, and the same one in another network.
+            call("other").del();
+            let renamed = with(good(lab, plugin), &json!({ "name": "net2" }));
+            call("holder").conf(&renamed).del();
+            call("holder").check(&result);
+            // A pair whose host end names nobody goes with the first DEL, as those of the Go suite do.
+            let host = result["interfaces"].as_array().unwrap().iter();
+            let host = host.filter(|link| link["name"].as_str().unwrap().starts_with("veth"));
+            for host in host {
+                let name = host["name"].as_str().unwrap();
+                let link = lab.rtnl().link_by_name(name).unwrap().unwrap();
+                link.tag("uplink of the rack").unwrap();
+            }
+            call("other").del();
+            assert!(sandbox.rtnl().link_by_name("eth0").unwrap().is_none());
+            call("holder").del();
             assert_idle(lab, plugin);
         }
     });

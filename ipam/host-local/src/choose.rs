@@ -144,7 +144,7 @@ fn left_over(plan: &Plan, requested: &[IpAddr]) -> Failure {
         .hint("request at most one address per range set, out of its ranges")
 }
 
-fn held_by(lease: &Lease) -> String {
+pub(crate) fn held_by(lease: &Lease) -> String {
     let since = utc(lease.stamp.written.0);
     match &lease.holder {
         Holder::Attachment(id) => {

@@ -20,7 +20,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::AttachmentId;
 use linkspan_protocol::result::{AddResult, Dns, IpConfig};
 
-use choose::{Pick, choose, exhausted};
+use choose::{Pick, choose, exhausted, held_by};
 use conf::{Conf, Plan};
 use store::Store;
 use store::life::Home;
@@ -70,12 +70,11 @@ impl Plugin for HostLocal {
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
-        let held = match Store::existing(&plan.dir, plan.lock_timeout)? {
-            Some(store) => store.held(&call.attachment)?.all().next().is_some(),
-            None => false,
-        };
-        if held {
-            return Ok(());
+        if let Some(store) = Store::existing(&plan.dir, plan.lock_timeout)? {
+            let held: Vec<IpAddr> = store.held(&call.attachment)?.all().collect();
+            if !held.is_empty() {
+                return check_each(call, &plan, &store, &held);
+            }
         }
         let id = &call.attachment.container_id;
         Err(Failure::new(
@@ -117,6 +116,21 @@ impl Plugin for HostLocal {
         };
         look().map_err(unavailable)
     }
+}
+
+/// Each address of the result that is out of our ranges has a lease of the attachment.
+fn check_each(call: &CheckCall, plan: &Plan, store: &Store, held: &[IpAddr]) -> Result<()> {
+    let promised = call.netconf.prev_result()?.unwrap_or_default();
+    let addresses = promised.ips.iter().map(|ip| ip.address.ip());
+    let mut ours = addresses.filter(|ip| plan.sets.iter().any(|set| set.contains(*ip)));
+    let Some(lost) = ours.find(|ip| !held.contains(ip)) else {
+        return Ok(());
+    };
+    let found = store.lease(lost)?;
+    let found = found.as_ref().map_or("no lease".to_owned(), held_by);
+    let told =
+        format!("host-local: address {lost}: expected a lease of the container, found {found}");
+    Err(Failure::new(ErrorCode::INTERNAL, told).hint("attach the container anew"))
 }
 
 /// Gives an address of each range set, or none; the result's part that tells of them.

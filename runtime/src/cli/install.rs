@@ -47,6 +47,7 @@ fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<N
     let runtime = Runtime {
         plugin_dirs,
         cache: Cache::new(&places.cache_dir),
+        stop: places.stop.clone(),
     };
     let validator = Validator {
         runtime: &runtime,

@@ -4,11 +4,13 @@ mod install;
 mod network;
 mod oci_hook;
 mod target;
+mod verbs;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use linkspan_netlink::named;
@@ -19,16 +21,21 @@ use linkspan_protocol::version::SpecVersion;
 use self::install::InstallArgs;
 use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
-use crate::attachment::Attachment;
+use self::verbs::DelArgs;
 use crate::cache::Cache;
-use crate::chain::{self, Runtime};
 use crate::conflist::NetworkList;
+use crate::holder::ReadTag;
+use crate::interrupt::Interrupt;
 use crate::ports::{self, Port};
+use crate::run::Wished;
 use crate::warnings::Warning;
+use crate::wishes::Wishes;
 use crate::{Result, confdir, demo, kernel, list, pause, run};
 
-/// The network that `run` uses where none is named.
-pub(crate) const DEFAULT_NETWORK: &str = include_str!("../../../conf-examples/bridge.conflist");
+/// The network that `run` uses where none is named, if it is installed: that of the example.
+const INSTALLED: &str = "linkspan";
+/// The one that it uses otherwise, with a bridge, addresses and leases that no other network has.
+const OWN: &str = include_str!("../own.conflist");
 
 /// A CNI plugin suite and a small runtime in one binary.
 #[derive(Debug, Parser)]
@@ -51,7 +58,7 @@ enum Command {
     /// Compare an attachment with what its ADD returned
     Check(Target),
     /// Detach a namespace from a network
-    Del(Target),
+    Del(DelArgs),
     /// Detach what is remembered of a network and has no namespace any more, and let its plugins clean up
     Gc(GcArgs),
     /// Ask a network's plugins whether they could attach a container now, and warn of what may keep packets from it
@@ -95,14 +102,43 @@ enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it executes plugins, which a signal stops.
+    fn may_be_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo
+                | Self::Run(_)
+                | Self::Add(_)
+                | Self::Check(_)
+                | Self::Del(_)
+                | Self::Gc(_)
+                | Self::Status { .. }
+                | Self::Validate(_)
+                | Self::OciHook(_)
+                | Self::Install(_)
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 struct RunArgs {
     /// A file with a network configuration
     #[arg(long, conflicts_with = "net", value_name = "FILE")]
     conf: Option<PathBuf>,
-    /// The name of a network; without this and --conf, a dual-stack bridge
+    /// The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a
+    /// dual-stack bridge for runs alone
     #[arg(long, value_name = "NAME")]
     net: Option<String>,
+    /// A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// An address to ask for; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<String>,
+    /// The MAC address to ask for
+    #[arg(long, value_name = "MAC")]
+    mac: Option<String>,
     /// Name of the interface in the namespace
     #[arg(long, default_value = "eth0", value_name = "NAME")]
     ifname: String,
@@ -160,6 +196,8 @@ pub struct Suite<'a> {
     /// What may be in the way of packets, by a plugin's name and what it would read on stdin; nothing where the plugin is
     /// none of the suite.
     pub warnings: fn(&str, &[u8]) -> Result<Vec<Warning>>,
+    /// Whose an interface is, as its plugins have written beside it.
+    pub read_tag: ReadTag,
 }
 
 /// The command line as a value, for what is made of it or compared with it.
@@ -169,7 +207,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line.
 pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let mut cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(usage) => {
             let status = u8::try_from(usage.exit_code()).unwrap_or(2);
@@ -178,13 +216,24 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
             return ExitCode::from(status);
         }
     };
-    match dispatch(&cli, suite) {
-        Ok(status) => ExitCode::from(status),
-        Err((status, failure)) => {
-            complain(&failure);
-            ExitCode::from(status)
+    let ended = match cli.command.may_be_stopped().then(Interrupt::expect) {
+        Some(Err(failure)) => Err(failed(failure)),
+        Some(Ok(interrupt)) => {
+            cli.places.stop = Some(Arc::new(interrupt));
+            dispatch(&cli, suite)
         }
+        None => dispatch(&cli, suite),
+    };
+    let status = ended.unwrap_or_else(|(status, failure)| {
+        complain(&failure);
+        status
+    });
+    // All that belonged to the command is gone by now. What `run` ends with is its own command's doing.
+    match (&cli.places.stop, &cli.command) {
+        (None, _) | (_, Command::Run(_)) => {}
+        (Some(interrupt), _) => interrupt.follow(),
     }
+    ExitCode::from(status)
 }
 
 fn complain(failure: &Failure) {
@@ -221,18 +270,11 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
-        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, plugins)),
-        Command::Demo => demo::run(out, suite),
-        Command::Add(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            let result = runtime.add(&target.load(&cli.places)?, at)?;
-            print(out, &chain::print(&result)?)
-        }),
-        Command::Check(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            runtime.check(&target.load(&cli.places)?, at)
-        }),
-        Command::Del(target) => with_target(&cli.places, target, plugins, |runtime, at| {
-            cli.places.del(&target.network, runtime, at)
-        }),
+        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, suite)),
+        Command::Demo => demo::run(out, suite, cli.places.stop.clone()),
+        Command::Add(target) => verbs::add(out, &cli.places, target, suite),
+        Command::Check(target) => verbs::check(&cli.places, target, suite),
+        Command::Del(args) => verbs::del(&cli.places, args, suite),
         Command::Status { network } => network::status(out, &cli.places, network, suite),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
             .map(|unreadable| unreadable.iter().for_each(complain)),
@@ -252,26 +294,31 @@ fn failed(failure: Failure) -> (u8, Failure) {
 }
 
 fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {
+    // From here on a signal is an event, and what is made for the run goes on every way out.
+    let signals = run::signals().map_err(|failure| (run::NOT_ATTACHED, failure))?;
     let prepared = || {
         let list = match (&args.conf, &args.net) {
             (Some(file), _) => confdir::load_file(file)?,
             (None, Some(name)) => confdir::load(&places.net_dir, name)?,
-            (None, None) => NetworkList::parse(DEFAULT_NETWORK.as_bytes())?,
+            (None, None) => match confdir::find(&places.net_dir, INSTALLED)? {
+                Some(installed) => installed,
+                None => NetworkList::parse(OWN.as_bytes())?,
+            },
         };
-        Ok((places.runtime(plugins)?, list))
+        let wishes = Wishes {
+            ports: args.publish.iter().map(String::as_str).collect(),
+            addresses: args.ip.iter().map(String::as_str).collect(),
+            mac: args.mac.as_deref(),
+        };
+        let wished = Wished {
+            ifname: &args.ifname,
+            capability_args: wishes.capability_args(&list)?,
+        };
+        Ok((places.runtime(plugins)?, list, wished))
     };
-    let ((runtime, _bundled), list) = prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
-    run::run(&runtime, &list, &args.ifname, &args.command)
-}
-
-fn with_target(
-    places: &Places,
-    target: &Target,
-    plugins: &[&str],
-    act: impl FnOnce(&Runtime, &Attachment) -> Result<()>,
-) -> Result<()> {
-    let (runtime, _bundled) = places.runtime(plugins)?;
-    act(&runtime, &target.attachment()?)
+    let ((runtime, _bundled), list, wished) =
+        prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
+    run::run(&runtime, &list, (wished, &args.command), signals)
 }
 
 fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {

@@ -8,15 +8,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::NetworkName;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::target::Places;
+use super::{Suite, verbs};
 use crate::attachment::Attachment;
 use crate::chain::Runtime;
-use crate::conflist::{NetworkList, PluginConf};
+use crate::conflist::NetworkList;
 use crate::liveness::{Liveness, of_netns};
-use crate::{Result, publish, sentence};
+use crate::wishes::Wishes;
+use crate::{Result, sentence};
 
 /// The annotation that names the network.
 const NETWORK: &str = "org.linkspan.network";
@@ -26,9 +29,13 @@ const PORTS: &str = "org.linkspan.ports";
 
 #[derive(Debug, Args)]
 pub(super) struct OciHookArgs {
-    /// The network's name, or the path of a file with its configuration; by default the annotation org.linkspan.network
+    /// The network's name, or the path of a file with its configuration; by default the annotation org.linkspan.network,
+    /// which can only be the name of a network in --net-dir
     #[arg(long, value_name = "NAME")]
     net: Option<String>,
+    /// A network that the annotation may name; by default it may name every network in --net-dir
+    #[arg(long, value_name = "NAME", conflicts_with = "net")]
+    allow: Vec<String>,
     /// A port to publish, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; by default those of the annotation org.linkspan.ports,
     /// with commas between them
     #[arg(long, value_name = "PORT")]
@@ -51,8 +58,8 @@ struct State {
 }
 
 /// Exit status 1 and one line where it failed: the runtime makes that line a part of its own.
-pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
-    match called(places, args, plugins) {
+pub(super) fn run(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> u8 {
+    match called(places, args, suite) {
         Ok(()) => 0,
         Err(failure) => {
             let line = format!("linkspan: {}\n", sentence(&failure));
@@ -63,25 +70,28 @@ pub(super) fn run(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> u8 {
     }
 }
 
-fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
+fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
     let state = State::read(&mut io::stdin())?;
-    let network = args.net.as_deref().or(state.annotation(NETWORK));
-    let network = network.ok_or_else(|| {
-        Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
-            "give --net NAME, or the container an annotation {NETWORK}"
-        ))
-    })?;
-    let (runtime, _bundled) = places.runtime(plugins)?;
+    let network = match &args.net {
+        Some(named) => named,
+        None => state.network()?,
+    };
+    let (runtime, _bundled) = places.runtime(suite.names)?;
     match state.status.as_str() {
         // The specification has `creating` for createRuntime; crun says `created` there.
         "creating" | "created" => {
             let mut at = Attachment::new(&state.id, &state.netns()?, &args.ifname)?;
+            args.check_choice(network)?;
             let list = places.load(network)?;
-            at.capability_args = published(&list, &ports(args, &state))?;
+            let wishes = Wishes {
+                ports: ports(args, &state),
+                ..Wishes::default()
+            };
+            at.capability_args = wishes.capability_args(&list)?;
             if is_of_the_dead(&runtime, &list, &at)? {
                 places.del(network, &runtime, &without_netns(&at))?;
             }
-            runtime.add(&list, &at).map(drop)
+            verbs::add_unless_held(&runtime, places, (network, &at), suite).map(drop)
         }
         "stopped" => {
             // The process is gone, and its number may be another's: only a namespace with a path of its own is left.
@@ -90,6 +100,11 @@ fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
                 .flatten()
                 .unwrap_or_default();
             let at = Attachment::new(&state.id, &netns, &args.ifname)?;
+            if let Err(refused) = args.check_choice(network) {
+                // A container that is attached is detached, although its choice would be refused today.
+                let name = NetworkName::parse(network)?;
+                runtime.cache.entry(&name, &at).ok_or(refused)?;
+            }
             places.del(network, &runtime, &at)
         }
         other => Err(Failure::new(
@@ -97,6 +112,18 @@ fn called(places: &Places, args: &OciHookArgs, plugins: &[&str]) -> Result<()> {
             format!("the container {:?} is {other}", state.id),
         )
         .hint("this hook is for createRuntime and poststop")),
+    }
+}
+
+impl OciHookArgs {
+    /// Refuses a network that an annotation may not choose.
+    fn check_choice(&self, network: &str) -> Result<()> {
+        if self.allow.is_empty() || self.allow.iter().any(|allowed| allowed == network) {
+            return Ok(());
+        }
+        let told = format!("the annotation {NETWORK} may not choose the network {network:?}");
+        Err(Failure::new(ErrorCode::INVALID_ENVIRONMENT, told)
+            .hint(format!("choose one of: {}", self.allow.join(", "))))
     }
 }
 
@@ -110,6 +137,22 @@ impl State {
                 .context("decode the container's state")
                 .hint("an OCI runtime writes it to the standard input of its hooks")
         })
+    }
+
+    /// The network that the annotation names. The author of annotations need not be root, and a file's path would have
+    /// root execute any configuration.
+    fn network(&self) -> Result<&str> {
+        let named = self.annotation(NETWORK).ok_or_else(|| {
+            Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
+                "give --net NAME, or the container an annotation {NETWORK}"
+            ))
+        })?;
+        NetworkName::parse(named).map_err(|refused| {
+            refused
+                .context(format!("annotation {NETWORK}"))
+                .hint("name a network in --net-dir; only the hook's own --net can name a file")
+        })?;
+        Ok(named)
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {
@@ -160,25 +203,6 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
     } else {
         args.publish.iter().map(String::as_str).collect()
     }
-}
-
-fn published(list: &NetworkList, ports: &[&str]) -> Result<Map<String, Value>> {
-    let mut capability_args = Map::new();
-    if ports.is_empty() {
-        return Ok(capability_args);
-    }
-    let name = publish::CAPABILITY;
-    let declares = |plugin: &PluginConf| plugin.standard.capabilities.get(name) == Some(&true);
-    if !list.plugins.iter().any(declares) {
-        return Err(Failure::config(format!(
-            "no plugin of the network {:?} publishes ports",
-            list.name
-        ))
-        .hint(format!("add portmap with the capability {name} to it")));
-    }
-    let mappings: Result<Vec<Value>> = ports.iter().map(|port| publish::parse(port)).collect();
-    capability_args.insert(name.to_owned(), Value::Array(mappings?));
-    Ok(capability_args)
 }
 
 /// Whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop for a

@@ -1,6 +1,7 @@
 //! The arguments that say where things are, and of which attachment a command is.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use linkspan_netlink::named;
@@ -10,6 +11,7 @@ use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_cap
 use crate::cache::Cache;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
+use crate::interrupt::Interrupt;
 use crate::plugins::{self, Bundled};
 use crate::{Result, confdir, kernel};
 
@@ -35,6 +37,9 @@ pub(super) struct Places {
         value_name = "DIR"
     )]
     pub(super) cache_dir: PathBuf,
+    /// What stops the plugins.
+    #[arg(skip)]
+    pub(super) stop: Option<Arc<Interrupt>>,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,7 @@ impl Places {
         let runtime = Runtime {
             plugin_dirs,
             cache: Cache::new(&self.cache_dir),
+            stop: self.stop.clone(),
         };
         Ok((runtime, bundled))
     }
@@ -85,17 +91,18 @@ impl Places {
         }
     }
 
+    /// The name of the network. One that cannot be loaded may be remembered under its name.
+    pub(super) fn name_of(&self, network: &str) -> Result<NetworkName> {
+        match self.load(network) {
+            Ok(list) => list.network(),
+            Err(failure) => NetworkName::parse(network).map_err(|_path| failure),
+        }
+    }
+
     /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
     pub(super) fn del(&self, network: &str, runtime: &Runtime, at: &Attachment) -> Result<()> {
         let loaded = self.load(network);
-        let name = match &loaded {
-            Ok(list) => list.network()?,
-            Err(_) => match NetworkName::parse(network) {
-                Ok(name) => name,
-                Err(_) => return loaded.map(drop),
-            },
-        };
-        let Some(entry) = runtime.cache.entry(&name, at) else {
+        let Some(entry) = runtime.cache.entry(&self.name_of(network)?, at) else {
             return runtime.del(&loaded?, at);
         };
         let remembered = entry
@@ -113,10 +120,6 @@ impl Places {
 }
 
 impl Target {
-    pub(super) fn load(&self, places: &Places) -> Result<NetworkList> {
-        places.load(&self.network)
-    }
-
     pub(super) fn attachment(&self) -> Result<Attachment> {
         let netns = if self.netns.contains('/') {
             absolute(&self.netns)?

@@ -69,6 +69,7 @@ fn run(
     let runtime = Runtime {
         plugin_dirs: split_path(&variable("CNI_PATH").unwrap_or_default()),
         cache: Cache::new(Path::new(CACHE_DIR)),
+        stop: None,
     };
     let silent = |()| String::new();
     match command {

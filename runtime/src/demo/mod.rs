@@ -8,6 +8,7 @@ mod proof;
 mod world;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
@@ -15,13 +16,18 @@ use serde_json::json;
 
 use crate::Result;
 use crate::cli::Suite;
+use crate::interrupt::Interrupt;
 use crate::outside::{HOST, WORLD};
 use pod::Pod;
 use world::World;
 
 /// Runs the demonstration. An error means that something did not work; what was proved is printed.
-pub(crate) fn run(out: &mut dyn Write, suite: Suite<'_>) -> Result<()> {
-    let world = World::new(suite.names)?;
+pub(crate) fn run(
+    out: &mut dyn Write,
+    suite: Suite<'_>,
+    stop: Option<Arc<Interrupt>>,
+) -> Result<()> {
+    let world = World::new(suite.names, stop)?;
     let mut say = |line: &str| writeln!(out, "{line}").map_err(crate::io("print"));
     say(
         "Two pods on a bridge, in namespaces of their own; this machine's network is not touched.",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -9,11 +10,14 @@ use serde_json::{Value, json};
 
 use crate::cache::Cache;
 use crate::chain::Runtime;
-use crate::cli::DEFAULT_NETWORK;
 use crate::conflist::NetworkList;
+use crate::interrupt::Interrupt;
 use crate::plugins::Bundled;
 use crate::scratch::Scratch;
 use crate::{Result, kernel, outside};
+
+/// The network that is shown.
+const EXAMPLE: &str = include_str!("../../../conf-examples/bridge.conflist");
 
 /// What every step needs.
 pub(super) struct World {
@@ -30,7 +34,7 @@ pub(super) struct World {
 
 impl World {
     /// Leaves the machine's network for good.
-    pub(super) fn new(plugins: &[&str]) -> Result<Self> {
+    pub(super) fn new(plugins: &[&str], stop: Option<Arc<Interrupt>>) -> Result<Self> {
         Netns::isolate().map_err(|err| {
             kernel(err)
                 .hint("run as root, or allow user namespaces (sysctl user.max_user_namespaces)")
@@ -49,6 +53,7 @@ impl World {
             runtime: Runtime {
                 plugin_dirs: vec![plugins.dir().to_owned()],
                 cache: Cache::new(&state.path().join("cache")),
+                stop,
             },
             list: network(&leases_dir(state.path()))?,
             rtnl,
@@ -93,7 +98,7 @@ fn files(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 
 /// The example network, with leases in a directory of the demonstration's own.
 fn network(leases: &Path) -> Result<NetworkList> {
-    let mut list = NetworkList::parse(DEFAULT_NETWORK.as_bytes())?;
+    let mut list = NetworkList::parse(EXAMPLE.as_bytes())?;
     for plugin in &mut list.plugins {
         if let Some(ipam) = plugin.keys.get_mut("ipam").and_then(Value::as_object_mut) {
             ipam.insert("dataDir".to_owned(), json!(leases));

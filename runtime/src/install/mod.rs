@@ -5,7 +5,6 @@
 
 mod place;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,9 +12,9 @@ use std::slice;
 
 use linkspan_protocol::error::Failure;
 
+use crate::Result;
 use crate::plugins::own_executable;
-use crate::validate::Validator;
-use crate::{Result, confdir};
+use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
 /// Of everything that is to be executed, whatever the umask. Never more (CVE-2024-33522).
 const EXECUTABLE: u32 = 0o755;
@@ -23,8 +22,6 @@ const EXECUTABLE: u32 = 0o755;
 const SECRET: u32 = 0o600;
 /// The name of the copy itself.
 const COPY: &str = "linkspan";
-/// Container engines take a list from files of no other name.
-const EXTENSION: &str = "conflist";
 
 /// A network's configuration that is good, and where it is to be.
 #[derive(Debug)]
@@ -38,17 +35,14 @@ impl Network {
     pub(crate) fn judge(file: &Path, net_dir: &Path, validator: &Validator<'_>) -> Result<Self> {
         let attempt = || format!("install {}", file.display());
         let name = file.file_name().unwrap_or_default();
-        if file.extension() != Some(OsStr::new(EXTENSION)) {
-            let told = format!("its name does not end with .{EXTENSION}");
-            return Err(Failure::config(told)
-                .context(attempt())
-                .hint("rename it: container engines take no other file for a list"));
+        if !has_a_lists_name(file) {
+            return Err(not_a_lists_name().context(attempt()));
         }
-        let list = confdir::load_list(file, net_dir)?;
-        match validator.problems(&list).as_slice() {
+        let report = validator.file(file, net_dir);
+        match report.problems.as_slice() {
             [] => Ok(Self {
                 path: net_dir.join(name),
-                list: list.raw,
+                list: report.raw,
             }),
             [first, more @ ..] => {
                 let failure = Failure::config(first.clone()).context(attempt());

@@ -1,11 +1,18 @@
-//! Putting files in place, each by rename and only where it is not there already.
+//! Putting files in place, each by rename and only where it is not there already. Several processes may do so at once.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use nix::unistd::geteuid;
+use tempfile::{Builder, TempPath};
+
+/// How the names begin of files that are being written. They are hidden, no plugin's type, and no configuration to a
+/// container engine.
+const DRAFT: &str = ".linkspan-draft-";
+/// The same of links, which have nothing to write.
+const LINK: &str = ".linkspan-link-";
 
 /// Makes what is missing of the way to `dir`, with this mode whatever the umask.
 pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
@@ -15,8 +22,11 @@ pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
         directory(parent, mode)?;
     }
-    DirBuilder::new().mode(mode).create(dir)?;
-    fs::set_permissions(dir, Permissions::from_mode(mode))
+    match DirBuilder::new().mode(mode).create(dir) {
+        // Another process was faster.
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(dir, Permissions::from_mode(mode))),
+    }
 }
 
 /// A file of this content and mode; whether it had to be written.
@@ -24,47 +34,77 @@ pub(super) fn file(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     if is_ours(path, mode) && fs::read(path).is_ok_and(|there| there == content) {
         return Ok(false);
     }
-    replace(path, |temporary| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(temporary)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(content)?;
-        file.sync_all()
-    })?;
-    Ok(true)
+    let dir = directory_of(path);
+    sweep(dir);
+    loop {
+        match draft(dir, content, mode)?.persist(path) {
+            // Another process swept between our last look and the rename.
+            Err(err) if err.error.kind() == io::ErrorKind::NotFound => {}
+            renamed => {
+                renamed?;
+                File::open(dir)?.sync_all()?;
+                return Ok(true);
+            }
+        }
+    }
 }
 
 /// Another name of `file`; whether the link had to be made.
 pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
     let id = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    if id(path).is_ok_and(|there| id(file).is_ok_and(|file| file == there)) {
-        return Ok(false);
+    let is_in_place = || id(path).is_ok_and(|there| id(file).is_ok_and(|file| file == there));
+    let dir = directory_of(path);
+    let mut made = false;
+    // Another process may put a copy of its own under `file` before the rename. Then it needs this link as well.
+    while !is_in_place() {
+        let new = Builder::new()
+            .prefix(LINK)
+            .make_in(dir, |temporary| fs::hard_link(file, temporary))?
+            .into_temp_path();
+        let temporary = new.to_path_buf();
+        new.persist(path)?;
+        // Where another process has made the same link meanwhile, rename(2) leaves both names.
+        drop(fs::remove_file(temporary));
+        made = true;
     }
-    replace(path, |temporary| fs::hard_link(file, temporary))?;
-    Ok(true)
-}
-
-fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let temporary = temporary(path);
-    // What a killed install left behind.
-    drop(fs::remove_file(&temporary));
-    let done = make(&temporary).and_then(|()| fs::rename(&temporary, path));
-    if done.is_err() {
-        drop(fs::remove_file(&temporary));
-    } else if let Some(dir) = path.parent() {
+    if made {
         File::open(dir)?.sync_all()?;
     }
-    done
+    Ok(made)
 }
 
-/// Hidden, and with a name that no configuration can have as its `type` by accident, and no container engine takes for
-/// a configuration.
-fn temporary(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.new"))
+/// A whole file under a name of its own. It is closed before it gets its place: an open one could not be executed.
+fn draft(dir: &Path, content: &[u8], mode: u32) -> io::Result<TempPath> {
+    let mut file = Builder::new().prefix(DRAFT).tempfile_in(dir)?;
+    // The lock shows that somebody is at it. A filesystem without locks has drafts that are never swept.
+    drop(file.as_file().lock());
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    Ok(file.into_temp_path())
+}
+
+/// Removes drafts that a killed process left behind: those that nobody has locked.
+fn sweep(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_draft = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(DRAFT.as_bytes());
+        let is_left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_draft && is_left() {
+            // One that cannot be removed stays, which hinders nobody.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    }
 }
 
 /// A file of nobody else, and with the very mode that we give: neither set-user-id nor open to others.

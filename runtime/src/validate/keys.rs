@@ -3,21 +3,40 @@
 use linkspan_protocol::schema::Schema;
 use serde_json::{Map, Value};
 
-use super::nearest::nearest;
+use super::{foreign, nearest::nearest};
 
-/// What is wrong with `value`, each with the path to it. Objects at the paths in `open` may have other keys.
-pub(super) fn judge(value: &Value, schema: &Schema, open: &[&str]) -> Vec<String> {
+/// What was found, each with the path to it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What is wrong.
+    pub(super) problems: Vec<String>,
+    /// What is worth knowing.
+    pub(super) notes: Vec<String>,
+    /// Paths of values that are of another type than their key's.
+    pub(super) misfits: Vec<String>,
+}
+
+/// Judges `value`. Objects at the paths in `open` may have other keys.
+pub(super) fn judge(value: &Value, schema: &Schema, open: &[&str]) -> Found {
     let mut judge = Judge {
         open,
-        problems: Vec::new(),
+        found: Found::default(),
     };
     judge.value(value, schema, "");
-    judge.problems
+    judge.found
+}
+
+/// What is told of a key that nobody knows: an error where it may be meant for one that somebody does.
+pub(super) fn unknown(key: &str, known: &[&str]) -> Result<&'static str, String> {
+    match nearest(key, known.iter().copied()) {
+        Some(meant) if !foreign::is_known(key) => Err(format!("did you mean {meant}?")),
+        _ => Ok("unknown key"),
+    }
 }
 
 struct Judge<'a> {
     open: &'a [&'a str],
-    problems: Vec<String>,
+    found: Found,
 }
 
 impl Judge<'_> {
@@ -52,8 +71,9 @@ impl Judge<'_> {
             _ => false,
         };
         if !fits {
-            self.problems
-                .push(format!("{path}: {} is not {schema}", shown(value)));
+            let told = format!("{path}: {} is not {schema}", shown(value));
+            self.found.problems.push(told);
+            self.found.misfits.push(path.to_owned());
         }
     }
 
@@ -63,13 +83,10 @@ impl Judge<'_> {
             match schema.key(key) {
                 Some(schema) => self.value(value, schema, &at),
                 None if self.open.contains(&path) || key.starts_with("cni.dev/") => {}
-                None => {
-                    let told = match nearest(key, schema.keys()) {
-                        Some(meant) => format!("did you mean {meant}?"),
-                        None => "unknown key".to_owned(),
-                    };
-                    self.problems.push(format!("{at}: {told}"));
-                }
+                None => match unknown(key, &schema.keys().collect::<Vec<_>>()) {
+                    Ok(note) => self.found.notes.push(format!("{at}: {note}")),
+                    Err(problem) => self.found.problems.push(format!("{at}: {problem}")),
+                },
             }
         }
     }
@@ -117,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_nobodys_is_wrong_only_where_a_known_one_is_near_that_others_do_not_write() {
+        let known = ["addIfs", "isGateway"];
+        assert_eq!(
+            unknown("isGatway", &known),
+            Err("did you mean isGateway?".to_owned())
+        );
+        for note in ["colour", "addIf", "ADDIF"] {
+            assert_eq!(unknown(note, &known), Ok("unknown key"), "{note}");
+        }
+    }
+
+    #[test]
     fn every_problem_is_told_with_its_place() {
         let conf = json!({
             "isGatway": true,
@@ -128,11 +157,15 @@ mod tests {
             "cni.dev/x": 1,
             "capabilities": { "mac": 1 },
         });
-        let mut problems = judge(&conf, &schema(), &["args"]);
+        let Found {
+            mut problems,
+            notes,
+            mut misfits,
+        } = judge(&conf, &schema(), &["args"]);
         problems.sort();
+        misfits.sort();
         let expected = [
             "capabilities.mac: 1 is not true or false",
-            "ipam.ranges[0][0].rangestart: unknown key",
             "ipam.ranges[0][0].subnet: 7 is not a string",
             "ipam.ranges[1]: an object is not an array",
             "isGatway: did you mean isGateway?",
@@ -140,9 +173,18 @@ mod tests {
             "vlan: 256 is not a whole number from -1 to 255",
         ];
         assert_eq!(problems, expected);
+        assert_eq!(notes, ["ipam.ranges[0][0].rangestart: unknown key"]);
+        let of_another_type = [
+            "capabilities.mac",
+            "ipam.ranges[0][0].subnet",
+            "ipam.ranges[1]",
+            "isgateway",
+            "vlan",
+        ];
+        assert_eq!(misfits, of_another_type);
         for (vlan, fits) in [(json!(-1), true), (json!(-2), false), (json!(1.5), false)] {
             let judged = judge(&json!({ "vlan": vlan }), &schema(), &[]);
-            assert_eq!(judged.is_empty(), fits, "{vlan}");
+            assert_eq!(judged.problems.is_empty(), fits, "{vlan}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `linkspan validate`: what is wrong with a network's configuration, before any container needs it.
 
+mod file;
+mod foreign;
 mod keys;
 mod nearest;
 mod plugin;
@@ -13,7 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
-use crate::{Result, confdir, sentence};
+use crate::{Result, sentence};
+
+pub(crate) use file::{has_a_lists_name, not_a_lists_name};
 
 /// The keys of a list, beside its plugins; unlike those of a plugin they are read in this case only.
 const LIST_KEYS: [&str; 7] = [
@@ -43,9 +47,11 @@ pub(crate) struct Validator<'a> {
 
 /// What was found in one file.
 #[derive(Debug, Default)]
-struct Report {
+pub(crate) struct Report {
     /// What is wrong.
-    problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
+    /// The file's content.
+    pub(crate) raw: Vec<u8>,
     /// What is worth knowing.
     notes: Vec<String>,
     /// Capabilities that somebody declares.
@@ -62,7 +68,7 @@ pub(crate) fn run(
 ) -> Result<bool> {
     let mut all_good = true;
     for path in files {
-        let report = validator.file(path);
+        let report = validator.file(path, path.parent().unwrap_or(Path::new("")));
         let name = path.display();
         let mut lines: Vec<String> = report.problems.clone();
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
@@ -78,34 +84,25 @@ pub(crate) fn run(
 }
 
 impl Validator<'_> {
-    /// What is wrong with a list, a line each.
-    pub(crate) fn problems(&self, list: &NetworkList) -> Vec<String> {
+    /// Judges a file as it would be in the directory `dir`: all of it, whatever is wrong with a part.
+    pub(crate) fn file(&self, path: &Path, dir: &Path) -> Report {
         let mut report = Report::default();
-        self.list(list, &mut report);
-        report.problems
-    }
-
-    fn file(&self, path: &Path) -> Report {
-        let mut report = Report::default();
-        match confdir::load_file(path) {
-            Ok(list) => self.list(&list, &mut report),
-            Err(failure) => report.problems.push(sentence(&failure)),
+        if let Some(read) = file::read(path, dir, &mut report) {
+            self.network(&read, &mut report);
         }
         report
     }
 
-    fn list(&self, list: &NetworkList, report: &mut Report) {
+    fn network(&self, read: &file::Read, report: &mut Report) {
+        let list = &read.list;
         let refused = [list.network().err(), list.numbers().err()];
         let refused = refused.iter().flatten().map(sentence);
         report.problems.extend(refused);
-        let is_list = list_keys(list, report);
-        for (index, plugin) in list.plugins.iter().enumerate() {
-            let place = if is_list {
-                format!("plugins[{index}] {}", plugin.kind())
-            } else {
-                plugin.kind().to_owned()
-            };
-            self.plugin(list, plugin, &place, report);
+        if read.is_list {
+            list_keys(list, report);
+        }
+        for (plugin, place) in list.plugins.iter().zip(&read.places) {
+            self.plugin(list, plugin, place, report);
         }
         self.capabilities(report);
     }
@@ -135,27 +132,21 @@ impl Validator<'_> {
     }
 }
 
-/// Judges the keys beside `plugins`; whether this is a list, and not a single plugin.
-fn list_keys(list: &NetworkList, report: &mut Report) -> bool {
+/// Judges the keys beside `plugins`.
+fn list_keys(list: &NetworkList, report: &mut Report) {
     let top: Map<String, Value> = serde_json::from_slice(&list.raw).unwrap_or_default();
-    if top.contains_key("type") && !top.contains_key("plugins") {
-        return false;
-    }
     for key in top.keys() {
         if LIST_KEYS.contains(&key.as_str()) || key.starts_with("cni.dev/") {
             continue;
         }
-        match nearest::nearest(key, LIST_KEYS.into_iter()) {
-            Some(meant) => report
-                .problems
-                .push(format!("{key}: did you mean {meant}?")),
+        match keys::unknown(key, &LIST_KEYS) {
             // Container engines keep labels of their own here.
-            None => report.notes.push(format!("{key}: unknown key")),
+            Ok(note) => report.notes.push(format!("{key}: {note}")),
+            Err(problem) => report.problems.push(format!("{key}: {problem}")),
         }
     }
     if !top.contains_key("cniVersion") && !top.contains_key("cniVersions") {
         let note = "no cniVersion: plugins are asked in version 0.1.0";
         report.notes.push(note.to_owned());
     }
-    true
 }

@@ -2,7 +2,7 @@
 
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::standard_schema;
-use linkspan_protocol::error::ErrorCode;
+use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
 use serde_json::{Value, json};
@@ -12,6 +12,32 @@ use super::{Report, Validator, keys};
 use crate::chain::Runtime;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::{Result, inject, sentence};
+
+const IPAM: &str = "ipam";
+
+/// How much of the protocol a plugin knows, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Speaks {
+    /// It knows STATUS.
+    Status,
+    /// It is too old for that.
+    Less,
+    /// It is not there.
+    Missing,
+}
+
+/// What the plugins are asked about.
+struct Asked {
+    /// The configuration without values of a wrong type.
+    plugin: PluginConf,
+    /// Whether that of the IPAM plugin is whole.
+    ipam_is_whole: bool,
+    /// The plugin and its IPAM plugin.
+    speaks: [Speaks; 2],
+}
+
+/// Who judges by which plugin, and what to say of that.
+type Judge<'a> = (&'a Runtime, &'a str, &'static str);
 
 /// What may be said of a plugin's keys.
 struct Known {
@@ -30,64 +56,108 @@ impl Validator<'_> {
         place: &str,
         report: &mut Report,
     ) {
-        let before = report.problems.len();
-        let speaks_status = self.speaks(list, plugin, place, report);
-        let is_ours = (self.schema)(plugin.kind()).is_some();
-        let judge = match (speaks_status, is_ours) {
-            (true, _) => Some((self.runtime, place.to_owned())),
-            (false, true) => Some((self.judges, format!("{place} (the one in this binary)"))),
-            (false, false) => None,
-        };
+        let kinds = [plugin.kind(), plugin.standard.ipam.kind.as_str()];
+        let [speaks, ipam_speaks] = kinds.map(|kind| match kind {
+            "" => Speaks::Status,
+            kind => self.speaks(list, kind, place, report),
+        });
         let known = self.known(plugin, place, report);
         let conf = Value::Object(plugin.keys.clone());
-        let wrong = keys::judge(&conf, &known.schema, &known.open);
-        let wrong = wrong.into_iter().map(|what| format!("{place}: {what}"));
-        report.problems.extend(wrong);
+        let found = keys::judge(&conf, &known.schema, &known.open);
+        let placed = |told: String| format!("{place}: {told}");
+        report
+            .problems
+            .extend(found.problems.into_iter().map(placed));
+        report.notes.extend(found.notes.into_iter().map(placed));
         declared(plugin, &known, place, report);
-        if let Some((judge, place)) = judge
-            && report.problems.len() == before
-            && list.network().is_ok()
-        {
-            let asked = self.ask(judge, list, plugin);
-            values(asked, &place, report);
+        if list.network().is_ok() {
+            let asked = Asked {
+                plugin: without(plugin, &found.misfits),
+                ipam_is_whole: !found
+                    .misfits
+                    .iter()
+                    .any(|path| member(path).eq_ignore_ascii_case(IPAM)),
+                speaks: [speaks, ipam_speaks],
+            };
+            self.values(list, &asked, place, report);
         }
     }
 
-    /// Judges whether the plugin and its IPAM plugin are there and speak the list's version; whether they know STATUS.
-    fn speaks(
-        &self,
-        list: &NetworkList,
-        plugin: &PluginConf,
-        place: &str,
-        report: &mut Report,
-    ) -> bool {
+    /// Has the plugins judge the values. The IPAM plugin comes first, since the plugin before it may lack rights here and
+    /// never ask.
+    fn values(&self, list: &NetworkList, asked: &Asked, place: &str, report: &mut Report) {
+        let [speaks, ipam_speaks] = asked.speaks;
+        let both = speaks.max(ipam_speaks);
+        let judges = [
+            (
+                self.delegate_of(&asked.plugin, ipam_speaks),
+                asked.ipam_is_whole,
+            ),
+            (self.judge_of(asked.plugin.kind(), both), true),
+        ];
+        let mut heard = Vec::new();
+        for (judge, is_told) in judges {
+            let Some((runtime, kind, by)) = judge else {
+                continue;
+            };
+            let Err(failure) = self.ask(runtime, kind, list, &asked.plugin) else {
+                continue;
+            };
+            let said = sentence(&failure);
+            if is_told && !heard.contains(&said) {
+                let is_there = both != Speaks::Missing;
+                tell(&failure, &format!("{place}{by}"), is_there, report);
+            }
+            heard.push(said);
+        }
+    }
+
+    /// Judges whether a plugin is there and speaks the list's version.
+    fn speaks(&self, list: &NetworkList, kind: &str, place: &str, report: &mut Report) -> Speaks {
         let wanted = match list.version.as_str() {
             "" => SpecVersion::V0_1_0.as_str(),
             version => version,
         };
-        let kinds = [plugin.kind(), &plugin.standard.ipam.kind];
-        let mut know_status = true;
-        for kind in kinds.into_iter().filter(|kind| !kind.is_empty()) {
-            let versions = self.runtime.versions(kind).unwrap_or_else(|failure| {
+        let versions = match self.runtime.versions(kind) {
+            Ok(versions) => versions,
+            Err(failure) => {
                 let meant = nearest(kind, self.names.iter().copied()).filter(|name| *name != kind);
                 let meant = meant.map(|name| format!("; did you mean {name}?"));
                 let meant = meant.unwrap_or_default();
-                report
-                    .problems
-                    .push(format!("{place}: {}{meant}", sentence(&failure)));
-                vec![wanted.to_owned()]
-            });
-            if !versions.iter().any(|version| version == wanted) {
-                report.problems.push(format!(
-                    "{place}: plugin {kind} does not support config version {wanted:?}; it supports {}",
-                    versions.join(", ")
-                ));
+                let told = format!("{place}: {}{meant}", sentence(&failure));
+                report.problems.push(told);
+                return Speaks::Missing;
             }
-            know_status &= versions
-                .iter()
-                .any(|version| version == SpecVersion::V1_1_0.as_str());
+        };
+        let has = |wanted: &str| versions.iter().any(|version| version == wanted);
+        if !has(wanted) {
+            report.problems.push(format!(
+                "{place}: plugin {kind} does not support config version {wanted:?}; it supports {}",
+                versions.join(", ")
+            ));
         }
-        know_status
+        if has(SpecVersion::V1_1_0.as_str()) {
+            Speaks::Status
+        } else {
+            Speaks::Less
+        }
+    }
+
+    /// The plugin `kind` as one that knows STATUS: the network's own, or else that of this binary, if it has one.
+    fn judge_of<'a>(&'a self, kind: &'a str, speaks: Speaks) -> Option<Judge<'a>> {
+        let is_ours = (self.schema)(kind).is_some();
+        match (speaks == Speaks::Status, is_ours) {
+            (true, _) => Some((self.runtime, kind, "")),
+            (false, true) => Some((self.judges, kind, " (the one in this binary)")),
+            (false, false) => None,
+        }
+    }
+
+    /// The same of the plugin's IPAM plugin. One of others may give it another configuration than what is written.
+    fn delegate_of<'a>(&'a self, plugin: &'a PluginConf, speaks: Speaks) -> Option<Judge<'a>> {
+        let ipam = plugin.standard.ipam.kind.as_str();
+        let is_handed_on = !ipam.is_empty() && (self.schema)(plugin.kind()).is_some();
+        is_handed_on.then(|| self.judge_of(ipam, speaks))?
     }
 
     fn known(&self, plugin: &PluginConf, place: &str, report: &mut Report) -> Known {
@@ -114,30 +184,54 @@ impl Validator<'_> {
         known
     }
 
-    /// Asks the plugin itself, by STATUS, which decodes and judges the configuration as ADD would and changes nothing.
-    fn ask(&self, judge: &Runtime, list: &NetworkList, plugin: &PluginConf) -> Result<()> {
+    /// Asks a plugin itself, by STATUS, which decodes and judges the configuration as ADD would and changes nothing.
+    fn ask(
+        &self,
+        judge: &Runtime,
+        kind: &str,
+        list: &NetworkList,
+        plugin: &PluginConf,
+    ) -> Result<()> {
         let mut added = inject::runtime_config(plugin, self.capability_args);
         added.push(("cniVersion", json!(SpecVersion::V1_1_0.as_str())));
         let stdin = inject::stdin(list, plugin, added)?;
-        let told = judge.exec(Command::Status, plugin.kind(), None, &stdin);
+        let told = judge.exec(Command::Status, kind, None, &stdin);
         told.map(drop)
     }
 }
 
-/// What the plugin said to the values of its configuration.
-fn values(asked: Result<()>, place: &str, report: &mut Report) {
-    let Err(failure) = asked else {
-        return;
-    };
-    let told = format!("{place}: {}", sentence(&failure));
+/// The configuration without the members that hold a value of another type than their key's, which have been told. Of an
+/// IPAM plugin's the name stays.
+fn without(plugin: &PluginConf, misfits: &[String]) -> PluginConf {
+    let mut plugin = plugin.clone();
+    for name in misfits.iter().map(|path| member(path)) {
+        if name.eq_ignore_ascii_case(IPAM) {
+            let kind = json!({ "type": plugin.standard.ipam.kind });
+            plugin.keys.insert(name.to_owned(), kind);
+        } else {
+            plugin.keys.remove(name);
+        }
+    }
+    plugin
+}
+
+/// The member of the configuration that a path leads into.
+fn member(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or_default()
+}
+
+/// Tells what a plugin said to the values of its configuration.
+fn tell(failure: &Failure, place: &str, is_there: bool, report: &mut Report) {
+    let told = format!("{place}: {}", sentence(failure));
     match failure.code() {
         ErrorCode::INVALID_NETWORK_CONFIG | ErrorCode::DECODING | ErrorCode::UNSUPPORTED_FIELD => {
             report.problems.push(told);
         }
         // A foreign IPAM plugin has no STATUS.
         ErrorCode::INCOMPATIBLE_VERSION | ErrorCode::INVALID_ENVIRONMENT => {}
-        // The configuration is good, but this machine is not, or not now.
-        _ => report.notes.push(told),
+        // The configuration is good, but this machine is not, or not now. Of a plugin that is missing that is no news.
+        _ if is_there => report.notes.push(told),
+        _ => {}
     }
 }
 

@@ -2,9 +2,9 @@
 //! `iptables-save`, changed by one `iptables-restore` for each family.
 
 use std::io::ErrorKind;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use linkspan_invoke::talk;
+use linkspan_invoke::{start, talk};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
@@ -109,21 +109,17 @@ impl Iptables {
     reason = "the one place that executes something which is no plugin, and only where a configuration asks for it"
 )]
 fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
-    let spawned = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let started = start(Command::new(program).args(args));
     let failed = |what: String| {
         Failure::new(ErrorCode::INTERNAL, what).context(format!("execute {program}"))
     };
-    let child = spawned.map_err(|err| match err.kind() {
+    let child = started.map_err(|err| match err.kind() {
         ErrorKind::NotFound => failed("not found".to_owned())
             .hint("install iptables, or set the backend to \"nftables\""),
         _ => failed(err.to_string()),
     })?;
-    let output = talk(child, input.as_bytes()).map_err(|err| failed(err.to_string()).in_doubt())?;
+    let output =
+        talk(child, input.as_bytes(), None).map_err(|err| failed(err.to_string()).in_doubt())?;
     match output.status.code() {
         Some(0) => Ok(output),
         Some(_) => Err(failed(

@@ -9,7 +9,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_plugin::{DelCall, Result, Undo};
-use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::addr::{MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::Interface;
@@ -92,7 +92,8 @@ pub fn mtu(key: i64) -> Result<Option<u32>> {
     Ok((mtu > 0).then_some(mtu))
 }
 
-/// Deletes the container's end, and so the host's. A sandbox that is gone took both with it.
+/// Deletes the container's end, and so the host's, unless the host's end names another attachment. A sandbox that is gone
+/// took both with it.
 pub fn delete(call: &DelCall) -> Result<()> {
     let Some(path) = &call.netns else {
         return Ok(());
@@ -100,10 +101,37 @@ pub fn delete(call: &DelCall) -> Result<()> {
     let Some(sandbox) = Side::sandbox(path)? else {
         return Ok(());
     };
-    match sandbox.find(call.attachment.ifname.as_str())? {
-        Some(link) => link.delete().map_err(kernel),
-        None => Ok(()),
+    let Some(link) = sandbox.find(call.attachment.ifname.as_str())? else {
+        return Ok(());
+    };
+    let own = Owner::of(&call.network, &call.attachment);
+    match owner(&link)? {
+        Some(other) if other != own => Ok(()),
+        _ => link.delete().map_err(kernel),
     }
+}
+
+/// The attachment that has the interface `ifname` of a sandbox, as the host's end of its pair names it. Pairs of the Go
+/// suite name none.
+pub fn holder(sandbox: &NetnsPath, ifname: &IfName) -> Result<Option<Owner>> {
+    let Some(sandbox) = Side::sandbox(sandbox)? else {
+        return Ok(None);
+    };
+    match sandbox.find(ifname.as_str())? {
+        Some(link) => owner(&link),
+        None => Ok(None),
+    }
+}
+
+/// The attachment that the host's end of this sandbox's end names.
+fn owner(end: &Link) -> Result<Option<Owner>> {
+    let Some(index) = end.peer_index.filter(|_| end.kind == "veth") else {
+        return Ok(None);
+    };
+    let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
+    // A pair whose other end is elsewhere may have an index that is another link's here.
+    let host = host.filter(|host| host.kind == "veth" && host.peer_index == Some(end.index));
+    Ok(host.and_then(|host| Owner::parse(&host.alias)))
 }
 
 /// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. A pair

@@ -1,9 +1,9 @@
 //! Executing a plugin and reading its reply.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use linkspan_protocol::error::{ErrorCode, Failure, WireError};
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::talk::talk;
+use crate::talk::{start, talk};
 
 /// How long an executable that is being written may stay so.
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);
@@ -22,6 +22,16 @@ const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 /// Its stderr is forwarded when it succeeded. When it failed, the error object that it printed comes back as it is;
 /// where it printed none, code 999 tells what happened, and the failure leaves in doubt what it did.
 pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>, Failure> {
+    exec_until(exe, env, stdin, None)
+}
+
+/// The same, for a caller that may be asked to end: when `stop` becomes readable, so is the plugin.
+pub fn exec_until(
+    exe: &Path,
+    env: &[(&str, String)],
+    stdin: &[u8],
+    stop: Option<BorrowedFd<'_>>,
+) -> Result<Vec<u8>, Failure> {
     let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
     let attempted = |err: io::Error| {
         Failure::new(ErrorCode::INTERNAL, err.to_string())
@@ -30,7 +40,7 @@ pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>,
     let child = spawn(exe, env).map_err(|err| {
         attempted(err).hint("check that the plugin is executable and made for this machine")
     })?;
-    let output = talk(child, stdin).map_err(|err| attempted(err).in_doubt())?;
+    let output = talk(child, stdin, stop).map_err(|err| attempted(err).in_doubt())?;
     if output.status.success() {
         // The delegate's log lines are worth showing, but a closed stderr is no reason to fail.
         drop(io::stderr().write_all(&output.stderr));
@@ -45,19 +55,15 @@ pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>,
 )]
 fn spawn(exe: &Path, env: &[(&str, String)]) -> io::Result<Child> {
     let mut command = Command::new(exe);
-    command
-        .envs(env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     let deadline = Instant::now() + BUSY_DEADLINE;
     loop {
-        match command.spawn() {
+        match start(&mut command) {
             Err(err) if err.kind() == io::ErrorKind::ExecutableFileBusy => {
                 // Watch first, then try again: the writer may have closed the file in between.
                 let closed = Inotify::init(InitFlags::IN_CLOEXEC)?;
                 closed.add_watch(exe, AddWatchFlags::IN_CLOSE_WRITE)?;
-                match command.spawn() {
+                match start(&mut command) {
                     Err(err) if err.kind() == io::ErrorKind::ExecutableFileBusy => {
                         wait(&closed, deadline).map_err(|errno| {
                             if errno == Errno::ETIMEDOUT {

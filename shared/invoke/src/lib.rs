@@ -4,9 +4,9 @@ mod exec;
 mod find;
 mod talk;
 
-pub use exec::exec;
+pub use exec::{exec, exec_until};
 pub use find::{find, split_path};
-pub use talk::talk;
+pub use talk::{start, talk};
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,20 +1,36 @@
-//! Feeding a child its input and hearing it to the end.
+//! Starting a program, feeding it its input and hearing it to the end.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Output};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
-/// Feeds `child` its input through its pipe, and returns what it printed to its pipes and how it ended.
+/// Starts `command` with pipes to and from it, in a process group of its own: a terminal sends Ctrl-C to the caller's
+/// group, and the caller decides what becomes of its children.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+}
+
+/// Feeds `child` its input through its pipe, and returns what it printed to its pipes and how it ended. When `stop`
+/// becomes readable, the child's group is asked to end, once.
 ///
-/// Also where that fails the child has ended: whoever undoes what it may have done must not be overtaken by it. (The
-/// standard library's `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
-pub fn talk(mut child: Child, input: &[u8]) -> io::Result<Output> {
-    let heard = converse(&mut child, input);
-    // Its pipes are closed by now, so that it waits for nobody.
+/// The child has ended also where this fails: an undo of what it did must not be overtaken by it. (The standard
+/// library's `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
+pub fn talk(mut child: Child, input: &[u8], stop: Option<BorrowedFd<'_>>) -> io::Result<Output> {
+    let heard = converse(&mut child, input, stop);
+    // Its pipes are closed by now, so it waits for nobody.
     let status = child.wait();
     let [stdout, stderr] = heard?;
     Ok(Output {
@@ -24,61 +40,145 @@ pub fn talk(mut child: Child, input: &[u8]) -> io::Result<Output> {
     })
 }
 
-fn converse(child: &mut Child, input: &[u8]) -> io::Result<[Vec<u8>; 2]> {
-    let pipes = [
-        child.stdout.take().map(OwnedFd::from).map(File::from),
-        child.stderr.take().map(OwnedFd::from).map(File::from),
-    ];
-    if let Some(mut pipe) = child.stdin.take() {
-        match pipe.write_all(input) {
-            // Who answers without reading its input is judged by its answer.
-            Err(err) if err.kind() == ErrorKind::BrokenPipe => {}
-            written => written?,
+/// Writes and reads as the pipes allow. No pipe waits for another: a child may fill its outputs before it reads.
+fn converse(
+    child: &mut Child,
+    input: &[u8],
+    mut stop: Option<BorrowedFd<'_>>,
+) -> io::Result<[Vec<u8>; 2]> {
+    let mut feed = Feed::new(child.stdin.take(), input)?;
+    let mut stdout = Ear::new(child.stdout.take());
+    let mut stderr = Ear::new(child.stderr.take());
+    loop {
+        let wanted = [feed.wants(), stdout.wants(), stderr.wants()];
+        if wanted.iter().all(Option::is_none) {
+            return Ok([stdout.heard, stderr.heard]);
+        }
+        let [to_feed, to_stdout, to_stderr] = wanted;
+        let asked = stop.map(|stop| (stop, PollFlags::POLLIN));
+        let [fed, out, err, stopped] = ready([to_feed, to_stdout, to_stderr, asked])?;
+        if fed {
+            feed.write()?;
+        }
+        if out {
+            stdout.read()?;
+        }
+        if err {
+            stderr.read()?;
+        }
+        if stopped {
+            stop = None;
+            end(child)?;
         }
     }
-    listen(&pipes)
 }
 
-/// What comes out of the pipes, each to its end. None of them waits for another, for a child that fills one waits until it
-/// is read.
-fn listen(pipes: &[Option<File>; 2]) -> io::Result<[Vec<u8>; 2]> {
-    let mut heard = [Vec::new(), Vec::new()];
-    let all = pipes.iter().zip(&mut heard);
-    let mut open: Vec<_> = all
-        .filter_map(|(pipe, heard)| Some((pipe.as_ref()?, heard)))
+/// A descriptor, and what is awaited of it.
+type Wanted<'a> = Option<(BorrowedFd<'a>, PollFlags)>;
+
+/// Waits until one of the descriptors is ready; which ones are. An interrupted wait finds none.
+fn ready(wanted: [Wanted<'_>; 4]) -> io::Result<[bool; 4]> {
+    let watched = wanted.iter().flatten();
+    let mut watched: Vec<_> = watched
+        .map(|(fd, flags)| PollFd::new(*fd, *flags))
         .collect();
-    while !open.is_empty() {
-        let watched = open.iter().map(|(pipe, _)| pipe.as_fd());
-        let mut watched: Vec<_> = watched
-            .map(|pipe| PollFd::new(pipe, PollFlags::POLLIN))
-            .collect();
-        match poll(&mut watched, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            polled => polled?,
-        };
-        let ready = watched.iter().map(|pipe| pipe.any() != Some(false));
-        let ready: Vec<bool> = ready.collect();
-        let mut left = Vec::new();
-        for ((pipe, heard), ready) in open.into_iter().zip(ready) {
-            if !ready || read(pipe, heard)? {
-                left.push((pipe, heard));
-            }
-        }
-        open = left;
-    }
-    Ok(heard)
+    match poll(&mut watched, PollTimeout::NONE) {
+        Err(Errno::EINTR) => return Ok([false; 4]),
+        polled => polled?,
+    };
+    let mut ready = watched.iter().map(|fd| fd.any() != Some(false));
+    Ok(wanted.map(|wanted| wanted.is_some() && ready.next() == Some(true)))
 }
 
-/// Appends what there is; false at the end.
-fn read(mut pipe: &File, heard: &mut Vec<u8>) -> io::Result<bool> {
-    let mut buffer = [0; 4096];
-    match pipe.read(&mut buffer) {
-        Err(err) if err.kind() == ErrorKind::Interrupted => Ok(true),
-        read => {
-            let some = buffer.get(..read?).unwrap_or_default();
-            heard.extend_from_slice(some);
-            Ok(!some.is_empty())
+/// Asks the child's group to end. One that has ended meanwhile is waited for all the same.
+fn end(child: &Child) -> io::Result<()> {
+    let group = i32::try_from(child.id()).map_err(io::Error::other)?;
+    match killpg(Pid::from_raw(group), Signal::SIGTERM) {
+        Err(Errno::ESRCH) => Ok(()),
+        sent => Ok(sent?),
+    }
+}
+
+/// The way to the child, as long as there is something to write.
+struct Feed<'a> {
+    pipe: Option<File>,
+    left: &'a [u8],
+}
+
+impl<'a> Feed<'a> {
+    fn new(pipe: Option<impl Into<OwnedFd>>, left: &'a [u8]) -> io::Result<Self> {
+        let pipe = pipe.map(Into::into).map(File::from);
+        if let Some(pipe) = &pipe {
+            // The child's end has flags of its own, and stays as it is.
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
+        let mut feed = Self { pipe, left };
+        feed.close_at_the_end();
+        Ok(feed)
+    }
+
+    fn wants(&self) -> Wanted<'_> {
+        let pipe = self.pipe.as_ref()?;
+        Some((pipe.as_fd(), PollFlags::POLLOUT))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(());
+        };
+        match pipe.write(self.left) {
+            Ok(written) => self.left = self.left.get(written..).unwrap_or_default(),
+            // A child that answers without reading its input is judged by its answer.
+            Err(err) if err.kind() == ErrorKind::BrokenPipe => self.left = &[],
+            Err(err) if err.kind() == ErrorKind::WouldBlock => {}
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+        self.close_at_the_end();
+        Ok(())
+    }
+
+    fn close_at_the_end(&mut self) {
+        if self.left.is_empty() {
+            self.pipe = None;
+        }
+    }
+}
+
+/// A way from the child, until its end.
+struct Ear {
+    pipe: Option<File>,
+    heard: Vec<u8>,
+}
+
+impl Ear {
+    fn new(pipe: Option<impl Into<OwnedFd>>) -> Self {
+        Self {
+            pipe: pipe.map(Into::into).map(File::from),
+            heard: Vec::new(),
+        }
+    }
+
+    fn wants(&self) -> Wanted<'_> {
+        let pipe = self.pipe.as_ref()?;
+        Some((pipe.as_fd(), PollFlags::POLLIN))
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(());
+        };
+        let mut buffer = [0; 4096];
+        match pipe.read(&mut buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(read) => {
+                let some = buffer.get(..read).unwrap_or_default();
+                self.heard.extend_from_slice(some);
+            }
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+        Ok(())
     }
 }
 
@@ -86,23 +186,40 @@ fn read(mut pipe: &File, heard: &mut Vec<u8>) -> io::Result<bool> {
 #[expect(clippy::disallowed_methods, reason = "the children are what is tested")]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+
+    fn shell(script: &str) -> Child {
+        start(Command::new("sh").args(["-c", script])).unwrap()
+    }
 
     #[test]
     fn a_child_may_fill_its_pipes_in_any_order_and_leave_its_input_unread() {
         let script = "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; exit 3";
-        let child = Command::new("sh")
-            .args(["-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = talk(child, b"unread").unwrap();
+        let output = talk(shell(script), b"unread", None).unwrap();
         let lengths = (output.stdout.len(), output.stderr.len());
         assert_eq!(
             (lengths, output.status.code()),
             ((300_000, 300_000), Some(3))
         );
+    }
+
+    #[test]
+    fn a_child_may_print_more_than_a_pipe_holds_before_it_reads_more_than_a_pipe_holds() {
+        let input = vec![b'x'; 280_000];
+        let script = "head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2; wc -c";
+        let output = talk(shell(script), &input, None).unwrap();
+        let (zeros, count) = output.stdout.split_at(200_000);
+        assert!(zeros.iter().all(|byte| *byte == 0) && output.stderr.len() == 200_000);
+        assert_eq!(String::from_utf8_lossy(count).trim(), "280000");
+    }
+
+    #[test]
+    fn a_child_is_in_a_group_of_its_own_and_ends_when_it_is_asked_to() {
+        let (mut stop, told) = io::pipe().map(|(read, write)| (write, read)).unwrap();
+        stop.write_all(b"now").unwrap();
+        let script = "sleep 100000 & wait";
+        let output = talk(shell(script), b"", Some(told.as_fd())).unwrap();
+        // That the pipes are at their end shows that the grandchild is gone, too.
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        assert_eq!(signal, Some(Signal::SIGTERM as i32));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod error;
+mod gateway;
 mod group;
 pub mod link;
 pub mod named;

@@ -239,7 +239,7 @@ impl Way {
     }
 }
 
-fn ip(address: &netlink_packet_route::route::RouteAddress) -> Option<IpAddr> {
+pub(crate) fn ip(address: &netlink_packet_route::route::RouteAddress) -> Option<IpAddr> {
     match address {
         netlink_packet_route::route::RouteAddress::Inet(ip) => Some((*ip).into()),
         netlink_packet_route::route::RouteAddress::Inet6(ip) => Some((*ip).into()),

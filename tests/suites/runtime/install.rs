@@ -1,12 +1,12 @@
 //! `linkspan install`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use linkspan_harness::call::Call;
+use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{addresses, bridge};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
@@ -51,10 +51,10 @@ fn install_is_safe_while_a_plugin_runs() {
         let dir = lab.dir().join("opt");
         fs::create_dir(&dir).unwrap();
         let older = dir.join("linkspan");
-        let mut bytes = fs::read(LINKSPAN).unwrap();
-        bytes.push(0);
-        forks::none(|| fs::write(&older, bytes)).unwrap();
-        fs::set_permissions(&older, fs::metadata(LINKSPAN).unwrap().permissions()).unwrap();
+        // By another process: what this one writes may be open in a child that another test is just starting.
+        let copy = r#"cp "$0" "$1" && printf x >>"$1""#;
+        let copied = Call::new("/bin/sh".as_ref()).args(&["-c", copy, LINKSPAN, &text(&older)]);
+        copied.run().succeeded();
         fs::hard_link(&older, dir.join("host-local")).unwrap();
         let conf = bridge(lab, &json!({ "type": "host-local" }));
         let mut command = Command::new(dir.join("host-local"));
@@ -76,6 +76,45 @@ fn install_is_safe_while_a_plugin_runs() {
         drop(stdin);
         assert!(running.wait_with_output().unwrap().status.success());
         assert_eq!(lab.leased("net").len(), 2);
+    });
+}
+
+#[test]
+fn installs_at_once_all_succeed_and_agree() {
+    in_lab(LINKSPAN, |lab| {
+        let list = text(&mounted(lab, &json!([bridge(lab, &json!({}))])));
+        for round in 0..12 {
+            let node = lab.dir().join("node");
+            let running: Vec<Running> = (0..3).map(|_| with_conflist(lab, &list).spawn()).collect();
+            for run in running {
+                run.wait().succeeded();
+            }
+            let (bin, net_d) = (node.join("opt/cni/bin"), node.join("etc/cni/net.d"));
+            let inode = |name: &str| fs::symlink_metadata(bin.join(name)).unwrap().ino();
+            let first = inode("linkspan");
+            assert!(PLUGINS.iter().all(|name| inode(name) == first), "{round}");
+            // Nothing is there beside what was to be installed.
+            assert_eq!(files(&bin).len(), PLUGINS.len() + 1, "{:?}", files(&bin));
+            assert_eq!(files(&net_d), ["10-net.conflist"]);
+            let size = |path: &Path| fs::metadata(path).unwrap().len();
+            assert_eq!(size(&bin.join("bridge")), size(LINKSPAN.as_ref()));
+            fs::remove_dir_all(node).unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_a_killed_install_left_is_swept_and_what_another_one_writes_is_not() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        fs::create_dir(&dir).unwrap();
+        let written = File::create(dir.join(".linkspan-draft-written")).unwrap();
+        written.lock().unwrap();
+        fs::write(dir.join(".linkspan-draft-left"), "half of it").unwrap();
+        linkspan(lab, &["install", &text(&dir)]).run().succeeded();
+        let hidden = files(&dir);
+        let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
+        assert_eq!(hidden, [".linkspan-draft-written"]);
     });
 }
 

@@ -6,18 +6,22 @@
 )]
 
 mod chain;
+mod check;
 mod cnitool;
 mod demo;
 mod gc;
 mod given;
+mod holder;
 mod install;
 mod listing;
 mod oci_hook;
 mod ports;
 mod restore;
 mod run;
+mod signals;
 mod usage;
 mod validate;
+mod verdicts;
 
 use std::fs;
 use std::path::{Path, PathBuf};

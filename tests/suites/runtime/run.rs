@@ -1,13 +1,20 @@
 //! `linkspan run`.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::bridge;
 use linkspan_harness::forks;
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::server::is_published;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::world::beyond;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -76,6 +83,115 @@ fn a_signal_reaches_the_command_and_the_attachment_is_undone() {
             assert_eq!(lab.leased("net"), [""; 0]);
             assert_eq!(remembered(lab), [""; 0]);
         }
+    });
+}
+
+/// A run whose command tells its process's number and goes on until it is killed, and its namespace.
+fn lasting(call: Call) -> (Running, Pid, Netns) {
+    let mut run = call
+        .args(&["--", "sh", "-c", "echo $$; exec sleep 100000"])
+        .spawn();
+    let pid = run.line();
+    let netns = Netns::open(Path::new(&format!("/proc/{pid}/ns/net"))).unwrap();
+    (run, Pid::from_raw(pid.parse().unwrap()), netns)
+}
+
+#[test]
+fn a_run_publishes_ports_and_asks_for_addresses() {
+    in_lab(LINKSPAN, |lab| {
+        let _world = beyond(lab);
+        let capabilities = json!({ "ips": true, "mac": true });
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        let over = json!({ "capabilities": capabilities, "hairpinMode": true });
+        let hears = bridge(lab, &over);
+        net_dir(lab, &json!([hears, portmap]));
+        let asked = [
+            "-p",
+            "8080:80",
+            "--publish",
+            "8080:80/udp",
+            "--ip",
+            "10.1.0.77",
+            "--ip",
+            "fd00:1::77/64",
+        ];
+        let run =
+            linkspan(lab, &["run", "--net", "net", "--mac", "02:00:00:00:00:07"]).args(&asked);
+        let (run, command, netns) = lasting(run);
+        assert_eq!(lab.leased("net"), ["10.1.0.77", "fd00:1::77"]);
+        let rtnl = Rtnl::open(&Context::new().unwrap(), &netns).unwrap();
+        let eth0 = rtnl.link_by_name("eth0").unwrap().unwrap();
+        assert_eq!(eth0.mac, [2, 0, 0, 0, 0, 7]);
+        is_published(lab.host(), &[], &netns, (8080, 80));
+        kill(command, Signal::SIGTERM).unwrap();
+        assert_eq!(run.wait().status, 128 + 15);
+        assert_eq!(linkspan(lab, &["ports", "--json"]).run().json(), json!([]));
+        assert_eq!(lab.leased("net"), [""; 0]);
+        // A wish that nobody would hear is refused before anything is made.
+        net_dir(lab, &json!([bridge(lab, &json!({}))]));
+        for (wish, says) in [
+            (
+                ["-p", "8080:80"],
+                "no plugin of the network \"net\" publishes ports",
+            ),
+            (["--ip", "10.1.0.77"], "takes requests for addresses"),
+            (["--mac", "02:00:00:00:00:07"], "takes a MAC address"),
+            (["--ip", "10.1"], "invalid address \"10.1\""),
+            (["-p", "80"], "invalid published port \"80\""),
+        ] {
+            let run = linkspan(lab, &["run", "--net", "net"]).args(&wish);
+            let run = run.args(&["--", "echo", "ran"]).run();
+            assert_eq!((run.status, &*run.stdout), (125, ""));
+            assert!(run.stderr.contains(says), "{says}: {}", run.stderr);
+        }
+    });
+}
+
+#[test]
+fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
+    in_lab(LINKSPAN, |lab| {
+        // The leases have a fixed place, so this is in mount namespaces of its own.
+        let script =
+            r#"mount -t tmpfs none /var/lib && "$0" "$@" && cd /var/lib/cni/networks && echo *"#;
+        let show = "cat /proc/net/fib_trie /proc/net/if_inet6";
+        let run = || {
+            let call = linkspan(lab, &["run", "--", "sh", "-c", show]);
+            call.under(&["unshare", "-m", "sh", "-c", script]).run()
+        };
+        let links = || {
+            let links = lab.rtnl().links().unwrap().into_iter();
+            links
+                .map(|link| link.name)
+                .filter(|name| name != "lo")
+                .collect::<Vec<_>>()
+        };
+        // A network of another name is nobody's wish.
+        net_dir(lab, &json!([bridge(lab, &json!({}))]));
+        let told = run();
+        let told = told.succeeded();
+        assert!(
+            told.contains("10.231.88.2") && told.ends_with("\nlinkspan-run\n"),
+            "{told}"
+        );
+        assert!(told.contains("fd880231000000000000000000000002"), "{told}");
+        assert_eq!(links(), ["linkspan-run0"]);
+        // The example under another subnet, which the machine's administrator installed.
+        let example = include_str!("../../../conf-examples/bridge.conflist");
+        let edited = example
+            .replace("10.88.0.0/16", "10.99.0.0/16")
+            .replace("fd88::/64", "fd99::/64");
+        let file = lab.dir().join("net.d/20-linkspan.conflist");
+        fs::write(&file, edited).unwrap();
+        let told = run();
+        let told = told.succeeded();
+        assert!(
+            told.contains("10.99.0.2") && told.ends_with("\nlinkspan\n"),
+            "{told}"
+        );
+        assert_eq!(links(), ["linkspan-run0", "linkspan0"]);
+        // One that cannot be read is not passed over.
+        fs::write(&file, "{").unwrap();
+        assert_eq!(run().status, 125);
     });
 }
 

@@ -1,0 +1,165 @@
+//! ADD, CHECK and DEL of one attachment, with what is known of it already.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::Args;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{ContainerId, NetworkName};
+use serde_json::Value;
+
+use super::Suite;
+use super::target::{Places, Target};
+use crate::attachment::Attachment;
+use crate::chain::{self, Runtime};
+use crate::holder::{Held, Holder};
+use crate::liveness::{Liveness, of_netns};
+use crate::{Result, gateways};
+
+#[derive(Debug, Args)]
+pub(super) struct DelArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Detach whatever the interface is, also where another attachment has it
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn add(
+    out: &mut dyn Write,
+    places: &Places,
+    target: &Target,
+    suite: Suite<'_>,
+) -> Result<()> {
+    let (runtime, _bundled) = places.runtime(suite.names)?;
+    let at = target.attachment()?;
+    let result = add_unless_held(&runtime, places, (&target.network, &at), suite)?;
+    super::print(out, &chain::print(&result)?)
+}
+
+/// ADD, unless another attachment has the interface: plugins would fail, and what they undid might be that one's.
+pub(super) fn add_unless_held(
+    runtime: &Runtime,
+    places: &Places,
+    (network, at): (&str, &Attachment),
+    suite: Suite<'_>,
+) -> Result<Value> {
+    let list = places.load(network)?;
+    let name = list.network()?;
+    let (ifname, netns) = (&at.ifname, &at.netns);
+    let refuse = |told: String, hint: String| {
+        Err(Failure::new(ErrorCode::INTERNAL, told)
+            .hint(format!("choose another name with --ifname{hint}")))
+    };
+    // A namespace that is not there has no interfaces, whatever was at its path before.
+    let held = if Path::new(netns).exists() {
+        runtime.held(&name, at, suite.read_tag)?
+    } else {
+        Held::No
+    };
+    match held {
+        Held::By(holder) => {
+            let command = command(&holder, netns, ifname.as_str());
+            let Holder { network, container } = holder;
+            let told = format!(
+                "{ifname} of {netns} is attached to the network {network} already, as container {container}"
+            );
+            return refuse(told, format!(", or detach it with {command}"));
+        }
+        Held::Unnamed => {
+            return refuse(format!("{ifname} is in {netns} already"), String::new());
+        }
+        Held::No | Held::Own => {}
+    }
+    refuse_second_home(runtime, &name, at)?;
+    runtime.add(&list, at)
+}
+
+/// Refuses an attachment that lives elsewhere: it would be forgotten.
+fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment) -> Result<()> {
+    let Some(entry) = runtime.cache.entry(network, at) else {
+        return Ok(());
+    };
+    let lives = of_netns(&entry.netns) == Liveness::Alive;
+    if !lives || crate::holder::is_same(&entry.netns, &at.netns) {
+        return Ok(());
+    }
+    let (container, ifname) = (at.container_id.to_string(), at.ifname.as_str());
+    let told = format!(
+        "container {container} is attached to the network {network} already, as {ifname} of {}",
+        entry.netns
+    );
+    let holder = Holder {
+        network: network.to_string(),
+        container,
+    };
+    let command = command(&holder, &entry.netns, ifname);
+    Err(Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it first with {command}")))
+}
+
+/// CHECK with the arguments of ADD, where they are remembered: ports would not be looked for without them.
+pub(super) fn check(places: &Places, target: &Target, suite: Suite<'_>) -> Result<()> {
+    let (runtime, _bundled) = places.runtime(suite.names)?;
+    let list = places.load(&target.network)?;
+    let mut at = target.attachment()?;
+    let entry = runtime.cache.entry(&list.network()?, &at);
+    if let Some(entry) = &entry {
+        at.args.clone_from(&entry.cni_args);
+        at.capability_args.clone_from(&entry.capability_args);
+    }
+    runtime.check(&list, &at)?;
+    match entry.and_then(|entry| entry.result) {
+        Some(result) if !list.disable_check => gateways::check(&at, &result),
+        _ => Ok(()),
+    }
+}
+
+/// DEL of what is remembered, or of what nobody else has.
+pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<()> {
+    let DelArgs { target, force } = args;
+    let network = target.network.as_str();
+    let (runtime, _bundled) = places.runtime(suite.names)?;
+    let at = target.attachment()?;
+    let name = places.name_of(network)?;
+    if *force || runtime.cache.has(&name, &at) {
+        return places.del(network, &runtime, &at);
+    }
+    // A cache that cannot be listed must not stop a DEL.
+    let held = runtime.held(&name, &at, suite.read_tag);
+    let held = held.unwrap_or(Held::No);
+    if let Held::By(holder) = held {
+        let command = command(&holder, &target.netns, at.ifname.as_str());
+        let Holder { network, container } = holder;
+        let told = format!(
+            "{} of {} is attached to the network {network}, as container {container}",
+            at.ifname, at.netns
+        );
+        return Err(
+            Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it with {command}"))
+        );
+    }
+    places.del(network, &runtime, &at)?;
+    if held != Held::Own {
+        let told = format!(
+            "linkspan: nothing was attached to the network {name} as {} of container {}, as far as is remembered\n",
+            at.ifname, at.container_id
+        );
+        // Nobody is left to be told when stderr is closed.
+        drop(io::stderr().write_all(told.as_bytes()));
+    }
+    Ok(())
+}
+
+/// The command that detaches an attachment. A name that was too long for a tag cannot be an argument.
+fn command(holder: &Holder, netns: &str, ifname: &str) -> String {
+    let Holder { network, container } = holder;
+    let is_whole = NetworkName::parse(network).is_ok() && ContainerId::parse(container).is_ok();
+    if !is_whole {
+        return "the engine that attached it".to_owned();
+    }
+    let ifname = match ifname {
+        "eth0" => String::new(),
+        other => format!(" --ifname {other}"),
+    };
+    format!("`linkspan del {network} {netns} --container-id {container}{ifname}`")
+}

@@ -1,0 +1,126 @@
+//! Whose an interface of a namespace is already: as the cache remembers it, and as the kernel tells it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use linkspan_netlink::netns::{Netns, OpenErrorKind};
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::ident::NetworkName;
+
+use crate::Result;
+use crate::attachment::Attachment;
+use crate::cache::Entry;
+use crate::chain::Runtime;
+
+/// The interface that every namespace has.
+const LOOPBACK: &str = "lo";
+
+/// An attachment that has an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its network.
+    pub network: String,
+    /// The container's id.
+    pub container: String,
+}
+
+/// What the plugins wrote beside an interface that an attachment wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tag {
+    /// Nothing, or there is no such interface.
+    None,
+    /// The attachment itself.
+    Own,
+    /// Another attachment.
+    Other(Holder),
+}
+
+/// Reads a tag. The runtime does not know its form.
+pub type ReadTag = fn(&NetworkName, &Attachment) -> Result<Tag>;
+
+/// Who has the interface that an attachment wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Nobody: it is not there, or the namespace cannot be looked at.
+    No,
+    /// The attachment itself.
+    Own,
+    /// Another attachment.
+    By(Holder),
+    /// Nothing tells whose the interface is.
+    Unnamed,
+}
+
+impl Runtime {
+    /// Who has the interface. A cache that cannot be listed is an error.
+    pub(crate) fn held(
+        &self,
+        network: &NetworkName,
+        at: &Attachment,
+        read_tag: ReadTag,
+    ) -> Result<Held> {
+        let is_other = |entry: &Entry| {
+            let id = (entry.network_name.as_str(), entry.container_id.as_str());
+            id != (network.as_str(), at.container_id.as_str())
+        };
+        let wants_same =
+            |entry: &Entry| entry.if_name == at.ifname.as_str() && is_same(&entry.netns, &at.netns);
+        let entries = self.cache.all()?.entries.into_iter();
+        let other = entries.filter(is_other).find(wants_same);
+        if let Some(entry) = other {
+            return Ok(Held::By(Holder {
+                network: entry.network_name,
+                container: entry.container_id,
+            }));
+        }
+        // A plugin finds out by itself why a namespace cannot be looked at, and tells it better.
+        Ok(match read_tag(network, at).unwrap_or(Tag::None) {
+            Tag::Other(holder) => Held::By(holder),
+            Tag::Own => Held::Own,
+            // Every namespace has this one.
+            Tag::None if at.ifname.as_str() == LOOPBACK || look(at) != Look::There => Held::No,
+            Tag::None if self.cache.has(network, at) => Held::Own,
+            Tag::None => Held::Unnamed,
+        })
+    }
+}
+
+/// Whether an interface of that name may be in the namespace already. `lo` always is, and counts from when it is up.
+pub(crate) fn may_be_there(at: &Attachment) -> bool {
+    look(at) != Look::Absent
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    There,
+    Absent,
+    /// The kernel does not let us look.
+    Unknown,
+}
+
+fn look(at: &Attachment) -> Look {
+    let netns = match Netns::open(Path::new(&at.netns)).map_err(|err| err.kind) {
+        Ok(netns) => netns,
+        Err(OpenErrorKind::Missing | OpenErrorKind::NotNamespace) => return Look::Absent,
+        Err(OpenErrorKind::Io(_)) => return Look::Unknown,
+    };
+    let ifname = at.ifname.as_str();
+    let link = Context::new()
+        .and_then(|context| Rtnl::open(&context, &netns))
+        .and_then(|rtnl| rtnl.link_by_name(ifname));
+    match link {
+        Ok(Some(link)) if link.up || ifname != LOOPBACK => Look::There,
+        Ok(_) => Look::Absent,
+        Err(_) => Look::Unknown,
+    }
+}
+
+/// Whether two paths lead to one namespace, by device and inode. Paths that lead nowhere are compared as they are.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    let id = |path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (id(one), id(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other && !one.is_empty(),
+    }
+}

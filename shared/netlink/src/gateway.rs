@@ -1,0 +1,50 @@
+//! Where default routes lead.
+
+use std::net::IpAddr;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
+
+use crate::addr::Family;
+use crate::error::Error;
+use crate::request::Attempt;
+use crate::route::ip;
+use crate::rtnl::Rtnl;
+
+impl Rtnl {
+    /// The next hops of the default routes of every table. The kernel joins IPv6 routes of one metric into one with
+    /// several.
+    pub fn gateways(&self, family: Family) -> Result<Vec<IpAddr>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.kernel();
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        Ok(found.into_iter().flat_map(next_hops).collect())
+    }
+}
+
+/// Of a default route; none of anything else.
+fn next_hops(answer: RouteNetlinkMessage) -> Vec<IpAddr> {
+    let RouteNetlinkMessage::NewRoute(message) = answer else {
+        return Vec::new();
+    };
+    let is_default = message.header.destination_prefix_length == 0;
+    if !is_default || message.header.flags.contains(RouteFlags::Cloned) {
+        return Vec::new();
+    }
+    let mut hops = Vec::new();
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Gateway(gateway) => hops.extend(ip(gateway)),
+            RouteAttribute::MultiPath(several) => {
+                let each = several.iter().flat_map(|hop| &hop.attributes);
+                hops.extend(each.filter_map(|attribute| match attribute {
+                    RouteAttribute::Gateway(gateway) => ip(gateway),
+                    _ => None,
+                }));
+            }
+            _ => {}
+        }
+    }
+    hops
+}
