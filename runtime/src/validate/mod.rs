@@ -12,7 +12,7 @@ use linkspan_protocol::schema::Schema;
 use serde_json::{Map, Value};
 
 use crate::chain::Runtime;
-use crate::conflist::NetworkList;
+use crate::conflist::{NetworkList, keys_of};
 use crate::{Result, confdir, sentence};
 
 /// The keys of a list, beside its plugins; unlike those of a plugin they are read in this case only.
@@ -137,7 +137,7 @@ impl Validator<'_> {
 
 /// Judges the keys beside `plugins`; whether this is a list, and not a single plugin.
 fn list_keys(list: &NetworkList, report: &mut Report) -> bool {
-    let top: Map<String, Value> = serde_json::from_slice(&list.raw).unwrap_or_default();
+    let top = keys_of(&list.raw).unwrap_or_default();
     if top.contains_key("type") && !top.contains_key("plugins") {
         return false;
     }
