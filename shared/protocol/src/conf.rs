@@ -113,15 +113,15 @@ pub struct RouteConf {
     #[serde(default, deserialize_with = "optional_ip")]
     gw: Option<IpAddr>,
     #[serde(default)]
-    mtu: u32,
+    mtu: i64,
     #[serde(default)]
-    advmss: u32,
+    advmss: i64,
     #[serde(default)]
-    priority: u32,
+    priority: i64,
     #[serde(default)]
-    table: Option<u32>,
+    table: Option<i64>,
     #[serde(default)]
-    scope: Option<u8>,
+    scope: Option<i64>,
 }
 
 impl RouteConf {
