@@ -119,14 +119,23 @@ impl Runtime {
         Ok(())
     }
 
-    /// Asks every plugin whether it could serve an ADD, until one could not. A list of a version without STATUS is
-    /// taken to be ready, and nobody is asked.
+    /// Asks every plugin whether it could serve an ADD, until one could not, as engines do. A list of a version without
+    /// STATUS is taken to be ready, and nobody is asked.
     pub fn status(&self, list: &NetworkList) -> Result<()> {
+        self.ask_status(list, &Added::new())
+    }
+
+    /// The same, but a plugin of ours also tells when all addresses or ports are taken.
+    pub fn strict_status(&self, list: &NetworkList) -> Result<()> {
+        self.ask_status(list, &inject::strict_status())
+    }
+
+    fn ask_status(&self, list: &NetworkList, added: &Added) -> Result<()> {
         if !list.knows_gc_and_status() {
             return Ok(());
         }
         for plugin in &list.plugins {
-            let stdin = inject::stdin(list, plugin, Added::new())?;
+            let stdin = inject::stdin(list, plugin, added.clone())?;
             self.exec(Command::Status, plugin.kind(), None, &stdin)?;
         }
         Ok(())

@@ -51,9 +51,7 @@ impl NetworkList {
     }
 
     fn head(raw: &[u8]) -> Result<Head> {
-        let keys: Option<Map<String, Value>> =
-            serde_json::from_slice(raw).map_err(|err| undecodable(&err))?;
-        let keys = keys.unwrap_or_default();
+        let keys = keys_of(raw)?;
         let name = match keys.get("name") {
             None => return Err(Failure::config("no name")),
             Some(Value::String(name)) => name.clone(),
@@ -104,7 +102,7 @@ impl NetworkList {
 
     /// Decodes bytes that [`NetworkList::raw`] once held: a list, or a single plugin.
     pub fn parse_either(raw: &[u8]) -> Result<Self> {
-        let is_single = serde_json::from_slice::<Map<String, Value>>(raw)
+        let is_single = keys_of(raw)
             .is_ok_and(|keys| keys.contains_key("type") && !keys.contains_key("plugins"));
         if is_single {
             Self::of_single(raw)
@@ -141,18 +139,15 @@ impl PluginConf {
     }
 
     fn decode(raw: &[u8]) -> Result<Self> {
-        let keys: Option<Map<String, Value>> =
-            serde_json::from_slice(raw).map_err(|err| undecodable(&err))?;
-        let standard = NetConf::decode(&Json::parse(raw)?)?;
+        let json = Json::parse(raw)?;
+        let keys = object(&json)?;
+        let standard = NetConf::decode(&json)?;
         if standard.kind.is_empty() {
             return Err(Failure::config("missing 'type'").hint(
                 "name the plugin's executable under \"type\"; a list of plugins belongs into a .conflist",
             ));
         }
-        Ok(Self {
-            standard,
-            keys: keys.unwrap_or_default(),
-        })
+        Ok(Self { standard, keys })
     }
 
     /// Its file name, not yet checked.
@@ -248,18 +243,20 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// Where it stands is enough to know of a value that is no object: the text of the error would quote it.
-fn undecodable(err: &serde_json::Error) -> Failure {
-    let text = if err.is_data() {
-        format!(
-            "no JSON object at line {} column {}",
-            err.line(),
-            err.column()
-        )
-    } else {
-        err.to_string()
-    };
-    Failure::new(ErrorCode::DECODING, text)
+/// The members of the object that is all of a text.
+pub(crate) fn keys_of(raw: &[u8]) -> Result<Map<String, Value>> {
+    object(&Json::parse(raw)?)
+}
+
+/// The members of an object, each with the last value of its key, as libcni's map has them; `null` has none.
+fn object(json: &Json) -> Result<Map<String, Value>> {
+    let refuse = |text: String| Failure::new(ErrorCode::DECODING, text);
+    match serde_json::to_value(json).map_err(|err| refuse(err.to_string()))? {
+        Value::Object(keys) => Ok(keys),
+        Value::Null => Ok(Map::new()),
+        // The value itself may be a secret.
+        other => Err(refuse(format!("not a JSON object: {}", go_type(&other)))),
+    }
 }
 
 #[cfg(test)]
@@ -292,7 +289,7 @@ mod tests {
         let cases: [(&str, &str); 9] = [
             (
                 "[]",
-                "error parsing configuration list: no JSON object at line 1 column 0",
+                "error parsing configuration list: not a JSON object: []interface {}",
             ),
             ("null", "error parsing configuration list: no name"),
             (
@@ -338,6 +335,24 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().message(),
             "error parsing configuration: capabilities.mac: invalid type: string, expected a boolean"
+        );
+    }
+
+    #[test]
+    fn text_is_read_as_libcni_reads_it() {
+        let plugin = PluginConf::parse(br#"{"type":"a","x":1,"x":"\ud800"}"#).unwrap();
+        assert_eq!(plugin.keys["x"], "\u{fffd}");
+        let too_large = PluginConf::parse(br#"{"type":"a","x":1e999}"#).unwrap_err();
+        assert!(
+            too_large.message().contains("number out of range"),
+            "{too_large}"
+        );
+        let marked = list("").unwrap().raw;
+        let marked = [&b"\xef\xbb\xbf"[..], &marked].concat();
+        let told = NetworkList::parse(&marked).unwrap_err().to_string();
+        assert!(
+            told.contains("byte order mark (UTF-8); hint: save the file"),
+            "{told}"
         );
     }
 

@@ -47,6 +47,12 @@ pub(crate) fn valid(attachments: Option<&[AttachmentId]>) -> Added {
     ]
 }
 
+/// The key by which STATUS also tells that a range or a bridge is full. Engines do not set it: they would take the node
+/// out of service, with all its pods.
+pub(crate) fn strict_status() -> Added {
+    vec![("strictStatus", json!(true))]
+}
+
 /// The arguments whose capability the plugin declares; without any, what its author wrote stays.
 pub(crate) fn runtime_config(plugin: &PluginConf, args: &Map<String, Value>) -> Added {
     let declares = |name: &str| plugin.standard.capabilities.get(name) == Some(&true);

@@ -55,6 +55,21 @@ fn every_plugin_answers_version_without_an_input() {
 }
 
 #[test]
+fn gc_without_a_list_collects_nothing_and_says_why() {
+    in_lab(LINKSPAN, |lab| {
+        for plugin in PLUGINS {
+            let run = call(lab, plugin, "GC").run();
+            assert_eq!(run.succeeded(), "", "{plugin}");
+            let why = ": GC collected nothing: the configuration has no cni.dev/valid-attachments, \
+                       which names the attachments to keep\n";
+            let name = run.stderr.strip_suffix(why);
+            // `veth` is another name of `ptp`.
+            assert_eq!(name, Some(plugin.replace("veth", "ptp").as_str()));
+        }
+    });
+}
+
+#[test]
 fn code_1_a_version_that_nobody_speaks() {
     each(
         1,
@@ -142,6 +157,13 @@ fn code_6_what_cannot_be_decoded() {
     for input in ["", "{", "[]", r#"{"name":7}"#, r#"{"name":"n"} x"#] {
         each(6, "error unmarshall network config: ", |lab, plugin| {
             call(lab, plugin, "DEL").stdin(input.as_bytes())
+        });
+    }
+    for (mark, told) in [(&b"\xef\xbb\xbf"[..], "(UTF-8)"), (b"\xff\xfe", "(UTF-16)")] {
+        let expected =
+            format!("begins with a byte order mark {told}; hint: save the file as UTF-8");
+        each(6, &expected, |lab, plugin| {
+            call(lab, plugin, "DEL").stdin(&[mark, b"{}"].concat())
         });
     }
     each(

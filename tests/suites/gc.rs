@@ -158,6 +158,41 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
     });
 }
 
+#[test]
+fn a_list_that_is_null_is_empty_and_without_a_list_nothing_is_collected() {
+    in_lab(LINKSPAN, |lab| {
+        let dead = pods(lab, ("one", 1), "dead", 2);
+        let others = pods(lab, ("two", 2), "live", 1);
+        for some in [&dead, &others] {
+            attach(lab, some);
+        }
+        let before = owned(lab);
+        let portmap = json!({ "cniVersion": "1.1.0", "name": "one", "type": "portmap" });
+        let confs = [&dead[0].bridge, &portmap];
+        for conf in confs {
+            let plugin = lab.plugin(conf["type"].as_str().unwrap());
+            let run = plugin.conf(conf).verb("GC").run();
+            assert_eq!(run.succeeded(), "");
+            assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        }
+        assert_eq!(owned(lab), before);
+        // As CRI-O asks when it starts and finds no pods.
+        for conf in confs {
+            let mut conf = conf.clone();
+            conf["cni.dev/valid-attachments"] = Value::Null;
+            conf["cni.dev/attachments"] = Value::Null;
+            let plugin = lab.plugin(conf["type"].as_str().unwrap());
+            assert_eq!(plugin.conf(&conf).verb("GC").run().succeeded(), "");
+        }
+        let expected: Vec<_> = before
+            .iter()
+            .filter(|line| !line.contains("one/dead"))
+            .cloned()
+            .collect();
+        assert_eq!(owned(lab), expected);
+    });
+}
+
 /// The same pod, by iptables.
 fn by_iptables(pod: Pod) -> Pod {
     Pod {

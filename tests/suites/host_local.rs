@@ -83,7 +83,9 @@ fn an_exhausted_range_says_so_and_keeps_what_was_there() {
         call(lab, "a", &conf).add();
         let held = lab.leased("net");
         let full = "no IP addresses available in range set: 10.1.2.1-10.1.2.2";
-        let status = call(lab, "a", &conf).verb("STATUS").run();
+        call(lab, "a", &conf).verb("STATUS").run().succeeded();
+        let strict = with(conf.clone(), &json!({ "strictStatus": true }));
+        let status = call(lab, "a", &strict).verb("STATUS").run();
         assert!(status.failed(50).contains(full));
         let told = call(lab, "b", &conf).verb("ADD").run().failed(999);
         let says = format!("failed to allocate for range 1: {full}");
@@ -183,5 +185,86 @@ fn a_lease_of_an_old_plugin_is_found_and_removed() {
         pod.clone().verb("CHECK").run().succeeded();
         pod.del();
         assert_eq!(lab.leased("net"), [""; 0]);
+        // As the Go suite makes one: it edits the lease of an ADD.
+        pod.add();
+        fs::write(store.join("10.1.2.2"), "dummy").unwrap();
+        pod.clone().verb("CHECK").run().succeeded();
+        pod.del();
+        assert_eq!(lab.leased("net"), [""; 0]);
+    });
+}
+
+#[test]
+fn routes_are_passed_on_as_they_are() {
+    in_lab(LINKSPAN, |lab| {
+        let routes = json!([
+            { "dst": "0.0.0.0/0" },
+            { "dst": "10.1.2.3/8", "gw": "10.1.2.1" },
+            { "dst": "0.0.0.0/0", "gw": "10.1.2.9" },
+            { "dst": "::/0", "mtu": 1400, "advmss": 1300, "priority": 7, "table": 0, "scope": 0 },
+            { "dst": "::/0", "mtu": -1, "advmss": -2, "priority": 1_i64 << 40, "table": -3, "scope": 300 },
+        ]);
+        for version in ["0.4.0", "1.1.0"] {
+            let mut conf = conf(lab, version, &DUAL);
+            conf["ipam"]["routes"] = routes.clone();
+            let pod = call(lab, "dummy", &conf);
+            assert_eq!(pod.add()["routes"], routes, "{version}");
+            pod.del();
+        }
+    });
+}
+
+/// Endings of a configuration, each behind the first keys of its `ipam`.
+const JSON: [&str; 12] = [
+    r#"},"ipam":{"routes":[{"dst":"10.0.0.0/8"}]"#,
+    r#"},"IPAM":{"Routes":[{"DST":"10.0.0.0/8"}]},"ipam":{"#,
+    r#"},"runtimeConfig":{"ips":["10.1.2.9"]},"runtimeConfig":{"x":1"#,
+    r#"},"args":{"cni":{"ips":["10.1.2.9"]}},"ARGS":{"cni":{"x":1},"x":{}"#,
+    r#"},"args":{"cni":{"ips":["10.1.2.9"]}},"args":{"cni":{"ips":[]}"#,
+    r#","routes":[{"dst":"10.0.0.0/8"},{"dst":"10.1.0.0/16"}],"routes":[{"dst":"11.0.0.0/8"}]"#,
+    r#"},"x":{"y":[1e999,-1e999,123456789012345678901234567890]"#,
+    r#","x":"\ud800","\udc00":"\ud800\u0041""#,
+    ",\"x\u{e9}\":\"\\u00e9\"",
+    r#","type":5,"type":"x""#,
+    r#","x":1."#,
+    r#","x":"\x""#,
+];
+
+#[test]
+fn json_is_read_as_the_go_plugin_reads_it() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(go) = go_plugins("host-local") else {
+            return;
+        };
+        let both = |text: &[u8]| {
+            let runs = [go, &lab.bin()].map(|dir| {
+                let pod = call_in(lab, dir, "dummy", &json!({})).stdin(text);
+                let run = pod.clone().verb("ADD").run();
+                pod.verb("DEL").run();
+                assert_eq!(lab.leased("net"), [""; 0]);
+                drop(fs::remove_dir_all(lab.leases()));
+                (
+                    run.status,
+                    if run.status == 0 {
+                        run.stdout
+                    } else {
+                        String::new()
+                    },
+                )
+            });
+            let text = String::from_utf8_lossy(text);
+            assert_eq!(runs[0], runs[1], "{text}");
+            runs[0].0
+        };
+        let dir = json!(lab.leases()).to_string();
+        let start = format!(
+            r#"{{"cniVersion":"0.4.0","name":"net","ipam":{{"type":"host-local","subnet":"10.1.2.0/24","dataDir":{dir}"#
+        );
+        let status = JSON.map(|middle| both(format!("{start}{middle}}}}}").as_bytes()));
+        assert_eq!(status, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+        // Bytes that are not UTF-8, inside of a string and outside.
+        let bytes = |middle: &[u8]| [start.as_bytes(), middle, b"}}"].concat();
+        assert_eq!(both(&bytes(b",\"x\xff\":\"\xfe\"")), 0);
+        assert_eq!(both(&bytes(b"\xff")), 1);
     });
 }

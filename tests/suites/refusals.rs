@@ -244,7 +244,8 @@ fn addresses_that_cannot_be_given_leave_everything_as_it_was() {
             let trial = Trial::new(lab);
             let full = "no IP addresses available in range set: 10.1.0.1-10.1.0.2";
             trial.refused(&trial.call(plugin, "ADD", &over), 999, full);
-            trial.refused(&trial.call(plugin, "STATUS", &over), 50, full);
+            let strict = with(over, &json!({ "strictStatus": true }));
+            trial.refused(&trial.call(plugin, "STATUS", &strict), 50, full);
             holder.del();
         }
         let trial = Trial::new(lab);

@@ -14,7 +14,7 @@ use serde_json::json;
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
 #[test]
-fn a_full_bridge_is_code_50_and_an_add_says_the_same() {
+fn a_full_bridge_is_told_by_an_add_and_by_a_strict_status() {
     in_lab(LINKSPAN, |lab| {
         let Some(ip) = skip::without("ip") else {
             return;
@@ -39,8 +39,12 @@ fn a_full_bridge_is_code_50_and_an_add_says_the_same() {
         let sandbox = lab.sandbox();
         let call = lab.plugin("bridge").of("pod", &sandbox).conf(&conf);
         let full = "bridge br0 has 1023 of 1023 ports";
-        let status = call.clone().verb("STATUS").run().failed(50);
+        let strict = with(conf.clone(), &json!({ "strictStatus": true }));
+        let strict = call.clone().verb("STATUS").conf(&strict);
+        let status = strict.run().failed(50);
         assert!(status.contains(full), "{status}");
+        // An engine that heard of it would have all 1023 pods evicted.
+        call.clone().verb("STATUS").run().succeeded();
         let add = call.clone().verb("ADD").run().failed(999);
         assert!(add.contains(full), "{add}");
         lab.rtnl()
@@ -49,7 +53,7 @@ fn a_full_bridge_is_code_50_and_an_add_says_the_same() {
             .unwrap()
             .delete()
             .unwrap();
-        call.clone().verb("STATUS").run().succeeded();
+        strict.run().succeeded();
         call.add();
     });
 }

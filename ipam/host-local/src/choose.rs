@@ -8,10 +8,11 @@ use linkspan_protocol::ident::AttachmentId;
 
 use crate::conf::Plan;
 use crate::range::{Range, RangeSet};
-use crate::span::Span;
+use crate::store::judged::{Census, Judged};
 use crate::store::last::Last;
 use crate::store::lease::{Holder, Lease};
-use crate::store::{Census, Held, Store};
+use crate::store::life::Home;
+use crate::store::{Held, Store};
 
 /// An address to be given.
 #[derive(Debug)]
@@ -25,13 +26,24 @@ fn refuse(text: String) -> Failure {
     Failure::new(ErrorCode::INTERNAL, text)
 }
 
-/// One address of each range set; nothing is given yet.
+/// A request for addresses, with all that is known before the leases are touched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) owner: &'a AttachmentId,
+    /// The owner's namespace.
+    pub(crate) home: Option<&'a Home>,
+    /// The state of all leases, where somebody has looked.
+    pub(crate) judged: Option<&'a Judged>,
+}
+
+/// One address of each range set; nothing is given yet. `None` where a set is dry, and nobody has looked at its leases.
 pub(crate) fn choose<'a>(
     store: &mut Store,
-    plan: &'a Plan,
-    owner: &AttachmentId,
+    attempt: Attempt<'a>,
     held: &Held,
-) -> Result<Vec<Pick<'a>>> {
+) -> Result<Option<Vec<Pick<'a>>>> {
+    let plan = attempt.plan;
     let mut requested = plan.requested.clone();
     let mut picks = Vec::new();
     for (id, set) in plan.sets.iter().enumerate() {
@@ -39,15 +51,18 @@ pub(crate) fn choose<'a>(
         let wanted = wanted.map(|at| requested.remove(at));
         let last = store.last(id);
         let chosen = match wanted {
-            Some(ip) => wish(store, plan, set, ip),
-            None => next(store, plan, set, (&last, owner, held)),
+            Some(ip) => wish(store, plan, set, ip).map(Some),
+            None => next(store, attempt, held, set, &last),
         };
-        let (range, ip) = chosen
+        let chosen = chosen
             .map_err(|failure| failure.context(format!("failed to allocate for range {id}")))?;
+        let Some((range, ip)) = chosen else {
+            return Ok(None);
+        };
         picks.push(Pick { range, ip, last });
     }
     if requested.is_empty() {
-        return Ok(picks);
+        return Ok(Some(picks));
     }
     Err(left_over(plan, &requested))
 }
@@ -65,11 +80,9 @@ fn wish<'a>(
     if let Some(reason) = range.refusal(ip) {
         return Err(refuse(reason).hint("ask for another address"));
     }
-    if store.lease(ip)?.is_none() {
-        return Ok((range, ip));
+    if plan.reclaim {
+        store.reclaim_one(ip)?;
     }
-    // It is a pool of one that has run dry.
-    store.reclaim(&[Span::new(ip, ip)], plan.reclaim)?;
     let Some(lease) = store.lease(ip)? else {
         return Ok((range, ip));
     };
@@ -80,15 +93,16 @@ fn wish<'a>(
     .hint("run DEL for its holder, or ask for another address"))
 }
 
-/// The next free address after the last one.
+/// The next free address after the last one; `None` as for [`choose`].
 fn next<'a>(
     store: &mut Store,
-    plan: &Plan,
+    attempt: Attempt<'a>,
+    held: &Held,
     set: &'a RangeSet,
-    (last, owner, held): (&Last, &AttachmentId, &Held),
-) -> Result<(&'a Range, IpAddr)> {
+    last: &Last,
+) -> Result<Option<(&'a Range, IpAddr)>> {
     if let Some(ip) = held.all().find(|ip| set.contains(*ip)) {
-        let id = &owner.container_id;
+        let id = &attempt.owner.container_id;
         return Err(refuse(format!(
             "{ip} has been allocated to {id}, duplicate allocation is not allowed"
         ))
@@ -96,13 +110,24 @@ fn next<'a>(
     }
     let spans = set.spans(last.ip);
     let mut found = store.first_free(&spans)?;
-    let mut census = Census::default();
     if found.is_none() {
-        census = store.reclaim(&spans, plan.reclaim)?;
-        found = store.first_free(&spans)?;
+        let pool = set.spans(None);
+        let Some(judged) = attempt.judged.filter(|judged| judged.knows(&pool)) else {
+            return Ok(None);
+        };
+        if attempt.plan.reclaim {
+            store.reclaim(judged, &spans)?;
+            found = store.first_free(&spans)?;
+        }
+        if found.is_none() {
+            store.mend(judged, &spans)?;
+            found = store.first_free(&spans)?;
+        }
+        if found.is_none() {
+            return Err(exhausted(attempt.plan, set, judged.census(&pool)));
+        }
     }
-    let found = found.and_then(|ip| Some((set.range_of(ip)?, ip)));
-    found.ok_or_else(|| exhausted(plan, set, census))
+    Ok(found.and_then(|ip| Some((set.range_of(ip)?, ip))))
 }
 
 /// That `set` has no free address, and what became of them.
@@ -113,7 +138,7 @@ pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure 
         dead,
     } = census;
     let size = set.size();
-    let hint = if dead > 0 {
+    let hint = if dead > 0 && !plan.reclaim {
         "turn ipam.reclaim on, or run DEL for the containers that are gone"
     } else {
         "widen the range, or run DEL for containers that are gone"

@@ -17,13 +17,14 @@ use linkspan_plugin::{
 };
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::AttachmentId;
 use linkspan_protocol::result::{AddResult, Dns, IpConfig};
 
-use choose::{Pick, choose, exhausted, held_by};
+use choose::{Attempt, Pick, choose, exhausted, held_by};
 use conf::{Conf, Plan};
 use store::Store;
+use store::judged::{Census, Judged};
 use store::life::Home;
+use store::look::Look;
 use store::status::Glance;
 
 /// The plugin under its name.
@@ -45,12 +46,8 @@ impl Plugin for HostLocal {
             Some(path) => resolv_conf::read(path)?,
             None => Dns::default(),
         };
-        // The lock is held until the last range set has its address.
-        let mut store = Store::create(&plan.dir, plan.lock_timeout)?;
-        let ips = allot(&mut store, &plan, call, undo);
-        store.commit();
         Ok(AddResult {
-            ips: ips?,
+            ips: addresses(&plan, call, undo)?,
             routes: plan.routes,
             dns,
             ..AddResult::default()
@@ -71,7 +68,7 @@ impl Plugin for HostLocal {
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
         if let Some(store) = Store::existing(&plan.dir, plan.lock_timeout)? {
-            let held: Vec<IpAddr> = store.held(&call.attachment)?.all().collect();
+            let held: Vec<IpAddr> = store.look(&call.attachment)?.all().collect();
             if !held.is_empty() {
                 return check_each(call, &plan, &store, &held);
             }
@@ -100,21 +97,7 @@ impl Plugin for HostLocal {
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(call, conf)?;
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
-        let look = || -> Result<()> {
-            let mut store = Glance::new(&plan.dir)?;
-            for set in &plan.sets {
-                let spans = set.spans(None);
-                if store.has_room(&spans)? {
-                    continue;
-                }
-                let census = store.census(&spans)?;
-                if !plan.reclaim || census.dead == 0 {
-                    return Err(exhausted(&plan, set, census));
-                }
-            }
-            Ok(())
-        };
-        look().map_err(unavailable)
+        ready(&plan, call.netconf.strict_status).map_err(unavailable)
     }
 }
 
@@ -133,15 +116,79 @@ fn check_each(call: &CheckCall, plan: &Plan, store: &Store, held: &[IpAddr]) -> 
     Err(Failure::new(ErrorCode::INTERNAL, told).hint("attach the container anew"))
 }
 
-/// Gives an address of each range set, or none; the result's part that tells of them.
-fn allot(store: &mut Store, plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfig>> {
+/// Whether the store can be used and, where `strict`, whether each range set has an address. A range that is full is
+/// the pods' own doing: an engine that heard of it here would take the node out of service, and them with it.
+fn ready(plan: &Plan, strict: bool) -> Result<()> {
+    let mut store = Glance::new(&plan.dir)?;
+    for set in &plan.sets {
+        let spans = set.spans(None);
+        if spans.is_empty() {
+            return Err(exhausted(plan, set, Census::default()));
+        }
+        if !strict || store.has_room(&spans)? {
+            continue;
+        }
+        let census = Judged::new(&plan.dir)?.census(&spans);
+        if !plan.reclaim || census.dead == 0 {
+            return Err(exhausted(plan, set, census));
+        }
+    }
+    Ok(())
+}
+
+/// Gives an address of each range set. Where one is dry, every lease has to be looked at for addresses of the dead. That
+/// takes long, so it is done without the lock, and by one process at a time.
+fn addresses(plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfig>> {
     let home = Home::of(&call.netns);
-    let picks = give(store, plan, &call.attachment, home.as_ref())?;
+    let attempt = Attempt {
+        plan,
+        owner: &call.attachment,
+        home: home.as_ref(),
+        judged: None,
+    };
+    if let Some(ips) = allot(attempt, undo)? {
+        return Ok(ips);
+    }
+    let look = Look::wait(&plan.dir, plan.lock_timeout);
+    let told = look.told();
+    let attempt = Attempt {
+        judged: told.as_ref(),
+        ..attempt
+    };
+    // The one who looked before may also have made room.
+    if let Some(ips) = allot(attempt, undo)? {
+        return Ok(ips);
+    }
+    let pools: Vec<_> = plan.sets.iter().map(|set| set.spans(None)).collect();
+    let judged = look.look(&pools)?;
+    let attempt = Attempt {
+        judged: Some(&judged),
+        ..attempt
+    };
+    let ips = allot(attempt, undo)?;
+    ips.ok_or_else(|| Failure::new(ErrorCode::INTERNAL, "a look at all leases told nothing"))
+}
+
+/// Gives an address of each range set, or none; the result's part that tells of them. The lock is held until the last
+/// range set has its address. `None` where one is dry, and nobody has looked at its leases.
+fn allot(attempt: Attempt<'_>, undo: &mut Undo) -> Result<Option<Vec<IpConfig>>> {
+    let plan = attempt.plan;
+    let mut store = Store::create(&plan.dir, plan.lock_timeout)?;
+    let ips = allot_in(&mut store, attempt, undo);
+    store.commit();
+    ips
+}
+
+fn allot_in(
+    store: &mut Store,
+    attempt: Attempt<'_>,
+    undo: &mut Undo,
+) -> Result<Option<Vec<IpConfig>>> {
+    let Some(picks) = give(store, attempt)? else {
+        return Ok(None);
+    };
     let ips = picks.iter().map(|pick| pick.ip).collect();
-    undo.push(
-        "release addresses",
-        take_back(plan, call.attachment.clone(), ips),
-    );
+    undo.push("release addresses", take_back(attempt, ips));
     let mut configs = Vec::new();
     for Pick { range, ip, last } in picks {
         last.remember(ip)?;
@@ -152,26 +199,24 @@ fn allot(store: &mut Store, plan: &Plan, call: &AddCall, undo: &mut Undo) -> Res
             gateway: Some(range.gateway),
         }));
     }
-    Ok(configs)
+    Ok(Some(configs))
 }
 
-/// Gives an address of each range set, or none.
-fn give<'a>(
-    store: &mut Store,
-    plan: &'a Plan,
-    owner: &AttachmentId,
-    home: Option<&Home>,
-) -> Result<Vec<Pick<'a>>> {
+/// Gives an address of each range set, or none; `None` as for [`allot`].
+fn give<'a>(store: &mut Store, attempt: Attempt<'a>) -> Result<Option<Vec<Pick<'a>>>> {
+    let Attempt { plan, owner, .. } = attempt;
     for _attempt in 0..ATTEMPTS {
         store.refresh()?;
         let mut held = store.held(owner)?;
         if plan.reclaim {
             held = store.release_past(owner, held)?;
         }
-        let picks = choose(store, plan, owner, &held)?;
+        let Some(picks) = choose(store, attempt, &held)? else {
+            return Ok(None);
+        };
         let ips: Vec<_> = picks.iter().map(|pick| pick.ip).collect();
-        if store.give(owner, &held, &ips, home)? {
-            return Ok(picks);
+        if store.give(owner, &held, &ips, attempt.home)? {
+            return Ok(Some(picks));
         }
     }
     Err(Failure::new(
@@ -185,12 +230,9 @@ fn give<'a>(
 }
 
 /// Undoes [`give`], when the lock is free again.
-fn take_back(
-    plan: &Plan,
-    owner: AttachmentId,
-    ips: Vec<IpAddr>,
-) -> impl FnOnce() -> Result<()> + use<> {
-    let (dir, patience) = (plan.dir.clone(), plan.lock_timeout);
+fn take_back(attempt: Attempt<'_>, ips: Vec<IpAddr>) -> impl FnOnce() -> Result<()> + use<> {
+    let (dir, patience) = (attempt.plan.dir.clone(), attempt.plan.lock_timeout);
+    let owner = attempt.owner.clone();
     move || {
         if let Some(mut store) = Store::existing(&dir, patience)? {
             store.refresh()?;

@@ -251,14 +251,15 @@ fn resolv_conf_is_read_before_the_store_is_touched() {
 }
 
 #[test]
-fn status_tells_an_exhausted_range_and_writes_nothing() {
+fn a_strict_status_tells_an_exhausted_range_and_writes_nothing() {
     let host = Host::new("status");
     let ipam = r#""subnet":"10.0.0.0/30""#;
     assert_eq!(host.call("STATUS", "", (ipam, "", "")), given(&[]));
     assert!(!host.0.exists());
     host.write("10.0.0.2", "a\r\neth0");
+    assert_eq!(host.call("STATUS", "", (ipam, "", "")), given(&[]));
     assert_eq!(
-        host.call("STATUS", "", (ipam, "", "")),
+        host.call("STATUS", "", (ipam, r#","strictStatus":true"#, "")),
         refused("no IP addresses available in range set: 10.0.0.1-10.0.0.2")
     );
     assert_eq!(host.files(), ["10.0.0.2"]);

@@ -123,7 +123,7 @@ impl Plugin for Bridge {
     fn status(call: &StatusCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
-        bridge::status(&Side::host()?, &plan.bridge)?;
+        bridge::status(&Side::host()?, &plan.bridge, call.netconf.strict_status)?;
         if plan.layer3 {
             delegate::status(call)?;
         }

@@ -85,7 +85,7 @@ pub(super) fn status(
 ) -> Result<()> {
     let (runtime, _bundled) = places.runtime(suite.names)?;
     let list = places.load(network)?;
-    runtime.status(&list)?;
+    runtime.strict_status(&list)?;
     let name = &list.name;
     let answer = if list.knows_gc_and_status() {
         let kinds: Vec<_> = list.plugins.iter().map(PluginConf::kind).collect();

@@ -14,7 +14,7 @@ use linkspan_protocol::schema::Schema;
 use serde_json::{Map, Value};
 
 use crate::chain::Runtime;
-use crate::conflist::NetworkList;
+use crate::conflist::{NetworkList, keys_of};
 use crate::{Result, sentence};
 
 pub(crate) use file::{has_a_lists_name, not_a_lists_name};
@@ -134,7 +134,7 @@ impl Validator<'_> {
 
 /// Judges the keys beside `plugins`.
 fn list_keys(list: &NetworkList, report: &mut Report) {
-    let top: Map<String, Value> = serde_json::from_slice(&list.raw).unwrap_or_default();
+    let top = keys_of(&list.raw).unwrap_or_default();
     for key in top.keys() {
         if LIST_KEYS.contains(&key.as_str()) || key.starts_with("cni.dev/") {
             continue;

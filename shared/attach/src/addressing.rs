@@ -8,7 +8,7 @@ use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::result::{AddResult, IpConfig};
+use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
 use crate::sysctl::{of_interface, put_if_known, set, set_if_known};
 use crate::{Side, kernel};
@@ -34,6 +34,7 @@ const SCOPE_LINK: u8 = 253;
 /// Applies `result` to `link` in `sandbox` and brings it up.
 pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) -> Result<()> {
     let ips = addresses_of(result, &link.name)?;
+    let routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
     let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
     sandbox.sysctl(|| prepare(&link.name, six, dad))?;
@@ -54,7 +55,7 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
             link.add_route(&route).map_err(kernel)?;
         }
     }
-    for route in routes_of(result, &ips) {
+    for route in routes {
         link.add_route(&route).map_err(kernel)?;
     }
     Ok(())
@@ -163,7 +164,7 @@ fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
 
 /// The routes as the kernel takes them. One without a next hop gets the first gateway of its family; two that thereby
 /// become the same, such as an IPAM's default route and the bridge's, are one.
-fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Vec<RouteSpec> {
+fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
     let mut routes = Vec::new();
     for route in &result.routes {
         let six = route.dst.ip().is_ipv6();
@@ -171,27 +172,42 @@ fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Vec<RouteSpec> {
             let gateways = ips.iter().filter_map(|ip| ip.gateway);
             gateways.into_iter().find(|gw: &IpAddr| gw.is_ipv6() == six)
         };
-        let spec = RouteSpec {
-            gw: route.gw.or_else(gateway),
-            priority: route.priority,
-            table: route.table.filter(|table| *table > 0),
-            scope: route.scope,
-            mtu: route.mtu,
-            advmss: route.advmss,
-            ..RouteSpec::to(route.dst.network(), route.dst.prefix())
-        };
+        let mut spec = spec_of(route)?;
+        spec.gw = route.gw.or_else(gateway);
         if !routes.contains(&spec) {
             routes.push(spec);
         }
     }
-    routes
+    Ok(routes)
+}
+
+/// The route with its numbers as wide as the kernel has them. A negative one is not set, as in the reference.
+fn spec_of(route: &Route) -> Result<RouteSpec> {
+    let dst = route.dst;
+    let refuse = |key, value| {
+        let text = format!("route to {dst}: {key} {value} is too large");
+        Failure::config(text).hint("correct the route in the configuration of IPAM")
+    };
+    let number = |key, value: i64| u32::try_from(value.max(0)).map_err(|_large| refuse(key, value));
+    let scope = route.scope.map(|scope| {
+        let known = u8::try_from(scope.max(0));
+        known.map_err(|_large| refuse("scope", scope))
+    });
+    Ok(RouteSpec {
+        priority: number("priority", route.priority)?,
+        table: Some(number("table", route.table.unwrap_or(0))?).filter(|table| *table > 0),
+        scope: scope.transpose()?,
+        mtu: number("mtu", route.mtu)?,
+        advmss: number("advmss", route.advmss)?,
+        ..RouteSpec::to(dst.network(), dst.prefix())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use linkspan_protocol::addr::Cidr;
-    use linkspan_protocol::result::{Interface, Route};
+    use linkspan_protocol::result::Interface;
 
     fn result() -> AddResult {
         let default = Cidr::parse("0.0.0.0/0").unwrap();
@@ -215,9 +231,38 @@ mod tests {
     fn a_default_route_given_twice_is_one_through_the_gateway() {
         let result = result();
         let ips = addresses_of(&result, "eth0").unwrap();
-        let routes = routes_of(&result, &ips);
+        let routes = routes_of(&result, &ips).unwrap();
         assert_eq!(routes.len(), 1);
         assert_eq!(routes[0].gw, Some([10, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn a_negative_number_of_a_route_is_not_set_and_one_that_is_too_large_is_named() {
+        let route = result().routes.remove(0);
+        let low = Route {
+            mtu: -1,
+            priority: -1,
+            table: Some(-1),
+            ..route.clone()
+        };
+        assert_eq!(spec_of(&low).unwrap(), spec_of(&route).unwrap());
+        let high = [
+            Route {
+                priority: 1 << 32,
+                ..route.clone()
+            },
+            Route {
+                scope: Some(256),
+                ..route
+            },
+        ];
+        let told = high.map(|route| spec_of(&route).unwrap_err().message());
+        let start = "route to 0.0.0.0/0:";
+        let expected = ["priority 4294967296", "scope 256"];
+        assert_eq!(
+            told,
+            expected.map(|what| format!("{start} {what} is too large"))
+        );
     }
 
     #[test]

@@ -32,13 +32,17 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
     Ok(bridge)
 }
 
-/// Whether an attachment could be given a port now, without making anything: code 50 where not.
-pub fn status(host: &Side, name: &str) -> Result<()> {
+/// Code 50 where no attachment could be given a port, whatever the others do; where `strict`, also where all ports are
+/// taken, which ends with the next DEL. Nothing is made.
+pub fn status(host: &Side, name: &str, strict: bool) -> Result<()> {
     let Some(bridge) = host.find(name)? else {
         return Ok(());
     };
     let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
     is_bridge(&bridge).map_err(unavailable)?;
+    if !strict {
+        return Ok(());
+    }
     let links = host.rtnl.links().map_err(kernel)?;
     let ports = links
         .iter()

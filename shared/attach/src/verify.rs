@@ -14,7 +14,7 @@ use crate::addressing::host_prefix;
 use crate::{Side, forwarding, kernel};
 
 /// The kernel's main routing table, where a route lands that names none.
-const MAIN_TABLE: u32 = 254;
+const MAIN_TABLE: i64 = 254;
 
 /// A difference between what is and what was promised.
 pub fn mismatch(what: impl fmt::Display, expected: &str, actual: &str) -> Failure {
@@ -206,7 +206,7 @@ pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
     for route in &result.routes {
         if route
             .table
-            .is_some_and(|table| table != 0 && table != MAIN_TABLE)
+            .is_some_and(|table| table > 0 && table != MAIN_TABLE)
         {
             continue;
         }

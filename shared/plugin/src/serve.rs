@@ -48,6 +48,17 @@ impl Reply {
         Self::success(Vec::new())
     }
 
+    /// GC for a caller who names no valid attachments: nobody knows what may go.
+    fn nothing_collected(name: &str) -> Self {
+        let [key, _] = NetConf::VALID_ATTACHMENTS;
+        Self {
+            stderr: format!(
+                "{name}: GC collected nothing: the configuration has no {key}, which names the attachments to keep\n"
+            ),
+            ..Self::done()
+        }
+    }
+
     fn about(name: &str) -> Self {
         let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
         let release = env!("CARGO_PKG_VERSION");
@@ -73,12 +84,16 @@ impl From<&Failure> for Reply {
 /// Serves one call of `P`.
 pub fn serve<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Reply {
     if env.command.is_empty() {
-        return Reply::about(P::NAMES.first().copied().unwrap_or_default());
+        return Reply::about(own_name::<P>());
     }
     match dispatch::<P>(env, stdin) {
         Ok(reply) => reply,
         Err(failure) => Reply::from(&failure),
     }
+}
+
+fn own_name<P: Plugin>() -> &'static str {
+    P::NAMES.first().copied().unwrap_or_default()
 }
 
 fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
@@ -176,7 +191,9 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
             P::restore(&call, conf).map(|()| Reply::done())
         }
         Command::Gc => {
-            let valid_attachments = valid_attachments(&call.netconf)?;
+            let Some(valid_attachments) = valid_attachments(&call.netconf)? else {
+                return Ok(Reply::nothing_collected(own_name::<P>()));
+            };
             let call = GcCall {
                 call,
                 valid_attachments,
@@ -195,14 +212,11 @@ fn attachment(env: &Env) -> Result<AttachmentId> {
     })
 }
 
-/// The attachments that GC spares. Whom a list leaves out loses everything, so an absent list is not read as an
-/// empty one, and an element that names nobody spoils the whole list.
-fn valid_attachments(netconf: &NetConf) -> Result<HashSet<AttachmentId>> {
+/// The attachments that GC spares; none where the caller gave no list. Everybody who is not on the list loses
+/// everything, so an absent list is not read as an empty one, and an element that names nobody spoils the whole list.
+fn valid_attachments(netconf: &NetConf) -> Result<Option<HashSet<AttachmentId>>> {
     let Some(listed) = &netconf.valid_attachments else {
-        return Err(Failure::config(
-            "GC needs cni.dev/valid-attachments, the list of attachments that are still valid",
-        )
-        .hint("list them; an empty list means that none is left"));
+        return Ok(None);
     };
     let valid = |(at, listed): (usize, &ValidAttachment)| {
         let refuse = |failure: Failure| {
@@ -215,7 +229,8 @@ fn valid_attachments(netconf: &NetConf) -> Result<HashSet<AttachmentId>> {
             ifname: IfName::parse(&listed.ifname).map_err(refuse)?,
         })
     };
-    listed.iter().enumerate().map(valid).collect()
+    let valid: Result<_> = listed.iter().enumerate().map(valid).collect();
+    valid.map(Some)
 }
 
 fn undecodable(err: linkspan_protocol::json::Error) -> Failure {
@@ -315,15 +330,18 @@ mod tests {
         }
     }
 
-    fn collect(list: &str) -> (u32, String) {
+    fn served(list: &str) -> Reply {
         let env = Env {
             command: "GC".to_owned(),
             path: "/nowhere".to_owned(),
             ..Env::default()
         };
         let conf = format!(r#"{{"cniVersion":"1.1.0","name":"net"{list}}}"#);
-        let reply = serve::<Collector>(&env, &mut || Ok(conf.clone().into_bytes()));
-        let error = Json::parse(&reply.stdout)
+        serve::<Collector>(&env, &mut || Ok(conf.clone().into_bytes()))
+    }
+
+    fn collect(list: &str) -> (u32, String) {
+        let error = Json::parse(&served(list).stdout)
             .and_then(|json| json.decode::<linkspan_protocol::error::WireError>())
             .unwrap();
         (error.code, error.msg)
@@ -331,28 +349,31 @@ mod tests {
 
     #[test]
     fn gc_is_given_the_list_under_either_name_and_an_empty_one_as_it_is() {
-        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+        for key in NetConf::VALID_ATTACHMENTS {
             let two = format!(
                 r#","{key}":[{{"containerID":"b","ifname":"eth0"}},{{"containerID":"a","ifname":"net1","more":1}}]"#
             );
             assert_eq!(collect(&two), (100, "a/net1 b/eth0".to_owned()));
-            let none = format!(r#","{key}":[]"#);
-            assert_eq!(collect(&none), (100, String::new()));
+            for none in ["[]", "null"] {
+                let none = format!(r#","{key}":{none}"#);
+                assert_eq!(collect(&none), (100, String::new()));
+            }
         }
     }
 
     #[test]
-    fn gc_without_a_list_or_with_one_that_names_nobody_is_refused() {
+    fn gc_without_a_list_collects_nothing_and_says_why() {
+        let reply = served("");
+        assert!(reply.ok && reply.stdout.is_empty());
+        let told = "collector: GC collected nothing: the configuration has no cni.dev/valid-attachments, \
+                    which names the attachments to keep\n";
+        assert_eq!(reply.stderr, told);
+    }
+
+    #[test]
+    fn gc_with_a_list_that_names_nobody_is_refused() {
         let start = "cni.dev/valid-attachments";
         for (list, msg) in [
-            (
-                "",
-                format!("GC needs {start}, the list of attachments that are still valid"),
-            ),
-            (
-                r#","cni.dev/valid-attachments":null"#,
-                format!("GC needs {start}, the list of attachments that are still valid"),
-            ),
             (
                 r#","cni.dev/valid-attachments":[{"ifname":"eth0"}]"#,
                 format!("{start}[0]: missing containerID"),

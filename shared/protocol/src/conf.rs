@@ -32,9 +32,11 @@ pub struct NetConf {
     /// A previous result, not yet decoded: DEL must work with a malformed one.
     #[serde(deserialize_with = "raw")]
     pub prev_result: Option<Json>,
-    /// GC: the attachments that are still valid.
+    /// GC: the attachments that are still valid; none where the caller did not say.
     #[serde(rename = "cni.dev/valid-attachments")]
     pub valid_attachments: Option<Vec<ValidAttachment>>,
+    /// STATUS: whether code 50 also tells that all addresses or ports are taken, which ends when a container does.
+    pub strict_status: bool,
 }
 
 /// Standard keys that every plugin gives a meaning of its own.
@@ -111,15 +113,15 @@ pub struct RouteConf {
     #[serde(default, deserialize_with = "optional_ip")]
     gw: Option<IpAddr>,
     #[serde(default)]
-    mtu: u32,
+    mtu: i64,
     #[serde(default)]
-    advmss: u32,
+    advmss: i64,
     #[serde(default)]
-    priority: u32,
+    priority: i64,
     #[serde(default)]
-    table: Option<u32>,
+    table: Option<i64>,
     #[serde(default)]
-    scope: Option<u8>,
+    scope: Option<i64>,
 }
 
 impl RouteConf {
@@ -142,13 +144,22 @@ fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>
 }
 
 impl NetConf {
+    /// The key of GC's list, and the spelling under which it was first published.
+    pub const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+
     /// Decodes the standard keys and ignores the others.
     pub fn decode(json: &Json) -> Result<Self, Error> {
         let mut conf: Self = json.decode()?;
         if conf.valid_attachments.is_none() {
-            // The spelling under which the key was first published.
-            let older = json.get("cni.dev/attachments");
+            let [_, older] = Self::VALID_ATTACHMENTS;
+            let older = json.get(older);
             conf.valid_attachments = older.map(Json::decode).transpose()?;
+        }
+        // An empty list of Go's may be null in JSON, so the key alone says that there is a list.
+        if conf.valid_attachments.is_none()
+            && Self::VALID_ATTACHMENTS.iter().any(|key| json.has(key))
+        {
+            conf.valid_attachments = Some(Vec::new());
         }
         Ok(conf)
     }
@@ -215,9 +226,22 @@ mod tests {
             let text = format!(r#"{{"{key}":[{{"containerID":"a","ifname":"eth0"}}]}}"#);
             assert_eq!(decode(&text).unwrap().valid_attachments.unwrap().len(), 1);
         }
-        let empty = decode(r#"{"cni.dev/valid-attachments":[]}"#).unwrap();
-        assert_eq!(empty.valid_attachments, Some(vec![]));
         assert_eq!(decode("{}").unwrap().valid_attachments, None);
+    }
+
+    #[test]
+    fn a_key_with_null_is_an_empty_list_unless_another_key_has_one() {
+        let valid = |text: &str| decode(text).unwrap().valid_attachments;
+        for key in NetConf::VALID_ATTACHMENTS {
+            for value in ["[]", "null"] {
+                assert_eq!(valid(&format!(r#"{{"{key}":{value}}}"#)), Some(vec![]));
+            }
+        }
+        let [key, older] = NetConf::VALID_ATTACHMENTS;
+        let both = format!(r#"{{"{key}":null,"{older}":[{{"containerID":"a"}}]}}"#);
+        assert_eq!(valid(&both).unwrap().len(), 1);
+        let twice = format!(r#"{{"{key}":[{{"containerID":"a"}}],"{key}":null}}"#);
+        assert_eq!(valid(&twice).unwrap().len(), 1);
     }
 
     #[test]

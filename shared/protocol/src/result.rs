@@ -45,7 +45,8 @@ pub struct IpConfig {
     pub gateway: Option<IpAddr>,
 }
 
-/// A route of the result.
+/// A route of the result. Its numbers are those of the JSON, which may be more than the kernel takes: an IPAM plugin
+/// hands them on to the plugin that adds the route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination.
@@ -53,15 +54,15 @@ pub struct Route {
     /// Next hop.
     pub gw: Option<IpAddr>,
     /// MTU along the path in bytes; 0 = not set.
-    pub mtu: u32,
+    pub mtu: i64,
     /// Maximal segment size to advertise, in bytes; 0 = not set.
-    pub advmss: u32,
+    pub advmss: i64,
     /// Metric; 0 = not set.
-    pub priority: u32,
+    pub priority: i64,
     /// Routing table.
-    pub table: Option<u32>,
+    pub table: Option<i64>,
     /// Scope as the kernel numbers it.
-    pub scope: Option<u8>,
+    pub scope: Option<i64>,
 }
 
 impl Route {

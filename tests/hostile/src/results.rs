@@ -141,11 +141,11 @@ fn made(feed: &mut Feed<'_>) -> AddResult {
         routes: feed.some(|feed| Route {
             dst: feed.cidr(),
             gw: feed.maybe(Feed::ip),
-            mtu: u32::from_le_bytes(feed.array()),
-            advmss: u32::from_le_bytes(feed.array()),
-            priority: u32::from_le_bytes(feed.array()),
-            table: feed.maybe(|feed| u32::from_le_bytes(feed.array())),
-            scope: feed.maybe(Feed::byte),
+            mtu: i64::from_le_bytes(feed.array()),
+            advmss: i64::from_le_bytes(feed.array()),
+            priority: i64::from_le_bytes(feed.array()),
+            table: feed.maybe(|feed| i64::from_le_bytes(feed.array())),
+            scope: feed.maybe(|feed| i64::from_le_bytes(feed.array())),
         }),
         dns: Dns {
             nameservers: feed.some(Feed::text),

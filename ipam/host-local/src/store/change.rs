@@ -6,11 +6,16 @@ use std::net::IpAddr;
 use linkspan_protocol::ident::AttachmentId;
 
 use super::error::Error;
+use super::judged::Judged;
 use super::lease::{self, Draft, Holder, Lease};
-use super::life::{Home, Judge, Life, is_past};
+use super::life::{Home, Judge, is_past};
 use super::record::{Grant, Record};
-use super::{Census, Held, Store};
+use super::survey::Known;
+use super::{Held, Store};
 use crate::span::Span;
+
+/// How many addresses of the dead are taken back at most while others wait for the lock.
+const AT_ONCE: usize = 256;
 
 impl Store {
     /// Gives `ips` to `owner`, all or none. False where one of them is taken against our knowledge.
@@ -100,18 +105,45 @@ impl Store {
         self.remember(owner, &left.record)
     }
 
-    /// Takes back the addresses in `spans` whose owners cannot be there any more, and counts.
-    pub(crate) fn reclaim(&mut self, spans: &[Span], really: bool) -> Result<Census, Error> {
-        let survey = self.rebuild()?;
-        let judge = Judge::new(self.boot);
-        if really {
-            for known in survey.within(spans) {
-                if matches!(known.life(&judge), Life::Past | Life::Gone) {
-                    self.forget(&known.lease)?;
-                }
+    /// Takes back addresses in `spans` that `judged` found to be of the dead, and whose leases are still the same.
+    pub(crate) fn reclaim(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
+        let mut freed = 0;
+        for lease in judged.dead(spans) {
+            if freed == AT_ONCE {
+                break;
             }
+            if self.lease(lease.ip)?.as_ref() != Some(lease) {
+                continue;
+            }
+            if freed == 0 {
+                self.begin()?;
+            }
+            self.forget(lease)?;
+            freed += 1;
         }
-        Ok(survey.census(spans, &judge))
+        Ok(())
+    }
+
+    /// Takes `ip` back where its holder cannot be there any more.
+    pub(crate) fn reclaim_one(&mut self, ip: IpAddr) -> Result<(), Error> {
+        let Some(lease) = self.lease(ip)? else {
+            return Ok(());
+        };
+        let known = Known::of(lease, &self.records)?;
+        if known.life(&Judge::new(self.boot)).is_over() {
+            self.begin()?;
+            self.forget(&known.lease)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the index anew where it has an address in `spans` as taken that `judged` found without a lease, and that
+    /// has none now: somebody removed it without the lock, in the very moment in which another one had it.
+    pub(crate) fn mend(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
+        match judged.gap(spans) {
+            Some(ip) if self.lease(ip)?.is_none() => self.rebuild().map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Takes back the addresses of everybody who is not `valid`, and with `heal` also what a crash or an earlier boot

@@ -48,7 +48,7 @@ impl Stamp {
 }
 
 /// An entry named by an address.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) ip: IpAddr,
     pub(crate) holder: Holder,

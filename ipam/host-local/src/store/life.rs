@@ -85,7 +85,7 @@ impl Home {
     }
 }
 
-fn mount_namespace() -> Option<u64> {
+pub(super) fn mount_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/mnt").ok()?.ino())
 }
 
@@ -100,6 +100,13 @@ pub(crate) enum Life {
     Past,
     /// Its namespace is gone.
     Gone,
+}
+
+impl Life {
+    /// Whether it cannot be there any more.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Self::Past | Self::Gone)
+    }
 }
 
 /// Judges by the state of the machine at one time.

@@ -4,7 +4,7 @@
 //! `n` gave last, and `lock`, held as long as a [`Store`] lives. These are the truth. Beside the directory, in
 //! `.linkspan/<network>`, where the Go plugin does not look, is what spares us reading all of them: an [`index`] of
 //! the addresses taken, and for each attachment a [`record`] of its own. Both are believed only while the directory is
-//! as we left it, and are made anew otherwise.
+//! as we left it, and are made anew otherwise. There is also a queue for a pool that has run dry, see [`look`].
 //!
 //! Order of writes. ADD: seal broken, record, lease, last address, index, seal. DEL: seal broken, lease, record, index,
 //! seal. Killed anywhere, a process leaves whole leases, each with its record, and a broken seal for the next one to
@@ -19,10 +19,12 @@ mod change;
 pub(crate) mod error;
 mod head;
 mod index;
+pub(crate) mod judged;
 pub(crate) mod last;
 pub(crate) mod lease;
 pub(crate) mod life;
 mod lock;
+pub(crate) mod look;
 mod record;
 pub(crate) mod status;
 mod survey;
@@ -48,11 +50,12 @@ use last::Last;
 use lease::{Holder, Lease};
 use life::BootId;
 use record::{Record, Records};
-pub(crate) use survey::Census;
 use survey::Survey;
 
 /// The index's name among the records, which all have a colon in theirs. Who deletes all deletes both.
 const INDEX: &str = "index";
+/// The file of [`look`], whose name has no colon either.
+const LOOKS: &str = "looks";
 /// For everything that is opened by its name in a store: a link in its place is not followed, a FIFO not waited for.
 const PLAIN: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
@@ -65,6 +68,8 @@ pub(crate) struct Held {
     legacy: Vec<IpAddr>,
     /// What is remembered of the exact ones, as far as it is true.
     record: Record,
+    /// Whether something is remembered that the leases do not say.
+    contradicted: bool,
 }
 
 impl Held {
@@ -119,7 +124,7 @@ impl Store {
         };
         let lock = lock::acquire(lock.map_err(Error::on("open", &path))?, &path, patience)?;
         let boot = BootId::current();
-        let index = match open_index(dir, &handle, OFlag::O_RDWR) {
+        let index = match open_beside(dir, &handle, INDEX, OFlag::O_RDWR) {
             Err(err) if is_link(&err) => return Err(Error::on("open", &beside(dir))(err)),
             index => index,
         };
@@ -148,7 +153,12 @@ impl Store {
     /// Reads every lease, and makes index and records anew.
     fn rebuild(&mut self) -> Result<Survey, Error> {
         make_directory(self.records.dir(), 0o700)?;
-        let file = open_index(&self.dir, &self.handle, OFlag::O_RDWR | OFlag::O_CREAT);
+        let file = open_beside(
+            &self.dir,
+            &self.handle,
+            INDEX,
+            OFlag::O_RDWR | OFlag::O_CREAT,
+        );
         let path = self.records.dir().join(INDEX);
         self.index = Index::new(file.map_err(Error::on("open", &path))?);
         self.begin()?;
@@ -202,17 +212,31 @@ impl Store {
         Lease::read(&self.dir, ip)
     }
 
-    /// The leases of `owner`. Each is looked at; where the records are in doubt and tell of none, all are.
-    pub(crate) fn held(&self, owner: &AttachmentId) -> Result<Held, Error> {
+    /// The leases of `owner`. A lease that was edited in place does not show on the directory, but contradicts its
+    /// record: then index and records are made anew.
+    pub(crate) fn held(&mut self, owner: &AttachmentId) -> Result<Held, Error> {
+        let held = self.look(owner)?;
+        if !held.contradicted {
+            return Ok(held);
+        }
+        self.rebuild()?;
+        self.look(owner)
+    }
+
+    /// The leases of `owner`, without a change. Each is looked at; where the records are in doubt and tell of none, all
+    /// are.
+    pub(crate) fn look(&self, owner: &AttachmentId) -> Result<Held, Error> {
         let mut held = Held::default();
         for mut grant in self.records.read(owner)? {
             let mut ips = Vec::new();
-            for ip in grant.ips {
-                let lease = Lease::read(&self.dir, ip)?;
+            for ip in &grant.ips {
+                let lease = Lease::read(&self.dir, *ip)?;
                 let theirs =
                     |lease: &Lease| matches!(&lease.holder, Holder::Attachment(id) if id == owner);
-                if lease.is_some_and(|lease| theirs(&lease)) {
-                    ips.push(ip);
+                let as_given = |lease: &Lease| grant.covers(*ip, lease.stamp);
+                held.contradicted |= !lease.as_ref().is_some_and(as_given);
+                if lease.as_ref().is_some_and(theirs) {
+                    ips.push(*ip);
                 }
             }
             held.exact.extend(&ips);
@@ -220,7 +244,7 @@ impl Store {
             held.record.push(grant);
         }
         held.record.retain(|grant| !grant.ips.is_empty());
-        let in_doubt = !self.fresh && held.exact.is_empty();
+        let in_doubt = (!self.fresh || held.contradicted) && held.exact.is_empty();
         if in_doubt || self.index.legacy > 0 {
             for ip in lease::names(&self.dir)? {
                 match Lease::read(&self.dir, ip)?.map(|lease| lease.holder) {
@@ -288,9 +312,9 @@ fn open_directory(dir: &Path) -> io::Result<File> {
 }
 
 /// Looked up from the network's directory, because the way from there has no link in it.
-fn open_index(dir: &Path, handle: &File, flags: OFlag) -> io::Result<File> {
+fn open_beside(dir: &Path, handle: &File, name: &str, flags: OFlag) -> io::Result<File> {
     let network = dir.file_name().unwrap_or_default();
-    let path = Path::new("../.linkspan").join(network).join(INDEX);
+    let path = Path::new("../.linkspan").join(network).join(name);
     let mut how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);

@@ -10,17 +10,14 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::error::Error;
 use super::index::Index;
-use super::life::{BootId, Judge};
-use super::record::Records;
-use super::survey::{Census, Survey};
-use super::{beside, is_link, lease, open_directory, open_index, seal_of};
+use super::life::BootId;
+use super::{INDEX, is_link, lease, open_beside, open_directory, seal_of};
 use crate::span::Span;
 
 /// A store that is only looked at.
 #[derive(Debug)]
 pub(crate) struct Glance<'a> {
     dir: &'a Path,
-    boot: Option<BootId>,
     index: Index,
 }
 
@@ -42,7 +39,7 @@ impl<'a> Glance<'a> {
             // What is not stored, or not as it should be, is found out.
             _ => lease::names(dir).map(Index::of)?,
         };
-        Ok(Self { dir, boot, index })
+        Ok(Self { dir, index })
     }
 
     /// Whether an address in `spans` is free.
@@ -62,18 +59,11 @@ impl<'a> Glance<'a> {
         self.index = Index::of(lease::names(self.dir)?);
         free(&mut self.index).map_err(Error::on("look into", self.dir))
     }
-
-    /// Who has the addresses in `spans`.
-    pub(crate) fn census(&self, spans: &[Span]) -> Result<Census, Error> {
-        let records = Records::new(beside(self.dir));
-        let survey = Survey::new(self.dir, &records)?;
-        Ok(survey.census(spans, &Judge::new(self.boot)))
-    }
 }
 
 /// The index, where it is true.
 fn stored(dir: &Path, handle: &File, boot: Option<BootId>) -> io::Result<Option<Index>> {
-    let index = Index::load(open_index(dir, handle, OFlag::O_RDONLY)?)?;
+    let index = Index::load(open_beside(dir, handle, INDEX, OFlag::O_RDONLY)?)?;
     let seal = seal_of(handle, boot);
     Ok(Some(index).filter(|index| index.is_sealed(seal.as_ref())))
 }

@@ -1,6 +1,7 @@
-//! All leases at once, with what is remembered of each: for whoever must look at everything.
+//! All leases at once, with what is remembered of each.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use linkspan_protocol::ident::AttachmentId;
@@ -9,7 +10,6 @@ use super::error::Error;
 use super::lease::{self, Holder, Lease};
 use super::life::{BootId, Judge, Life};
 use super::record::{Grant, Record, Records};
-use crate::span::Span;
 
 /// A lease, and the grant that it comes from where that is known.
 #[derive(Debug)]
@@ -19,6 +19,24 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// `lease` with the grant of it in `record`, which is the holder's.
+    fn new(lease: Lease, record: &Record) -> Self {
+        let covering = record
+            .iter()
+            .find(|grant| grant.covers(lease.ip, lease.stamp));
+        let grant = covering.cloned();
+        Self { lease, grant }
+    }
+
+    /// One lease, with what is remembered of it.
+    pub(crate) fn of(lease: Lease, records: &Records) -> Result<Self, Error> {
+        let record = match &lease.holder {
+            Holder::Attachment(owner) => records.read(owner)?,
+            _ => Record::new(),
+        };
+        Ok(Self::new(lease, &record))
+    }
+
     pub(crate) fn life(&self, judge: &Judge) -> Life {
         match (&self.lease.holder, &self.grant) {
             (Holder::Nobody, _) => Life::Gone,
@@ -36,14 +54,6 @@ pub(crate) struct Survey {
     records: HashMap<AttachmentId, Record>,
 }
 
-/// What became of the addresses of a pool.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Census {
-    pub(crate) live: usize,
-    pub(crate) unknown: usize,
-    pub(crate) dead: usize,
-}
-
 impl Survey {
     pub(crate) fn new(dir: &Path, records: &Records) -> Result<Self, Error> {
         let mut survey = Self {
@@ -54,27 +64,23 @@ impl Survey {
             let Some(lease) = Lease::read(dir, ip)? else {
                 continue;
             };
-            let grant = match &lease.holder {
-                Holder::Attachment(owner) => survey.grant(owner, &lease, records)?,
-                _ => None,
+            let known = match &lease.holder {
+                Holder::Attachment(owner) => {
+                    let record = survey.record(owner, records)?;
+                    Known::new(lease, record)
+                }
+                _ => Known { lease, grant: None },
             };
-            survey.leases.push(Known { lease, grant });
+            survey.leases.push(known);
         }
         Ok(survey)
     }
 
-    fn grant(
-        &mut self,
-        owner: &AttachmentId,
-        lease: &Lease,
-        records: &Records,
-    ) -> Result<Option<Grant>, Error> {
-        if !self.records.contains_key(owner) {
-            self.records.insert(owner.clone(), records.read(owner)?);
+    fn record(&mut self, owner: &AttachmentId, records: &Records) -> Result<&Record, Error> {
+        match self.records.entry(owner.clone()) {
+            Entry::Occupied(read) => Ok(read.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert(records.read(owner)?)),
         }
-        let mut grants = self.records.get(owner).into_iter().flatten();
-        let covering = grants.find(|grant| grant.covers(lease.ip, lease.stamp));
-        Ok(covering.cloned())
     }
 
     /// Makes the records say what the leases say, and tells whether they could. A lease that nothing is known of was
@@ -127,27 +133,6 @@ impl Survey {
             matches!(holder, Holder::Container(_))
         });
         u32::try_from(containers.count()).unwrap_or(u32::MAX)
-    }
-
-    /// The leases in `spans`, counted.
-    pub(crate) fn census(&self, spans: &[Span], judge: &Judge) -> Census {
-        let mut census = Census::default();
-        for known in self.within(spans) {
-            match known.life(judge) {
-                Life::Live => census.live += 1,
-                Life::Unknown => census.unknown += 1,
-                Life::Past | Life::Gone => census.dead += 1,
-            }
-        }
-        census
-    }
-
-    /// The leases in `spans`.
-    pub(crate) fn within(&self, spans: &[Span]) -> impl Iterator<Item = &Known> {
-        let inside = |ip| spans.iter().any(|span| span.contains(ip));
-        self.leases
-            .iter()
-            .filter(move |known| inside(known.lease.ip))
     }
 }
 

@@ -60,14 +60,23 @@ fn gc_leaves_exactly_the_valid_attachments_of_its_network() {
 }
 
 #[test]
-fn gc_without_a_list_is_refused_and_without_a_store_has_nothing_to_do() {
+fn gc_without_a_list_collects_nothing_and_without_a_store_has_nothing_to_do() {
     let pool = Pool::new("gc-none", &json!({ "subnet": "10.1.2.0/24" }));
     pool.gc(&[]);
     assert!(!pool.dir().exists());
     pool.add("a");
-    let failure = pool.run("GC", "").failed(7);
-    assert!(failure.contains("cni.dev/valid-attachments"), "{failure}");
+    let run = pool.run("GC", "");
+    assert_eq!(run.succeeded(), "");
+    let told =
+        "host-local: GC collected nothing: the configuration has no cni.dev/valid-attachments";
+    assert!(run.stderr.starts_with(told), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1);
     assert_eq!(pool.holders(), ["a"]);
+    // An empty list of Go's is null.
+    let mut null = pool.conf(&json!({}));
+    null["cni.dev/valid-attachments"] = json!(null);
+    pool.call("GC", "").conf(&null).run().succeeded();
+    assert_eq!(pool.holders(), [""; 0]);
 }
 
 #[test]
@@ -98,18 +107,19 @@ fn status_names_the_cause_and_writes_nothing() {
             )
         };
         let before = state(&pool);
-        let told = pool.run("STATUS", "").failed(50);
+        let told = pool.strict_status().failed(50);
         assert!(
             told.contains("no IP addresses available in range set: 10.1.2.1-10.1.2.2"),
             "{told}"
         );
         assert!(told.contains("hint: widen the range"), "{told}");
+        pool.run("STATUS", "").succeeded();
         assert_eq!(state(&pool), before);
         pool.del("a");
-        pool.run("STATUS", "").succeeded();
+        pool.strict_status().succeeded();
         // What a crash has left is no reason to give up: ADD would take it back.
         pool.plant("10.1.2.2", "");
-        pool.run("STATUS", "").succeeded();
+        pool.strict_status().succeeded();
 
         let networks = pool.root().join("networks");
         make_read_only(&networks);
@@ -122,6 +132,14 @@ fn status_names_the_cause_and_writes_nothing() {
         let hint = "hint: set ipam.dataDir to a directory on a writable filesystem";
         assert!(told.contains(hint), "{told}");
     });
+}
+
+#[test]
+fn a_range_that_gives_nothing_whatever_the_pods_do_is_code_50() {
+    let only = json!({ "subnet": "10.1.2.0/30", "exclude": ["10.1.2.2"] });
+    let pool = Pool::new("status-never", &only);
+    let told = pool.run("STATUS", "").failed(50);
+    assert!(told.contains("of 0 addresses 0 belong"), "{told}");
 }
 
 #[test]

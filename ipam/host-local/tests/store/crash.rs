@@ -96,3 +96,31 @@ fn a_kill_leaves_whole_leases_and_costs_no_address() {
     assert_eq!(pool.leases().len(), 10);
     assert_eq!(pool.records().len(), 5);
 }
+
+#[test]
+fn a_kill_on_the_way_to_an_address_of_the_dead_costs_no_address() {
+    if !skip::can_trace("a_kill_on_the_way_to_an_address_of_the_dead_costs_no_address") {
+        return;
+    }
+    // Its only address is taken by what a crash has left.
+    let pool = Pool::new("kill-dry", &json!({ "subnet": "10.1.2.0/30" }));
+    let mut kills = BTreeSet::new();
+    for syscall in CALLS {
+        for nth in 1.. {
+            let at = format!("killed at {syscall} {nth}");
+            pool.plant("10.1.2.2", "");
+            let killed = killed(&pool, "ADD", "victim", (syscall, nth));
+            pool.del("victim");
+            assert_eq!(pool.add("other"), "10.1.2.2", "{at}");
+            pool.run("ADD", "late").failed(999);
+            pool.del("other");
+            assert_eq!(pool.leases().len(), 0, "{at}");
+            if !killed {
+                break;
+            }
+            kills.insert(at);
+        }
+    }
+    assert!(kills.len() > 20, "{kills:?}");
+    assert_eq!(pool.records(), [""; 0]);
+}

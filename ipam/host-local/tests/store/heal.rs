@@ -27,7 +27,7 @@ fn a_full_store_of_an_earlier_boot_is_no_obstacle() {
         pool.run("ADD", "late").failed(999);
 
         boot.set(2);
-        pool.run("STATUS", "").succeeded();
+        pool.strict_status().succeeded();
         let off = pool.ipam(&json!({ "reclaim": false }));
         let told = pool.call("ADD", "new").conf(&off).run().failed(999);
         assert!(told.contains("5 to dead ones"), "{told}");

@@ -11,6 +11,8 @@
 mod collect;
 mod cost;
 mod crash;
+mod dry;
+mod edited;
 mod errors;
 mod heal;
 mod lock;

@@ -89,6 +89,12 @@ impl Pool {
         self.run("DEL", id).succeeded();
     }
 
+    /// STATUS that also asks for room.
+    pub(crate) fn strict_status(&self) -> Output {
+        let conf = self.conf(&json!({ "strictStatus": true }));
+        self.call("STATUS", "").conf(&conf).run()
+    }
+
     /// GC that must succeed.
     pub(crate) fn gc(&self, valid: &[&str]) {
         self.call("GC", "")

@@ -1,38 +1,86 @@
 //! The lenient deserializer: a [`Json`] value as the source of any type that serde can derive.
+//!
+//! Where a key is there twice, Go's decoder writes both values into the same field, one after the other. So the last
+//! one wins, but a struct or a map keeps what the first object says and the second one does not. Each of them must have
+//! the field's type.
 
 use serde::Deserializer;
 use serde::de::{self, IntoDeserializer, Visitor};
 
 use super::{Error, Json, folds_to};
 
+/// A value, with the objects that stand under the same key before it: Go's decoder merges them.
+#[derive(Debug)]
+pub(super) struct Layers<'a> {
+    last: &'a Json,
+    /// The earlier ones, oldest first; none where the last one is not an object.
+    below: Vec<&'a Json>,
+}
+
+impl<'a> From<&'a Json> for Layers<'a> {
+    fn from(last: &'a Json) -> Self {
+        let below = Vec::new();
+        Self { last, below }
+    }
+}
+
+impl<'a> Layers<'a> {
+    /// The value of `field`, where `members` have one.
+    fn of_field(members: &[(&str, &'a Json)], field: &str) -> Result<Option<Self>, Error> {
+        let given = members
+            .iter()
+            .filter(|(name, value)| **value != Json::Null && folds_to(name, field));
+        let mut below: Vec<_> = given.map(|(_, value)| *value).collect();
+        let Some(last) = below.pop() else {
+            return Ok(None);
+        };
+        if let Some(odd) = below.iter().find(|value| value.kind() != last.kind()) {
+            let error: Error = de::Error::invalid_type(odd.unexpected(), &last.kind());
+            return Err(error.at(field));
+        }
+        if !matches!(last, Json::Object(_)) {
+            below.clear();
+        }
+        Ok(Some(Self { last, below }))
+    }
+
+    fn members(&self) -> Vec<(&'a str, &'a Json)> {
+        let layers = self.below.iter().copied().chain([self.last]);
+        let members = layers.flat_map(|layer| match layer {
+            Json::Object(members) => members.as_slice(),
+            _ => &[],
+        });
+        members
+            .map(|(name, value)| (name.as_str(), value))
+            .collect()
+    }
+}
+
 /// Members of an object, each key replaced by the field that it folds to.
 struct Members<'a> {
-    rest: std::vec::IntoIter<(&'a str, &'a Json)>,
-    value: Option<(&'a str, &'a Json)>,
+    rest: std::vec::IntoIter<(&'a str, Layers<'a>)>,
+    value: Option<(&'a str, Layers<'a>)>,
 }
 
 impl<'a> Members<'a> {
-    fn of_struct(members: &'a [(String, Json)], fields: &'static [&'static str]) -> Self {
-        let chosen: Vec<_> = fields
-            .iter()
-            .filter_map(|field| {
-                let last = members
-                    .iter()
-                    .rev()
-                    .find(|(name, value)| folds_to(name, field) && *value != Json::Null);
-                last.map(|(_, value)| (*field, value))
-            })
-            .collect();
-        Self {
-            rest: chosen.into_iter(),
-            value: None,
+    fn of_struct(layers: &Layers<'a>, fields: &'static [&'static str]) -> Result<Self, Error> {
+        let members = layers.members();
+        let mut chosen = Vec::new();
+        for field in fields {
+            let value = Layers::of_field(&members, field)?;
+            chosen.extend(value.map(|value| (*field, value)));
         }
+        Ok(Self::new(chosen))
     }
 
-    fn of_map(members: &'a [(String, Json)]) -> Self {
-        let all: Vec<_> = members.iter().map(|(name, v)| (name.as_str(), v)).collect();
+    fn of_map(layers: &Layers<'a>) -> Self {
+        let members = layers.members().into_iter();
+        Self::new(members.map(|(name, value)| (name, value.into())).collect())
+    }
+
+    fn new(members: Vec<(&'a str, Layers<'a>)>) -> Self {
         Self {
-            rest: all.into_iter(),
+            rest: members.into_iter(),
             value: None,
         }
     }
@@ -46,8 +94,8 @@ impl<'de> de::MapAccess<'de> for Members<'de> {
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
         self.value = self.rest.next();
-        self.value
-            .map(|(key, _)| seed.deserialize(key.into_deserializer()))
+        let key = self.value.as_ref().map(|(key, _)| *key);
+        key.map(|key| seed.deserialize(key.into_deserializer()))
             .transpose()
     }
 
@@ -72,7 +120,7 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
         let Some((at, item)) = self.0.next() else {
             return Ok(None);
         };
-        seed.deserialize(item)
+        seed.deserialize(Layers::from(item))
             .map(Some)
             .map_err(|err| err.at(&format!("[{at}]")))
     }
@@ -82,16 +130,16 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
 macro_rules! zero_for_null {
     ($($method:ident => $visit:ident($zero:expr);)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            if *self == Json::Null { visitor.$visit($zero) } else { self.deserialize_any(visitor) }
+            if *self.last == Json::Null { visitor.$visit($zero) } else { self.deserialize_any(visitor) }
         })*
     };
 }
 
-impl<'de> Deserializer<'de> for &'de Json {
+impl<'de> Deserializer<'de> for Layers<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
+        match self.last {
             Json::Null => visitor.visit_unit(),
             Json::Bool(value) => visitor.visit_bool(*value),
             Json::Number(value) => {
@@ -103,14 +151,16 @@ impl<'de> Deserializer<'de> for &'de Json {
                     visitor.visit_f64(value.as_f64().unwrap_or(f64::NAN))
                 }
             }
+            Json::Huge(text) if text.starts_with('-') => visitor.visit_f64(f64::NEG_INFINITY),
+            Json::Huge(_) => visitor.visit_f64(f64::INFINITY),
             Json::String(text) => visitor.visit_borrowed_str(text),
             Json::Array(items) => visitor.visit_seq(Items(items.iter().enumerate())),
-            Json::Object(members) => visitor.visit_map(Members::of_map(members)),
+            Json::Object(_) => visitor.visit_map(Members::of_map(&self)),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
+        match self.last {
             Json::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -122,9 +172,8 @@ impl<'de> Deserializer<'de> for &'de Json {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self {
-            Json::Null => visitor.visit_map(Members::of_map(&[])),
-            Json::Object(members) => visitor.visit_map(Members::of_struct(members, fields)),
+        match self.last {
+            Json::Null | Json::Object(_) => visitor.visit_map(Members::of_struct(&self, fields)?),
             other => Err(de::Error::invalid_type(other.unexpected(), &visitor)),
         }
     }
@@ -138,14 +187,14 @@ impl<'de> Deserializer<'de> for &'de Json {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Json::Null => visitor.visit_map(Members::of_map(&[])),
+        match self.last {
+            Json::Null => visitor.visit_map(Members::of_map(&self)),
             _ => self.deserialize_any(visitor),
         }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
+        match self.last {
             Json::Null => visitor.visit_seq(Items([].iter().enumerate())),
             _ => self.deserialize_any(visitor),
         }

@@ -1,16 +1,20 @@
 //! JSON as clients of the Go suite rely on it: keys in any case, `null` = absent, unknown keys ignored, the last
-//! duplicate wins, integers written as integers. And the output form: four spaces, no final newline.
+//! duplicate wins and two objects are merged, integers written as integers. And the output form: four spaces, no final
+//! newline.
 //!
 //! Serde's derived structs name their fields to the deserializer; that is where keys are matched, so configuration
 //! types must not use `#[serde(flatten)]` (it hides the names) and should be `#[serde(default)]`.
 
 mod decode;
+mod parse;
 
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
+use self::decode::Layers;
 use crate::error::{ErrorCode, Explain};
 
 /// A JSON value that keeps the order and the duplicates of its keys.
@@ -22,6 +26,8 @@ pub enum Json {
     Bool(bool),
     /// A number.
     Number(serde_json::Number),
+    /// A number that no float can hold, as it was written.
+    Huge(String),
     /// A string.
     String(String),
     /// An array.
@@ -36,6 +42,7 @@ pub struct Error {
     /// Such as `ipam.ranges[0]`; empty at the top.
     pub path: String,
     message: String,
+    hint: Option<&'static str>,
     /// Whether the message may hold the value itself. That of a networking key is worth quoting; what is below `args`
     /// comes from a pod's annotations, may be a secret, and is not.
     may_quote: bool,
@@ -72,6 +79,7 @@ impl de::Error for Error {
         Self {
             path: String::new(),
             message: message.to_string(),
+            hint: None,
             may_quote: true,
         }
     }
@@ -99,17 +107,29 @@ impl Explain for Error {
     fn code(&self) -> ErrorCode {
         ErrorCode::DECODING
     }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.map(str::to_owned)
+    }
 }
 
 impl Json {
     /// Parses a whole text; anything but white space after the value is an error.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(de::Error::custom)
+        parse::parse(bytes)
     }
 
     /// Decodes into `T` with the leniency described above.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        T::deserialize(self)
+        T::deserialize(Layers::from(self))
+    }
+
+    /// Whether there is such a key in any case, be it with `null`.
+    pub fn has(&self, key: &str) -> bool {
+        match self {
+            Self::Object(members) => members.iter().any(|(name, _)| folds_to(name, key)),
+            _ => false,
+        }
     }
 
     /// The value of the last key that equals `key` in any case and is not `null`.
@@ -132,15 +152,20 @@ impl Json {
         }
     }
 
-    fn unexpected(&self) -> de::Unexpected<'_> {
+    /// Its type, as errors name it.
+    fn kind(&self) -> &'static str {
         match self {
-            Self::Null => de::Unexpected::Other("null"),
-            Self::Bool(value) => de::Unexpected::Bool(*value),
-            Self::Number(_) => de::Unexpected::Other("number"),
-            Self::String(text) => de::Unexpected::Str(text),
-            Self::Array(_) => de::Unexpected::Other("array"),
-            Self::Object(_) => de::Unexpected::Other("object"),
+            Self::Null => "null",
+            Self::Bool(_) => "boolean",
+            Self::Number(_) | Self::Huge(_) => "number",
+            Self::String(_) => "string",
+            Self::Array(_) => "array",
+            Self::Object(_) => "object",
         }
+    }
+
+    fn unexpected(&self) -> de::Unexpected<'_> {
+        de::Unexpected::Other(self.kind())
     }
 }
 
@@ -187,10 +212,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
         Ok(Json::Number(value.into()))
     }
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
-        serde_json::Number::from_f64(value)
-            .map(Json::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        let huge = || if value < 0.0 { "-1e999" } else { "1e999" };
+        let number = serde_json::Number::from_f64(value).map(Json::Number);
+        Ok(number.unwrap_or_else(|| Json::Huge(huge().to_owned())))
     }
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {
         Ok(Json::String(text.to_owned()))
@@ -226,6 +251,9 @@ impl Serialize for Json {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(value) => value.serialize(serializer),
+            Self::Huge(text) => RawValue::from_string(text.clone())
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
             Self::String(text) => serializer.serialize_str(text),
             Self::Array(items) => serializer.collect_seq(items),
             Self::Object(members) => serializer.collect_map(members.iter().map(|(k, v)| (k, v))),
@@ -234,125 +262,4 @@ impl Serialize for Json {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Default, PartialEq, Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Conf {
-        is_gateway: bool,
-        mtu: i64,
-        bridge: String,
-        names: Vec<String>,
-        inner: Inner,
-        maybe: Option<u32>,
-    }
-
-    #[derive(Debug, Default, PartialEq, Deserialize)]
-    #[serde(default)]
-    struct Inner {
-        list: Vec<Vec<u8>>,
-    }
-
-    fn decode(text: &str) -> Result<Conf, Error> {
-        Json::parse(text.as_bytes())?.decode()
-    }
-
-    #[test]
-    fn keys_fold_null_is_absent_unknown_is_ignored() {
-        let conf = decode(
-            r#"{"ISGATEWAY":true,"Mtu":1400,"bridge":null,"names":null,"x":[1],"inner":null,"maybe":null}"#,
-        );
-        let want = Conf {
-            is_gateway: true,
-            mtu: 1400,
-            ..Conf::default()
-        };
-        assert_eq!(conf, Ok(want));
-    }
-
-    #[test]
-    fn the_last_duplicate_wins_in_any_case_and_null_does_not_count() {
-        assert_eq!(decode(r#"{"mtu":1,"MTU":2,"mtu":3}"#).unwrap().mtu, 3);
-        assert_eq!(decode(r#"{"mtu":1,"MTU":2}"#).unwrap().mtu, 2);
-        assert_eq!(decode(r#"{"MTU":2,"mtu":null}"#).unwrap().mtu, 2);
-    }
-
-    #[test]
-    fn null_elements_are_zero_values() {
-        let conf = decode(r#"{"names":[null,"a"],"inner":{"list":[null,[1]]}}"#).unwrap();
-        assert_eq!(conf.names, ["", "a"]);
-        assert_eq!(conf.inner.list, [vec![], vec![1]]);
-    }
-
-    #[test]
-    fn wrong_types_name_the_path() {
-        for (text, path) in [
-            (r#"{"mtu":"1500"}"#, "mtu"),
-            (r#"{"mtu":1500.0}"#, "mtu"),
-            (r#"{"mtu":1e3}"#, "mtu"),
-            (r#"{"isGateway":"true"}"#, "isGateway"),
-            (r#"{"inner":{"list":[[1],[2,"x"]]}}"#, "inner.list[1][1]"),
-            (r#"{"inner":[]}"#, "inner"),
-            (r#"{"maybe":-1}"#, "maybe"),
-            ("[]", ""),
-        ] {
-            assert_eq!(decode(text).unwrap_err().path, path, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_value_in_a_wrong_place_is_told_by_its_kind() {
-        for (text, says) in [
-            (
-                r#"{"mtu":"canary"}"#,
-                "mtu: invalid type: string, expected i64",
-            ),
-            (
-                r#"{"bridge":7}"#,
-                "bridge: invalid type: integer, expected a string",
-            ),
-            (
-                r#"{"bridge":{"a":"canary"}}"#,
-                "bridge: invalid type: object, expected a string",
-            ),
-            (r#""canary""#, "invalid type: string, expected struct Conf"),
-        ] {
-            assert_eq!(decode(text).unwrap_err().to_string(), says);
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_below_args_is_named_and_not_quoted() {
-        #[derive(Debug, Deserialize)]
-        struct Conf {
-            #[serde(rename = "args")]
-            _args: Args,
-        }
-        #[derive(Debug, Deserialize)]
-        struct Args {
-            #[serde(rename = "ip", deserialize_with = "crate::addr::optional_ip")]
-            _ip: Option<std::net::IpAddr>,
-        }
-        let json = Json::parse(br#"{"args":{"ip":"canary"}}"#).unwrap();
-        let told = json.decode::<Conf>().unwrap_err().to_string();
-        assert_eq!(told, "args.ip: this is no value for it");
-    }
-
-    #[test]
-    fn only_one_whole_value_is_accepted() {
-        for text in ["", " ", "{", "{} x", "{}{}", "nul", "\u{0}"] {
-            assert!(decode(text).is_err(), "{text}");
-        }
-        assert!(decode("{} \n\t").is_ok());
-        assert!(decode(&"[".repeat(100_000)).is_err());
-    }
-
-    #[test]
-    fn output_is_indented_and_escaped_as_go_does() {
-        assert_eq!(
-            pretty(&serde_json::json!({"b": "<&>\u{2028}", "a": []})),
-            "{\n    \"a\": [],\n    \"b\": \"\\u003c\\u0026\\u003e\\u2028\"\n}"
-        );
-    }
-}
+mod tests;

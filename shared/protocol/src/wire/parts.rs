@@ -11,7 +11,7 @@ use crate::result::{Dns, Route};
     clippy::trivially_copy_pass_by_ref,
     reason = "serde's skip_serializing_if hands out references"
 )]
-pub(super) fn is_zero(value: &u32) -> bool {
+pub(super) fn is_zero(value: &i64) -> bool {
     *value == 0
 }
 
@@ -21,15 +21,15 @@ pub(super) struct WireRoute {
     #[serde(skip_serializing_if = "Option::is_none")]
     gw: Option<IpAddr>,
     #[serde(skip_serializing_if = "is_zero")]
-    mtu: u32,
+    mtu: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    advmss: u32,
+    advmss: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    priority: u32,
+    priority: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<u32>,
+    table: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<u8>,
+    scope: Option<i64>,
 }
 
 impl From<&Route> for WireRoute {

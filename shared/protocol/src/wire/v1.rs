@@ -48,19 +48,11 @@ impl<'a> From<&'a Dns> for OutDns<'a> {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if hands out references"
-)]
-fn is_unset(mtu: &i64) -> bool {
-    *mtu == 0
-}
-
 #[derive(Serialize)]
 struct OutInterface<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     mac: &'a str,
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_zero")]
     mtu: i64,
     name: &'a str,
     #[serde(rename = "pciID", skip_serializing_if = "str::is_empty")]
@@ -106,18 +98,18 @@ impl From<&IpConfig> for OutIp {
 #[derive(Serialize)]
 struct OutRoute {
     #[serde(skip_serializing_if = "is_zero")]
-    advmss: u32,
+    advmss: i64,
     dst: Cidr,
     #[serde(skip_serializing_if = "Option::is_none")]
     gw: Option<IpAddr>,
     #[serde(skip_serializing_if = "is_zero")]
-    mtu: u32,
+    mtu: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    priority: u32,
+    priority: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<u8>,
+    scope: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<u32>,
+    table: Option<i64>,
 }
 
 impl From<&Route> for OutRoute {
