@@ -9,6 +9,7 @@ mod conflict;
 mod elements;
 mod flows;
 mod iptables;
+mod localnet;
 mod mapping;
 mod native;
 mod published;
@@ -147,7 +148,7 @@ impl Plugin for Portmap {
         let plan = Plan::new(conf)?;
         match native(plan.backend, table::support) {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => iptables::status(),
+            Ok(None) => iptables::status(&plan),
             Err(failure) => Err(failure),
         }
         .map_err(|failure| {

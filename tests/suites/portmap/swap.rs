@@ -58,6 +58,7 @@ fn go_pod(lab: &Lab, (go, path, plugin): (&Path, &str, &str), id: &str, mappings
         bridge,
         portmap,
         result,
+        environment: Vec::new(),
     };
     by_go(pod.portmap(lab), "portmap").add();
     pod
