@@ -4,9 +4,8 @@
 use std::net::IpAddr;
 
 use linkspan_netlink::route::RouteSpec;
-use linkspan_nftables::Batch;
 use linkspan_nftables::expr::{self, Expr, Header};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Family, Hook, Rule, Table};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 
 use crate::stage::Stage;
 use crate::{Kind, conversation};
@@ -26,10 +25,6 @@ const VIRTUAL: [&str; 2] = ["10.96.0.10", "fd96::10"];
 const BACKEND: [&str; 2] = ["198.51.100.2", "2001:db8:1::2"];
 
 fn build(stage: &mut Stage<'_>) {
-    let table = Table {
-        family: Family::Inet,
-        name: "kube-proxy",
-    };
     let [virtuals, backends] = [VIRTUAL, BACKEND].map(|pair| pair.map(address));
     let side = stage.lab.rtnl().link_by_name("side0").unwrap().unwrap();
     let mut rules = Vec::new();
@@ -48,6 +43,7 @@ fn build(stage: &mut Stage<'_>) {
     }
     let chain = |name, hook| Chain {
         name,
+        comment: "",
         base: Some(Base {
             kind: ChainKind::Nat,
             hook,
@@ -59,9 +55,7 @@ fn build(stage: &mut Stage<'_>) {
         chain("nat-prerouting", Hook::Prerouting),
         chain("nat-output", Hook::Output),
     ];
-    let mut batch = Batch::default();
-    batch.ensure(table, "rules for kube-proxy", &[], &chains);
-    stage.commit(batch);
+    stage.rules("kube-proxy", &chains);
 }
 
 fn address(text: &str) -> IpAddr {

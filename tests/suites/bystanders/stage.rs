@@ -12,6 +12,7 @@ use linkspan_harness::world::{another_node, beyond, set_sysctl};
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_nftables::ruleset::{self as nftables, Chain, Table};
 use linkspan_nftables::{Batch, Netfilter};
 
 use crate::standing::Standing;
@@ -74,8 +75,15 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Commits a change of the host's nf_tables, as somebody else.
-    pub(crate) fn commit(&self, batch: Batch) {
+    /// Makes a table of somebody else's on the host.
+    pub(crate) fn rules(&self, name: &'static str, chains: &[Chain]) {
+        let table = Table {
+            family: nftables::Family::Inet,
+            name,
+        };
+        let mut batch = Batch::default();
+        batch.ensure_table(table, "somebody else's");
+        batch.ensure(table, &[], chains);
         let netfilter = self.lab.host().scope(Netfilter::open).unwrap().unwrap();
         netfilter.commit(batch).unwrap();
     }

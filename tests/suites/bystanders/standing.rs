@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Family, Hook, Rule, Table};
-use linkspan_nftables::{Batch, expr};
+use linkspan_nftables::expr;
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 
 use crate::Kind;
 use crate::answer::Answer;
@@ -39,12 +39,9 @@ pub(crate) struct Standing {
 
 /// Looks at the state of connections, and does nothing about it.
 fn track(stage: &Stage<'_>) {
-    let table = Table {
-        family: Family::Inet,
-        name: "firewall",
-    };
     let chain = |name, hook| Chain {
         name,
+        comment: "",
         base: Some(Base {
             kind: ChainKind::Filter,
             hook,
@@ -55,9 +52,7 @@ fn track(stage: &Stage<'_>) {
         }],
     };
     let chains = [chain("input", Hook::Input), chain("output", Hook::Output)];
-    let mut batch = Batch::default();
-    batch.ensure(table, "a firewall", &[], &chains);
-    stage.commit(batch);
+    stage.rules("firewall", &chains);
 }
 
 /// Each of the table twice: with the server who speaks first when somebody speaks again, and with the caller.

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 
 use linkspan_harness::world::{Cable, add_address, lead, plug};
 use linkspan_netlink::link::BridgeSpec;
-use linkspan_nftables::Batch;
 use linkspan_nftables::expr::{self, Header, MetaKey};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Family, Hook, Rule, Table};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 
 use crate::service::{DSTNAT, forward_port};
 use crate::stage::Stage;
@@ -56,14 +55,10 @@ fn build(stage: &mut Stage<'_>) {
         plug(lab, container, cable);
         lead(container, "eth0", &GATEWAY);
     }
-    stage.commit(rules());
+    stage.rules("theirs", &chains());
 }
 
-fn rules() -> Batch {
-    let table = Table {
-        family: Family::Inet,
-        name: "theirs",
-    };
+fn chains() -> [Chain; 3] {
     let first = CONTAINERS[0].2.map(|ip| ip.parse::<IpAddr>().unwrap());
     let mut published = Vec::new();
     for ip in first {
@@ -78,19 +73,22 @@ fn rules() -> Batch {
             priority,
         })
     };
-    let chains = [
+    [
         Chain {
             name: "prerouting",
+            comment: "",
             base: base(Hook::Prerouting, DSTNAT),
             rules: published.clone(),
         },
         Chain {
             name: "output",
+            comment: "",
             base: base(Hook::Output, DSTNAT),
             rules: published,
         },
         Chain {
             name: "postrouting",
+            comment: "",
             base: base(Hook::Postrouting, SRCNAT),
             rules: [
                 masquerade(false, Header::IP_SADDR.first(3), &[172, 17, 0]),
@@ -98,10 +96,7 @@ fn rules() -> Batch {
             ]
             .to_vec(),
         },
-    ];
-    let mut batch = Batch::default();
-    batch.ensure(table, "another suite's", &[], &chains);
-    batch
+    ]
 }
 
 /// What comes from there and goes elsewhere: `ip saddr 172.17.0.0/24 oifname != "theirs0" masquerade`
