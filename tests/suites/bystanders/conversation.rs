@@ -8,8 +8,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use linkspan_harness::server::once_free;
+use linkspan_harness::table::netfilter;
 use linkspan_netlink::netns::Netns;
-use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_runtime::traffic::at;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -221,7 +222,7 @@ impl Row<'_> {
             socket.set_linger(Some(Duration::ZERO))?;
         }
         if let Some(from) = self.from {
-            socket.bind(&from.into())?;
+            once_free(|| socket.bind(&from.into()))?;
             self.forget(stage, from);
         }
         Ok(socket)
@@ -237,8 +238,7 @@ impl Row<'_> {
             answered_by: self.to,
         };
         if self.transport == Transport::Udp {
-            let netfilter = stage.lab.host().scope(Netfilter::open).unwrap().unwrap();
-            netfilter.forget(&flow).unwrap();
+            netfilter(stage.lab).forget(&flow).unwrap();
         }
     }
 
@@ -247,9 +247,9 @@ impl Row<'_> {
         if self.transport == Transport::Tcp {
             socket.set_reuse_address(true)?;
         }
-        socket.bind(&address.into())?;
+        once_free(|| socket.bind(&address.into()))?;
         if self.transport == Transport::Tcp {
-            socket.listen(1)?;
+            once_free(|| socket.listen(1))?;
         }
         socket.set_read_timeout(Some(DEADLINE))?;
         Ok(socket)

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use linkspan_harness::server::once_free;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -91,7 +92,8 @@ impl<'a> End<'a> {
 fn heard(speaker: &End<'_>, listener: &End<'_>) -> io::Result<IpAddr> {
     let (to, link) = (listener.address, listener.link.index);
     let hearing = listener.socket()?;
-    hearing.bind(&SocketAddr::new(unspecified(to.ip()), to.port()).into())?;
+    let any = SocketAddr::new(unspecified(to.ip()), to.port());
+    once_free(|| hearing.bind(&any.into()))?;
     match to.ip() {
         IpAddr::V4(group) if group.is_multicast() => {
             hearing.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(link))?;
@@ -102,7 +104,7 @@ fn heard(speaker: &End<'_>, listener: &End<'_>) -> io::Result<IpAddr> {
     hearing.set_read_timeout(Some(DEADLINE))?;
     let speaking = speaker.socket()?;
     speaking.set_broadcast(true)?;
-    speaking.bind(&speaker.address.into())?;
+    once_free(|| speaking.bind(&speaker.address.into()))?;
     speaking.bind_device(Some(speaker.link.name.as_bytes()))?;
     speaking.send_to(WORD, &to.into())?;
     let mut word = [MaybeUninit::new(0); WORD.len()];

@@ -7,13 +7,14 @@ use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::table::netfilter;
 use linkspan_harness::tun::Tunnel;
 use linkspan_harness::world::{another_node, beyond, set_sysctl};
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_nftables::Batch;
 use linkspan_nftables::ruleset::{self as nftables, Chain, Table};
-use linkspan_nftables::{Batch, Netfilter};
 
 use crate::standing::Standing;
 
@@ -84,8 +85,7 @@ impl<'a> Stage<'a> {
         let mut batch = Batch::default();
         batch.ensure_table(table, "somebody else's");
         batch.ensure(table, &[], chains);
-        let netfilter = self.lab.host().scope(Netfilter::open).unwrap().unwrap();
-        netfilter.commit(batch).unwrap();
+        netfilter(self.lab).commit(batch).unwrap();
     }
 }
 
