@@ -1,15 +1,13 @@
 //! Published ports as the Go suite makes them: with iptables a chain for each container behind shared ones, with nft
 //! rules in tables of its own. Other software parses the names and comments of the former.
 
-use std::net::IpAddr;
-
 use linkspan_attach::iptables::{Iptables, Saved, deletion};
 use linkspan_attach::owner::Subject;
 use linkspan_attach::reference::{
     Register, chain, comment, has_chain, quoted, remove_chain, remove_chains, remove_rules,
 };
 use linkspan_attach::verify::mismatch;
-use linkspan_attach::{Side, kernel, sysctl, table};
+use linkspan_attach::{kernel, table};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
 use linkspan_plugin::{CheckCall, DelCall, GcCall, Result, Undo};
@@ -17,6 +15,7 @@ use linkspan_protocol::addr::Cidr;
 
 use crate::conf::Plan;
 use crate::flows;
+use crate::localnet;
 use crate::mapping::Mapping;
 
 /// Shared chains of the reference.
@@ -97,7 +96,7 @@ pub(crate) fn publish(
             flows::forget_own(&led)
         })?;
         if plan.snat && ip.is_ipv4() {
-            route_localnet(ip)?;
+            localnet::open_towards(ip)?;
         }
     }
     Ok(())
@@ -210,21 +209,6 @@ fn entries(plan: &Plan, chain: &Chain, six: bool) -> Vec<String> {
     lines
 }
 
-/// With iptables a connection from 127.0.0.1 can leave the host only where this allows it, as in the reference. What that
-/// opens, the default backend does not.
-fn route_localnet(ip: IpAddr) -> Result<()> {
-    let host = Side::host()?;
-    let way = host.rtnl.way_to(ip).map_err(kernel)?;
-    let Some(index) = way.and_then(|way| way.oif) else {
-        return Ok(());
-    };
-    let Some(link) = host.rtnl.link_by_index(index).map_err(kernel)? else {
-        return Ok(());
-    };
-    let key = sysctl::of_interface("ipv4", &link.name, "route_localnet");
-    sysctl::set(&key, "1").map_err(|failure| failure.context("unable to enable route_localnet"))
-}
-
 /// Withdraws what the Go suite, or we in its format, published for the container. Its nft rules are told apart by the
 /// container alone, as that suite does itself.
 pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()> {
@@ -313,7 +297,11 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// The programs are there and can read the table.
-pub(crate) fn status() -> Result<()> {
-    Iptables::of(false).saved().map(drop)
+/// The programs are there and can read the tables.
+pub(crate) fn status(plan: &Plan) -> Result<()> {
+    Iptables::of(false).saved()?;
+    if plan.snat {
+        localnet::status()?;
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod elements;
 mod flows;
 mod foreign;
 mod iptables;
+mod localnet;
 mod mapping;
 mod native;
 mod published;
@@ -160,7 +161,7 @@ impl Plugin for Portmap {
         let plan = Plan::new(conf)?;
         match native(plan.backend, table::support) {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => iptables::status(),
+            Ok(None) => iptables::status(&plan),
             Err(failure) => Err(failure),
         }
         .map_err(|failure| {

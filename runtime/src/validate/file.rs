@@ -8,7 +8,7 @@ use linkspan_protocol::error::Failure;
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use crate::conflist::{NetworkList, PluginConf};
+use crate::conflist::{NetworkList, PluginConf, keys_of};
 use crate::{Result, confdir, sentence};
 
 /// The extension of a list, the only one under which engines take one.
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read>
     let attempt = crate::io(format!("error reading {}", path.display()));
     let raw = report.unless_wrong(fs::read(path).map_err(attempt))?;
     report.raw.clone_from(&raw);
-    let Ok(keys) = serde_json::from_slice::<Map<String, Value>>(&raw) else {
+    let Ok(keys) = keys_of(&raw) else {
         // The parser of lists knows better what is wrong with such a text.
         return report.unless_wrong(NetworkList::parse(&raw)).and(None);
     };

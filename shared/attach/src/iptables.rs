@@ -1,5 +1,5 @@
-//! Table `nat` of iptables, where a configuration asks for it or an older suite left something there: read by one
-//! `iptables-save`, changed by one `iptables-restore` for each family.
+//! Tables of iptables, where a configuration asks for it or an older suite left something there: one `iptables-save`
+//! reads a table, one `iptables-restore` changes it.
 
 use std::io::ErrorKind;
 use std::process::{Command, Output};
@@ -8,31 +8,39 @@ use linkspan_invoke::{start, talk};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-/// The programs of one family.
+/// The programs of one family, and the table that they are used on.
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
     save: &'static str,
     restore: &'static str,
+    table: &'static str,
 }
+
+/// Where addresses are translated, and so nearly everything of ours is.
+const NAT: &str = "nat";
 
 /// Those that the system prefers.
 const IPV4: Iptables = Iptables {
     save: "iptables-save",
     restore: "iptables-restore",
+    table: NAT,
 };
 const IPV6: Iptables = Iptables {
     save: "ip6tables-save",
     restore: "ip6tables-restore",
+    table: NAT,
 };
 
 /// Those of the older packet filter, where a system has both.
 const LEGACY: Iptables = Iptables {
     save: "iptables-legacy-save",
     restore: "iptables-legacy-restore",
+    table: NAT,
 };
 const LEGACY6: Iptables = Iptables {
     save: "ip6tables-legacy-save",
     restore: "ip6tables-legacy-restore",
+    table: NAT,
 };
 
 /// What `iptables-save` printed of the table.
@@ -76,9 +84,15 @@ impl Saved {
 }
 
 impl Iptables {
-    /// The system's programs for a family.
+    /// The system's programs for a family, and its table `nat`.
     pub fn of(six: bool) -> Self {
         if six { IPV6 } else { IPV4 }
+    }
+
+    /// The same programs for another table.
+    #[must_use]
+    pub fn on(self, table: &'static str) -> Self {
+        Self { table, ..self }
     }
 
     /// The programs for the older packet filter of a family; some systems have no others.
@@ -92,14 +106,14 @@ impl Iptables {
 
     /// Reads the table.
     pub fn saved(self) -> Result<Saved> {
-        let printed = execute(self.save, &["-t", "nat"], "")?;
+        let printed = execute(self.save, &["-t", self.table], "")?;
         let text = String::from_utf8_lossy(&printed.stdout);
         Ok(Saved(text.lines().map(str::to_owned).collect()))
     }
 
     /// Applies `lines`, all of them or none.
     pub fn apply(self, lines: &[String]) -> Result<()> {
-        let script = format!("*nat\n{}\nCOMMIT\n", lines.join("\n"));
+        let script = format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"));
         execute(self.restore, &["--noflush", "--wait"], &script).map(drop)
     }
 }

@@ -76,7 +76,7 @@ impl Server {
 
 /// Binds a port that an earlier server may have given up just now. A child of another thread has a copy of that server's
 /// socket until it has executed its program.
-fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let until = Instant::now() + DEADLINE;
     loop {
         match bind() {

@@ -1,20 +1,100 @@
-//! The world outside, as the demonstration has it.
+//! The world outside, as the demonstration has it, and others on links of the host's own.
 
+use std::fs;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
+use linkspan_netlink::route::RouteSpec;
 use linkspan_runtime::outside;
 
 pub use linkspan_runtime::outside::{HOST, WORLD};
 
 use crate::lab::{Lab, Sandbox};
 
+/// The host's addresses towards [`another_node`], IPv4 first.
+pub const SIDE: [&str; 2] = ["198.51.100.1", "2001:db8:1::1"];
+
+/// That node's own addresses, IPv4 first.
+pub const OTHER: [&str; 2] = ["198.51.100.2", "2001:db8:1::2"];
+
+/// A pair of links between the host and somebody whose end is `eth0`.
+#[derive(Debug, Clone, Copy)]
+pub struct Cable<'a> {
+    /// The host's end.
+    pub name: &'a str,
+    /// Index of the bridge that the host's end is a port of.
+    pub bridge: Option<u32>,
+    /// The host's addresses on it.
+    pub near: &'a [&'a str],
+    /// The other's addresses.
+    pub far: &'a [&'a str],
+}
+
 /// Makes the world, and the host's link `up0` to it.
 pub fn beyond(lab: &Lab) -> Sandbox {
     Sandbox {
         netns: outside::beyond(lab.host()).unwrap(),
     }
+}
+
+/// Another node behind the host, on the host's link `side0`: it and the world know the way to each other.
+pub fn another_node(lab: &Lab, world: &Sandbox) -> Sandbox {
+    let other = lab.sandbox();
+    let cable = Cable {
+        name: "side0",
+        bridge: None,
+        near: &SIDE,
+        far: &OTHER,
+    };
+    plug(lab, &other, cable);
+    lead(&other, "eth0", &SIDE);
+    lead(world, "eth0", &HOST);
+    other
+}
+
+/// Puts somebody on a link of the host's.
+pub fn plug(lab: &Lab, far: &Sandbox, cable: Cable<'_>) {
+    let here = lab.rtnl();
+    here.create_veth(&VethSpec {
+        name: cable.name.into(),
+        controller: cable.bridge,
+        group: 0,
+        mtu: None,
+        peer_name: "eth0".into(),
+        peer_mac: None,
+        peer_netns: far.netns.as_fd(),
+    })
+    .unwrap();
+    let near = here.link_by_name(cable.name).unwrap().unwrap();
+    let there = far.rtnl().link_by_name("eth0").unwrap().unwrap();
+    for (link, addresses) in [(&near, cable.near), (&there, cable.far)] {
+        for address in addresses {
+            add_address(link, address.parse().unwrap());
+        }
+    }
+    bring_up((lab.host(), &near), (&far.netns, &there));
+}
+
+/// Makes gateways the way out of a namespace, by its link of that name.
+pub fn lead(from: &Sandbox, link: &str, gateways: &[&str]) {
+    let link = from.rtnl().link_by_name(link).unwrap().unwrap();
+    for gateway in gateways {
+        let gateway: IpAddr = gateway.parse().unwrap();
+        let everywhere = linkspan_runtime::traffic::unspecified(gateway);
+        link.add_route(&RouteSpec {
+            gw: Some(gateway),
+            ..RouteSpec::to(everywhere, 0)
+        })
+        .unwrap();
+    }
+}
+
+/// Sets a key below `/proc/sys/net` in a namespace.
+pub fn set_sysctl(netns: &Netns, key: &str, value: &str) {
+    let path = format!("/proc/sys/net/{key}");
+    netns.scope(|| fs::write(path, value)).unwrap().unwrap();
 }
 
 /// Gives a link an address of a network of 24 or 64 bits, usable at once.

@@ -1,13 +1,11 @@
 //! What reaches whom.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
-use linkspan_harness::world::{HOST, WORLD, add_address, beyond, bring_up};
-use linkspan_netlink::link::VethSpec;
+use linkspan_harness::world::{HOST, WORLD, add_address, another_node, beyond};
 use linkspan_netlink::route::RouteSpec;
 use serde_json::json;
 
@@ -56,8 +54,7 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
     in_lab(LINKSPAN, |lab| {
         let world = beyond(lab);
         // Another node, behind this host as seen from the world.
-        let other = lab.sandbox();
-        link_other_node(lab, &other, &world);
+        let other = another_node(lab, &world);
         let pod = Pod::published(lab, "pod", &both(8080));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
         for six in [false, true] {
@@ -81,45 +78,6 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
             Server::new(&other.netns, theirs).answers(&world.netns, theirs);
         }
     });
-}
-
-/// Puts `other` on a link of the host's own, and tells the world the way.
-fn link_other_node(lab: &Lab, other: &Sandbox, world: &Sandbox) {
-    let spec = VethSpec {
-        name: "side0".into(),
-        controller: None,
-        group: 0,
-        mtu: None,
-        peer_name: "eth0".into(),
-        peer_mac: None,
-        peer_netns: other.netns.as_fd(),
-    };
-    lab.rtnl().create_veth(&spec).unwrap();
-    let near = lab.rtnl().link_by_name("side0").unwrap().unwrap();
-    let far = other.rtnl().link_by_name("eth0").unwrap().unwrap();
-    bring_up((lab.host(), &near), (&other.netns, &far));
-    let out = world.rtnl().link_by_name("eth0").unwrap().unwrap();
-    for (at, (near_ip, far_ip)) in [
-        ("198.51.100.1", "198.51.100.2"),
-        ("2001:db8:1::1", "2001:db8:1::2"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        add_address(&near, ip(near_ip));
-        add_address(&far, ip(far_ip));
-        let default = ip(["0.0.0.0", "::"][at]);
-        far.add_route(&RouteSpec {
-            gw: Some(ip(near_ip)),
-            ..RouteSpec::to(default, 0)
-        })
-        .unwrap();
-        out.add_route(&RouteSpec {
-            gw: Some(ip(HOST[at])),
-            ..RouteSpec::to(default, 0)
-        })
-        .unwrap();
-    }
 }
 
 #[test]
@@ -195,7 +153,7 @@ fn what_listens_on_the_loopback_address_stays_the_hosts_own() {
 }
 
 /// Makes a namespace send what it has for 127.0.0.1 out to `gateway`.
-fn inject(sender: &Sandbox, gateway: &str) {
+pub(crate) fn inject(sender: &Sandbox, gateway: &str) {
     let rtnl = sender.rtnl();
     let lo = rtnl.link_by_name("lo").unwrap().unwrap();
     lo.set_down().unwrap();

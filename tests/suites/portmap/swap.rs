@@ -63,6 +63,7 @@ pub(crate) fn go_pod(
         bridge,
         portmap,
         result,
+        environment: Vec::new(),
     };
     by_go(pod.portmap(lab), "portmap").add();
     pod

@@ -1,0 +1,103 @@
+//! A host that routes, the world on one link of it, another node on a second, and who comes beside them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
+
+use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::table::netfilter;
+use linkspan_harness::tun::Tunnel;
+use linkspan_harness::world::{another_node, beyond, set_sysctl};
+use linkspan_netlink::addr::Family;
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_nftables::Batch;
+use linkspan_nftables::ruleset::{self as nftables, Chain, Table};
+
+use crate::standing::Standing;
+
+/// Who is there.
+pub(crate) struct Stage<'a> {
+    pub(crate) lab: &'a Lab,
+    /// Conversations that go on while pods come and go.
+    pub(crate) standing: RefCell<Vec<Standing>>,
+    /// Before the namespaces that it leads to.
+    pub(crate) tunnel: Option<Tunnel>,
+    others: BTreeMap<&'static str, Sandbox>,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(lab: &'a Lab) -> Self {
+        for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            set_sysctl(lab.host(), key, "1");
+        }
+        // Until its link-local address is known to be unique, some two seconds, the host asks for no neighbour on behalf of
+        // somebody whom it forwards for.
+        set_sysctl(lab.host(), "ipv6/conf/default/accept_dad", "0");
+        let world = beyond(lab);
+        let other = another_node(lab, &world);
+        Self {
+            lab,
+            standing: RefCell::default(),
+            tunnel: None,
+            others: BTreeMap::from([("world", world), ("other", other)]),
+        }
+    }
+
+    /// Somebody new.
+    pub(crate) fn enter(&mut self, name: &'static str) -> &Sandbox {
+        let sandbox = self.lab.sandbox();
+        set_sysctl(&sandbox.netns, "ipv6/conf/default/accept_dad", "0");
+        self.others.entry(name).or_insert(sandbox)
+    }
+
+    /// The namespace of somebody who is there.
+    pub(crate) fn netns(&self, name: &str) -> &Netns {
+        match name {
+            "host" => self.lab.host(),
+            _ => &self.others[name].netns,
+        }
+    }
+
+    /// Waits until everybody's addresses are everybody's own: the kernel takes those of IPv6 for its own some time after
+    /// they were added, and what is sent to one before that goes out to look for a neighbour.
+    pub(crate) fn settle(&self) {
+        let context = Context::new().unwrap();
+        let others = self.others.values().map(|other| &other.netns);
+        for netns in others.chain([self.lab.host()]) {
+            let rtnl = Rtnl::open(&context, netns).unwrap();
+            for link in rtnl.links().unwrap() {
+                let addresses = link.addrs(Some(Family::V6)).unwrap();
+                let global = addresses.iter().filter(|address| address.scope == 0);
+                global.for_each(|address| until_own(&rtnl, address.ip));
+            }
+        }
+    }
+
+    /// Makes a table of somebody else's on the host.
+    pub(crate) fn rules(&self, name: &'static str, chains: &[Chain]) {
+        let table = Table {
+            family: nftables::Family::Inet,
+            name,
+        };
+        let mut batch = Batch::default();
+        batch.ensure_table(table, "somebody else's");
+        batch.ensure(table, &[], chains);
+        netfilter(self.lab).commit(batch).unwrap();
+    }
+}
+
+/// Asks again and again, for no event tells it.
+fn until_own(rtnl: &Rtnl, ip: IpAddr) {
+    const DEADLINE: Duration = Duration::from_secs(20);
+    let begun = Instant::now();
+    while !rtnl.way_to(ip).unwrap().is_some_and(|way| way.local) {
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "{ip} does not become the host's"
+        );
+        yield_now();
+    }
+}
