@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::lab::{Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
 use linkspan_harness::world::{HOST, WORLD, add_address, another_node, beyond};
