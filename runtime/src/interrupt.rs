@@ -20,7 +20,7 @@ pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 /// What is known of a request to end.
 #[derive(Debug)]
 pub struct Interrupt {
-    /// Readable from the first request on.
+    /// A byte for each request.
     told: UnixStream,
     /// The last signal; 0 before the first.
     signal: Arc<AtomicUsize>,

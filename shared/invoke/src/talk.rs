@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{self, Pid};
 
 /// Starts `command` with pipes to and from it, in a process group of its own: a terminal sends Ctrl-C to the caller's
 /// group, and the caller decides what becomes of its children.
@@ -23,8 +23,8 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
         .spawn()
 }
 
-/// Feeds `child` its input through its pipe, and returns what it printed to its pipes and how it ended. When `stop`
-/// becomes readable, the child's group is asked to end, once.
+/// Feeds `child` its input through its pipe, and returns what it printed to its pipes and how it ended. The first byte
+/// that can be read from `stop` asks the child's group to end, and the next one kills it.
 ///
 /// The child has ended also where this fails: an undo of what it did must not be overtaken by it. (The standard
 /// library's `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
@@ -49,6 +49,7 @@ fn converse(
     let mut feed = Feed::new(child.stdin.take(), input)?;
     let mut stdout = Ear::new(child.stdout.take());
     let mut stderr = Ear::new(child.stderr.take());
+    let mut signals = [Signal::SIGTERM, Signal::SIGKILL].into_iter();
     loop {
         let wanted = [feed.wants(), stdout.wants(), stderr.wants()];
         if wanted.iter().all(Option::is_none) {
@@ -66,9 +67,12 @@ fn converse(
         if err {
             stderr.read()?;
         }
-        if stopped {
-            stop = None;
-            end(child)?;
+        if stopped && let Some(from) = stop {
+            match (unistd::read(from, &mut [0])?, signals.next()) {
+                (1, Some(signal)) => end(child, signal)?,
+                // Nobody is left to ask, or nothing to do.
+                _ => stop = None,
+            }
         }
     }
 }
@@ -90,10 +94,10 @@ fn ready(wanted: [Wanted<'_>; 4]) -> io::Result<[bool; 4]> {
     Ok(wanted.map(|wanted| wanted.is_some() && ready.next() == Some(true)))
 }
 
-/// Asks the child's group to end. One that has ended meanwhile is waited for all the same.
-fn end(child: &Child) -> io::Result<()> {
+/// Sends the child's group a signal. One that has ended meanwhile is waited for all the same.
+fn end(child: &Child, signal: Signal) -> io::Result<()> {
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
-    match killpg(Pid::from_raw(group), Signal::SIGTERM) {
+    match killpg(Pid::from_raw(group), signal) {
         Err(Errno::ESRCH) => Ok(()),
         sent => Ok(sent?),
     }
@@ -186,6 +190,7 @@ impl Ear {
 #[expect(clippy::disallowed_methods, reason = "the children are what is tested")]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     fn shell(script: &str) -> Child {
         start(Command::new("sh").args(["-c", script])).unwrap()
@@ -214,12 +219,18 @@ mod tests {
 
     #[test]
     fn a_child_is_in_a_group_of_its_own_and_ends_when_it_is_asked_to() {
-        let (mut stop, told) = io::pipe().map(|(read, write)| (write, read)).unwrap();
-        stop.write_all(b"now").unwrap();
-        let script = "sleep 100000 & wait";
-        let output = talk(shell(script), b"", Some(told.as_fd())).unwrap();
-        // That the pipes are at their end shows that the grandchild is gone, too.
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        assert_eq!(signal, Some(Signal::SIGTERM as i32));
+        for (trap, asked, signal) in [
+            ("", "1", Signal::SIGTERM),
+            ("trap '' TERM;", "12", Signal::SIGKILL),
+        ] {
+            // The child asks for its own end, when it is ready for it.
+            let (told, stop) = io::pipe().unwrap();
+            let stop = format!("/proc/$PPID/fd/{}", stop.as_raw_fd());
+            let script = format!("{trap} printf {asked} >{stop}; sleep 100000 & wait");
+            let output = talk(shell(&script), b"", Some(told.as_fd())).unwrap();
+            // That the pipes are at their end shows that the grandchild is gone, too.
+            let by = std::os::unix::process::ExitStatusExt::signal(&output.status);
+            assert_eq!(by, Some(signal as i32));
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::{LINKSPAN, files, linkspan, text};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
 
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/src/own.conflist");
+
 /// A run on a file with `conf`.
 pub(crate) fn validate(lab: &Lab, name: &str, conf: &str) -> Call {
     let path = lab.dir().join(name);
@@ -40,10 +42,9 @@ pub(crate) fn told(lab: &Lab, over: &Value) -> Vec<String> {
 fn every_example_is_good() {
     in_lab(LINKSPAN, |lab| {
         let names: Vec<String> = files(EXAMPLES.as_ref());
-        let paths: Vec<String> = names
-            .iter()
-            .map(|name| format!("{EXAMPLES}/{name}"))
-            .collect();
+        let examples = names.iter().map(|name| format!("{EXAMPLES}/{name}"));
+        // And the network of `linkspan run`.
+        let paths: Vec<String> = examples.chain([OWN.to_owned()]).collect();
         let args: Vec<&str> = paths.iter().map(String::as_str).collect();
         let before = Snapshot::of_host(lab);
         let run = linkspan(lab, &[&["validate"], &args[..]].concat()).run();
@@ -51,7 +52,7 @@ fn every_example_is_good() {
             .succeeded()
             .lines()
             .filter(|line| line.ends_with(": ok"));
-        assert_eq!(good.count(), names.len(), "{}", run.stdout);
+        assert_eq!(good.count(), names.len() + 1, "{}", run.stdout);
         assert_eq!(Snapshot::of_host(lab), before);
     });
 }
