@@ -219,7 +219,7 @@ fn del_leaves_an_interface_alone_that_another_attachment_has() {
             for host in host {
                 let name = host["name"].as_str().unwrap();
                 let link = lab.rtnl().link_by_name(name).unwrap().unwrap();
-                link.tag("uplink of the rack").unwrap();
+                link.tag("uplink of the rack", 0).unwrap();
             }
             call("other").del();
             assert!(sandbox.rtnl().link_by_name("eth0").unwrap().is_none());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use linkspan_attach::kernel;
 use linkspan_attach::owner::Home;
 use linkspan_attach::table::{self, Elements, TABLE};
+use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
@@ -20,6 +21,9 @@ use crate::sets::{CLAIMS, PUBLISH_ADDR, PUBLISHED, SETS};
 
 /// How long a look at an owner's life may be old. Nothing tells of the end of a namespace.
 const LIFE: Duration = Duration::from_millis(500);
+
+/// How often somebody may come between a survey and its transaction.
+const ATTEMPTS: usize = 20;
 
 /// Publishes, in one transaction. The kernel decides whether a port is free, so the usual case looks at nothing. Ports of
 /// a dead owner, and our own of an earlier ADD, are replaced. Ports of a living one are waited for with nothing locked, as
@@ -84,7 +88,8 @@ fn settle(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<Option<Failure>> {
-    loop {
+    let mut refused = None;
+    for _ in 0..ATTEMPTS {
         let standing = match survey(netfilter, publication)? {
             Ok(standing) => standing,
             Err(taken) => return Ok(Some(taken)),
@@ -104,10 +109,15 @@ fn settle(
         })?;
         match done {
             // Somebody came since the survey.
-            Err(err) if err.is(Errno::EEXIST) => {}
+            Err(err) if err.is(Errno::EEXIST) => refused = Some(err),
             done => return done.map(|()| None).map_err(kernel),
         }
     }
+    // An element that belongs to no port that anybody publishes: somebody changed the table by hand.
+    let refused = refused.unwrap_or_else(|| Error::new("publish", "ports", 0));
+    let hint =
+        format!("see `nft list {TABLE}`; `linkspan clear` and `linkspan restore` make it anew");
+    Err(kernel(refused).hint(hint))
 }
 
 /// What gives way and what stays; the refusal where a living owner has a port.

@@ -60,7 +60,9 @@ impl Plugin for Veth {
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
-        pair.host.tag(&owner.line()).map_err(kernel)?;
+        // The group is what masquerade knows the network's host ends by.
+        let group = owner.network_group();
+        pair.host.tag(&owner.line(), group).map_err(kernel)?;
         pair.host.set_up().map_err(kernel)?;
         result.interfaces = vec![
             veth::interface(&pair.host, ""),
@@ -114,7 +116,8 @@ impl Plugin for Veth {
         match &plan.masquerade {
             Some(masquerade) => {
                 let owner = Owner::of(&call.network, &call.attachment);
-                masquerade.verify(call.into(), &ingress(&owner), &promised)
+                masquerade.verify(call.into(), &ingress(&owner), &promised)?;
+                in_group(&host, &owner)
             }
             None => Ok(()),
         }
@@ -155,6 +158,17 @@ impl Plugin for Veth {
 /// Where packets of the containers come into the host: host ends have random names, and the network's group in common.
 fn ingress(owner: &Owner) -> Ingress {
     Ingress::Group(owner.network_group())
+}
+
+/// A host end with our tag is in the network's group, which masquerade knows it by. Those of the Go suite have neither.
+fn in_group(host: &Link, owner: &Owner) -> Result<()> {
+    let group = owner.network_group();
+    if host.alias != owner.line() || host.group == group {
+        return Ok(());
+    }
+    let what = format!("link group of {:?}", host.name);
+    let failure = verify::mismatch(what, &group.to_string(), &host.group.to_string());
+    Err(failure.hint("`linkspan restore` puts back what is missing"))
 }
 
 /// How the packets of a network pass the host: by the pairs' ends, whose names [`veth::create`] makes up.

@@ -23,9 +23,6 @@ use crate::hash;
 const NETWORK_MAX: usize = 40;
 const CONTAINER_MAX: usize = 71;
 
-/// The half of a link's group that tells the network.
-pub const NETWORK_MASK: u32 = 0xffff_0000;
-
 /// Digits of the digest that ends a part which was cut.
 const DIGEST: usize = 16;
 
@@ -109,9 +106,14 @@ impl Owner {
         u32::from(network_group(&self.network)) << 16 | u32::from(short(&self.line()))
     }
 
-    /// The half of that group which all attachments of the network have in common.
+    /// The link group of the network's host ends that are no ports of a bridge. It is none that people give.
     pub fn network_group(&self) -> u32 {
-        self.group() & NETWORK_MASK
+        const OF_PEOPLE: u32 = 1 << 16;
+        const DIGITS: usize = 8;
+        let digest = hash::hex(&self.network);
+        let digits = digest.get(..DIGITS).unwrap_or_default();
+        let number = u32::from_str_radix(digits, 16).unwrap_or_default();
+        number.max(OF_PEOPLE)
     }
 
     /// The network's name.

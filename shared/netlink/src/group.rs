@@ -8,17 +8,14 @@ use netlink_packet_route::link::LinkAttribute;
 use nix::errno::Errno;
 
 use crate::error::Error;
-use crate::link::message;
+use crate::link::{Link, message};
 use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 
 impl Rtnl {
     /// Deletes the links that `condemned` picks, and tells how many it found; one that is gone already is fine. They
     /// are put into a group that no other link is in, and the group is deleted.
-    pub fn delete_links(
-        &self,
-        condemned: impl Fn(&crate::link::Link) -> bool,
-    ) -> Result<usize, Error> {
+    pub fn delete_links(&self, condemned: impl Fn(&Link) -> bool) -> Result<usize, Error> {
         let links = self.links()?;
         let taken: HashSet<u32> = links.iter().map(|link| link.group).collect();
         let condemned: Vec<_> = links.iter().filter(|link| condemned(link)).collect();
@@ -29,9 +26,7 @@ impl Rtnl {
         let group = free_group(&taken);
         let mut found = 0;
         for link in condemned {
-            let message = message(link.index, vec![LinkAttribute::Group(group)]);
-            let attempt = Attempt("set the group of", &link.name);
-            match self.change(attempt, 0, RouteNetlinkMessage::SetLink(message)) {
+            match link.set_group(group) {
                 Err(err) if err.is(Errno::ENODEV) => {}
                 set => {
                     set?;
@@ -48,6 +43,16 @@ impl Rtnl {
             Err(err) if !err.is(Errno::ENODEV) => Err(err),
             _ => Ok(found),
         }
+    }
+}
+
+impl Link {
+    /// Puts it into a group.
+    pub fn set_group(&self, group: u32) -> Result<(), Error> {
+        let message = message(self.index, vec![LinkAttribute::Group(group)]);
+        let attempt = Attempt("set the group of", &self.name);
+        self.rtnl
+            .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 }
 

@@ -239,10 +239,10 @@ impl Link {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
-    /// Notes `alias` on it and puts it into group 0, in one request; to be called before it is set up. Of a link that is up
+    /// Notes `alias` on it and puts it into `group`, in one request; to be called before it is set up. Of a link that is up
     /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
-    pub fn tag(&self, alias: &str) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias)));
+    pub fn tag(&self, alias: &str, group: u32) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias, group)));
         self.rtnl.change(Attempt("tag", &self.name), 0, message)
     }
 
@@ -275,13 +275,13 @@ impl Link {
             .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Sets the port's flags and tags it, in one request; see [`Link::tag`].
+    /// Sets the port's flags and tags it, in one request; see [`Link::tag`]. It is put into group 0.
     pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(port.hairpin),
             InfoBridgePort::Isolated(port.isolated),
         ];
-        let mut attributes = tag(alias);
+        let mut attributes = tag(alias, 0);
         attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(InfoPortData::BridgePort(settings)),
@@ -309,10 +309,10 @@ impl Link {
     }
 }
 
-fn tag(alias: &str) -> Vec<LinkAttribute> {
+fn tag(alias: &str, group: u32) -> Vec<LinkAttribute> {
     vec![
         LinkAttribute::IfAlias(alias.to_owned()),
-        LinkAttribute::Group(0),
+        LinkAttribute::Group(group),
     ]
 }
 

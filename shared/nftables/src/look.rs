@@ -123,6 +123,10 @@ impl Netfilter {
                     Body::Refused(answer) => {
                         open -= 1;
                         let err = Error::refused(whole.0, question.object(), &answer);
+                        // Without the right to ask, the first question is answered for all (`nfnetlink_rcv`).
+                        if err.is(Errno::EPERM) {
+                            return Err(err);
+                        }
                         if !err.is(Errno::ENOENT) {
                             *place = Answer::Refused(err);
                         }

@@ -42,7 +42,7 @@ fn the_table_is_readable_and_loads_again() {
             "dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_addr_v6",
             "iifname . ip saddr @masq_v4 ip daddr != 224.0.0.0/4 iifname . ip saddr . ip daddr != @masq_except_v4 masquerade",
             "iifname . ip6 saddr @masq_v6 ip6 daddr != ff00::/8 iifname . ip6 saddr . ip6 daddr != @masq_except_v6 masquerade",
-            "iifgroup & 4294901760 . ip saddr @masq_group_v4 ip daddr != 224.0.0.0/4 iifgroup",
+            "iifgroup . ip saddr @masq_group_v4 ip daddr != 224.0.0.0/4 iifgroup . ip saddr . ip daddr != @masq_group_except_v4",
             "ct status dnat jump published",
             "meta l4proto udp ip daddr . ip saddr @sources_v4 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4 masquerade",
             "meta l4proto udp ct original ip saddr 127.0.0.0/8 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4 masquerade",

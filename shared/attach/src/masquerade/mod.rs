@@ -73,6 +73,9 @@ impl Masquerade {
         if reference::is_there(subject, netfilter.as_ref())? {
             return Ok(());
         }
+        if let Ingress::Group(_) = ingress {
+            upgrade::regroup(&subject.owner())?;
+        }
         let restored = Undo::scope(|undo| self.apply(subject, ingress, result, undo));
         restored.map(|_| ())
     }

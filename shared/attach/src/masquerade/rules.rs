@@ -1,16 +1,15 @@
 //! The part of our table that masquerades: sets of zones, and the chain that looks at them. Pure.
 //!
 //! A packet is told by where it came in and by its source, so that two networks with the same subnet do not meet. The
-//! bridge of a network is known by its name. The host ends of ptp have random names, and the network's half of their
-//! link group in common ([`crate::owner::Owner::group`]). Both can be read where packets leave (`iifname` and
-//! `iifgroup` in a chain of NAT at postrouting; seen on Linux 5.10, 6.1, 6.12, 6.18, 7.2).
+//! bridge of a network is known by its name. The host ends of ptp have random names, and a link group in common
+//! ([`crate::owner::Owner::network_group`]). Both can be read where packets leave (`iifname` and `iifgroup` in a chain of
+//! NAT at postrouting; seen on Linux 5.10, 6.1, 6.12, 6.18, 7.2).
 
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule, Set};
 
 use crate::masquerade::upgrade::convert;
-use crate::owner::NETWORK_MASK;
 use crate::table::{LAYOUT, Pair, Part};
 
 use Datum::{Group, IfName, Ipv4, Ipv6};
@@ -80,52 +79,40 @@ fn chains() -> Vec<Chain> {
         hook: Hook::Postrouting,
         priority: SRCNAT,
     };
-    let kinds = [(NAMED, named as fn() -> Vec<Expr>), (GROUPED, grouped)];
-    let rules = kinds
-        .into_iter()
-        .flat_map(|(sets, load)| [false, true].map(|six| rule(sets, &load(), six)));
+    let kinds = [NAMED, GROUPED].map(|sets| [false, true].map(|six| rule(sets, six)));
     vec![Chain {
         name: "outbound",
         base: Some(base),
         comment: LAYOUT,
-        rules: rules.collect(),
+        rules: kinds.into_iter().flatten().collect(),
     }]
 }
 
-/// `iifname`
-fn named() -> Vec<Expr> {
-    vec![expr::meta(MetaKey::Iifname, 0)]
-}
-
-/// `iifgroup & 0xffff0000`
-fn grouped() -> Vec<Expr> {
-    let mask = expr::mask(0, NETWORK_MASK.to_ne_bytes());
-    vec![
-        expr::meta(MetaKey::Iifgroup, 0),
-        mask,
-        expr::network_order(0),
-    ]
+/// `iifname` or `iifgroup`, and how many slots it takes.
+fn ingress(sets: Sets) -> (Vec<Expr>, u32) {
+    if sets.sources.v4 == NAMED.sources.v4 {
+        return (vec![expr::meta(MetaKey::Iifname, 0)], 4);
+    }
+    let group = expr::meta(MetaKey::Iifgroup, 0);
+    (vec![group, expr::network_order(0)], 1)
 }
 
 /// `iifname . ip saddr @masq_v4 ip daddr != 224.0.0.0/4 iifname . ip saddr . ip daddr != @masq_except_v4 masquerade`
-fn rule(sets: Sets, ingress: &[Expr], six: bool) -> Rule {
-    /// Slots of a name, of a group, and of an address of each family.
-    const NAME: u32 = 4;
-    const NUMBER: u32 = 1;
-    let at = if ingress.len() == 1 { NAME } else { NUMBER };
+fn rule(sets: Sets, six: bool) -> Rule {
+    let (ingress, at) = ingress(sets);
     let (source, destination, len) = if six {
         (Header::IP6_SADDR, Header::IP6_DADDR, 4)
     } else {
         (Header::IP_SADDR, Header::IP_DADDR, 1)
     };
     let mut exprs = expr::of_family(six).to_vec();
-    exprs.extend_from_slice(ingress);
+    exprs.extend_from_slice(&ingress);
     exprs.extend([
         expr::load(source, at),
         expr::within(sets.sources.of_family(six).name, 0),
     ]);
     exprs.extend(unless_multicast(six));
-    exprs.extend_from_slice(ingress);
+    exprs.extend_from_slice(&ingress);
     exprs.extend([
         expr::load(source, at),
         expr::load(destination, at + len),

@@ -30,7 +30,7 @@ pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Eleme
     let links = Side::host()?.rtnl.links().map_err(kernel)?;
     let mut zones: Vec<Zone> = Vec::new();
     for (owner, address) in needs {
-        let Some(ingress) = ingress(&links, &owner) else {
+        let Some(ingress) = ingress(&links, &owner)? else {
             continue;
         };
         let wanted = Zone::of(&ingress, address, &[], &owner);
@@ -66,15 +66,26 @@ fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
     former.elements.iter().filter_map(need).collect()
 }
 
-/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end.
-fn ingress(links: &[Link], owner: &Owner) -> Option<Ingress> {
+/// Sees that the host end of an attachment, which is not a port of a bridge, is in the network's group.
+pub(super) fn regroup(owner: &Owner) -> Result<()> {
+    let links = Side::host()?.rtnl.links().map_err(kernel)?;
+    ingress(&links, owner).map(drop)
+}
+
+/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end. The first layout had
+/// host ends in group 0.
+fn ingress(links: &[Link], owner: &Owner) -> Result<Option<Ingress>> {
     let line = owner.line();
-    let end = links.iter().find(|link| link.alias == line)?;
-    match end.controller {
-        None => Some(Ingress::Group(owner.network_group())),
-        Some(index) => {
-            let bridge = links.iter().find(|link| link.index == index)?;
-            Some(Ingress::Link(bridge.name.clone()))
+    let Some(end) = links.iter().find(|link| link.alias == line) else {
+        return Ok(None);
+    };
+    let Some(index) = end.controller else {
+        let group = owner.network_group();
+        if end.group != group {
+            end.set_group(group).map_err(kernel)?;
         }
-    }
+        return Ok(Some(Ingress::Group(group)));
+    };
+    let bridge = links.iter().find(|link| link.index == index);
+    Ok(bridge.map(|bridge| Ingress::Link(bridge.name.clone())))
 }
