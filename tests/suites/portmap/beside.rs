@@ -147,6 +147,8 @@ fn filters() -> (Option<String>, Vec<String>) {
 #[test]
 fn a_port_that_others_publish_is_refused_with_its_owner() {
     in_lab(LINKSPAN, |lab| {
+        // What the host's attachments share is there.
+        Pod::published(lab, "warm", &json!([mapping("tcp", 9)])).detach(lab);
         for other in OTHERS {
             let Some(first) = other.publish(lab, "first", &three()) else {
                 continue;
