@@ -232,7 +232,7 @@ fn the_pod_chain_keeps_to_its_budget() {
             &[budget(1, 14, 1, 23), budget(1, 6, 2, 1)],
             &[budget(1, 15, 6, 11), budget(1, 17, 9, 3)],
             &[budget(1, 3, 1, 5), budget(1, 1, 0, 1)],
-            &[budget(1, 15, 5, 10), budget(1, 35, 18, 5)],
+            &[budget(1, 15, 5, 10), budget(1, 33, 18, 3)],
         ],
     );
 }
