@@ -63,8 +63,7 @@ pub struct Node<'a> {
 /// where the node cannot be made.
 pub fn in_node<F: FnOnce(&Node<'_>) + Send>(bundle: &str, user: As, tools: &[&str], body: F) {
     let name = test_name::<F>();
-    let absent = tools.iter().filter(|tool| skip::without(tool).is_none());
-    if absent.count() > 0 {
+    if skip::lacks(&name, tools) {
         return;
     }
     if user == As::Root && !machine::is_root() {

@@ -37,7 +37,8 @@ pub(crate) fn tell_line(line: &str) {
         say(MARK, line);
         // A test that runs below another one is counted by that one, which says its lines again.
         if !is_nested() {
-            skipped::note(line).unwrap();
+            // Where the register cannot be written, the line has been said all the same.
+            drop(skipped::note(line));
         }
     }
 }
@@ -49,6 +50,18 @@ pub fn without(name: &str) -> Option<PathBuf> {
         tell(&format!("{name} is not in PATH"));
     }
     found
+}
+
+/// Whether the test `name` lacks any of these tools, which is told.
+pub(crate) fn lacks(name: &str, tools: &[&str]) -> bool {
+    let is_absent = |tool: &&str| search::find(tool).is_none();
+    let absent: Vec<&str> = tools.iter().copied().filter(is_absent).collect();
+    match absent.as_slice() {
+        [] => return false,
+        [one] => tell_of(name, &format!("{one} is not in PATH")),
+        some => tell_of(name, &format!("{} are not in PATH", some.join(", "))),
+    }
+    true
 }
 
 /// Whether strace is there and may trace; told where it is not.

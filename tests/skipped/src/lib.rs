@@ -3,14 +3,14 @@
 //! A run is one process of cargo, which is the parent of every test binary. The register is a file beside the binaries. It
 //! may hold lines of runs that never came to their end; the next count removes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Pid, getppid};
 
-/// Writes a line: what was skipped and, behind its last colon, why.
+/// Writes a line: the test, what of it was skipped, and why, with a colon behind each but the last.
 pub fn note(line: &str) -> io::Result<()> {
     let file = OpenOptions::new()
         .create(true)
@@ -30,23 +30,24 @@ pub fn count() -> io::Result<String> {
     Ok(told(&lines, &run()?))
 }
 
-/// How many lines of `run` there are for each reason.
+/// How many tests have lines of `run`, and how many lines there are for each reason.
 fn told(lines: &str, run: &str) -> String {
     let own = lines.lines().filter_map(|line| line.split_once('\t'));
     let own = own.filter_map(|(of, line)| (of == run).then_some(line));
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut tests, mut reasons) = (BTreeSet::new(), BTreeMap::<&str, usize>::new());
     for line in own {
-        let reason = line.rsplit_once(": ").map_or(line, |(_, reason)| reason);
+        let (test, why) = line.split_once(": ").unwrap_or((line, line));
+        let reason = why.rsplit_once(": ").map_or(why, |(_, reason)| reason);
+        tests.insert(test);
         *reasons.entry(reason).or_default() += 1;
     }
-    let count: usize = reasons.values().sum();
-    if count == 0 {
+    if tests.is_empty() {
         return "SKIPPED: nothing\n".to_owned();
     }
     let each = reasons
         .iter()
         .map(|(reason, count)| format!("{count:8}  {reason}\n"));
-    let head = format!("SKIPPED: {count} tests or parts of tests\n");
+    let head = format!("SKIPPED: {} tests, or parts of them\n", tests.len());
     [head].into_iter().chain(each).collect()
 }
 
@@ -84,7 +85,7 @@ mod tests {
                      1-7\tportmap a: packets: nft is not in PATH\n1-7\tcri c: needs root\n";
         assert_eq!(
             told(lines, "1-7"),
-            "SKIPPED: 3 tests or parts of tests\n       1  needs root\n       2  nft is not in PATH\n"
+            "SKIPPED: 2 tests, or parts of them\n       1  needs root\n       2  nft is not in PATH\n"
         );
         assert_eq!(told(lines, "1-8"), "SKIPPED: nothing\n");
     }
