@@ -1,5 +1,5 @@
-//! What listens on 127.0.0.1 where iptables publishes ports, and so `route_localnet` is set: for the host alone
-//! (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
+//! Services on the host's 127.0.0.1 where iptables publishes ports, and so `route_localnet` is set: they are for the host
+//! alone (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
 
 use std::net::SocketAddr;
 
