@@ -1,7 +1,7 @@
 //! Connections that were there before the first pod, and go on while ports are published and withdrawn: from and to ports
-//! that nobody publishes yet. Whoever listens on such a port keeps those who are connected already.
+//! that nobody publishes yet. A server on such a port keeps its connections when a pod publishes the port.
 //!
-//! A flow of UDP to a port that is published moves there, on purpose, so that there is none among them.
+//! A flow of UDP to a published port moves to the pod on purpose. So the table has none.
 
 use std::net::SocketAddr;
 
