@@ -20,7 +20,7 @@ use linkspan_plugin::Result;
 
 const TABLE: &str = "mangle";
 
-/// What the rule is known by.
+/// The rule is found by its comment.
 const COMMENT: &str = "CNI portfwd: 127.0.0.0/8 from other interfaces";
 
 /// Lets connections from 127.0.0.1 leave towards the container's address, and nothing come back in but their answers.

@@ -1,4 +1,4 @@
-//! A pod of a network on a bridge, and what it publishes.
+//! A pod of a network on a bridge, and the ports that it publishes.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::conf::{addresses, bridge, with};
 use crate::lab::{Lab, Sandbox};
 
-/// A pod of the network `net` on a bridge, masqueraded, and what it publishes.
+/// A pod of the network `net` on a bridge, masqueraded, with the ports that it publishes.
 #[derive(Debug)]
 pub struct Pod {
     /// Its namespace.

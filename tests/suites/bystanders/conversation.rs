@@ -66,7 +66,7 @@ pub(crate) fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
         .flat_map(Row::parse)
 }
 
-/// What comes of the calls of a table.
+/// The answers to the calls of a table.
 pub(crate) fn answers(stage: &Stage<'_>, table: &str) -> Vec<Answer> {
     let answer = |row: Row<'_>| Answer {
         what: row.to_string(),
@@ -76,7 +76,7 @@ pub(crate) fn answers(stage: &Stage<'_>, table: &str) -> Vec<Answer> {
     rows(table).map(answer).collect()
 }
 
-/// What came of a call, in a few words.
+/// The outcome of a call, in a few words.
 pub(crate) fn got(heard: io::Result<IpAddr>) -> String {
     match heard {
         Ok(seen) => format!("seen as {seen}"),

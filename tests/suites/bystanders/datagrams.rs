@@ -1,5 +1,5 @@
-//! Datagrams to many, by multicast and broadcast, to a port that pods publish: no address of theirs is the host's own, so
-//! they reach who listens, from whom they are.
+//! Multicast and broadcast datagrams to a port that pods publish. They go to no address of the host's own, so they reach
+//! the listeners on the link, and their source stays.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,4 +1,4 @@
-//! What the host routes between two others, and what it says to them itself.
+//! Traffic that the host routes between two others, and its own with them.
 
 use crate::{Kind, conversation};
 

@@ -22,7 +22,7 @@ pub(crate) struct Backend {
     environment: Vec<(&'static str, String)>,
 }
 
-/// What is published.
+/// The ports that are published.
 pub(crate) struct Pods {
     ports: Vec<u16>,
     special: Vec<Value>,

@@ -62,7 +62,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// What goes to a port of that address, or of this host, goes to another address and port instead.
+/// Forwards a port of that address, or of this host, to another address and port.
 pub(crate) fn forward_port(service: Option<IpAddr>, port: u16, to: (IpAddr, u16)) -> Rule {
     let six = to.0.is_ipv6();
     let mut exprs: Vec<Expr> = expr::of_family(six).to_vec();

@@ -1,10 +1,11 @@
 //! Connections that were there before the first pod, and go on while ports are published and withdrawn: from and to ports
-//! that nobody publishes yet. Whoever listens on such a port keeps those who are connected already.
+//! that nobody publishes yet. A server on such a port keeps its connections when a pod publishes the port.
 //!
-//! A flow of UDP to a port that is published moves there, on purpose, so that there is none among them.
+//! A flow of UDP to a published port moves to the pod on purpose. So the table has none.
 
 use std::net::SocketAddr;
 
+use linkspan_harness::world::set_sysctl;
 use linkspan_nftables::expr;
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 
@@ -53,12 +54,18 @@ fn track(stage: &Stage<'_>) {
     };
     let chains = [chain("input", Hook::Input), chain("output", Hook::Output)];
     stage.rules("firewall", &chains);
+    // A flow that nobody has heard of for half a minute is a new one otherwise, and the pods may take as long to come.
+    for key in ["udp_timeout", "udp_timeout_stream"] {
+        let key = format!("netfilter/nf_conntrack_{key}");
+        set_sysctl(stage.lab.host(), &key, "3600");
+    }
 }
 
 /// Each of the table twice: with the server who speaks first when somebody speaks again, and with the caller.
 fn open(stage: &mut Stage<'_>, transports: &[Transport]) {
     /// How far apart the ports of the two are.
     const APART: u16 = 20;
+    stage.settle();
     for row in rows(TABLE).filter(|row| transports.contains(&row.transport)) {
         for (first, apart) in [(First::Server, 0), (First::Caller, APART)] {
             let row = shifted(row.clone(), apart);

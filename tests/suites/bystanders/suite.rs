@@ -99,7 +99,7 @@ fn chains() -> [Chain; 3] {
     ]
 }
 
-/// What comes from there and goes elsewhere: `ip saddr 172.17.0.0/24 oifname != "theirs0" masquerade`
+/// Masquerades traffic from there to elsewhere: `ip saddr 172.17.0.0/24 oifname != "theirs0" masquerade`
 fn masquerade(six: bool, source: Header, network: &[u8]) -> Rule {
     /// `IFNAMSIZ`
     const NAME: usize = 16;

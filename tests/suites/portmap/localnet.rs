@@ -1,5 +1,5 @@
-//! What listens on 127.0.0.1 where iptables publishes ports, and so `route_localnet` is set: for the host alone
-//! (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
+//! Services on the host's 127.0.0.1 where iptables publishes ports, and so `route_localnet` is set: they are for the host
+//! alone (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
 
 use std::net::SocketAddr;
 
@@ -145,6 +145,38 @@ fn the_older_iptables_keeps_others_away_from_the_loopback_address() {
         if let Some(kind) = Kind::older(lab) {
             keeps_the_host_to_itself(lab, &kind);
         }
+    });
+}
+
+#[test]
+fn where_others_cannot_be_kept_away_nothing_is_opened_or_published() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(real) = skip::without("iptables-restore") else {
+            return;
+        };
+        // A kernel without the table mangle.
+        let dir = lab.dir().join("without-mangle");
+        std::fs::create_dir(&dir).unwrap();
+        let body = format!(
+            "script=$(cat)\ncase \"$script\" in *mangle*) echo 'no table mangle' >&2; exit 1;; esac\n\
+             echo \"$script\" | exec {} \"$@\"",
+            real.display()
+        );
+        lab.script_at(dir.join("iptables-restore"), &body);
+        let mut kind = Kind::newer().unwrap();
+        let pod = kind.pod(lab, "pod");
+        kind.path = format!("{}:{}", dir.display(), kind.path);
+        let call = kind.call(lab, pod.portmap(lab));
+        let told = call.verb("ADD").run().failed(999);
+        assert!(
+            told.contains("127.0.0.0/8: execute iptables-restore: no table mangle"),
+            "{told}"
+        );
+        let nat = tool(kind.save, &["-t", "nat"]).unwrap();
+        assert!(!nat.contains("dnat name"), "{nat}");
+        let key = "/proc/sys/net/ipv4/conf/br0/route_localnet";
+        let value = lab.host().scope(|| std::fs::read_to_string(key)).unwrap();
+        assert_eq!(value.unwrap().trim(), "0");
     });
 }
 
