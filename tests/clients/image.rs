@@ -131,6 +131,12 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         let Some((list, set)) = manifest() else {
             return;
         };
+        // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
+        let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+        if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
+            skip::tell("podman kube play: control groups of version 2 have no controllers here");
+            return;
+        }
         for name in PLUGINS.iter().chain(&["linkspan"]) {
             fs::remove_file(node.bin().join(name)).unwrap();
         }

@@ -7,8 +7,7 @@ use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;
-use linkspan_nftables::Netfilter;
-use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_harness::table::everything;
 use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -81,6 +80,7 @@ fn status_of_the_chain_writes_nothing() {
             "-o",
             log.to_str().unwrap(),
         ];
+        let before = everything(lab);
         for conf in [&conf, &with(portmap, &json!({}))] {
             let plugin = conf["type"].as_str().unwrap();
             let call = lab.plugin(plugin).conf(conf).verb("STATUS");
@@ -94,15 +94,7 @@ fn status_of_the_chain_writes_nothing() {
                 assert_eq!(found, None, "{plugin}: {write}");
             }
             // What the packet filter can do is tried, and nothing is left of it.
-            let netfilter = lab.host().scope(Netfilter::open).unwrap().unwrap();
-            for name in ["linkspan", "linkspan-trial"] {
-                let table = Table {
-                    family: Family::Inet,
-                    name,
-                };
-                assert_eq!(netfilter.chains(table).unwrap(), [""; 0], "{plugin}");
-                assert!(netfilter.sets(table).unwrap().is_empty(), "{plugin}");
-            }
+            assert_eq!(everything(lab), before, "{plugin}");
         }
     });
 }

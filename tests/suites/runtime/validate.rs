@@ -233,7 +233,7 @@ fn what_is_no_configuration_is_told_and_the_next_file_is_still_read() {
             "{lines:?}"
         );
         let marked = validate(lab, "marked.conflist", &format!("\u{feff}{list}")).run();
-        let told = "the text begins with a byte order mark (UTF-8); in ";
+        let told = "the text begins with a byte order mark (UTF-8); hint: save";
         assert!(marked.stdout.contains(told), "{}", marked.stdout);
         assert!(
             lines[1].starts_with("/nonexistent: error reading /nonexistent"),

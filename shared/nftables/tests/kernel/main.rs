@@ -1,18 +1,16 @@
 //! The crate against the real kernel, in a namespace of each test's own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod looking;
+
 use std::net::IpAddr;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use linkspan_harness::skip;
 use linkspan_harness::tool::tool;
 use linkspan_netlink::netns::Netns;
-use linkspan_nftables::changes::Changes;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::found::FoundChain;
-use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Family, Hook, Rule, Set, Table};
 use linkspan_nftables::survey::FoundSet;
 use linkspan_nftables::xtables::Nat;
@@ -118,113 +116,6 @@ fn what_is_ensured_twice_is_there_once() {
     let rules = netfilter.rules(TABLE, "prerouting").unwrap();
     assert_eq!(rules.len(), 1);
     assert_eq!(rules[0].target.as_deref(), Some("publish"));
-}
-
-#[test]
-fn several_questions_are_answered_in_their_order() {
-    let Some((_netns, netfilter)) = netfilter() else {
-        return;
-    };
-    let mut batch = ensured();
-    batch.add(TABLE, &PORTS, &[port(1)], true);
-    let questions = [
-        Question::Chain(TABLE, "prerouting"),
-        Question::Element(TABLE, &PORTS, &port(1)),
-        Question::Element(TABLE, &PORTS, &port(2)),
-        Question::Chain(TABLE, "publish"),
-        Question::Element(TABLE, &PORTS, &Element::of(Fields::default().mark(7))),
-    ];
-    let missing = netfilter.look(&questions).unwrap();
-    assert_eq!(missing, vec![Answer::Missing; questions.len()]);
-    netfilter.commit(batch).unwrap();
-    let chain = |name: &str, uses, comment: &str| FoundChain {
-        name: name.to_owned(),
-        uses,
-        comment: comment.to_owned(),
-    };
-    let found = netfilter.look(&questions).unwrap();
-    let expected = [
-        Answer::Chain(chain("prerouting", 1, "a test of comments")),
-        Answer::Element(port(1)),
-        Answer::Missing,
-        // A rule of its own, and one that leads there.
-        Answer::Chain(chain("publish", 2, "")),
-    ];
-    assert_eq!(found[..4], expected);
-    let refused = matches!(&found[4], Answer::Refused(err) if err.is(Errno::EINVAL));
-    assert!(refused, "{found:?}");
-    assert_eq!(netfilter.look(&[]).unwrap(), []);
-}
-
-#[test]
-fn sets_are_told_by_their_flags_and_types() {
-    let Some((_netns, netfilter)) = netfilter() else {
-        return;
-    };
-    netfilter.commit(ensured()).unwrap();
-    let found = netfilter.sets(TABLE).unwrap();
-    let is = |set: &Set| found.iter().filter(|found| found.is(set)).count();
-    assert_eq!((found.len(), is(&PORTS), is(&PAIRS)), (2, 1, 1));
-    assert_eq!(is(&PORTS.expiring()), 0);
-    assert_eq!(is(&PORTS.to(&[Datum::Ipv6, Datum::Port])), 0);
-    assert_eq!(is(&Set::of("pairs", &[Datum::Ipv4]).expiring()), 0);
-}
-
-#[test]
-fn a_batch_that_is_only_tried_leaves_nothing() {
-    let Some((_netns, netfilter)) = netfilter() else {
-        return;
-    };
-    let mut batch = ensured();
-    batch.fail(TABLE);
-    let err = netfilter.commit(batch).unwrap_err();
-    assert!(err.is(Errno::EEXIST), "{err}");
-    assert_eq!(netfilter.chains(TABLE).unwrap(), [""; 0]);
-    assert!(netfilter.sets(TABLE).unwrap().is_empty());
-}
-
-#[test]
-fn an_element_that_expires_is_gone_and_its_key_is_free() {
-    let Some((_netns, netfilter)) = netfilter() else {
-        return;
-    };
-    let mut batch = ensured();
-    let (staying, going) = (at_home(1), at_home(2));
-    batch.add(TABLE, &PAIRS, &[staying.clone(), going.clone()], true);
-    netfilter.commit(batch).unwrap();
-    let going = netfilter.element(TABLE, &PAIRS, &going).unwrap().unwrap();
-    let mut batch = Batch::default();
-    batch.expire(TABLE, &PAIRS, std::slice::from_ref(&going));
-    netfilter.commit(batch).unwrap();
-    let look = || netfilter.element(TABLE, &PAIRS, &going).unwrap();
-    match look() {
-        // A kernel before 6.12 ignores the request.
-        Some(found) if found.timeout == 0 => {
-            skip::tell("expiry: this kernel does not change the timeout of an element");
-            return;
-        }
-        _ => {
-            let changes = Changes::open().unwrap();
-            while look().is_some() {
-                changes.wait(Duration::from_millis(1)).unwrap();
-            }
-        }
-    }
-    assert_eq!(netfilter.elements(TABLE, &PAIRS).unwrap(), [staying]);
-    let mut batch = Batch::default();
-    batch.add(TABLE, &PAIRS, &[going], true);
-    netfilter.commit(batch).unwrap();
-}
-
-#[test]
-fn a_change_ends_the_wait_for_one() {
-    let Some((netns, netfilter)) = netfilter() else {
-        return;
-    };
-    let changes = netns.scope(Changes::open).unwrap().unwrap();
-    netfilter.commit(ensured()).unwrap();
-    // Longer than any test may take.
-    changes.wait(Duration::from_secs(600)).unwrap();
 }
 
 #[test]
