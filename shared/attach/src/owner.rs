@@ -103,8 +103,9 @@ impl Owner {
         format!("{}/{}/{}", self.network, self.container, self.ifname)
     }
 
-    /// The link group of a pair that has no tag yet, since the kernel takes a group with the creation of a link but no
-    /// alias (`rtnl_create_link`): two bytes for the network, and two for the attachment.
+    /// The link group of a pair: two bytes for the network, and two for the attachment. The kernel takes a group with the
+    /// creation of a link but no alias (`rtnl_create_link`), so it tells whose a pair is that has no tag yet. The host end
+    /// stays in it, unless it is a port of a bridge.
     pub fn group(&self) -> u32 {
         u32::from(network_group(&self.network)) << 16 | u32::from(short(&self.line()))
     }

@@ -70,7 +70,7 @@ pub struct VethSpec<'a> {
     pub name: String,
     /// Index of the bridge that the near end becomes a port of.
     pub controller: Option<u32>,
-    /// The group of the near end; tagging it puts it into the default group 0.
+    /// The group of the near end, which [`Link::tag_port`] resets to the default group 0.
     pub group: u32,
     /// MTU of both ends in bytes; the kernel's default where absent.
     pub mtu: Option<u32>,
@@ -234,11 +234,25 @@ impl Link {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
-    /// Notes `alias` on it and puts it into group 0, in one request; to be called before it is set up. Of a link that is up
-    /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
+    /// Notes `alias` on it; to be called before it is set up. Of a link that is up and cannot pass traffic yet the kernel
+    /// would tell everybody, and IPv6 walks all its routes then.
     pub fn tag(&self, alias: &str) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias)));
+        let alias = vec![LinkAttribute::IfAlias(alias.to_owned())];
+        let message = RouteNetlinkMessage::SetLink(message(self.index, alias));
         self.rtnl.change(Attempt("tag", &self.name), 0, message)
+    }
+
+    /// Puts it into a group; one that is gone is fine.
+    pub fn set_group(&self, group: u32) -> Result<(), Error> {
+        let message = message(self.index, vec![LinkAttribute::Group(group)]);
+        let attempt = Attempt("set the group of", &self.name);
+        match self
+            .rtnl
+            .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
+        {
+            Err(err) if err.is(Errno::ENODEV) => Ok(()),
+            set => set,
+        }
     }
 
     /// Sets it down.
@@ -270,17 +284,20 @@ impl Link {
             .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Sets the port's flags and tags it, in one request; see [`Link::tag`].
+    /// Sets the port's flags, tags it and puts it into group 0, in one request; see [`Link::tag`].
     pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(port.hairpin),
             InfoBridgePort::Isolated(port.isolated),
         ];
-        let mut attributes = tag(alias);
-        attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
-        ]));
+        let attributes = vec![
+            LinkAttribute::IfAlias(alias.to_owned()),
+            LinkAttribute::Group(0),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(settings)),
+            ]),
+        ];
         let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl.change(attempt, 0, message)
@@ -302,13 +319,6 @@ impl Link {
     pub(crate) fn object(&self, ip: IpAddr, prefix: u8) -> String {
         format!("{ip}/{prefix} on {}", self.name)
     }
-}
-
-fn tag(alias: &str) -> Vec<LinkAttribute> {
-    vec![
-        LinkAttribute::IfAlias(alias.to_owned()),
-        LinkAttribute::Group(0),
-    ]
 }
 
 /// Asks for one link, or for all; without its counters, which are half of what the kernel would tell, and the half that it

@@ -30,7 +30,7 @@ pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Eleme
     let links = Side::host()?.rtnl.links().map_err(kernel)?;
     let mut zones: Vec<Zone> = Vec::new();
     for (owner, address) in needs {
-        let Some(ingress) = ingress(&links, &owner) else {
+        let Some(ingress) = ingress(&links, &owner)? else {
             continue;
         };
         let wanted = Zone::of(&ingress, address, &[], &owner);
@@ -66,15 +66,19 @@ fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
     former.elements.iter().filter_map(need).collect()
 }
 
-/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end.
-fn ingress(links: &[Link], owner: &Owner) -> Option<Ingress> {
+/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end, which the first layout
+/// did not put into one.
+fn ingress(links: &[Link], owner: &Owner) -> Result<Option<Ingress>> {
     let line = owner.line();
-    let end = links.iter().find(|link| link.alias == line)?;
-    match end.controller {
-        None => Some(Ingress::Group(owner.network_group())),
-        Some(index) => {
-            let bridge = links.iter().find(|link| link.index == index)?;
-            Some(Ingress::Link(bridge.name.clone()))
-        }
+    let Some(end) = links.iter().find(|link| link.alias == line) else {
+        return Ok(None);
+    };
+    if let Some(index) = end.controller {
+        let bridge = links.iter().find(|link| link.index == index);
+        return Ok(bridge.map(|bridge| Ingress::Link(bridge.name.clone())));
     }
+    if end.group != owner.group() {
+        end.set_group(owner.group()).map_err(kernel)?;
+    }
+    Ok(Some(Ingress::Group(owner.network_group())))
 }
