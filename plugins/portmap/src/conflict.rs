@@ -21,6 +21,9 @@ use crate::sets::{CLAIMS, PUBLISH_ADDR, PUBLISHED, SETS};
 /// How long a look at an owner's life may be old. Nothing tells of the end of a namespace.
 const LIFE: Duration = Duration::from_millis(500);
 
+/// How often somebody may publish between our survey and our commit.
+const ATTEMPTS: usize = 100;
+
 /// Publishes, in one transaction. The kernel decides whether a port is free, so the usual case looks at nothing. Ports of
 /// a dead owner, and our own of an earlier ADD, are replaced. Ports of a living one are waited for with nothing locked, as
 /// engines may ask for a successor before they let the predecessor go, and refused when `patience` ends. What another
@@ -70,6 +73,7 @@ fn settle(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<Option<Failure>> {
+    let mut attempts = 1..ATTEMPTS;
     loop {
         let standing = match survey(netfilter, publication)? {
             Ok(standing) => standing,
@@ -90,7 +94,7 @@ fn settle(
         })?;
         match done {
             // Somebody came since the survey.
-            Err(err) if err.is(Errno::EEXIST) => {}
+            Err(err) if err.is(Errno::EEXIST) && attempts.next().is_some() => {}
             done => return done.map(|()| None).map_err(kernel),
         }
     }
@@ -122,25 +126,28 @@ fn survey(
             }
         }
     }
-    let condemned = elements_of(netfilter, publication, &condemned)?;
+    let wanted = publication.keys(&elsewhere);
+    let goes = |set: &Set, element: &Element| {
+        condemned.contains(&element.comment)
+            || publication.is_about(set, element)
+            // A part of a publication that somebody took apart: no mapping that is there needs it.
+            || element.comment != SHARED && wanted.contains(&(set.name, element.key.clone()))
+    };
     Ok(Ok(Standing {
-        condemned,
+        condemned: elements_of(netfilter, goes)?,
         elsewhere,
     }))
 }
 
-/// All that the condemned have, and what is about an address that is the publication's now.
+/// The elements that go.
 fn elements_of(
     netfilter: &Netfilter,
-    publication: &Publication,
-    condemned: &BTreeSet<String>,
+    goes: impl Fn(&Set, &Element) -> bool,
 ) -> Result<Elements<'static>> {
     let mut all = Vec::new();
     for set in SETS {
         let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
-        stale.retain(|element| {
-            condemned.contains(&element.comment) || publication.is_about(set, element)
-        });
+        stale.retain(|element| goes(set, element));
         all.push((*set, stale));
     }
     Ok(all)
