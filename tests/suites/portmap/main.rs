@@ -6,12 +6,14 @@
 )]
 
 mod foreign;
+mod former;
 mod legacy;
 mod listed;
 mod ownership;
 mod packets;
 mod ruleset;
 mod swap;
+mod upgrade;
 
 use std::net::IpAddr;
 
