@@ -146,25 +146,28 @@ fn survey(
             }
         }
     }
-    let condemned = elements_of(netfilter, publication, &condemned)?;
+    let wanted = publication.keys(&elsewhere);
+    let goes = |set: &Set, element: &Element| {
+        condemned.contains(&element.comment)
+            || publication.is_about(set, element)
+            // A part of a publication that somebody took apart: no mapping that is there needs it.
+            || element.comment != SHARED && wanted.contains(&(set.name, element.key.clone()))
+    };
     Ok(Ok(Standing {
-        condemned,
+        condemned: elements_of(netfilter, goes)?,
         elsewhere,
     }))
 }
 
-/// All that the condemned have, and what is about an address that is the publication's now.
+/// The elements that go.
 fn elements_of(
     netfilter: &Netfilter,
-    publication: &Publication,
-    condemned: &BTreeSet<String>,
+    goes: impl Fn(&Set, &Element) -> bool,
 ) -> Result<Elements<'static>> {
     let mut all = Vec::new();
     for set in SETS {
         let mut stale = netfilter.elements(TABLE, set).map_err(kernel)?;
-        stale.retain(|element| {
-            condemned.contains(&element.comment) || publication.is_about(set, element)
-        });
+        stale.retain(|element| goes(set, element));
         all.push((*set, stale));
     }
     Ok(all)

@@ -1,11 +1,13 @@
 //! Published ports in our own table: what an attachment has there, how it is withdrawn and compared.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use linkspan_attach::kernel;
 use linkspan_attach::owner::{Home, Owner};
 use linkspan_attach::table::{self, TABLE};
 use linkspan_attach::verify::mismatch;
+use linkspan_nftables::datum::Fields;
 use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
@@ -28,7 +30,7 @@ pub(crate) struct Publication {
 
 impl Publication {
     /// Every element with its set, and what it is for, but for what the container has elsewhere; the mapping itself comes
-    /// before what it needs.
+    /// before what it needs. An element that several mappings need is there once.
     fn elements(&self, elsewhere: &[Mapping]) -> Vec<(&'static Set, Element, String)> {
         let mut all = Vec::new();
         for target in &self.targets {
@@ -43,6 +45,8 @@ impl Publication {
             let sources = elements::sources(target, self.translate);
             all.extend(sources.map(|(set, one)| (set, one, format!("sources of {ip}"))));
         }
+        let mut known = BTreeSet::new();
+        all.retain(|(set, element, _)| known.insert((set.name, element.key.clone())));
         for (_, element, _) in &mut all {
             if element.comment.is_empty() {
                 element.comment = self.owner.line();
@@ -70,6 +74,13 @@ impl Publication {
         }
         sets.retain(|(_, elements)| !elements.is_empty());
         sets
+    }
+
+    /// The keys of the elements, each with the name of its set.
+    pub(crate) fn keys(&self, elsewhere: &[Mapping]) -> BTreeSet<(&'static str, Fields)> {
+        let all = self.elements(elsewhere).into_iter();
+        all.map(|(set, element, _)| (set.name, element.key))
+            .collect()
     }
 
     /// Whether the element is about an address of this publication: IPAM says that it is ours now.

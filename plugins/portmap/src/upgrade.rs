@@ -1,49 +1,82 @@
-//! Elements out of the first layout, which had no claims and let nothing expire.
+//! Elements out of the first layout, which had no claims, gave connections from a loopback address to another address of
+//! the host no source, and let nothing expire.
 
-use linkspan_attach::kernel;
+use std::net::IpAddr;
+
 use linkspan_attach::table::{Elements, Former, TABLE, elements_of};
+use linkspan_attach::{Side, kernel};
 use linkspan_nftables::Netfilter;
+use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_plugin::Result;
 
 use crate::elements::{claim, read};
-use crate::sets::{CLAIMS, PUBLISHED, SETS};
+use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST_ADDR, PUBLISHED, SETS};
 
-/// The elements that take the place of those of former sets, and a claim for each published port that has none.
+/// The elements that take the place of those of former sets, and what each published port lacks.
 pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
     let mut elements = elements_of(SETS, former);
     if former.is_empty() {
         return Ok(elements);
     }
-    let is_former = |set: &Set| former.iter().any(|former| former.set.name == set.name);
-    let stays = |set: &Set| {
-        if is_former(set) {
-            return Ok(Vec::new());
-        }
-        netfilter.elements(TABLE, set).map_err(kernel)
+    let present = present(netfilter, former, &elements)?;
+    let has = |set: &Set, key: &Fields| {
+        let mut of_set = present.iter().filter(|(of, _)| *of == set);
+        of_set.any(|(_, all)| all.iter().any(|element| element.key == *key))
     };
-    let mut claims = Vec::new();
+    let mut needed = Vec::new();
     for (set, by_addr, six) in PUBLISHED {
-        let converted = elements.iter().filter(|(of, _)| *of == set);
-        let mut published: Vec<_> = converted.flat_map(|(_, all)| all.clone()).collect();
-        published.extend(stays(set)?);
-        for element in published {
-            let Some((mapping, _)) = read(&element, by_addr, six) else {
+        let of_set = present.iter().filter(|(of, _)| *of == set);
+        for element in of_set.flat_map(|(_, all)| all) {
+            let Some((mapping, ip)) = read(element, by_addr, six) else {
                 continue;
             };
-            let (set, mut claim) = claim(&mapping, six);
+            let (claims, mut claim) = claim(&mapping, six);
             if claim.comment.is_empty() {
-                claim.comment = element.comment;
+                claim.comment.clone_from(&element.comment);
             }
-            claims.push((set, claim));
+            needed.push((claims, claim));
+            let hairpin = Fields::default().ip(ip);
+            let hairpin = hairpin.protocol(mapping.protocol.number());
+            if by_addr && has(HAIRPIN.of(ip), &hairpin.port(mapping.host_port)) {
+                needed.extend(source(element, ip)?);
+            }
         }
     }
-    for set in [CLAIMS.v4, CLAIMS.v6] {
-        let there = stays(set)?;
-        let is_new = |claim: &Element| there.iter().all(|there| there.key != claim.key);
-        let own = claims.iter().filter(|(of, _)| *of == set);
-        let own = own.map(|(_, claim)| claim.clone()).filter(is_new);
-        elements.push((set, own.collect()));
+    needed.retain(|(set, element)| !has(set, &element.key));
+    let sets = [CLAIMS, LOCALHOST_ADDR].map(|pair| [pair.v4, pair.v6]);
+    for set in sets.as_flattened() {
+        let own = needed.iter().filter(|(of, _)| of == set);
+        elements.push((*set, own.map(|(_, element)| element.clone()).collect()));
     }
     Ok(elements)
+}
+
+/// Everything that is in the part once former sets are converted.
+fn present(
+    netfilter: &Netfilter,
+    former: &[Former],
+    converted: &Elements<'static>,
+) -> Result<Elements<'static>> {
+    let mut all = converted.clone();
+    for set in SETS {
+        if !former.iter().any(|former| former.set.name == set.name) {
+            let elements = netfilter.elements(TABLE, set).map_err(kernel)?;
+            all.push((*set, elements));
+        }
+    }
+    Ok(all)
+}
+
+/// The source for connections from a loopback address to a port on one address, which leads to the container at `ip`.
+fn source(published: &Element, ip: IpAddr) -> Result<Option<(&'static Set, Element)>> {
+    let way = Side::host()?.rtnl.way_to(ip).map_err(kernel)?;
+    let element = |source| Element {
+        key: published.key.clone(),
+        value: Some(Fields::default().ip(source)),
+        comment: published.comment.clone(),
+        ..Element::default()
+    };
+    let source = way.and_then(|way| way.src);
+    Ok(source.map(|source| (LOCALHOST_ADDR.of(ip), element(source))))
 }

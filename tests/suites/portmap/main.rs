@@ -8,6 +8,7 @@
 mod beside;
 mod flows;
 mod foreign;
+mod former;
 mod legacy;
 mod listed;
 mod localnet;
@@ -15,6 +16,7 @@ mod ownership;
 mod packets;
 mod ruleset;
 mod swap;
+mod upgrade;
 
 use linkspan_harness::pod::{Pod, both, mapping};
 

@@ -1,0 +1,292 @@
+//! The table as the first layout had it: sets in which nothing expires, masquerade for each address of a container, and
+//! chains without a comment. Made as the plugins of that time made it, over our own library.
+
+use std::net::IpAddr;
+
+use linkspan_attach::table::{TABLE, owner};
+use linkspan_harness::lab::Lab;
+use linkspan_harness::table::netfilter;
+use linkspan_netlink::rtnl::Rtnl;
+use linkspan_nftables::datum::{Datum, Fields};
+use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
+use linkspan_nftables::{Batch, Netfilter};
+use linkspan_protocol::addr::Cidr;
+use serde_json::Value;
+
+use Datum::{Ipv4, Ipv6, Port, Protocol as Proto};
+
+/// The sets of published ports, which are those of today but for their flags.
+const PUBLISHED: [Set; 12] = [
+    Set::of("publish_v4", &[Proto, Port]).to(&[Ipv4, Port]),
+    Set::of("publish_v6", &[Proto, Port]).to(&[Ipv6, Port]),
+    Set::of("publish_addr_v4", &[Ipv4, Proto, Port]).to(&[Ipv4, Port]),
+    Set::of("publish_addr_v6", &[Ipv6, Proto, Port]).to(&[Ipv6, Port]),
+    Set::of("localhost_v4", &[Proto, Port]).to(&[Ipv4]),
+    Set::of("localhost_v6", &[Proto, Port]).to(&[Ipv6]),
+    Set::of("localhost_addr_v4", &[Ipv4, Proto, Port]).to(&[Ipv4]),
+    Set::of("localhost_addr_v6", &[Ipv6, Proto, Port]).to(&[Ipv6]),
+    Set::of("hairpin_v4", &[Ipv4, Proto, Port]),
+    Set::of("hairpin_v6", &[Ipv6, Proto, Port]),
+    Set::of("sources_v4", &[Ipv4, Ipv4]).of_ranges(),
+    Set::of("sources_v6", &[Ipv6, Ipv6]).of_ranges(),
+];
+
+/// Sources that are masqueraded, and each with the range of its neighbours.
+const MASQUERADED: [[Set; 2]; 2] = [
+    [
+        Set::of("masq_v4", &[Ipv4]),
+        Set::of("masq_except_v4", &[Ipv4, Ipv4]).of_ranges(),
+    ],
+    [
+        Set::of("masq_v6", &[Ipv6]),
+        Set::of("masq_except_v6", &[Ipv6, Ipv6]).of_ranges(),
+    ],
+];
+
+/// Puts the first layout in the place of today's, with what today's attachments had there: the ports that are published,
+/// and the masquerade of `results`, each with its owner.
+pub(crate) fn put_back(lab: &Lab, results: &[(&str, &Value)]) {
+    let netfilter = netfilter(lab);
+    let mut batch = Batch::default();
+    batch.delete_table(TABLE);
+    batch.ensure_table(
+        TABLE,
+        "Linkspan CNI plugins: published ports and masquerade",
+    );
+    let sets: Vec<&Set> = MASQUERADED.iter().flatten().chain(&PUBLISHED).collect();
+    batch.ensure(TABLE, &sets, &chains());
+    for set in &PUBLISHED {
+        batch.add(TABLE, set, &published(&netfilter, set), true);
+    }
+    for (owner, result) in results {
+        for ip in result["ips"].as_array().unwrap() {
+            masquerade(&mut batch, owner, ip["address"].as_str().unwrap());
+        }
+    }
+    netfilter.commit(batch).unwrap();
+    leave_groups(&lab.rtnl());
+}
+
+/// What is in today's set of the same name. Connections from a loopback address to another address of the host were
+/// nobody's then.
+fn published(netfilter: &Netfilter, set: &Set) -> Vec<Element> {
+    let mut elements = netfilter.elements(TABLE, set).unwrap();
+    elements.retain(|element| owner(element).is_some());
+    if set.name.starts_with("localhost_addr") {
+        elements.retain(|element| {
+            element
+                .key
+                .read()
+                .ip(set.name.ends_with("v6"))
+                .unwrap()
+                .is_loopback()
+        });
+    }
+    elements
+}
+
+fn masquerade(batch: &mut Batch, owner: &str, address: &str) {
+    let address = Cidr::parse(address).unwrap();
+    let ip = address.ip();
+    let element = |key, key_end| Element {
+        key,
+        key_end,
+        comment: owner.to_owned(),
+        ..Element::default()
+    };
+    let pair = |neighbour: IpAddr| Fields::default().ip(ip).ip(neighbour);
+    let [source, except] = &MASQUERADED[usize::from(ip.is_ipv6())];
+    batch.add(
+        TABLE,
+        source,
+        &[element(Fields::default().ip(ip), None)],
+        true,
+    );
+    let neighbours = element(pair(address.network()), Some(pair(address.last())));
+    batch.add(TABLE, except, &[neighbours], true);
+}
+
+/// The host ends of pairs were in no group.
+fn leave_groups(host: &Rtnl) {
+    let links = host.links().unwrap();
+    for end in links.iter().filter(|link| link.group != 0) {
+        end.set_group(0).unwrap();
+    }
+}
+
+fn chains() -> Vec<Chain> {
+    let chain = |name, place: Option<(ChainKind, Hook, i32)>, rules: Vec<Vec<Expr>>| Chain {
+        name,
+        base: place.map(|(kind, hook, priority)| Base {
+            kind,
+            hook,
+            priority,
+        }),
+        comment: "",
+        rules: rules.into_iter().map(|exprs| Rule { exprs }).collect(),
+    };
+    let nat = |hook, priority| Some((ChainKind::Nat, hook, priority));
+    let filter = |hook, priority| Some((ChainKind::Filter, hook, priority));
+    let to_this_host = || [expr::to_this_host().to_vec(), vec![expr::jump("publish")]].concat();
+    let translated = [expr::translated().to_vec(), vec![expr::jump("published")]].concat();
+    let each = |rules: fn(bool) -> Vec<Vec<Expr>>| [rules(false), rules(true)].concat();
+    vec![
+        chain("outbound", nat(Hook::Postrouting, 100), each(outbound)),
+        chain("publish", None, each(publish)),
+        chain("published", None, each(hairpin)),
+        chain(
+            "prerouting",
+            nat(Hook::Prerouting, -95),
+            vec![to_this_host()],
+        ),
+        chain("output", nat(Hook::Output, -95), vec![to_this_host()]),
+        chain("postrouting", nat(Hook::Postrouting, 100), vec![translated]),
+        chain(
+            "localhost_out",
+            filter(Hook::Output, -300),
+            each(localhost_out),
+        ),
+        chain("localhost_in", filter(Hook::Input, 200), each(localhost_in)),
+    ]
+}
+
+fn saddr(six: bool) -> Header {
+    if six {
+        Header::IP6_SADDR
+    } else {
+        Header::IP_SADDR
+    }
+}
+
+fn daddr(six: bool) -> Header {
+    if six {
+        Header::IP6_DADDR
+    } else {
+        Header::IP_DADDR
+    }
+}
+
+fn slots(six: bool) -> u32 {
+    if six { 4 } else { 1 }
+}
+
+fn named(set: &'static str, six: bool) -> String {
+    format!("{set}_v{}", if six { 6 } else { 4 })
+}
+
+fn rule(six: bool, rest: &[Expr]) -> Vec<Expr> {
+    [&expr::of_family(six), rest].concat()
+}
+
+/// `ip saddr @masq_v4 ip daddr != 224.0.0.0/4 ip saddr . ip daddr != @masq_except_v4 masquerade`
+fn outbound(six: bool) -> Vec<Vec<Expr>> {
+    let multicast = if six {
+        vec![
+            expr::load(Header::IP6_DADDR.first(1), 0),
+            expr::differ(0, &[0xff]),
+        ]
+    } else {
+        vec![
+            expr::load(Header::IP_DADDR, 0),
+            expr::mask(0, [0xf0, 0, 0, 0]),
+            expr::differ(0, &[224, 0, 0, 0]),
+        ]
+    };
+    let first = [
+        expr::load(saddr(six), 0),
+        expr::within(&named("masq", six), 0),
+    ];
+    let last = [
+        expr::load(saddr(six), 0),
+        expr::load(daddr(six), slots(six)),
+        expr::without(&named("masq_except", six), 0),
+        expr::masquerade(),
+    ];
+    vec![rule(six, &[&first[..], &multicast, &last].concat())]
+}
+
+/// Protocol and port from `slot` on.
+fn port(slot: u32) -> [Expr; 2] {
+    [
+        expr::meta(MetaKey::L4Proto, slot),
+        expr::load(Header::DPORT, slot + 1),
+    ]
+}
+
+/// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address.
+fn publish(six: bool) -> Vec<Vec<Expr>> {
+    let [one, any] = by_key(six, "publish", &[expr::dnat(six, 0, slots(six))]);
+    vec![rule(six, &one), rule(six, &any)]
+}
+
+/// What is done with what the map knows by address, protocol and port, and by protocol and port.
+fn by_key(six: bool, map: &str, then: &[Expr]) -> [Vec<Expr>; 2] {
+    let family = if six { 6 } else { 4 };
+    let one = expr::map(&format!("{map}_addr_v{family}"), 0);
+    let any = expr::map(&format!("{map}_v{family}"), 0);
+    [
+        [
+            &[expr::load(daddr(six), 0)],
+            &port(slots(six))[..],
+            &[one],
+            then,
+        ]
+        .concat(),
+        [&port(0)[..], &[any], then].concat(),
+    ]
+}
+
+/// `meta l4proto tcp ip daddr . ip saddr @sources_v4 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4
+/// masquerade`
+fn hairpin(six: bool) -> Vec<Vec<Expr>> {
+    let len = slots(six);
+    let of_protocol = |number| {
+        let protocol = [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &[number])];
+        let then = [
+            expr::load(daddr(six), 0),
+            expr::load(saddr(six), len),
+            expr::within(&named("sources", six), 0),
+            expr::load(daddr(six), 0),
+            expr::meta(MetaKey::L4Proto, len),
+            expr::original_port(len + 1),
+            expr::within(&named("hairpin", six), 0),
+            expr::masquerade(),
+        ];
+        [&protocol[..], &rule(six, &then)].concat()
+    };
+    [6, 17, 132].map(of_protocol).to_vec()
+}
+
+fn loopback(six: bool) -> Vec<u8> {
+    let mut bytes = vec![0; 15];
+    bytes.push(1);
+    if six { bytes } else { vec![127, 0, 0, 1] }
+}
+
+/// `ip saddr 127.0.0.1 ip saddr set ip daddr . meta l4proto . th dport map @localhost_addr_v4`, and without the address.
+fn localhost_out(six: bool) -> Vec<Vec<Expr>> {
+    let from = [expr::load(saddr(six), 0), expr::equal(0, &loopback(six))];
+    let given = by_key(six, "localhost", &[expr::store(saddr(six), 0)]);
+    given
+        .map(|then| rule(six, &[&from[..], &then].concat()))
+        .to_vec()
+}
+
+/// `ip saddr 127.0.0.0/8 ip daddr != 127.0.0.0/8 ip daddr set 127.0.0.1`
+fn localhost_in(six: bool) -> Vec<Vec<Expr>> {
+    let (len, bytes) = if six {
+        (16, loopback(true))
+    } else {
+        (1, vec![127])
+    };
+    let answer = [
+        expr::load(saddr(six).first(len), 0),
+        expr::equal(0, &bytes),
+        expr::load(daddr(six).first(len), 0),
+        expr::differ(0, &bytes),
+        expr::put(0, &loopback(six)),
+        expr::store(daddr(six), 0),
+    ];
+    vec![rule(six, &answer)]
+}
