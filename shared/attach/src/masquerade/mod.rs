@@ -1,5 +1,6 @@
 //! `ipMasq`: the world sees the host's address instead of the container's.
 
+mod holder;
 mod native;
 mod reference;
 mod rules;
@@ -17,7 +18,7 @@ use crate::owner::{Owner, Stale, Subject};
 use crate::table::{self, Support};
 use native::{Need, Unable};
 
-pub use zone::Ingress;
+pub use holder::Ingress;
 
 /// What the configuration asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

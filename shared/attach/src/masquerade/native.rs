@@ -8,8 +8,9 @@ use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::IpConfig;
 
+use super::holder::{Holder, Ingress};
 use super::rules::{GROUPED, NAMED, PART, Sets};
-use super::zone::{Change, Holder, Ingress, Zone, read};
+use super::zone::{Change, Zone, read};
 use crate::kernel;
 use crate::owner::{Owner, Stale, Subject};
 use crate::table::{self, Elements, State, TABLE};

@@ -8,8 +8,9 @@ use linkspan_nftables::ruleset::Element;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 
+use super::holder::Ingress;
 use super::rules::PART;
-use super::zone::{Change, Ingress, Zone, range};
+use super::zone::{Change, Zone, range};
 use crate::owner::Owner;
 use crate::table::{Elements, Former, elements_of};
 use crate::{Side, kernel};
