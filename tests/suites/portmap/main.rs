@@ -12,6 +12,7 @@ mod former;
 mod legacy;
 mod listed;
 mod localnet;
+mod others;
 mod ownership;
 mod packets;
 mod ruleset;
