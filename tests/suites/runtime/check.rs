@@ -37,10 +37,10 @@ fn check_compares_the_default_gateways_with_the_result() {
         net_dir(lab, &json!([bridge(lab, &json!({}))]));
         let sandbox = lab.sandbox();
         attached(lab, "add", &sandbox).run().succeeded();
-        let net = format!("--net={}", sandbox.path());
         let ip = |args: &str| {
-            let args: Vec<&str> = [&*net, "ip"].into_iter().chain(args.split(' ')).collect();
-            tool("nsenter", &args).is_some()
+            let args: Vec<&str> = args.split(' ').collect();
+            let told = sandbox.netns.scope(|| tool("ip", &args));
+            told.unwrap().is_some()
         };
         // Another default route beside ours changes nothing. The kernel joins those of IPv6 into one.
         if !ip("-6 route append default via fd00:1::9 dev eth0") {
