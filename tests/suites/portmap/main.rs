@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod damage;
 mod foreign;
 mod former;
 mod legacy;
