@@ -11,7 +11,7 @@ use linkspan_nftables::expr;
 use linkspan_nftables::ruleset::{Chain, Rule, Set};
 use serde_json::json;
 
-use crate::{LINKSPAN, Pod, both, mapping};
+use crate::{LINKSPAN, Pod, at, both, mapping};
 
 /// What no set's name begins with.
 const NOTHING: &str = "-";
@@ -25,9 +25,7 @@ struct Living {
 impl Living {
     fn new(lab: &Lab) -> Self {
         let mut mappings = both(8080).as_array().unwrap().clone();
-        let mut one = mapping("tcp", 8081);
-        one["hostIP"] = json!("10.1.0.1");
-        mappings.push(one);
+        mappings.push(at("10.1.0.1", mapping("tcp", 8081)));
         Self {
             world: beyond(lab),
             pod: Pod::published(lab, "living", &json!(mappings)),

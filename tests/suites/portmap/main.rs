@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod claims;
 mod damage;
 mod foreign;
 mod former;
@@ -15,12 +16,15 @@ mod packets;
 mod ruleset;
 mod swap;
 mod upgrade;
+mod waiting;
+mod writers;
 
 use std::net::IpAddr;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::skip;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -42,6 +46,43 @@ fn mapping(protocol: &str, host_port: u16) -> Value {
 /// The port, by TCP and by UDP.
 fn both(host_port: u16) -> Value {
     json!([mapping("tcp", host_port), mapping("udp", host_port)])
+}
+
+/// The mapping on one address of the host.
+fn at(host_ip: &str, mut mapping: Value) -> Value {
+    mapping["hostIP"] = json!(host_ip);
+    mapping
+}
+
+/// The messages that a call, which has to succeed, sends to nf_tables, and the calls of flock(2), a line each; `None` where
+/// nobody may trace, which is told.
+fn traced(lab: &Lab, call: Call) -> Option<Vec<String>> {
+    if !skip::can_trace("what is asked of nf_tables") {
+        return None;
+    }
+    let log = lab.dir().join("traced");
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-v",
+        "-s",
+        "16",
+        "-e",
+        "trace=sendto,sendmsg,flock",
+        "-o",
+        log.to_str().unwrap(),
+    ];
+    call.under(&strace).run().succeeded();
+    let told = std::fs::read_to_string(&log).unwrap();
+    let calls = told.lines().flat_map(|line| line.split("{nlmsg_len="));
+    let of_interest = |part: &&str| part.contains("NFNL_") || part.contains("flock(");
+    Some(calls.filter(of_interest).map(str::to_owned).collect())
+}
+
+/// How many of them have the word.
+fn count(told: &[String], word: &str) -> usize {
+    told.iter().filter(|line| line.contains(word)).count()
 }
 
 impl Pod {
@@ -97,6 +138,13 @@ impl Pod {
         lab.plugin(self.bridge["type"].as_str().unwrap())
             .of(&self.id, &self.sandbox)
             .conf(&self.bridge)
+    }
+
+    /// ADD of portmap, which is refused since the port is that container's.
+    fn is_refused_for(&self, lab: &Lab, port: &str, container: &str) {
+        let told = self.portmap(lab).verb("ADD").run().failed(999);
+        let owner = format!("host port {port} is already published for container {container},");
+        assert!(told.contains(&owner), "{told}");
     }
 
     fn detach(&self, lab: &Lab) {
