@@ -106,6 +106,13 @@ impl Pod {
         self.environment.iter().fold(call, set)
     }
 
+    /// ADD of portmap, which is refused since the port is that container's.
+    pub fn is_refused_for(&self, lab: &Lab, port: &str, container: &str) {
+        let told = self.portmap(lab).verb("ADD").run().failed(999);
+        let owner = format!("host port {port} is already published for container {container},");
+        assert!(told.contains(&owner), "{told}");
+    }
+
     /// DEL of both plugins.
     pub fn detach(&self, lab: &Lab) {
         self.portmap(lab).del();

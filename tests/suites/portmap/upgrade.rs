@@ -7,12 +7,12 @@ use linkspan_harness::call::Call;
 use linkspan_harness::conf::{host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::{Server, is_published};
-use linkspan_harness::table::{elements, everything, netfilter, shared};
+use linkspan_harness::table::{elements, everything, netfilter};
 use linkspan_harness::world::{HOST, WORLD, beyond};
 use linkspan_nftables::look::Question;
 use serde_json::{Value, json};
 
-use crate::{LINKSPAN, Pod, both, former, mapping};
+use crate::{LINKSPAN, Pod, at, both, claims, former, mapping};
 
 /// A node with three containers, as the first layout served them.
 struct Node {
@@ -52,9 +52,7 @@ impl Pair {
 fn ports(first: u16) -> Value {
     let mut all = both(first).as_array().unwrap().clone();
     for (next, host_ip) in (first + 1..).zip(["10.1.0.1", "127.0.0.1", "fd00:1::1"]) {
-        let mut one = mapping("tcp", next);
-        one["hostIP"] = json!(host_ip);
-        all.push(one);
+        all.push(at(host_ip, mapping("tcp", next)));
     }
     json!(all)
 }
@@ -126,13 +124,6 @@ impl Node {
     }
 }
 
-/// The claims that are not one attachment's own.
-fn shared_claims(lab: &Lab) -> Vec<String> {
-    let mut lines = shared(lab);
-    lines.retain(|line| line.starts_with("claims_"));
-    lines
-}
-
 #[test]
 fn an_add_upgrades_in_one_transaction_under_running_containers() {
     in_lab(LINKSPAN, |lab| {
@@ -157,7 +148,7 @@ fn an_add_upgrades_in_one_transaction_under_running_containers() {
         }
         node.pair.call(lab).del();
         assert_eq!(elements(lab), [""; 0]);
-        assert_eq!(shared_claims(lab), [""; 0]);
+        assert_eq!(claims::shared(lab), [""; 0]);
     });
 }
 
@@ -166,12 +157,9 @@ fn ports_that_the_first_layout_published_are_claimed() {
     in_lab(LINKSPAN, |lab| {
         let node = Node::new(lab);
         for (host_ip, port) in [("10.1.0.9", 8080), ("", 8081), ("", 8082), ("::", 8083)] {
-            let mut wanted = mapping("tcp", port);
-            wanted["hostIP"] = json!(host_ip);
-            let second = Pod::attach(lab, "second", &json!([wanted]));
-            let told = second.portmap(lab).verb("ADD").run().failed(999);
-            let owner = format!("host port {port}/tcp is already published for container old");
-            assert!(told.contains(&owner), "{told}");
+            let wanted = json!([at(host_ip, mapping("tcp", port))]);
+            let second = Pod::attach(lab, "second", &wanted);
+            second.is_refused_for(lab, &format!("{port}/tcp"), "old");
             second.detach(lab);
         }
         node.is_whole(lab, None);

@@ -97,7 +97,8 @@ fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
         let mut added: Vec<Zone> = Vec::new();
         for wanted in &need.zones {
             let six = wanted.subnet.ip().is_ipv6();
-            let mut present = zones(netfilter, wanted.ingress.sets(), six).map_err(kernel)?;
+            let sets = wanted.ingress.sets();
+            let (mut present, strays) = survey(netfilter, sets, six).map_err(kernel)?;
             present.extend(added.iter().cloned());
             let is_near =
                 |zone: &Zone| zone.ingress == wanted.ingress && zone.subnet.ip().is_ipv6() == six;
@@ -105,6 +106,10 @@ fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
             let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
                 continue;
             };
+            let is_first = !added.iter().any(is_near);
+            if is_first {
+                batch.delete(TABLE, sets.except.of_family(six), &strays);
+            }
             for zone in &remove {
                 step(&mut batch, zone, Batch::delete);
             }
@@ -134,6 +139,20 @@ fn zones(netfilter: &Netfilter, sets: Sets, six: bool) -> std::result::Result<Ve
     }
     let except = netfilter.elements(TABLE, sets.except.of_family(six))?;
     Ok(read(sets, six, &sources, &except))
+}
+
+/// The zones, and the exceptions that are no zone's: somebody took the zone apart.
+fn survey(
+    netfilter: &Netfilter,
+    sets: Sets,
+    six: bool,
+) -> std::result::Result<(Vec<Zone>, Vec<Element>), Error> {
+    let sources = netfilter.elements(TABLE, sets.sources.of_family(six))?;
+    let mut except = netfilter.elements(TABLE, sets.except.of_family(six))?;
+    let zones = read(sets, six, &sources, &except);
+    let known: Vec<_> = zones.iter().flat_map(|zone| zone.exceptions().1).collect();
+    except.retain(|found| !known.iter().any(|known| known.key == found.key));
+    Ok((zones, except))
 }
 
 fn all_zones(netfilter: &Netfilter) -> std::result::Result<Vec<Zone>, Error> {

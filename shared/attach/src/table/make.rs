@@ -1,12 +1,13 @@
 //! Making a part, or making it anew.
 
 use linkspan_netlink::error::Error;
+use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
 use nix::errno::Errno;
 
-use super::part::{Former, Part, State, see};
+use super::part::{Former, LAYOUT, Part, State, see};
 use super::{COMMENT, TABLE, attempt, open};
 use crate::kernel;
 
@@ -52,19 +53,21 @@ pub fn support(part: &Part) -> Result<Support> {
 
 fn plan(netfilter: &Netfilter, part: &Part) -> Result<Batch> {
     let chains = (part.chains)();
-    let present = netfilter.chains(TABLE).map_err(kernel)?;
+    let questions: Vec<_> = chains
+        .iter()
+        .map(|chain| Question::Chain(TABLE, chain.name))
+        .collect();
+    let found = netfilter.look(&questions).map_err(kernel)?;
+    let found: Vec<_> = found.iter().filter_map(Answer::chain).collect();
     let mut batch = Batch::default();
     batch.ensure_table(TABLE, COMMENT);
-    // Chains tell their layout by a comment, which the kernel takes at their creation alone.
-    let old = chains
-        .iter()
-        .filter(|chain| present.iter().any(|name| name == chain.name));
-    let old: Vec<_> = old.collect();
-    for chain in &old {
-        batch.flush_chain(TABLE, chain.name);
+    for chain in &found {
+        batch.flush_chain(TABLE, &chain.name);
     }
-    for chain in &old {
-        batch.delete_chain(TABLE, chain.name);
+    // Chains tell their layout by a comment, which the kernel takes at their creation alone. One that has it stays, since
+    // somebody else's rules may lead there.
+    for chain in found.iter().filter(|chain| chain.comment != LAYOUT) {
+        batch.delete_chain(TABLE, &chain.name);
     }
     let mut former = Vec::new();
     let mut missing: Vec<&Set> = part.sets.to_vec();
