@@ -18,6 +18,7 @@ mod swap;
 mod upgrade;
 mod waiting;
 mod writers;
+mod zones;
 
 use std::net::IpAddr;
 
