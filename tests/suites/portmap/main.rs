@@ -22,6 +22,7 @@ mod swap;
 mod upgrade;
 mod waiting;
 mod writers;
+mod zones;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::Lab;
