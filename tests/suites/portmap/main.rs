@@ -9,6 +9,7 @@ mod claims;
 mod damage;
 mod foreign;
 mod former;
+mod lacking;
 mod legacy;
 mod listed;
 mod ownership;
