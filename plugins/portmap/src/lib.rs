@@ -209,7 +209,7 @@ fn native(
     };
     Err(
         Failure::new(ErrorCode::INTERNAL, format!("publish ports: {why}")).hint(
-            "load the kernel modules nf_tables, nft_chain_nat, nft_nat and nft_fib_inet, or set \"backend\" to \"iptables\"",
+            "load the kernel modules nf_tables, nft_chain_nat, nft_nat, nft_masq and nft_fib_inet, or set \"backend\" to \"iptables\"",
         ),
     )
 }

@@ -11,6 +11,7 @@ mod damage;
 mod flows;
 mod foreign;
 mod former;
+mod lacking;
 mod legacy;
 mod listed;
 mod localnet;
