@@ -5,6 +5,7 @@ use std::path::Path;
 use linkspan_harness::conf::with;
 use serde_json::{Value, json};
 
+use crate::beside::{self, Beside, Company};
 use crate::chain::{Chain, List, Pod, Verb};
 use crate::scenario::Who;
 
@@ -13,6 +14,12 @@ const THOUSAND: &str = "pod chain, 1,000 ports";
 
 /// Ports whose flows have to be forgotten, in both families.
 const THOUSAND_UDP: &str = "portmap, 1,000 UDP ports";
+
+/// A port on one address of the host, where a look at all that is published would take long.
+const AMONG: &str = "portmap, hostIP among 3,000 ports";
+
+/// A pod on a node where another program has filled the older packet filter.
+const LEGACY: &str = "pod chain, 20,000 legacy rules";
 
 pub(crate) const ATTACH: &[Verb] = &[Verb::Add, Verb::Del];
 const CHECKED: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
@@ -112,24 +119,17 @@ pub(crate) fn is_large(case: &str) -> bool {
 /// Every case, in the order of the table.
 pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
     let of = |plugin: Value| place.list(vec![plugin]);
-    let before = json!({
-        "cniVersion": "1.0.0",
-        "interfaces": [{ "name": "eth0", "sandbox": "/pod" }],
-        "ips": [
-            { "address": "10.1.0.5/16", "interface": 0 },
-            { "address": "fd00:1::5/64", "interface": 0 },
-        ],
-    });
     let behind = |ports: Value| List {
-        before: Some(before.clone()),
+        before: Some(before()),
         ..of(ports)
     };
     let unpublished = behind(place.ports(3, (0, "tcp"), &json!({})));
     let udp = behind(place.ports(11, (1000, "udp"), &json!({})));
+    let one = behind(place.ports(12, (1, "tcp"), &json!({})));
     let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
     let dual = place.bridge(5, &json!({ "ipam": place.ipam(5, true) }));
     let pod = if place.who == Who::Ours { ALL } else { ATTACH };
-    let cases: [(&str, List, &[Verb]); 11] = [
+    let cases: [(&str, List, &[Verb]); 12] = [
         (
             "loopback",
             of(place.plugin("loopback", 0, &json!({}))),
@@ -137,6 +137,7 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
         ),
         ("host-local", of(host_local), ATTACH),
         ("portmap without ports", unpublished, ATTACH),
+        ("portmap, one port", one, ATTACH),
         ("bridge", of(place.bridge(4, &json!({}))), CHECKED),
         ("bridge, dual stack", of(dual), ATTACH),
         ("ptp", place.ptp(6), ATTACH),
@@ -157,4 +158,54 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
     // The Go suite executes iptables several times for each port, and is at it for minutes.
     let bearable = |chain: &Chain| place.who == Who::Ours || !is_large(&chain.case);
     cases.into_iter().map(chain).filter(bearable).collect()
+}
+
+/// The result that portmap alone builds on.
+fn before() -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{ "name": "eth0", "sandbox": "/pod" }],
+        "ips": [
+            { "address": "10.1.0.5/16", "interface": 0 },
+            { "address": "fd00:1::5/64", "interface": 0 },
+        ],
+    })
+}
+
+/// Cases beside much that others have. The Go suite executes iptables several times for each of many ports.
+pub(crate) fn crowded(place: &Place<'_>) -> Vec<Beside> {
+    let chain = |case: &str, list| Chain {
+        case: case.to_owned(),
+        base: None,
+        who: place.who,
+        list,
+        verbs: ATTACH,
+        pod: Pod::new(&format!("{:064x}", place.number)),
+    };
+    let behind = |ports: Value| List {
+        before: Some(before()),
+        ..place.list(vec![ports])
+    };
+    let mut all = Vec::new();
+    if place.who == Who::Ours {
+        let mapping = json!({
+            "hostPort": 20_000,
+            "containerPort": 80,
+            "protocol": "tcp",
+            "hostIP": "127.0.0.1",
+        });
+        let one = json!({ "runtimeConfig": { "portMappings": [mapping] } });
+        let many = behind(place.ports(13, (3000, "udp"), &json!({})));
+        all.push(Beside {
+            chain: chain(AMONG, behind(place.plugin("portmap", 14, &one))),
+            company: Company::Ports(many, Pod::new("many")),
+        });
+    }
+    if beside::has_legacy() {
+        all.push(Beside {
+            chain: chain(LEGACY, place.pod(15, 1, false)),
+            company: Company::LegacyRules(20_000),
+        });
+    }
+    all
 }

@@ -9,6 +9,7 @@
     reason = "a benchmark is a program for people: it prints, and gives up where it cannot go on"
 )]
 
+mod beside;
 mod cases;
 mod chain;
 mod chart;
@@ -209,6 +210,10 @@ fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Sc
     let many = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
     let many = many.collect();
     let mut groups = vec![together, many];
+    for place in places {
+        let crowded = cases::crowded(place).into_iter();
+        groups.extend(crowded.map(|case| -> Vec<Box<dyn Scenario>> { vec![Box::new(case)] }));
+    }
     let pools = |pools: &'static [host_local::Pool]| {
         let of = move |place: &Place<'_>| {
             host_local::scenarios(place.who, place.dir, place.scratch, pools)
