@@ -106,6 +106,17 @@ impl Batch {
         }
     }
 
+    /// Deletes elements as they were found: one with another value is `EEXIST`, one that is gone is fine.
+    pub fn take(&mut self, table: Table, set: &Set, elements: &[Element]) {
+        let bare = elements.iter().map(|element| Element {
+            comment: String::new(),
+            record: Vec::new(),
+            ..element.clone()
+        });
+        self.add(table, set, &bare.collect::<Vec<_>>(), false);
+        self.delete(table, set, elements);
+    }
+
     /// Lets elements expire within the kernel's next tick. They have to be as they were found: an element with another
     /// value is `EEXIST`, one that is gone comes back for that tick.
     ///

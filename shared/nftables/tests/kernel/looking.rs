@@ -110,6 +110,35 @@ fn an_element_that_expires_is_gone_and_its_key_is_free() {
 }
 
 #[test]
+fn elements_are_taken_as_they_were_found() {
+    let Some((_netns, netfilter)) = netfilter() else {
+        return;
+    };
+    let mut batch = ensured();
+    batch.add(TABLE, &PORTS, &[port(1), port(2)], true);
+    batch.add(TABLE, &PAIRS, &[at_home(1)], true);
+    netfilter.commit(batch).unwrap();
+    let take = |ports: &[Element], pairs: &[Element]| {
+        let mut batch = Batch::default();
+        batch.take(TABLE, &PORTS, ports);
+        batch.take(TABLE, &PAIRS, pairs);
+        netfilter.commit(batch)
+    };
+    // One that is somebody else's by now: nothing goes.
+    let foreign = Element {
+        value: port(2).value,
+        ..port(1)
+    };
+    let err = take(&[port(2), foreign], &[at_home(1)]).unwrap_err();
+    assert!(err.is(Errno::EEXIST), "{err}");
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap().len(), 2);
+    // Some that are gone: the rest goes.
+    take(&[port(1), port(3)], &[at_home(1), at_home(2)]).unwrap();
+    assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), [port(2)]);
+    assert_eq!(netfilter.elements(TABLE, &PAIRS).unwrap(), []);
+}
+
+#[test]
 fn a_change_ends_the_wait_for_one() {
     let Some((netns, netfilter)) = netfilter() else {
         return;
