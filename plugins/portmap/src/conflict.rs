@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use linkspan_attach::kernel;
 use linkspan_attach::owner::Home;
-use linkspan_attach::table::{self, Elements, TABLE};
+use linkspan_attach::table::{self, Elements, Guard, TABLE};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
+use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
@@ -88,6 +89,9 @@ fn settle(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<Option<Failure>> {
+    let on_every = publication.mappings.iter();
+    let on_every = on_every.filter(|mapping| mapping.host_ip.one().is_none());
+    let on_every: Vec<_> = on_every.collect();
     let mut refused = None;
     for _ in 0..ATTEMPTS {
         let standing = match survey(netfilter, publication)? {
@@ -98,19 +102,31 @@ fn settle(
         let done = table::attempt(netfilter, || {
             let mut batch = Batch::default();
             let condemned = table::still(netfilter, &standing.condemned).map_err(kernel)?;
-            let mut concerned = publication.mappings.clone();
-            concerned.extend(single_addresses(&condemned));
-            let idle = idle_claims(netfilter, &concerned, &condemned)?;
-            for (set, elements) in condemned.iter().chain(&idle) {
-                batch.delete(TABLE, set, elements);
+            for (set, elements) in &condemned {
+                batch.take(TABLE, set, elements);
+            }
+            let idle = idle_claims(netfilter, &on_every, &condemned)?;
+            for (set, claims) in &idle {
+                batch.delete(TABLE, set, claims);
             }
             fill(&mut batch, &wanted);
-            Ok(batch)
+            // Whether anybody shares a claim, no value tells.
+            let is_sure = idle.iter().all(|(_, claims)| claims.is_empty());
+            let guard = if is_sure {
+                Guard::Values
+            } else {
+                Guard::Generation
+            };
+            Ok((batch, guard))
         })?;
         match done {
             // Somebody came since the survey.
             Err(err) if err.is(Errno::EEXIST) => refused = Some(err),
-            done => return done.map(|()| None).map_err(kernel),
+            done => {
+                done.map_err(kernel)?;
+                tidy(netfilter, &single_addresses(&standing.condemned))?;
+                return Ok(None);
+            }
         }
     }
     // An element that belongs to no port that anybody publishes: somebody changed the table by hand.
@@ -190,22 +206,41 @@ fn single_addresses(elements: &Elements<'_>) -> Vec<Mapping> {
     elements.iter().flat_map(of_set).collect()
 }
 
+/// Removes the shared claims to the ports of `mappings` that nobody shares any more. One that stays, where other writers
+/// are faster, is in nobody's way: an ADD that needs the port on every address removes it.
+pub(crate) fn tidy(netfilter: &Netfilter, mappings: &[Mapping]) -> Result<()> {
+    let single = mappings
+        .iter()
+        .filter(|mapping| mapping.host_ip.one().is_some());
+    let single: Vec<_> = single.collect();
+    if single.is_empty() {
+        return Ok(());
+    }
+    match table::remove_chosen(netfilter, || idle_claims(netfilter, &single, &[])) {
+        Err(failure) if failure.code() == ErrorCode::TRY_AGAIN_LATER => Ok(()),
+        done => done,
+    }
+}
+
 /// The shared claims to the ports of `mappings` that nobody shares any more once `condemned` is gone.
-pub(crate) fn idle_claims(
+fn idle_claims(
     netfilter: &Netfilter,
-    mappings: &[Mapping],
+    mappings: &[&Mapping],
     condemned: &[(&Set, Vec<Element>)],
 ) -> Result<Elements<'static>> {
     let mut idle = Vec::new();
     for six in [false, true] {
         let claims = CLAIMS.of_family(six);
-        let mut shared = Vec::new();
-        for mapping in mappings {
-            let (_, claim) = elements::claim(mapping, six);
-            let found = netfilter.element(TABLE, claims, &claim).map_err(kernel)?;
-            let found = found.filter(|found| found.comment == SHARED && !shared.contains(found));
-            shared.extend(found);
-        }
+        let key = |mapping: &Mapping| elements::claim(mapping, SHARED, six).1;
+        let mut wanted: Vec<_> = mappings.iter().copied().map(key).collect();
+        wanted.sort_by(|a, b| a.key.cmp(&b.key));
+        wanted.dedup();
+        let question = |claim| Question::Element(TABLE, claims, claim);
+        let questions: Vec<_> = wanted.iter().map(question).collect();
+        let found = netfilter.look(&questions).map_err(kernel)?;
+        let found = found.iter().filter_map(Answer::element);
+        let found = found.filter(|found| found.comment == SHARED);
+        let mut shared: Vec<Element> = found.cloned().collect();
         if shared.is_empty() {
             continue;
         }
@@ -219,7 +254,7 @@ pub(crate) fn idle_claims(
         let keys: BTreeSet<_> = present
             .iter()
             .filter_map(|element| elements::read(element, true, six))
-            .map(|(mapping, _)| elements::claim(&mapping, six).1.key)
+            .map(|(mapping, _)| key(&mapping).key)
             .collect();
         shared.retain(|claim| !keys.contains(&claim.key));
         idle.push((claims, shared));

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use linkspan_attach::hash;
 use linkspan_attach::table::Pair;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
@@ -29,24 +30,29 @@ pub(crate) struct Translate {
 /// The comment of a claim that mappings on single addresses share.
 pub(crate) const SHARED: &str = "ports of single addresses";
 
-/// How the mapping takes its port in a family. A claim that mappings share has [`SHARED`] as its comment, another one none
-/// yet.
-pub(crate) fn claim(mapping: &Mapping, six: bool) -> (&'static Set, Element) {
-    const EVERY_ADDRESS: u32 = 1;
-    const SINGLE_ADDRESSES: u32 = 2;
-    let (how, comment) = match mapping.host_ip.one() {
-        None => (EVERY_ADDRESS, String::new()),
-        Some(_) => (SINGLE_ADDRESSES, SHARED.to_owned()),
+/// How the mapping of the owner takes its port in a family: mappings on single addresses share a claim, another one is
+/// its owner's.
+pub(crate) fn claim(mapping: &Mapping, owner: &str, six: bool) -> (&'static Set, Element) {
+    let comment = match mapping.host_ip.one() {
+        None => owner,
+        Some(_) => SHARED,
     };
     let element = Element {
         key: Fields::default()
             .protocol(mapping.protocol.number())
             .port(mapping.host_port),
-        value: Some(Fields::default().mark(how)),
-        comment,
+        value: Some(Fields::default().mark(digest(comment))),
+        comment: comment.to_owned(),
         ..Element::default()
     };
     (CLAIMS.of_family(six), element)
+}
+
+/// A comment as a number, which the kernel compares.
+fn digest(comment: &str) -> u32 {
+    let digits = hash::hex(comment);
+    let digits = digits.get(..8).unwrap_or_default();
+    u32::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 /// The elements that publish `mapping` at `target`, each with its set; the first one is the mapping itself. None where
@@ -55,6 +61,7 @@ pub(crate) fn elements(
     mapping: &Mapping,
     target: &Target,
     translate: Translate,
+    owner: &str,
 ) -> Vec<(&'static Set, Element)> {
     let ip = target.address.ip();
     if !mapping.host_ip.concerns(ip.is_ipv6()) {
@@ -77,7 +84,7 @@ pub(crate) fn elements(
     let to = Fields::default().ip(ip).port(mapping.container_port);
     let mut elements = vec![
         (pair(PUBLISH, PUBLISH_ADDR), element(start(one), Some(to))),
-        claim(mapping, ip.is_ipv6()),
+        claim(mapping, owner, ip.is_ipv6()),
     ];
     if !translate.snat {
         return elements;
@@ -144,7 +151,7 @@ mod tests {
             address: Cidr::parse("10.1.0.5/16").unwrap(),
             source: Some([10, 1, 0, 1].into()),
         };
-        let elements = elements(&mapping, &target, translate);
+        let elements = elements(&mapping, &target, translate, "net/pod/eth0");
         if let Some((set, element)) = elements.first() {
             let (_, by_addr, six) = crate::sets::PUBLISHED
                 .iter()

@@ -17,7 +17,7 @@ use crate::conflict;
 use crate::elements::{self, SHARED, Target, Translate};
 use crate::mapping::Mapping;
 use crate::rules::PART;
-use crate::sets::{HAIRPIN, PUBLISH_ADDR, PUBLISHED, SETS, SOURCES};
+use crate::sets::{HAIRPIN, PUBLISHED, SETS, SOURCES};
 
 /// What one attachment publishes.
 #[derive(Debug)]
@@ -32,13 +32,14 @@ impl Publication {
     /// Every element with its set, and what it is for, but for what the container has elsewhere; the mapping itself comes
     /// before what it needs. An element that several mappings need is there once.
     fn elements(&self, elsewhere: &[Mapping]) -> Vec<(&'static Set, Element, String)> {
+        let owner = self.owner.line();
         let mut all = Vec::new();
         for target in &self.targets {
             let ip = target.address.ip();
             let six = ip.is_ipv6();
             let wanted = self.mappings.iter();
             for mapping in wanted.filter(|mapping| !mapping.is_one_of(elsewhere, six)) {
-                let own = elements::elements(mapping, target, self.translate);
+                let own = elements::elements(mapping, target, self.translate, &owner);
                 let what = format!("host port {mapping} to {ip}");
                 all.extend(own.into_iter().map(|(set, one)| (set, one, what.clone())));
             }
@@ -49,7 +50,7 @@ impl Publication {
         all.retain(|(set, element, _)| known.insert((set.name, element.key.clone())));
         for (_, element, _) in &mut all {
             if element.comment.is_empty() {
-                element.comment = self.owner.line();
+                element.comment.clone_from(&owner);
             }
         }
         all
@@ -130,15 +131,8 @@ pub(crate) fn withdraw(
             withdrawn.extend(elements.iter().filter_map(read));
         }
     }
-    if removed
-        .iter()
-        .any(|(set, _)| [PUBLISH_ADDR.v4, PUBLISH_ADDR.v6].contains(set))
-    {
-        let mappings: Vec<_> = withdrawn.iter().map(|(mapping, _)| *mapping).collect();
-        table::remove_chosen(netfilter, || {
-            conflict::idle_claims(netfilter, &mappings, &[])
-        })?;
-    }
+    let mappings: Vec<_> = withdrawn.iter().map(|(mapping, _)| *mapping).collect();
+    conflict::tidy(netfilter, &mappings)?;
     Ok(withdrawn)
 }
 
@@ -153,8 +147,11 @@ pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result
             .map(|(set, element, _)| Question::Element(TABLE, set, element))
             .collect();
         let found = netfilter.look(&questions).map_err(kernel)?;
-        let mut each = promised.iter().zip(&found);
-        each.try_for_each(|((set, element, what), found)| same(set, element, what, found.element()))
+        for ((set, element, what), found) in promised.iter().zip(&found) {
+            let found = table::confirmed(netfilter, set, element, found.element());
+            same(set, element, what, found.map_err(kernel)?.as_ref())?;
+        }
+        Ok(())
     };
     verify(&[]).or_else(
         |failure| match conflict::elsewhere(netfilter, publication) {

@@ -31,11 +31,7 @@ pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elemen
             let Some((mapping, ip)) = read(element, by_addr, six) else {
                 continue;
             };
-            let (claims, mut claim) = claim(&mapping, six);
-            if claim.comment.is_empty() {
-                claim.comment.clone_from(&element.comment);
-            }
-            needed.push((claims, claim));
+            needed.push(claim(&mapping, &element.comment, six));
             let hairpin = Fields::default().ip(ip);
             let hairpin = hairpin.protocol(mapping.protocol.number());
             if by_addr && has(HAIRPIN.of(ip), &hairpin.port(mapping.host_port)) {

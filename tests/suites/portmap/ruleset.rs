@@ -33,7 +33,7 @@ fn the_table_is_readable_and_loads_again() {
             "elements = { \"br0\" . 10.1.0.0/16 comment \"net\" }",
             "elements = { \"br0\" . 10.1.0.0/16 . 10.1.0.0/16 comment \"net\" }",
             "elements = { 10.1.0.2 . 10.1.0.0/16 comment \"net/pod/eth0\" }",
-            "elements = { tcp . 8080 comment \"net/pod/eth0\" : 0x00000001,",
+            "elements = { tcp . 8080 comment \"net/pod/eth0\" : 0x",
             "comment \"layout 2\"",
             "10.1.0.2 . tcp . 8080 comment \"net/pod/eth0\"",
             "fib daddr type local jump publish",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, bridge, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::server::once_free;
 use linkspan_harness::skip;
 use linkspan_harness::table::{elements, netfilter, shared};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond};
@@ -59,8 +60,9 @@ impl<'a> Attached<'a> {
     /// Whom the world sees at `address` of its own. There need be no way back.
     fn is_seen_by(&self, world: &Sandbox, address: &str) -> IpAddr {
         let address = SocketAddr::new(address.parse().unwrap(), 7000);
-        let bound =
-            |from: &Sandbox, to: SocketAddr| at(&from.netns, || UdpSocket::bind(to)).unwrap();
+        let bound = |from: &Sandbox, to: SocketAddr| {
+            at(&from.netns, || once_free(|| UdpSocket::bind(to))).unwrap()
+        };
         let (server, client) = (bound(world, address), bound(&self.sandbox, any(address)));
         server
             .set_read_timeout(Some(Duration::from_secs(1)))

@@ -7,13 +7,14 @@ use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::IpConfig;
+use nix::errno::Errno;
 
 use super::holder::{Holder, Ingress};
 use super::rules::{GROUPED, NAMED, PART, Sets};
 use super::zone::{Change, Zone, read};
 use crate::kernel;
 use crate::owner::{Owner, Stale, Subject};
-use crate::table::{self, Elements, State, TABLE};
+use crate::table::{self, Elements, Guard, State, TABLE};
 use crate::verify::mismatch;
 
 /// What an attachment needs.
@@ -92,33 +93,47 @@ fn look(netfilter: &Netfilter, need: &Need) -> std::result::Result<(State, bool)
 }
 
 fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
-    table::transact(netfilter, || {
-        let mut batch = Batch::default();
-        let mut added: Vec<Zone> = Vec::new();
-        for wanted in &need.zones {
-            let six = wanted.subnet.ip().is_ipv6();
-            let sets = wanted.ingress.sets();
-            let (mut present, strays) = survey(netfilter, sets, six).map_err(kernel)?;
-            present.extend(added.iter().cloned());
-            let is_near =
-                |zone: &Zone| zone.ingress == wanted.ingress && zone.subnet.ip().is_ipv6() == six;
-            present.retain(is_near);
-            let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
-                continue;
-            };
-            let is_first = !added.iter().any(is_near);
-            if is_first {
-                batch.delete(TABLE, sets.except.of_family(six), &strays);
-            }
-            for zone in &remove {
-                step(&mut batch, zone, Batch::delete);
-            }
-            step(&mut batch, &add, insert);
-            added.retain(|zone| !remove.contains(zone));
-            added.push(add);
+    /// How often somebody may make such a zone between our look and our commit.
+    const ATTEMPTS: usize = 100;
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        match table::attempt(netfilter, || plan(netfilter, need))? {
+            Err(err) if err.is(Errno::EEXIST) && attempts.next().is_some() => {}
+            done => return done.map_err(kernel),
         }
-        Ok(batch)
-    })
+    }
+}
+
+/// What it takes to have every zone that is needed.
+fn plan(netfilter: &Netfilter, need: &Need) -> Result<(Batch, Guard)> {
+    let (mut batch, mut guard) = (Batch::default(), Guard::Values);
+    let mut added: Vec<Zone> = Vec::new();
+    for wanted in &need.zones {
+        let six = wanted.subnet.ip().is_ipv6();
+        let sets = wanted.ingress.sets();
+        let (mut present, strays) = survey(netfilter, sets, six).map_err(kernel)?;
+        present.extend(added.iter().cloned());
+        let is_near =
+            |zone: &Zone| zone.ingress == wanted.ingress && zone.subnet.ip().is_ipv6() == six;
+        present.retain(is_near);
+        let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
+            continue;
+        };
+        // Whose a zone is that goes, no value tells.
+        if !remove.is_empty() {
+            guard = Guard::Generation;
+        }
+        if !added.iter().any(is_near) {
+            batch.take(TABLE, sets.except.of_family(six), &strays);
+        }
+        for zone in &remove {
+            step(&mut batch, zone, Batch::delete);
+        }
+        step(&mut batch, &add, insert);
+        added.retain(|zone| !remove.contains(zone));
+        added.push(add);
+    }
+    Ok((batch, guard))
 }
 
 fn step(batch: &mut Batch, zone: &Zone, act: fn(&mut Batch, Table, &Set, &[Element])) {

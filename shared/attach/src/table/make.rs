@@ -8,7 +8,7 @@ use linkspan_plugin::Result;
 use nix::errno::Errno;
 
 use super::part::{Former, LAYOUT, Part, State, see};
-use super::{COMMENT, TABLE, attempt, open};
+use super::{COMMENT, Guard, TABLE, attempt, open};
 use crate::kernel;
 
 /// Makes what is missing of the part, and what is there of another layout or type anew, in one transaction. Elements
@@ -17,7 +17,7 @@ pub fn make(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
     let made = attempt(netfilter, || {
         let seen = see(netfilter, part, &[]).map_err(kernel)?;
         match seen.state {
-            State::Whole => Ok(Batch::default()),
+            State::Whole => Ok((Batch::default(), Guard::Generation)),
             State::Missing | State::Broken(_) => plan(netfilter, part),
         }
     })?;
@@ -51,7 +51,7 @@ pub fn support(part: &Part) -> Result<Support> {
     Ok(lacking.map_or(Support::Whole(netfilter), Support::Lacking))
 }
 
-fn plan(netfilter: &Netfilter, part: &Part) -> Result<Batch> {
+fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
     let chains = (part.chains)();
     let questions: Vec<_> = chains
         .iter()
@@ -86,11 +86,17 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<Batch> {
             elements,
         });
     }
+    // What two make at once for the first time is the same.
+    let guard = if found.is_empty() && former.is_empty() {
+        Guard::Values
+    } else {
+        Guard::Generation
+    };
     batch.ensure(TABLE, &missing, &chains);
     for (set, elements) in (part.convert)(netfilter, &former)? {
         batch.add(TABLE, set, &elements, false);
     }
-    Ok(batch)
+    Ok((batch, guard))
 }
 
 /// What the kernel lacks for the part, found out by a transaction that is refused at its end and so leaves nothing;

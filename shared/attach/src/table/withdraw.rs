@@ -13,22 +13,26 @@ use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
 use nix::errno::Errno;
 
-use super::{TABLE, attempt, transact};
+use super::{Guard, TABLE, attempt};
 use crate::kernel;
+
+/// How often somebody may take a key between our look and our commit.
+const ATTEMPTS: usize = 100;
 
 /// Elements by their set.
 pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
 
 /// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them. They are gone when it
-/// returns. Where another writer comes in between, only the listed elements are looked up again, because listing is slow
-/// enough that the next writer may come meanwhile.
+/// returns. A key that somebody else has by then stays his: its value has to be another where he has one. Where another
+/// writer comes in between, only the listed elements are looked up again, because listing is slow enough that the next
+/// writer may come meanwhile.
 pub fn remove<'a>(
     netfilter: &Netfilter,
     sets: &[&'a Set],
     condemned: impl Fn(&Element) -> bool,
 ) -> Result<Elements<'a>> {
     let mut listed: Option<Elements<'a>> = None;
-    remove_chosen(netfilter, || {
+    remove_by(netfilter, Guard::Values, || {
         if let Some(listed) = &listed {
             return still(netfilter, listed).map_err(kernel);
         }
@@ -42,12 +46,20 @@ pub fn remove<'a>(
 /// writer came in between.
 pub fn remove_chosen<'a>(
     netfilter: &Netfilter,
+    choose: impl FnMut() -> Result<Elements<'a>>,
+) -> Result<()> {
+    remove_by(netfilter, Guard::Generation, choose)
+}
+
+fn remove_by<'a>(
+    netfilter: &Netfilter,
+    guard: Guard,
     mut choose: impl FnMut() -> Result<Elements<'a>>,
 ) -> Result<()> {
     let mut chosen = Vec::new();
-    let expired = attempt(netfilter, || {
+    let expired = unless_taken(netfilter, || {
         chosen = choose()?;
-        Ok(batch(&chosen, Batch::expire))
+        Ok((batch(&chosen, Batch::expire), guard))
     })?;
     let is_ignored = match expired {
         // The set lets nothing expire (`nft_add_set_elem`).
@@ -58,9 +70,24 @@ pub fn remove_chosen<'a>(
         }
     };
     if is_ignored {
-        transact(netfilter, || Ok(batch(&choose()?, Batch::delete)))?;
+        let take = || Ok((batch(&choose()?, Batch::take), guard));
+        unless_taken(netfilter, take)?.map_err(kernel)?;
     }
     Ok(())
+}
+
+/// Attempts it once more where a key that goes was somebody else's by then.
+fn unless_taken(
+    netfilter: &Netfilter,
+    mut plan: impl FnMut() -> Result<(Batch, Guard)>,
+) -> Result<std::result::Result<(), Error>> {
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        match attempt(netfilter, &mut plan)? {
+            Err(err) if err.is(Errno::EEXIST) && attempts.next().is_some() => {}
+            done => return Ok(done),
+        }
+    }
 }
 
 fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -> Batch {
@@ -71,20 +98,40 @@ fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -
     batch
 }
 
-/// Those of the listed elements that are still there and of the same owner.
+/// Those of the listed elements that are still there and of the same owner, as they are now.
 pub fn still<'a>(
     netfilter: &Netfilter,
     listed: &Elements<'a>,
 ) -> std::result::Result<Elements<'a>, Error> {
     let questions: Vec<_> = listed.iter().flat_map(questions).collect();
     let mut answers = netfilter.look(&questions)?.into_iter();
-    let there = |(set, elements): &(&'a Set, Vec<Element>)| {
-        let answers = answers.by_ref().take(elements.len());
-        let pairs = elements.iter().zip(answers);
-        let there = pairs.filter(|(element, answer)| is_same(answer.element(), element));
-        (*set, there.map(|(element, _)| element.clone()).collect())
-    };
-    Ok(listed.iter().map(there).collect())
+    let mut all = Vec::new();
+    for (set, elements) in listed {
+        let mut there = Vec::new();
+        for (listed, answer) in elements.iter().zip(answers.by_ref()) {
+            let found = confirmed(netfilter, set, listed, answer.element())?;
+            there.extend(found.filter(|found| is_same(Some(found), listed)));
+        }
+        all.push((*set, there));
+    }
+    Ok(all)
+}
+
+/// The element of the key that was `asked` for, after the kernel has answered with `found`.
+///
+/// While a set of ranges changes, a look may miss an element or find another one: before Linux 6.10 it is a look at the
+/// copy that is being changed (`nft_pipapo_get`). A list is one of what is there (`nft_pipapo_walk`).
+pub fn confirmed(
+    netfilter: &Netfilter,
+    set: &Set,
+    asked: &Element,
+    found: Option<&Element>,
+) -> std::result::Result<Option<Element>, Error> {
+    let is_it = |found: &Element| (&found.key, &found.key_end) == (&asked.key, &asked.key_end);
+    if !set.interval || found.is_some_and(is_it) {
+        return Ok(found.cloned());
+    }
+    Ok(netfilter.elements(TABLE, set)?.into_iter().find(is_it))
 }
 
 fn questions<'q>((set, elements): &'q (&Set, Vec<Element>)) -> Vec<Question<'q>> {
