@@ -69,7 +69,9 @@ fn place(
     let mut batch = Batch::default();
     fill(&mut batch, &publication.by_set(home, &[]));
     match netfilter.commit(batch) {
-        Err(err) if err.is(Errno::EEXIST) => settle(netfilter, publication, home),
+        Err(err) if err.is(Errno::EEXIST) || err.is(Errno::EBUSY) => {
+            settle(netfilter, publication, home)
+        }
         done => done.map(|()| None).map_err(kernel),
     }
 }
@@ -216,10 +218,7 @@ pub(crate) fn tidy(netfilter: &Netfilter, mappings: &[Mapping]) -> Result<()> {
     if single.is_empty() {
         return Ok(());
     }
-    match table::remove_chosen(netfilter, || idle_claims(netfilter, &single, &[])) {
-        Err(failure) if failure.code() == ErrorCode::TRY_AGAIN_LATER => Ok(()),
-        done => done,
-    }
+    table::tidy(netfilter, || idle_claims(netfilter, &single, &[]))
 }
 
 /// The shared claims to the ports of `mappings` that nobody shares any more once `condemned` is gone.

@@ -6,6 +6,7 @@
 )]
 
 mod beside;
+mod busy;
 mod claims;
 mod damage;
 mod flows;

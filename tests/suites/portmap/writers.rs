@@ -91,6 +91,15 @@ fn a_writer_that_never_rests_hinders_nobody() {
             "{commits} transactions of somebody else beside 80 calls of portmap"
         ));
         assert_eq!(elements(lab), before);
+        // A claim that had to stay is in nobody's way.
+        for (n, pod) in pods.iter().enumerate() {
+            let port = mapping("tcp", 8000 + u16::try_from(n).unwrap());
+            let over = json!({ "runtimeConfig": { "portMappings": [port] } });
+            pod.portmap_with(lab, &over).add();
+            pod.portmap_with(lab, &over).check(&pod.result);
+            pod.portmap_with(lab, &over).del();
+        }
+        assert_eq!(elements(lab), before);
         assert_eq!(claims::shared(lab), [""; 0]);
     });
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use linkspan_netlink::error::Error;
+use linkspan_nftables::changes::Changes;
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -14,7 +15,12 @@ use crate::kernel;
 /// How long a change is planned anew because other writers of nf_tables were faster, and how often at least: on a busy
 /// machine a single attempt may take seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+const COURTESY: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 50;
+
+/// The kernel refuses an element while it makes a set's table anew, which takes up to 40 ms: it does so where too many
+/// elements have one hash, as do those that expired under one key in the last second (`rhashtable_insert_rehash`).
+const BUSY: Duration = Duration::from_millis(2);
 
 /// How often, and how long, a batch that guards itself is held to its generation, too, which is the stricter guard.
 const STRICT: usize = 10;
@@ -25,6 +31,8 @@ const STRICT_TIME: Duration = Duration::from_millis(500);
 pub enum Guard {
     /// The kernel refuses it where anything has changed (`ERESTART`).
     Generation,
+    /// The same, but it is given up soon: what it removes is in nobody's way.
+    Courtesy,
     /// The kernel refuses it where an element that comes or goes is somebody else's by now (`EEXIST`), as its value tells.
     /// So it is committed in the end, however fast other writers are.
     Values,
@@ -48,25 +56,34 @@ pub fn attempt(
         if batch.is_empty() {
             return Ok(Ok(()));
         }
-        let is_strict = number <= STRICT && begun.elapsed() < STRICT_TIME;
-        if is_strict || guard == Guard::Generation {
+        let patience = match guard {
+            Guard::Generation => Some(PATIENCE),
+            Guard::Courtesy => Some(COURTESY),
+            Guard::Values => None,
+        };
+        if patience.is_some() || number <= STRICT && begun.elapsed() < STRICT_TIME {
             batch.at(seen);
         }
         match netfilter.commit(batch) {
-            Err(err) if err.is(Errno::ERESTART) && guard == Guard::Generation => {
-                if number > ATTEMPTS && begun.elapsed() > PATIENCE {
-                    break;
-                }
-            }
             Err(err) if err.is(Errno::ERESTART) => {}
+            Err(err) if err.is(Errno::EBUSY) && begun.elapsed() < PATIENCE => {
+                let changes = Changes::open().map_err(kernel)?;
+                changes.wait(BUSY).map_err(kernel)?;
+            }
             done => return Ok(done),
         }
+        if let Some(patience) = patience
+            && number > ATTEMPTS
+            && begun.elapsed() > patience
+        {
+            return Err(outrun(patience));
+        }
     }
-    Err(outrun())
+    Err(outrun(begun.elapsed()))
 }
 
-fn outrun() -> Failure {
-    let patience = PATIENCE.as_secs();
+fn outrun(patience: Duration) -> Failure {
+    let patience = patience.as_secs();
     Failure::new(
         ErrorCode::TRY_AGAIN_LATER,
         format!("change {TABLE}: other writers of nf_tables were faster for {patience} s"),

@@ -25,7 +25,7 @@ use crate::owner::Owner;
 pub use change::{Guard, attempt, transact};
 pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
-pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still};
+pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
 
 /// The table; deleting it removes all that is ours there.
 pub const TABLE: Table = Table {

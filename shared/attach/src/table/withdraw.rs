@@ -11,6 +11,7 @@ use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
+use linkspan_protocol::error::ErrorCode;
 use nix::errno::Errno;
 
 use super::{Guard, TABLE, attempt};
@@ -49,6 +50,14 @@ pub fn remove_chosen<'a>(
     choose: impl FnMut() -> Result<Elements<'a>>,
 ) -> Result<()> {
     remove_by(netfilter, Guard::Generation, choose)
+}
+
+/// The same for elements that are in nobody's way: where other writers are faster, they stay.
+pub fn tidy<'a>(netfilter: &Netfilter, choose: impl FnMut() -> Result<Elements<'a>>) -> Result<()> {
+    match remove_by(netfilter, Guard::Courtesy, choose) {
+        Err(failure) if failure.code() == ErrorCode::TRY_AGAIN_LATER => Ok(()),
+        done => done,
+    }
 }
 
 fn remove_by<'a>(
