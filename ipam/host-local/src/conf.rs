@@ -132,6 +132,52 @@ impl<'de> Deserialize<'de> for Requested {
     }
 }
 
+/// Where the leases are: all that DEL and GC need to know.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The network's own directory.
+    pub(crate) dir: PathBuf,
+    /// Whether addresses of the dead may be taken back without a DEL.
+    pub(crate) reclaim: bool,
+    /// How long another process may keep the store locked.
+    pub(crate) lock_timeout: Duration,
+}
+
+impl Place {
+    pub(crate) fn new(call: &Call, conf: &Conf) -> Result<Self> {
+        match &conf.ipam {
+            Some(ipam) => Self::of(call, ipam),
+            None => Self::of(call, &IpamConf::default()),
+        }
+    }
+
+    fn of(call: &Call, ipam: &IpamConf) -> Result<Self> {
+        let data_dir = if ipam.data_dir.is_empty() {
+            DATA_DIR
+        } else {
+            &ipam.data_dir
+        };
+        if call.network.as_str().len() > NAME_MAX {
+            return Err(
+                Failure::config("the network's name is too long for a directory's")
+                    .hint(format!("use at most {NAME_MAX} bytes")),
+            );
+        }
+        if data_dir.contains('\0') {
+            return Err(Failure::config(
+                "ipam.dataDir has a NUL, and no path has one",
+            ));
+        }
+        Ok(Self {
+            dir: PathBuf::from(data_dir).join(call.network.as_str()),
+            reclaim: ipam.reclaim.unwrap_or(true),
+            lock_timeout: ipam
+                .lock_timeout
+                .map_or(LOCK_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+        })
+    }
+}
+
 /// What to do, fully checked.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -153,6 +199,16 @@ impl Plan {
         let ipam = conf
             .ipam
             .ok_or_else(|| Failure::config("IPAM config missing 'ipam' key"))?;
+        let Place {
+            dir,
+            reclaim,
+            lock_timeout,
+        } = Place::of(call, &ipam)?;
+        if ipam.resolv_conf.contains('\0') {
+            return Err(Failure::config(
+                "ipam.resolvConf has a NUL, and no path has one",
+            ));
+        }
         let mut requested = argument(&call.args)?;
         for ip in conf.args.cni.ips.into_iter().chain(conf.runtime_config.ips) {
             let unset = || Failure::config("cannot understand ip: IP <nil> not v4 nor v6");
@@ -173,34 +229,13 @@ impl Plan {
         });
         let sets = conf.runtime_config.ip_ranges.into_iter();
         let sets = range_sets(sets.chain(single).chain(ipam.ranges), call.version)?;
-        let data_dir = if ipam.data_dir.is_empty() {
-            DATA_DIR
-        } else {
-            &ipam.data_dir
-        };
-        if call.network.as_str().len() > NAME_MAX {
-            return Err(
-                Failure::config("the network's name is too long for a directory's")
-                    .hint(format!("use at most {NAME_MAX} bytes")),
-            );
-        }
-        if [&ipam.data_dir, &ipam.resolv_conf]
-            .iter()
-            .any(|path| path.contains('\0'))
-        {
-            return Err(Failure::config(
-                "no path has a NUL: ipam.dataDir or ipam.resolvConf does",
-            ));
-        }
         Ok(Self {
             sets,
             requested,
             routes: ipam.routes.into_iter().map(RouteConf::into_route).collect(),
-            dir: PathBuf::from(data_dir).join(call.network.as_str()),
-            reclaim: ipam.reclaim.unwrap_or(true),
-            lock_timeout: ipam
-                .lock_timeout
-                .map_or(LOCK_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            dir,
+            reclaim,
+            lock_timeout,
             resolv_conf: (!ipam.resolv_conf.is_empty()).then(|| ipam.resolv_conf.into()),
         })
     }

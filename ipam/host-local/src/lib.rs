@@ -20,7 +20,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Dns, IpConfig};
 
 use choose::{Attempt, Pick, choose, exhausted, held_by};
-use conf::{Conf, Plan};
+use conf::{Conf, Place, Plan};
 use store::Store;
 use store::judged::{Census, Judged};
 use store::life::Home;
@@ -39,6 +39,7 @@ struct HostLocal;
 impl Plugin for HostLocal {
     type Conf = Conf;
     const NAMES: &'static [&'static str] = &["host-local"];
+    const NEEDED: &'static [&'static str] = &["ipam.dataDir"];
 
     fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
         let plan = Plan::new(call, conf)?;
@@ -54,9 +55,10 @@ impl Plugin for HostLocal {
         })
     }
 
+    /// Needs no range: the list may have been edited since ADD.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
-        let Some(mut store) = Store::existing(&plan.dir, plan.lock_timeout)? else {
+        let place = Place::new(call, &conf)?;
+        let Some(mut store) = Store::existing(&place.dir, place.lock_timeout)? else {
             return Ok(());
         };
         store.refresh()?;
@@ -84,12 +86,13 @@ impl Plugin for HostLocal {
         )))
     }
 
+    /// Needs no range, for the same reason as DEL.
     fn gc(call: &GcCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
-        let Some(mut store) = Store::existing(&plan.dir, plan.lock_timeout)? else {
+        let place = Place::new(call, &conf)?;
+        let Some(mut store) = Store::existing(&place.dir, place.lock_timeout)? else {
             return Ok(());
         };
-        let collected = store.collect(&call.valid_attachments, plan.reclaim);
+        let collected = store.collect(&call.valid_attachments, place.reclaim);
         store.commit();
         Ok(collected?)
     }

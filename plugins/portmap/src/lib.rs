@@ -52,6 +52,7 @@ struct Portmap;
 impl Plugin for Portmap {
     type Conf = Conf;
     const NAMES: &'static [&'static str] = &["portmap"];
+    const NEEDED: &'static [&'static str] = &["runtimeConfig.portMappings"];
 
     fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
         let plan = Plan::new(conf)?;
@@ -184,8 +185,10 @@ fn publish(
         let publication = publication(&host.rtnl, plan, addresses, subject)?;
         let room = || room::make(&netfilter, subject, &plan.mappings, addresses);
         let published = conflict::publish(&netfilter, &publication, home, plan.patience, room);
+        // Over a connection of its own, since answers may be left in this one.
         undo.push_unless_refused(published, "withdraw the ports", move || {
-            withdraw(&netfilter, |owner| *owner == publication.owner)
+            let of_us = |owner: &Owner| *owner == publication.owner;
+            table::open()?.map_or(Ok(()), |netfilter| withdraw(&netfilter, of_us))
         })?;
     } else {
         iptables::publish(subject, plan, addresses, undo)?;

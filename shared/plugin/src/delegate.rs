@@ -19,14 +19,15 @@ pub fn locate(call: &Call) -> Result<()> {
     Ok(())
 }
 
-/// Asks for addresses; their release is on `undo` before anybody looks at the answer, and where there is none.
+/// Asks for addresses; their release is on `undo` before anybody looks at the answer, and where there is none. It runs when
+/// nothing has the addresses any more, since they are somebody else's from then on.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let exe = find_ipam(call)?;
     let env = call.delegate_env(Command::Add);
     let release_env = call.delegate_env(Command::Del);
     let stdin = call.stdin.clone();
     let printed = ask(&exe, &env, &call.stdin);
-    let printed = undo.push_unless_refused(printed, "release addresses", move || {
+    let printed = undo.push_last_unless_refused(printed, "release addresses", move || {
         ask(&exe, &release_env, &stdin).map(drop)
     })?;
     let name = &call.netconf.ipam.kind;

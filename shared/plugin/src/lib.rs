@@ -32,11 +32,15 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 /// The verbs of one plugin type.
 pub trait Plugin {
-    /// The plugin's own configuration keys, decoded leniently from stdin.
+    /// The plugin's own configuration keys, decoded from stdin.
     type Conf: DeserializeOwned;
 
     /// Its file names; the first one is the type's name.
     const NAMES: &'static [&'static str];
+
+    /// The keys, such as `ipam.dataDir`, that DEL and GC cannot do without. Of the others, values that do not fit are
+    /// absent to these two verbs.
+    const NEEDED: &'static [&'static str] = &[];
 
     /// Makes the attachment. Whatever it made is on `undo`, which runs when this or the printing fails.
     fn add(call: &AddCall, conf: Self::Conf, undo: &mut Undo) -> Result<AddResult>;

@@ -105,7 +105,14 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     let stdin = stdin()
         .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
     let json = Json::parse(&stdin).map_err(undecodable)?;
-    let netconf = NetConf::decode(&json).map_err(undecodable)?;
+    // DEL and GC have to end whatever somebody has done to the configuration since ADD.
+    let lenient = matches!(command, Some(Command::Del | Command::Gc));
+    let netconf = if lenient {
+        NetConf::decode_leniently(&json)
+    } else {
+        NetConf::decode(&json)
+    };
+    let netconf = netconf.map_err(undecodable)?;
     let network = NetworkName::parse(&netconf.name)?;
     let Some(command) = command else {
         return Err(Failure::new(
@@ -117,9 +124,12 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     if matches!(command, Command::Add | Command::Del) {
         guard(env)?;
     }
-    let conf = json
-        .decode::<P::Conf>()
-        .map_err(|err| Failure::from(err).context("failed to load netconf"))?;
+    let conf: std::result::Result<P::Conf, _> = if lenient {
+        json.decode_leniently(P::NEEDED)
+    } else {
+        json.decode()
+    };
+    let conf = conf.map_err(|err| Failure::from(err).context("failed to load netconf"))?;
     let call = Call {
         network,
         version,

@@ -36,6 +36,19 @@ impl Undo {
         outcome
     }
 
+    /// The same; the step runs when all others have, those before it included.
+    pub fn push_last_unless_refused<T>(
+        &mut self,
+        outcome: Result<T>,
+        label: &'static str,
+        step: impl FnOnce() -> Result<()> + 'static,
+    ) -> Result<T> {
+        if outcome.as_ref().err().is_none_or(Failure::is_in_doubt) {
+            self.steps.insert(0, (label, Box::new(step)));
+        }
+        outcome
+    }
+
     /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed. Hands the
     /// steps of a success to whoever may find that it was in vain.
     pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Self)> {
@@ -107,6 +120,22 @@ mod tests {
             });
             assert_eq!(failed.unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_last_step_runs_after_those_before_it() {
+        let failed = Undo::scope(|undo| -> Result<()> {
+            undo.push("delete", || Err(Failure::config("first")));
+            undo.push_last_unless_refused(Ok(()), "release", || Err(Failure::config("last")))?;
+            undo.push("remove", || Err(Failure::config("at once")));
+            Err(Failure::config("no"))
+        });
+        let told = failed.unwrap_err().to_wire().details;
+        let at = |word: &str| told.find(word).unwrap();
+        assert!(
+            at("at once") < at("first") && at("first") < at("last"),
+            "{told}"
+        );
     }
 
     #[test]

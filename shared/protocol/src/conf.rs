@@ -147,9 +147,26 @@ impl NetConf {
     /// The key of GC's list, and the spelling under which it was first published.
     pub const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 
+    /// The keys that DEL and GC cannot do without: whose it is, whom to ask, and who stays.
+    const NEEDED: [&str; 5] = [
+        "cniVersion",
+        "name",
+        "ipam.type",
+        Self::VALID_ATTACHMENTS[0],
+        Self::VALID_ATTACHMENTS[1],
+    ];
+
     /// Decodes the standard keys and ignores the others.
     pub fn decode(json: &Json) -> Result<Self, Error> {
-        let mut conf: Self = json.decode()?;
+        Self::complete(json.decode()?, json)
+    }
+
+    /// The same for DEL and GC: of the others, values that do not fit are left out.
+    pub fn decode_leniently(json: &Json) -> Result<Self, Error> {
+        Self::complete(json.decode_leniently(&Self::NEEDED)?, json)
+    }
+
+    fn complete(mut conf: Self, json: &Json) -> Result<Self, Error> {
         if conf.valid_attachments.is_none() {
             let [_, older] = Self::VALID_ATTACHMENTS;
             let older = json.get(older);
@@ -242,6 +259,28 @@ mod tests {
         assert_eq!(valid(&both).unwrap().len(), 1);
         let twice = format!(r#"{{"{key}":[{{"containerID":"a"}}],"{key}":null}}"#);
         assert_eq!(valid(&twice).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn del_and_gc_do_without_what_they_do_not_need() {
+        let lenient =
+            |text: &str| NetConf::decode_leniently(&Json::parse(text.as_bytes()).unwrap());
+        let conf = lenient(
+            r#"{"name":"n","ipam":{"type":"x"},"dns":"y","capabilities":{"a.b":"on"},"type":7,"strictStatus":"no"}"#,
+        );
+        let conf = conf.unwrap();
+        assert_eq!((&*conf.name, &*conf.ipam.kind), ("n", "x"));
+        for needed in [
+            r#"{"name":7}"#,
+            r#"{"cniVersion":1}"#,
+            r#"{"ipam":"x"}"#,
+            r#"{"ipam":{"type":7}}"#,
+            r#"{"cni.dev/valid-attachments":"none"}"#,
+            r#"{"cni.dev/valid-attachments":[{"containerID":7}]}"#,
+            r#"{"cni.dev/attachments":[7]}"#,
+        ] {
+            lenient(needed).unwrap_err();
+        }
     }
 
     #[test]

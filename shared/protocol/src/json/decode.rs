@@ -122,7 +122,7 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
         };
         seed.deserialize(Layers::from(item))
             .map(Some)
-            .map_err(|err| err.at(&format!("[{at}]")))
+            .map_err(|err| err.at_item(at))
     }
 }
 

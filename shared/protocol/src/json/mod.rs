@@ -6,6 +6,7 @@
 //! types must not use `#[serde(flatten)]` (it hides the names) and should be `#[serde(default)]`.
 
 mod decode;
+mod lenient;
 mod parse;
 
 use std::fmt;
@@ -41,6 +42,8 @@ pub enum Json {
 pub struct Error {
     /// Such as `ipam.ranges[0]`; empty at the top.
     pub path: String,
+    /// The steps of that path, innermost first.
+    trail: Vec<Step>,
     message: String,
     hint: Option<&'static str>,
     /// Whether the message may hold the value itself. That of a networking key is worth quoting; what is below `args`
@@ -48,8 +51,25 @@ pub struct Error {
     may_quote: bool,
 }
 
+/// One step down into a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
 impl Error {
-    fn at(mut self, segment: &str) -> Self {
+    fn at(mut self, key: &str) -> Self {
+        self.trail.push(Step::Key(key.to_owned()));
+        self.under(key)
+    }
+
+    fn at_item(mut self, item: usize) -> Self {
+        self.trail.push(Step::Item(item));
+        self.under(&format!("[{item}]"))
+    }
+
+    fn under(mut self, segment: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') {
             ""
         } else {
@@ -78,6 +98,7 @@ impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
             path: String::new(),
+            trail: Vec::new(),
             message: message.to_string(),
             hint: None,
             may_quote: true,
@@ -122,6 +143,12 @@ impl Json {
     /// Decodes into `T` with the leniency described above.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         T::deserialize(Layers::from(self))
+    }
+
+    /// The same, but values that do not fit are left out, as if they were absent. That of a key in `needed` (such as
+    /// `ipam.type`), and whatever holds or makes up one, is never left out: it is an error as ever.
+    pub fn decode_leniently<T: DeserializeOwned>(&self, needed: &[&str]) -> Result<T, Error> {
+        lenient::decode(self, needed)
     }
 
     /// Whether there is such a key in any case, be it with `null`.
