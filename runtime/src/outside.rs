@@ -34,6 +34,7 @@ pub fn beyond(host: &Netns) -> Result<Netns, Error> {
         name: UPLINK.into(),
         controller: None,
         group: 0,
+        mac: None,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,

@@ -326,3 +326,46 @@ fn each_suite_takes_over_what_the_other_made() {
         }
     });
 }
+
+#[test]
+fn the_gateways_of_one_add_are_not_in_each_others_way() {
+    in_lab(LINKSPAN, |lab| {
+        let subnets = ["10.1.0.0/16", "10.2.0.0/16", "fd00:1::/64", "fd00:2::/64"];
+        let over = json!({ "forceAddress": true, "ipam": host_local(lab, &subnets) });
+        let conf = bridge(lab, &over);
+        let (first, second) = (lab.sandbox(), lab.sandbox());
+        for (id, sandbox) in [("a", &first), ("b", &second)] {
+            let call = lab.plugin("bridge").of(id, sandbox).conf(&conf);
+            let result = call.add();
+            call.check(&result);
+        }
+        // Those of another ADD still are.
+        let over = json!({ "forceAddress": true, "ipam": host_local(lab, &["10.3.0.0/16"]), "name": "other" });
+        let third = lab.sandbox();
+        lab.plugin("bridge")
+            .of("c", &third)
+            .conf(&bridge(lab, &over))
+            .add();
+        let br0 = lab.rtnl().link_by_name("br0").unwrap().unwrap();
+        let four = br0.addrs(Some(Family::V4)).unwrap();
+        let four: Vec<_> = four.iter().map(|addr| addr.ip.to_string()).collect();
+        assert_eq!(four, ["10.3.0.1"]);
+    });
+}
+
+#[test]
+fn ipv6_that_is_switched_off_is_not_told_as_missing_rights() {
+    in_lab(LINKSPAN, |lab| {
+        fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        let sandbox = lab.sandbox();
+        let call = lab.plugin("bridge").of("a", &sandbox);
+        let told = call.conf(&bridge(lab, &json!({}))).verb("ADD").run();
+        let told = told.failed(999);
+        assert!(
+            told.contains("add address fd00:1::1/64 on br0: permission denied"),
+            "{told}"
+        );
+        assert!(told.contains("IPv6 is switched off there"), "{told}");
+        assert!(!told.contains("root"), "{told}");
+    });
+}

@@ -164,8 +164,8 @@ fn a_pair_keeps_to_its_budget() {
         "ptp",
         plugins,
         [
-            &[budget(1, 13, 0, 24)],
-            &[budget(1, 6, 4, 9)],
+            &[budget(1, 14, 0, 24)],
+            &[budget(1, 6, 3, 10)],
             &[budget(1, 0, 0, 5)],
             &[budget(1, 15, 5, 10)],
         ],

@@ -68,6 +68,7 @@ fn bystander(lab: &Lab, name: &str, other: &Sandbox) -> Link {
         name: name.into(),
         controller: None,
         group: 0,
+        mac: None,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,

@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::slice::from_ref;
 
+use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::{skip, table, tool};
@@ -295,4 +296,34 @@ fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
             .succeeded();
         });
     }
+}
+
+#[test]
+fn the_links_of_an_administrator_are_nobodys_whatever_their_groups() {
+    in_lab(LINKSPAN, |lab| {
+        if skip::without("ip").is_none() {
+            return;
+        }
+        let conf = network(lab, "one", 1);
+        let sandbox = lab.sandbox();
+        lab.plugin("bridge").of("pod", &sandbox).conf(&conf).add();
+        // Named as ours are, and in groups that an untagged pair of the network could be in.
+        let pod = linkspan_attach::owner::Owner::parse("one/pod/eth0").unwrap();
+        let line = |at: u32| {
+            let (name, group) = (0x1000_0000 + at, pod.network_group() | (at * 1021 + 1));
+            format!("link add veth{name:08x} group {group} type veth peer name adm{at}\n")
+        };
+        let batch: String = (0..64).map(line).collect();
+        let file = lab.dir().join("batch");
+        fs::write(&file, batch).unwrap();
+        let ip = Call::new(&skip::without("ip").unwrap());
+        ip.args(&["-batch", file.to_str().unwrap()])
+            .run()
+            .succeeded();
+        let count = || lab.rtnl().links().unwrap().len();
+        let before = count();
+        gc(lab, &conf, &[]);
+        // The pod's own pair, and nothing else.
+        assert_eq!(count(), before - 1);
+    });
 }

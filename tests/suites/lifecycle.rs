@@ -199,6 +199,108 @@ fn del_without_a_namespace_releases_the_addresses() {
 }
 
 #[test]
+fn del_finds_the_pair_of_a_namespace_that_lives_without_its_path() {
+    in_lab(LINKSPAN, |lab| {
+        for plugin in ["ptp", "bridge"] {
+            for lost in ["", "/run/netns/long-gone", "another's"] {
+                let (sandbox, other) = (lab.sandbox(), lab.sandbox());
+                let conf = good(lab, plugin);
+                let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
+                call.add();
+                let neighbour = lab.plugin(plugin).of("b", &other).conf(&conf);
+                let result = neighbour.add();
+                // The path of the one may be the other's by now.
+                let path = other.path();
+                call.netns(if lost == "another's" { &path } else { lost })
+                    .del();
+                assert_eq!(sandbox.rtnl().links().unwrap().len(), 1, "{plugin}: {lost}");
+                neighbour.check(&result);
+                neighbour.del();
+                assert_idle(lab, plugin);
+            }
+        }
+    });
+}
+
+#[test]
+fn del_and_gc_free_everything_under_a_list_that_was_edited_since() {
+    in_lab(LINKSPAN, |lab| {
+        let range = |subnet: &str| json!([{ "subnet": subnet }]);
+        let dir = json!(lab.leases());
+        let ipam =
+            |ranges: Value| json!({ "type": "host-local", "dataDir": dir, "ranges": ranges });
+        let edits = [
+            json!({ "ipam": { "type": "host-local", "dataDir": dir, "ranges": null } }),
+            json!({ "ipam": ipam(json!([[{ "subnet": "10.1.0.0/33" }]])) }),
+            json!({ "ipam": ipam(json!("none")) }),
+            json!({ "ipam": ipam(json!([range("10.1.0.0/16"), range("10.1.2.0/24")])) }),
+            json!({ "mtu": "1400", "ipMasq": "yes", "dns": 7, "isGateway": 1 }),
+            json!({ "vlan": "x", "macspoofchk": true, "bridge": 7, "ipMasqBackend": "pf" }),
+            json!({ "runtimeConfig": 7, "args": { "cni": { "mac": [], "ips": 7 } } }),
+        ];
+        for plugin in ["ptp", "bridge"] {
+            let sandbox = lab.sandbox();
+            let conf = with(good(lab, plugin), &json!({ "cniVersion": "1.1.0" }));
+            let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
+            for edit in &edits {
+                let mut edited = with(conf.clone(), edit);
+                if let Some(ipam) = edit.get("ipam") {
+                    edited["ipam"] = ipam.clone();
+                }
+                call.add();
+                call.clone().conf(&edited).del();
+                assert_eq!(sandbox.rtnl().links().unwrap().len(), 1, "{edit}");
+                assert_idle(lab, plugin);
+                call.add();
+                let nobody = json!({ "cni.dev/valid-attachments": [] });
+                let gc = lab.plugin(plugin).conf(&with(edited, &nobody));
+                assert_eq!(gc.verb("GC").run().succeeded(), "");
+                assert_idle(lab, plugin);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
+    in_lab(LINKSPAN, |lab| {
+        // An IPAM plugin that gives the same address again, and notes each call with what is there.
+        let log = lab.dir().join("log");
+        let script = format!(
+            "echo \"$CNI_COMMAND $(ip -o link show type veth | wc -l)\" >> {}\n\
+             cat > /dev/null\n\
+             [ \"$CNI_COMMAND\" = ADD ] && echo '{{\"cniVersion\":\"1.0.0\",\"ips\":[{{\"address\":\"10.1.0.5/16\",\
+             \"gateway\":\"10.1.0.1\"}}],\"routes\":[{{\"dst\":\"10.9.0.0/16\",\"gw\":\"GW\"}}]}}'\nexit 0",
+            log.display()
+        );
+        for plugin in ["ptp", "bridge"] {
+            let ipam = |gw: &str| {
+                lab.script("again", &script.replace("GW", gw));
+            };
+            let (sandbox, other) = (lab.sandbox(), lab.sandbox());
+            let conf = with(good(lab, plugin), &json!({ "ipam": null }));
+            let conf = with(
+                conf,
+                &json!({ "ipam": { "type": "again" }, "cniVersion": "1.0.0" }),
+            );
+            let call = |sandbox: &Sandbox| lab.plugin(plugin).of("a", sandbox).conf(&conf);
+            ipam("10.1.0.1");
+            call(&sandbox).add();
+            drop(std::fs::remove_file(&log));
+            // Neither ADD nor the undo of it asks IPAM.
+            call(&sandbox).verb("ADD").run().failed(999);
+            assert!(!log.exists(), "{plugin}");
+            // The address is given back when nothing has it any more.
+            ipam("192.168.99.1");
+            call(&other).verb("ADD").run().failed(999);
+            let told = std::fs::read_to_string(&log).unwrap();
+            assert!(told.ends_with("DEL 1\n"), "{plugin}: {told}");
+            call(&sandbox).del();
+        }
+    });
+}
+
+#[test]
 fn del_leaves_an_interface_alone_that_another_attachment_has() {
     in_lab(LINKSPAN, |lab| {
         for plugin in ["ptp", "bridge"] {

@@ -9,7 +9,7 @@ use std::fs;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
-use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
@@ -70,12 +70,11 @@ fn breaks(lab: &Lab, conf: &Value, cases: &[(Side, &str, &str)]) {
 }
 
 /// What both interface plugins promise of the pod.
-const OF_THE_POD: [(Side, &str, &str); 8] = [
+const OF_THE_POD: [(Side, &str, &str); 7] = [
     (Pod, "ip addr del 10.1.0.2/16 dev eth0", "10.1.0.2/16"),
     (Pod, "ip -6 addr del fd00:1::2/64 dev eth0", "fd00:1::2/64"),
     (Pod, "ip route del default", "route to 0.0.0.0/0"),
     (Pod, "ip -6 route del default", "route to ::/0"),
-    (Pod, "ip link set eth0 mtu 1300", "eth0"),
     (Pod, "ip link set eth0 down", "eth0"),
     (
         Pod,
@@ -171,5 +170,77 @@ fn leases_forwarding_and_masquerade_are_promises_too() {
         fs::remove_file(lab.leases().join("net/10.1.0.2")).unwrap();
         fs::remove_file(lab.leases().join("net/fd00:1::2")).unwrap();
         assert!(told().contains("pod"), "{}", told());
+    });
+}
+
+/// What later plugins of a list do, with their own tools: those of the Go suite where they are installed.
+#[test]
+fn check_allows_for_what_later_plugins_changed() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(go) = go_plugins("sbr") else { return };
+        let later = [
+            json!({ "type": "tuning", "mtu": 1300 }),
+            json!({ "type": "tuning", "mac": "02:00:00:00:00:77" }),
+            json!({ "type": "sbr" }),
+        ];
+        for plugin in ["bridge", "ptp"] {
+            let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
+            ipam["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
+            let own = json!({ "cniVersion": "1.0.0", "type": plugin, "mtu": 1400, "ipam": ipam });
+            let conf = with(bridge(lab, &json!({})), &own);
+            for later in &later {
+                let sandbox = lab.sandbox();
+                let call = lab.plugin(plugin).of("pod", &sandbox).conf(&conf);
+                let result = call.add();
+                let previous =
+                    json!({ "cniVersion": "1.0.0", "name": "net", "prevResult": result });
+                let kind = later["type"].as_str().unwrap();
+                let chained = lab.foreign(go, kind).of("pod", &sandbox);
+                let result = chained.conf(&with(previous, later)).add();
+                call.check(&result);
+                call.del();
+            }
+        }
+    });
+}
+
+#[test]
+fn an_mtu_that_the_result_tells_is_a_promise() {
+    in_lab(LINKSPAN, |lab| {
+        let conf = bridge(lab, &json!({ "mtu": 1400 }));
+        let sandbox = lab.sandbox();
+        let call = lab.plugin("bridge").of("pod", &sandbox).conf(&conf);
+        let mut result = call.add();
+        result["interfaces"][2]["mtu"] = json!(1400);
+        call.check(&result);
+        result["interfaces"][2]["mtu"] = json!(1300);
+        let told = call.after(&result).verb("CHECK").run().failed(999);
+        assert!(told.contains("expected 1300, found 1400"), "{told}");
+    });
+}
+
+#[test]
+fn a_route_of_several_next_hops_is_each_of_them() {
+    in_lab(LINKSPAN, |lab| {
+        if skip::without("ip").is_none() {
+            return;
+        }
+        let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
+        ipam["routes"] = json!([{ "dst": "fd09::/64", "gw": "fd00:1::7" }, { "dst": "fd09::/64", "gw": "fd00:1::8" },
+            { "dst": "10.9.0.0/16", "gw": "10.1.0.7" }]);
+        let conf = bridge(lab, &json!({ "ipam": ipam }));
+        let sandbox = lab.sandbox();
+        let call = lab.plugin("bridge").of("pod", &sandbox).conf(&conf);
+        let result = call.add();
+        call.check(&result);
+        run(
+            &sandbox,
+            Pod,
+            "ip route replace 10.9.0.0/16 nexthop via 10.1.0.7 nexthop via 10.1.0.8",
+        );
+        call.check(&result);
+        run(&sandbox, Pod, "ip -6 route del fd09::/64 via fd00:1::8");
+        let told = call.after(&result).verb("CHECK").run().failed(999);
+        assert!(told.contains("fd00:1::8"), "{told}");
     });
 }

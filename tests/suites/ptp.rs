@@ -7,11 +7,13 @@
 
 use std::net::IpAddr;
 
+use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::Family;
+use linkspan_netlink::route::RouteSpec;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -178,7 +180,7 @@ fn a_failed_add_leaves_nothing() {
             .failed(6);
         for (over, code, named) in [
             (json!({ "ipam": null }), 7, "no plugin name provided"),
-            (json!({ "mtu": 1 }), 999, "veth"),
+            (json!({ "mtu": 1 }), 7, "mtu 1 is less than"),
             (json!({ "mtu": 5_000_000_000_u64 }), 7, "mtu"),
         ] {
             let call = lab.plugin("ptp").of("b", &sandbox).conf(&conf(lab, &over));
@@ -211,6 +213,127 @@ fn each_suite_takes_over_what_the_other_made() {
         let result = ours.add();
         theirs.check(&result);
         theirs.after(&result).del();
+        assert_eq!(Snapshot::of_host(lab), before);
+    });
+}
+
+#[test]
+fn a_route_to_the_pod_replaces_what_is_there_and_check_asks_the_way() {
+    in_lab(LINKSPAN, |lab| {
+        let conf = conf(lab, &json!({}));
+        let (first, second) = (lab.sandbox(), lab.sandbox());
+        let call = |id: &str, sandbox: &Sandbox| lab.plugin("ptp").of(id, sandbox).conf(&conf);
+        let stale = call("a", &first).add();
+        // The address was released, and the pair stayed.
+        for ip in addresses(&stale) {
+            std::fs::remove_file(lab.leases().join("net").join(ip.to_string())).unwrap();
+        }
+        drop(std::fs::remove_dir_all(lab.leases()));
+        let result = call("b", &second).add();
+        assert_eq!(addresses(&result), addresses(&stale));
+        for ip in addresses(&result) {
+            traffic::flows(lab.host(), &second.netns, ip);
+        }
+        call("b", &second).check(&result);
+        // A way past the pair is told.
+        let host = |result: &Value| {
+            let name = result["interfaces"][0]["name"].as_str().unwrap().to_owned();
+            lab.rtnl().link_by_name(&name).unwrap().unwrap()
+        };
+        for ip in addresses(&result) {
+            let prefix = if ip.is_ipv4() { 32 } else { 128 };
+            host(&stale)
+                .replace_route(&RouteSpec::to(ip, prefix))
+                .unwrap();
+            let told = call("b", &second)
+                .after(&result)
+                .verb("CHECK")
+                .run()
+                .failed(999);
+            assert!(told.contains(&format!("route to {ip}")), "{told}");
+            host(&result)
+                .replace_route(&RouteSpec::to(ip, prefix))
+                .unwrap();
+        }
+        call("b", &second).check(&result);
+        call("b", &second).del();
+        call("a", &first).del();
+    });
+}
+
+#[test]
+fn routes_by_a_neighbour_and_to_the_own_subnet_are_taken_in_both_families() {
+    in_lab(LINKSPAN, |lab| {
+        let routes = json!([
+            { "dst": "10.1.2.0/24" }, { "dst": "fd01:2::/64" },
+            { "dst": "10.9.0.0/16", "gw": "10.1.2.9" }, { "dst": "fd09::/64", "gw": "fd01:2::9" },
+            { "dst": "10.1.2.0/24", "mtu": 1300, "priority": 7 }, { "dst": "fd01:2::/64", "mtu": 1300, "priority": 7 },
+        ]);
+        let mut conf = conf(lab, &json!({ "cniVersion": "1.1.0" }));
+        conf["ipam"]["routes"] = routes;
+        let sandbox = lab.sandbox();
+        let call = lab.plugin("ptp").of("a", &sandbox).conf(&conf);
+        let result = call.add();
+        call.check(&result);
+        for (family, dst, hop) in [
+            (Family::V4, "10.9.0.0", "10.1.2.9"),
+            (Family::V6, "fd09::", "fd01:2::9"),
+        ] {
+            let found = sandbox.rtnl().routes(family).unwrap();
+            let to = |route: &&linkspan_netlink::route::Route| route.dst.0.to_string() == dst;
+            let gw = found.iter().find(to).unwrap().gw;
+            assert_eq!(gw.unwrap().to_string(), hop);
+        }
+        for ip in ["10.1.2.1", "fd01:2::1"] {
+            traffic::flows(&sandbox.netns, lab.host(), ip.parse().unwrap());
+        }
+        call.del();
+    });
+}
+
+#[test]
+fn an_mtu_that_cannot_be_is_named_and_the_hosts_end_keeps_its_address() {
+    in_lab(LINKSPAN, |lab| {
+        let before = Snapshot::of_host(lab);
+        for plugin in ["ptp", "bridge"] {
+            let sandbox = lab.sandbox();
+            let add = |mtu: u32| {
+                let kind = json!({ "mtu": mtu, "type": plugin, "bridge": "br0" });
+                let call = lab.plugin(plugin).of("a", &sandbox);
+                call.conf(&conf(lab, &kind))
+            };
+            let told = add(1200).verb("ADD").run().failed(7);
+            assert!(
+                told.contains("mtu 1200 is less than the 1280 that IPv6 needs"),
+                "{told}"
+            );
+            let mut four = conf(lab, &json!({ "mtu": 9, "type": plugin, "bridge": "br1" }));
+            four["ipam"]["ranges"] = json!([[{ "subnet": "10.1.2.0/24" }]]);
+            four["ipam"]["routes"] = json!([]);
+            let call = lab.plugin(plugin).of("a", &sandbox).conf(&four);
+            let told = call.verb("ADD").run().failed(999);
+            assert!(told.contains("mtu 9: create "), "{told}");
+            assert_eq!(lab.leased("net"), [""; 0]);
+            assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
+            // `NET_ADDR_SET` of linux/netdevice.h: udev leaves such an address alone.
+            let result = add(1400).add();
+            let names = result["interfaces"].as_array().unwrap().iter();
+            let mut names = names.filter_map(|one| one["name"].as_str());
+            let veth = names.find(|name| name.starts_with("veth")).unwrap();
+            let link = lab.rtnl().link_by_name(veth).unwrap().unwrap();
+            assert_eq!(link.mac[0] & 3, 2, "{:?}", link.mac);
+            let shown = Call::new(&std::path::PathBuf::from("/bin/sh")).args(&[
+                "-c",
+                "mount -t sysfs none /sys && cat /sys/class/net/$0/addr_assign_type",
+                veth,
+            ]);
+            let shown = shown.under(&["unshare", "-m"]).run();
+            assert_eq!(shown.succeeded().trim(), "3");
+            add(1400).del();
+            if let Some(bridge) = lab.rtnl().link_by_name("br0").unwrap() {
+                bridge.delete().unwrap();
+            }
+        }
         assert_eq!(Snapshot::of_host(lab), before);
     });
 }

@@ -53,7 +53,7 @@ impl Plugin for Bridge {
             mtu: plan.mtu,
             mac: plan.mac,
         };
-        let pair = veth::create(&sides, &request, undo)?;
+        let mut pair = veth::create(&sides, &request, undo)?;
         let flags = PortFlags {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
@@ -69,7 +69,7 @@ impl Plugin for Bridge {
             pair.sandbox.set_up().map_err(kernel)?;
         }
         if !plan.leave_down {
-            veth::wait_until_up(&sides, &pair)?;
+            pair = veth::wait_until_up(&sides, &pair)?;
         }
         if call.netconf.dns.is_present() {
             result.dns = call.netconf.dns.clone().into_dns();
@@ -160,6 +160,7 @@ fn configure(
             "IPAM plugin returned missing IP config",
         ));
     }
+    addressing::possible(&lease, plan.mtu)?;
     result.ips = lease.ips;
     result.routes = lease.routes;
     result.dns = lease.dns;
@@ -173,8 +174,8 @@ fn configure(
         result,
         Scheme::Subnet { dad: plan.dad },
     )?;
-    for gateway in gateways {
-        bridge::ensure_address(bridge, gateway, plan.force_address)?;
+    for gateway in &gateways {
+        bridge::ensure_address(bridge, *gateway, &gateways, plan.force_address)?;
         forwarding::enable(&sides.host, bridge, gateway.ip())?;
     }
     match &plan.masquerade {

@@ -47,8 +47,10 @@ impl Plugin for Veth {
     fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
         let plan = Plan::new(&call.netconf, &conf)?;
         let sides = Sides::open(&call.netns)?;
+        veth::is_free(&sides, &call.attachment.ifname)?;
         let mut result = delegate::add(call, undo)?;
         let gateways = gateways(&result)?;
+        addressing::possible(&result, plan.mtu)?;
         let owner = Owner::of(&call.network, &call.attachment);
         let request = veth::Request {
             owner: &owner,
@@ -64,10 +66,13 @@ impl Plugin for Veth {
         let group = owner.network_group();
         pair.host.tag(&owner.line(), group).map_err(kernel)?;
         pair.host.set_up().map_err(kernel)?;
-        result.interfaces = vec![
-            veth::interface(&pair.host, ""),
-            veth::interface(&pair.sandbox, &call.netns.to_string()),
-        ];
+        let interfaces = |pair: &veth::Pair| {
+            vec![
+                veth::interface(&pair.host, ""),
+                veth::interface(&pair.sandbox, &call.netns.to_string()),
+            ]
+        };
+        result.interfaces = interfaces(&pair);
         for ip in &mut result.ips {
             ip.interface = Some(CONTAINER);
         }
@@ -80,7 +85,7 @@ impl Plugin for Veth {
         if let Some(masquerade) = &plan.masquerade {
             masquerade.apply(call.into(), &ingress(&owner), &result, undo)?;
         }
-        veth::wait_until_up(&sides, &pair)?;
+        result.interfaces = interfaces(&veth::wait_until_up(&sides, &pair)?);
         if call.netconf.dns.is_present() {
             result.dns = call.netconf.dns.clone().into_dns();
         }
@@ -111,7 +116,10 @@ impl Plugin for Veth {
         verify::routes(&sides.sandbox, &promised)?;
         for (address, gateway) in gateways(&promised)? {
             verify::gateway(&host, gateway, host_prefix(gateway))?;
-            verify::route_by(&sides.host, &host, address)?;
+            // An address of the host itself needs no way.
+            if !sides.are_one()? {
+                verify::way_by(&sides.host, &host, address)?;
+            }
         }
         match &plan.masquerade {
             Some(masquerade) => {
@@ -211,12 +219,13 @@ fn answer_as(host: &Link, gateway: IpAddr) -> Result<()> {
     unless_there(host.add_addr(gateway, host_prefix(gateway), flags))
 }
 
-/// Routes the container's address to its pair.
+/// Routes the container's address to its pair, in the place of a route that is there: IPAM gave the address to us.
 fn reach(host: &Link, address: IpAddr) -> Result<()> {
-    unless_there(host.add_route(&RouteSpec {
+    let route = RouteSpec {
         scope: Some(SCOPE_HOST),
         ..RouteSpec::to(address, host_prefix(address))
-    }))
+    };
+    host.replace_route(&route).map_err(kernel)
 }
 
 /// Two addresses may share a gateway.

@@ -10,7 +10,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
-use crate::sysctl::{of_interface, put_if_known, set, set_if_known};
+use crate::sysctl::{self, of_interface, put_if_known, set, set_if_known};
 use crate::{Side, kernel};
 
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
@@ -28,13 +28,36 @@ pub enum Scheme {
     PointToPoint,
 }
 
+/// Smaller links have no IPv6 (`IPV6_MIN_MTU` of linux/ipv6.h).
+const IPV6_MIN_MTU: u32 = 1280;
+
 /// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
 const SCOPE_LINK: u8 = 253;
+
+/// Refuses addresses that no link could be given, before anything is changed.
+pub fn possible(result: &AddResult, mtu: Option<u32>) -> Result<()> {
+    let Some(six) = result.ips.iter().find(|ip| ip.address.ip().is_ipv6()) else {
+        return Ok(());
+    };
+    let address = six.address;
+    if let Some(mtu) = mtu.filter(|mtu| *mtu < IPV6_MIN_MTU) {
+        let text =
+            format!("mtu {mtu} is less than the {IPV6_MIN_MTU} that IPv6 needs, for {address}");
+        return Err(Failure::config(text).hint("set a larger \"mtu\", or give no IPv6 addresses"));
+    }
+    if sysctl::has_ipv6()? {
+        return Ok(());
+    }
+    Err(
+        Failure::config(format!("this kernel has no IPv6, for {address}"))
+            .hint("start it without ipv6.disable=1, or give no IPv6 addresses"),
+    )
+}
 
 /// Applies `result` to `link` in `sandbox` and brings it up.
 pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) -> Result<()> {
     let ips = addresses_of(result, &link.name)?;
-    let routes = routes_of(result, &ips)?;
+    let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
     let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
     sandbox.sysctl(|| prepare(&link.name, six, dad))?;
@@ -51,8 +74,14 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
         wait_for_dad(sandbox, link)?;
     }
     if scheme == Scheme::PointToPoint {
-        for route in gateway_routes(&ips) {
-            link.add_route(&route).map_err(kernel)?;
+        let through = gateway_routes(&ips);
+        for route in &through {
+            link.add_route(route).map_err(kernel)?;
+        }
+        // One of them may be in the result, too.
+        routes.retain(|route| !through.iter().any(|there| is_same(there, route)));
+        for route in &mut routes {
+            route.onlink = is_neighbour(route.gw, &ips);
         }
     }
     for route in routes {
@@ -89,6 +118,23 @@ fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
         }
     }
     routes
+}
+
+/// Whether the route does not differ from `there` in anything that it tells.
+fn is_same(there: &RouteSpec, route: &RouteSpec) -> bool {
+    let told = RouteSpec {
+        src: there.src,
+        scope: route.scope.or(there.scope),
+        ..*route
+    };
+    told == *there
+}
+
+/// Whether the next hop is in a subnet of the container's, and not its gateway. The kernel would look for its link by the
+/// route to the subnet, which leads to the gateway.
+fn is_neighbour(hop: Option<IpAddr>, ips: &[&IpConfig]) -> bool {
+    let is_among = |hop: IpAddr| ips.iter().any(|ip| ip.address.contains(hop));
+    hop.is_some_and(|hop| is_among(hop) && !ips.iter().any(|ip| ip.gateway == Some(hop)))
 }
 
 /// The prefix length of a single address of the family.

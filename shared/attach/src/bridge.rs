@@ -86,7 +86,7 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
         mtu,
     });
     match made {
-        Err(err) if !err.is(Errno::EEXIST) => Err(kernel(err)),
+        Err(err) if !err.is(Errno::EEXIST) => Err(veth::uncreated(err, mtu)),
         Ok(()) => {
             sysctl::trust_link_local_address(name)?;
             host.link(name)
@@ -96,9 +96,9 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     }
 }
 
-/// Sees that `gateway` is an address of the bridge. `bridge` is as it was before anything was attached: a bridge that
+/// Sees that `gateway`, one of `gateways` that the same ADD gives it, is an address of the bridge. `bridge` is as it was before anything was attached: a bridge that
 /// does not have the address yet may be one whose hardware address still follows its ports, and is told to keep it.
-pub fn ensure_address(bridge: &Link, gateway: Cidr, force: bool) -> Result<()> {
+pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bool) -> Result<()> {
     let family = Family::of(gateway.ip());
     for addr in bridge.addrs(Some(family)).map_err(kernel)? {
         let Some(present) = Cidr::new(addr.ip, addr.prefix) else {
@@ -107,7 +107,7 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, force: bool) -> Result<()> {
         if present == gateway {
             return Ok(());
         }
-        if !conflicts(present, gateway) {
+        if !conflicts(present, gateway) || gateways.contains(&present) {
             continue;
         }
         if !force {

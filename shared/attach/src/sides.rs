@@ -31,6 +31,15 @@ impl Sides {
         let sandbox = Side::visit(host.context.clone(), netns, path)?;
         Ok(Self { host, sandbox })
     }
+
+    /// Whether both are one namespace, as `CNI_NETNS_OVERRIDE` allows.
+    pub fn are_one(&self) -> Result<bool> {
+        let host = Netns::current()
+            .and_then(|netns| netns.id())
+            .map_err(kernel)?;
+        let sandbox = self.sandbox.netns().map(Netns::id).transpose();
+        Ok(sandbox.map_err(kernel)?.is_none_or(|id| id == host))
+    }
 }
 
 /// One namespace.
@@ -60,14 +69,14 @@ impl Side {
         Self::visit(Context::new().map_err(kernel)?, netns, path)
     }
 
-    /// A sandbox alone; `None` where the path is missing, which DEL takes for an attachment that is gone.
+    /// A sandbox alone; `None` where it is gone: its path is, or has nothing but a file, on which it was mounted.
     pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
         match Netns::open(path.as_path()) {
             Ok(netns) => {
                 let context = Context::new().map_err(kernel)?;
                 Self::visit(context, netns, path).map(Some)
             }
-            Err(err) if err.is_missing() => Ok(None),
+            Err(err) if err.is_gone() => Ok(None),
             Err(err) => Err(netns(&err)),
         }
     }

@@ -71,6 +71,12 @@ pub fn put_if_known(path: &Path, value: &str) -> Result<()> {
     }
 }
 
+/// Whether the kernel has IPv6 at all.
+pub fn has_ipv6() -> Result<bool> {
+    let key = of_interface("ipv6", "all", "disable_ipv6");
+    known(&key).map(|value| value.is_some())
+}
+
 /// A key may be absent from the kernel, but not from something that hides the kernel's.
 fn unknown(path: &Path) -> Result<()> {
     open(Path::new(NET), OFlag::O_DIRECTORY)

@@ -13,9 +13,6 @@ use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 use crate::addressing::host_prefix;
 use crate::{Side, forwarding, kernel};
 
-/// The kernel's main routing table, where a route lands that names none.
-const MAIN_TABLE: i64 = 254;
-
 /// A difference between what is and what was promised.
 pub fn mismatch(what: impl fmt::Display, expected: &str, actual: &str) -> Failure {
     Failure::new(
@@ -40,14 +37,15 @@ pub fn up(side: &Side, link: &Link) -> Result<()> {
     same(what, state(true), state(link.up))
 }
 
-/// The link has the MTU that the result tells of it, or else the one that was asked for, if any was.
+/// The link has the MTU that the result tells of it, or else `asked`. What is asked of a container's end does not count:
+/// a later plugin, as tuning, may have changed it, and not every one of them tells.
 pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -> Result<()> {
-    let of_link = |item: &&Interface| {
-        item.name == link.name && item.sandbox.is_empty() == side.netns().is_none()
-    };
-    let told = promised.interfaces.iter().find(of_link);
+    let is_host = side.netns().is_none();
+    let of_link = |item: &&Interface| item.name == link.name && item.sandbox.is_empty() == is_host;
+    let told = promised.interfaces.iter().rfind(of_link);
     let told = told.map(|item| item.mtu).filter(|mtu| *mtu > 0);
-    let Some(expected) = told.or(asked.map(i64::from)) else {
+    let asked = asked.filter(|_| is_host).map(i64::from);
+    let Some(expected) = told.or(asked) else {
         return Ok(());
     };
     let what = format!("mtu of {:?} in {side}", link.name);
@@ -149,7 +147,7 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
         let host_only = wanted.prefix() == host_prefix(wanted.ip());
         let network = (wanted.network(), wanted.prefix());
         let connected = |route: &Present| route.dst == network;
-        if !host_only && !table(sandbox, wanted.ip())?.iter().any(connected) {
+        if !host_only && !tables(sandbox, wanted.ip())?.iter().any(connected) {
             return Err(mismatch(
                 format!("route of {sandbox} to the network of {wanted}"),
                 &format!("dev {}", link.name),
@@ -186,32 +184,31 @@ fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     ))
 }
 
-/// The main table of `side` leads to `ip` alone by `link`.
-pub fn route_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
-    let dst = (ip, host_prefix(ip));
-    let by = |route: &Present| route.dst == dst && route.oif == Some(link.index);
-    if table(side, ip)?.iter().any(by) {
+/// What `side` sends to `ip` leaves by `link`, whatever other routes there are.
+pub fn way_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
+    let way = side.rtnl.way_to(ip).map_err(kernel)?;
+    let oif = way.and_then(|way| way.oif);
+    if oif == Some(link.index) {
         return Ok(());
     }
+    let found = match oif {
+        Some(index) => side.rtnl.link_by_index(index).map_err(kernel)?,
+        None => None,
+    };
+    let found = found.map_or("none".to_owned(), |link| format!("dev {}", link.name));
     let expected = format!("dev {}", link.name);
     Err(mismatch(
         format!("route to {ip} in {side}"),
         &expected,
-        "none",
+        &found,
     ))
 }
 
-/// Every route of the result is in the main table. Those of other tables cannot be seen here.
+/// Every route of the result is there. A later plugin may have moved it to another table, as sbr does.
 pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
     for route in &result.routes {
-        if route
-            .table
-            .is_some_and(|table| table > 0 && table != MAIN_TABLE)
-        {
-            continue;
-        }
         let dst = (route.dst.network(), route.dst.prefix());
-        let candidates: Vec<_> = table(sandbox, route.dst.ip())?
+        let candidates: Vec<_> = tables(sandbox, route.dst.ip())?
             .into_iter()
             .filter(|present| present.dst == dst)
             .collect();
@@ -254,6 +251,7 @@ pub fn addresses_of<'a>(
     })
 }
 
-fn table(sandbox: &Side, like: IpAddr) -> Result<Vec<Present>> {
-    sandbox.rtnl.routes(Family::of(like)).map_err(kernel)
+fn tables(sandbox: &Side, like: IpAddr) -> Result<Vec<Present>> {
+    let family = Family::of(like);
+    sandbox.rtnl.routes_of_every_table(family).map_err(kernel)
 }

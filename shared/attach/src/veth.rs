@@ -16,7 +16,7 @@ use linkspan_protocol::result::Interface;
 use nix::errno::Errno;
 
 use crate::owner::{Owner, Stale};
-use crate::{Side, Sides, bridge, kernel};
+use crate::{Side, Sides, bridge, hash, kernel};
 
 /// How often a random name may be taken before we stop believing in chance.
 const ATTEMPTS: usize = 10;
@@ -48,6 +48,23 @@ pub struct Pair {
     pub sandbox: Link,
 }
 
+/// Refuses an interface of that name that is there already. To be asked before IPAM is: an address that it gives to the
+/// attachment once more is not to be taken from the living by the undo of this ADD.
+pub fn is_free(sides: &Sides, ifname: &IfName) -> Result<()> {
+    if sides.sandbox.find(ifname.as_str())?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::INTERNAL,
+        format!(
+            "container interface {:?} already exists in {}",
+            ifname.as_str(),
+            sides.sandbox
+        ),
+    )
+    .hint("detach it with DEL first, or choose another CNI_IFNAME"))
+}
+
 /// Makes the pair with each end born where it belongs, so that no name can clash on the way.
 pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
     let host = create_named(sides, request, undo)?;
@@ -56,33 +73,38 @@ pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<P
 }
 
 /// Waits until frames can pass both ends. The kernel starts a device's queue some time after its other end came up, and
-/// until then drops what it is given. There is nothing to subscribe to where that has happened already.
-pub fn wait_until_up(sides: &Sides, pair: &Pair) -> Result<()> {
-    for (side, link) in [(&sides.host, &pair.host), (&sides.sandbox, &pair.sandbox)] {
-        let look = || side.rtnl.link_by_index(link.index);
-        if look().map_err(kernel)?.is_some_and(|now| now.oper_up) {
-            continue;
-        }
-        let mut state = "gone".to_owned();
-        let up = side.watch()?.until(UP_DEADLINE, || {
-            let now = look()?;
-            state = now
-                .as_ref()
-                .map_or("gone".to_owned(), |link| link.oper_state.clone());
-            Ok(now.filter(|link| link.oper_up))
-        });
-        if up.map_err(kernel)?.is_none() {
-            return Err(Failure::new(
-                ErrorCode::INTERNAL,
-                format!(
-                    "interface {:?} in {side} is in state {state}, expected up within {} s",
-                    link.name,
-                    UP_DEADLINE.as_secs()
-                ),
-            ));
-        }
+/// until then drops what it is given. There is nothing to subscribe to where that has happened already. Both ends as they are
+/// then.
+pub fn wait_until_up(sides: &Sides, pair: &Pair) -> Result<Pair> {
+    Ok(Pair {
+        host: up(&sides.host, &pair.host)?,
+        sandbox: up(&sides.sandbox, &pair.sandbox)?,
+    })
+}
+
+fn up(side: &Side, link: &Link) -> Result<Link> {
+    let look = || side.rtnl.link_by_index(link.index);
+    if let Some(now) = look().map_err(kernel)?.filter(|now| now.oper_up) {
+        return Ok(now);
     }
-    Ok(())
+    let mut state = "gone".to_owned();
+    let up = side.watch()?.until(UP_DEADLINE, || {
+        let now = look()?;
+        state = now
+            .as_ref()
+            .map_or("gone".to_owned(), |link| link.oper_state.clone());
+        Ok(now.filter(|link| link.oper_up))
+    });
+    up.map_err(kernel)?.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::INTERNAL,
+            format!(
+                "interface {:?} in {side} is in state {state}, expected up within {} s",
+                link.name,
+                UP_DEADLINE.as_secs()
+            ),
+        )
+    })
 }
 
 /// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
@@ -92,23 +114,37 @@ pub fn mtu(key: i64) -> Result<Option<u32>> {
     Ok((mtu > 0).then_some(mtu))
 }
 
-/// Deletes the container's end, and so the host's, unless the host's end names another attachment. A sandbox that is gone
-/// took both with it.
+/// Deletes the pair of the attachment. Its container's end is looked for first, unless that has another attachment's tag
+/// on the other side: the path may be that of another container by now. Where there is none, the host's end is looked for
+/// by its tag: the namespace may live without its path.
 pub fn delete(call: &DelCall) -> Result<()> {
-    let Some(path) = &call.netns else {
-        return Ok(());
-    };
-    let Some(sandbox) = Side::sandbox(path)? else {
-        return Ok(());
-    };
-    let Some(link) = sandbox.find(call.attachment.ifname.as_str())? else {
-        return Ok(());
-    };
     let own = Owner::of(&call.network, &call.attachment);
-    match owner(&link)? {
-        Some(other) if other != own => Ok(()),
-        _ => link.delete().map_err(kernel),
+    let sandbox = call.netns.as_ref().map(Side::sandbox).transpose()?;
+    if let Some(sandbox) = sandbox.flatten()
+        && let Some(link) = sandbox.find(call.attachment.ifname.as_str())?
+        && !is_anothers(&link, &own)?
+    {
+        return link.delete().map_err(kernel);
     }
+    let is_own = |link: &Link| match Owner::parse(&link.alias) {
+        Some(owner) => owner == own,
+        None => is_pending(link, own.network()) && link.group == own.group(),
+    };
+    let own_end = |link: &Link| link.kind == "veth" && is_own(link);
+    let host = Side::host()?;
+    host.rtnl.delete_links(own_end).map(drop).map_err(kernel)
+}
+
+/// Whether the other end of this sandbox's end is on the host, and another attachment's. One without a tag, as the Go
+/// suite makes them, is not.
+fn is_anothers(end: &Link, own: &Owner) -> Result<bool> {
+    let Some(host) = host_end(end)? else {
+        return Ok(false);
+    };
+    Ok(match Owner::parse(&host.alias) {
+        Some(owner) => owner != *own,
+        None => is_being_made(&host) && host.group != own.group(),
+    })
 }
 
 /// The attachment that has the interface `ifname` of a sandbox, as the host's end of its pair names it. Pairs of the Go
@@ -125,17 +161,21 @@ pub fn holder(sandbox: &NetnsPath, ifname: &IfName) -> Result<Option<Owner>> {
 
 /// The attachment that the host's end of this sandbox's end names.
 fn owner(end: &Link) -> Result<Option<Owner>> {
+    Ok(host_end(end)?.and_then(|host| Owner::parse(&host.alias)))
+}
+
+/// The host's end of this sandbox's end, where that is a veth with its other end on the host.
+fn host_end(end: &Link) -> Result<Option<Link>> {
     let Some(index) = end.peer_index.filter(|_| end.kind == "veth") else {
         return Ok(None);
     };
     let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
     // A pair whose other end is elsewhere may have an index that is another link's here.
-    let host = host.filter(|host| host.kind == "veth" && host.peer_index == Some(end.index));
-    Ok(host.and_then(|host| Owner::parse(&host.alias)))
+    Ok(host.filter(|host| host.kind == "veth" && host.peer_index == Some(end.index)))
 }
 
-/// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. A pair
-/// without a tag in the default group, as the Go suite makes them, is nobody's.
+/// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. Any
+/// other pair without a tag, as the Go suite and administrators make them, is nobody's.
 pub fn collect(stale: &Stale) -> Result<()> {
     let condemned = |link: &Link| {
         if link.kind != "veth" {
@@ -143,11 +183,25 @@ pub fn collect(stale: &Stale) -> Result<()> {
         }
         match Owner::parse(&link.alias) {
             Some(owner) => stale.includes(&owner),
-            None => link.alias.is_empty() && stale.includes_group(link.group),
+            None => is_pending(link, stale.network()) && stale.includes_group(link.group),
         }
     };
     let host = Side::host()?;
     host.rtnl.delete_links(condemned).map(drop).map_err(kernel)
+}
+
+/// Whether an ADD of that network has made this end of a pair and has not tagged it yet. The kernel takes a name and a
+/// group with the creation of a link, and no alias. A group is any number that somebody chose, so the name has to confirm
+/// it: half of its digits follow from the others and from the network.
+fn is_pending(link: &Link, network: &str) -> bool {
+    is_being_made(link)
+        && name_parts(&link.name).is_some_and(|(seed, check)| check == checksum(network, seed))
+}
+
+/// The same of any network.
+fn is_being_made(link: &Link) -> bool {
+    let is_ours = link.alias.is_empty() && link.group > u32::from(u16::MAX);
+    is_ours && name_parts(&link.name).is_some()
 }
 
 /// A link as a result tells it; `sandbox` is empty for the host.
@@ -157,6 +211,16 @@ pub fn interface(link: &Link, sandbox: &str) -> Interface {
         mac: MacAddr(link.mac).to_string(),
         sandbox: sandbox.to_owned(),
         ..Interface::default()
+    }
+}
+
+/// The kernel's refusal to create a link, which names the MTU where that may be the reason.
+pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
+    match mtu {
+        Some(mtu) if err.is(Errno::EINVAL) || err.is(Errno::ERANGE) => kernel(err)
+            .context(format!("mtu {mtu}"))
+            .hint("set \"mtu\" to what the link can have: 68 to 65535, and with IPv6 1280 or more"),
+        _ => kernel(err),
     }
 }
 
@@ -173,12 +237,14 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
     let own = Netns::current().map_err(kernel)?;
     let netns = sides.sandbox.netns().unwrap_or(&own);
     for _ in 0..ATTEMPTS {
-        let name = random_name();
+        let name = random_name(request.owner.network());
         let made = sides.host.rtnl.create_veth(&VethSpec {
             name: name.clone(),
             controller: request.bridge.map(|bridge| bridge.index),
             group: request.owner.group(),
             mtu: request.mtu,
+            // One that is given is left alone by udev's MACAddressPolicy.
+            mac: Some(MacAddr::local(random()).0),
             peer_name: ifname.to_owned(),
             peer_mac: request.mac.map(|mac| mac.0),
             peer_netns: netns.as_fd(),
@@ -192,19 +258,9 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
             Err(err) if err.is(Errno::EXFULL) => {
                 return Err(request.bridge.map_or_else(|| kernel(err), bridge::full));
             }
-            Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
-            Err(_) if sides.sandbox.find(ifname)?.is_some() => {
-                return Err(Failure::new(
-                    ErrorCode::INTERNAL,
-                    format!(
-                        "container interface {ifname:?} already exists in {}",
-                        sides.sandbox
-                    ),
-                )
-                .hint("detach it with DEL first, or choose another CNI_IFNAME"));
-            }
-            // The random name is taken.
-            Err(_) => {}
+            Err(err) if !err.is(Errno::EEXIST) => return Err(uncreated(err, request.mtu)),
+            // The random name is taken, unless the other one is.
+            Err(_) => is_free(sides, request.ifname)?,
         }
     }
     Err(Failure::new(
@@ -213,8 +269,29 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
     ))
 }
 
-fn random_name() -> String {
-    format!("veth{:08x}", random() & 0xffff_ffff)
+/// A random name, which an attachment of that network confirms; see [`is_pending`].
+fn random_name(network: &str) -> String {
+    let seed = (random() & 0xffff) as u16;
+    let check = checksum(network, seed);
+    format!("veth{seed:04x}{check:04x}")
+}
+
+/// The two halves of a name that [`random_name`] could have made.
+fn name_parts(name: &str) -> Option<(u16, u16)> {
+    let digits = name.strip_prefix("veth")?;
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if digits.len() != 8 || !digits.chars().all(is_digit) {
+        return None;
+    }
+    let (seed, check) = digits.split_at_checked(4)?;
+    let number = |digits| u16::from_str_radix(digits, 16).ok();
+    Some((number(seed)?, number(check)?))
+}
+
+fn checksum(network: &str, seed: u16) -> u16 {
+    let digest = hash::hex(&format!("{seed:04x}{network}"));
+    let digits = digest.get(..4).unwrap_or_default();
+    u16::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 /// Randomness that std seeds from the kernel.
@@ -227,14 +304,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_eight_hex_digits_and_differ() {
-        let (a, b) = (random_name(), random_name());
-        assert_eq!(a.len(), 12);
-        assert!(
-            a.trim_start_matches("veth")
-                .chars()
-                .all(|c| c.is_ascii_hexdigit())
-        );
-        assert_ne!(a, b);
+    fn names_are_eight_hex_digits_that_confirm_their_network() {
+        let names = [(); 20].map(|()| random_name("net"));
+        assert!(names.iter().any(|name| *name != names[0]));
+        for name in &names {
+            let (seed, check) = name_parts(name).unwrap();
+            assert_eq!(check, checksum("net", seed));
+            assert_ne!(check, checksum("other", seed));
+        }
+        for foreign in [
+            "eth0",
+            "veth",
+            "veth1234567",
+            "veth1234567g",
+            "veth1234567A",
+            "veth123456789",
+        ] {
+            assert_eq!(name_parts(foreign), None, "{foreign}");
+        }
     }
 }

@@ -41,6 +41,14 @@ impl Error {
         }
     }
 
+    /// An answer that was lost, and why, in the words of the system: the kernel may have done it or not.
+    pub fn lost(action: &str, object: impl fmt::Display, why: &io::Error) -> Self {
+        Self {
+            kernel_says: Some(why.to_string()),
+            ..Self::new(action, object, 0)
+        }
+    }
+
     /// For `map_err` on I/O.
     pub fn io(action: &str, object: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |err| Self::new(action, object, err.raw_os_error().unwrap_or(0))
@@ -64,6 +72,12 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match Errno::from_raw(self.errno) {
+            // rtnetlink(7) answers EPERM where rights are missing.
+            Errno::EACCES
+                if self.action.starts_with("add") || self.action.starts_with("replace") =>
+            {
+                "IPv6 is switched off there: set net.ipv6.conf.INTERFACE.disable_ipv6 to 0, or give no IPv6 addresses"
+            }
             Errno::EPERM | Errno::EACCES => "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN",
             Errno::EOPNOTSUPP if self.action.starts_with("create") => {
                 "load the kernel module of that kind of link"

@@ -75,6 +75,8 @@ pub struct VethSpec<'a> {
     pub controller: Option<u32>,
     /// The group of the near end; tagging it puts it into the default group 0.
     pub group: u32,
+    /// Hardware address of the near end; the kernel's choice, which udev may replace, where absent.
+    pub mac: Option<[u8; 6]>,
     /// MTU of both ends in bytes; the kernel's default where absent.
     pub mtu: Option<u32>,
     /// Name of the far end.
@@ -144,6 +146,7 @@ impl Rtnl {
             LinkAttribute::IfName(spec.name.clone()),
             LinkAttribute::Group(spec.group),
         ];
+        near.extend(spec.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
         near.extend(spec.controller.map(LinkAttribute::Controller));
         near.extend(spec.mtu.map(LinkAttribute::Mtu));
         near.push(LinkAttribute::LinkInfo(vec![

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
+use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, Statfs, fstatfs, statfs};
 use nix::unistd::{Gid, Uid};
 
 use crate::error::Error;
@@ -53,9 +53,26 @@ pub enum OpenErrorKind {
 }
 
 impl OpenError {
-    /// Whether nothing is there, which DEL takes for done.
+    /// Whether nothing is there.
     pub fn is_missing(&self) -> bool {
         self.kind == OpenErrorKind::Missing
+    }
+
+    /// Whether the namespace has no such path any more: nothing is there, or the plain file on which it was mounted.
+    pub fn is_gone(&self) -> bool {
+        match self.kind {
+            OpenErrorKind::Missing => true,
+            OpenErrorKind::NotNamespace => self.is_plain_file(),
+            OpenErrorKind::Io(_) => false,
+        }
+    }
+
+    /// The kernel's own files look like plain ones, too.
+    fn is_plain_file(&self) -> bool {
+        let kernels = [NSFS_MAGIC, PROC_SUPER_MAGIC];
+        let is_kernels = |found: Statfs| kernels.contains(&found.filesystem_type());
+        let is_file = fs::metadata(&self.path).is_ok_and(|meta| meta.is_file());
+        is_file && statfs(&self.path).is_ok_and(|found| !is_kernels(found))
     }
 
     /// Whether we may not look at what is there.

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
-    RouteType,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop,
+    RouteProtocol, RouteScope, RouteType,
 };
 use nix::errno::Errno;
 
@@ -16,6 +16,9 @@ use crate::link::Link;
 use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 
+/// `RT_TABLE_LOCAL` of linux/rtnetlink.h: the host's own addresses.
+const LOCAL_TABLE: u32 = 255;
+
 /// A route to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSpec {
@@ -23,6 +26,8 @@ pub struct RouteSpec {
     pub dst: (IpAddr, u8),
     /// Next hop; on the link where absent.
     pub gw: Option<IpAddr>,
+    /// Whether the next hop is on the link, whatever the routes to it say.
+    pub onlink: bool,
     /// Source address that the host itself uses on this route.
     pub src: Option<IpAddr>,
     /// Metric; 0 = the kernel's default.
@@ -37,7 +42,7 @@ pub struct RouteSpec {
     pub advmss: u32,
 }
 
-/// A route of the main table.
+/// A route with one next hop; one that the kernel keeps with several is as many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination and prefix length; a default route has the unspecified address and 0.
@@ -46,6 +51,8 @@ pub struct Route {
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
+    /// The routing table that it is in.
+    pub table: u32,
     /// Whether a router has advertised it.
     pub advertised: bool,
 }
@@ -67,6 +74,7 @@ impl RouteSpec {
         Self {
             dst: (dst, prefix),
             gw: None,
+            onlink: false,
             src: None,
             priority: 0,
             table: None,
@@ -80,6 +88,15 @@ impl RouteSpec {
 impl Link {
     /// Adds a route by this link; routes of one destination may differ in their next hop.
     pub fn add_route(&self, spec: &RouteSpec) -> Result<(), Error> {
+        self.put_route("add route", spec, NLM_F_CREATE)
+    }
+
+    /// The same, in the place of the route to that destination with that metric, if there is one.
+    pub fn replace_route(&self, spec: &RouteSpec) -> Result<(), Error> {
+        self.put_route("replace route", spec, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    fn put_route(&self, action: &str, spec: &RouteSpec, flags: u16) -> Result<(), Error> {
         let mut message = RouteMessage::default();
         let (dst, prefix) = spec.dst;
         message.header.address_family = Family::of(dst).kernel();
@@ -87,6 +104,9 @@ impl Link {
         message.header.protocol = RouteProtocol::Boot;
         message.header.kind = RouteType::Unicast;
         message.header.scope = RouteScope::from(spec.scope.unwrap_or(0));
+        if spec.onlink {
+            message.header.flags = RouteFlags::Onlink;
+        }
         message.attributes.push(RouteAttribute::Oif(self.index));
         if prefix > 0 {
             message
@@ -126,8 +146,7 @@ impl Link {
             None => format!("{dst}/{prefix} dev {}", self.name),
         };
         let message = RouteNetlinkMessage::NewRoute(message);
-        self.rtnl
-            .change(Attempt("add route", object), NLM_F_CREATE, message)
+        self.rtnl.change(Attempt(action, object), flags, message)
     }
 }
 
@@ -155,8 +174,19 @@ impl Rtnl {
         let found = self.dump(Attempt("list", "routes"), &message)?;
         Ok(found
             .into_iter()
-            .filter_map(|route| Route::of(route, family))
+            .flat_map(|route| Route::of(route, family))
+            .filter(|route| route.table == u32::from(RouteHeader::RT_TABLE_MAIN))
             .collect())
+    }
+
+    /// The routes of every table, but for those to the host itself.
+    pub fn routes_of_every_table(&self, family: Family) -> Result<Vec<Route>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.kernel();
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        let routes = found.into_iter().flat_map(|route| Route::of(route, family));
+        Ok(routes.filter(|route| route.table != LOCAL_TABLE).collect())
     }
 
     /// Destinations and prefix lengths of the routes of every table, whatever they do; default routes are left out.
@@ -185,15 +215,13 @@ fn destination(answer: RouteNetlinkMessage) -> Option<(IpAddr, u8)> {
 }
 
 impl Route {
-    /// Of an answer; `None` where it is about something else, or about another table.
-    pub fn of(answer: RouteNetlinkMessage, family: Family) -> Option<Self> {
+    /// Of an answer, one for each next hop; none where it is about something else.
+    pub fn of(answer: RouteNetlinkMessage, family: Family) -> Vec<Self> {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
-            return None;
+            return Vec::new();
         };
-        if message.header.table != RouteHeader::RT_TABLE_MAIN
-            || message.header.flags.contains(RouteFlags::Cloned)
-        {
-            return None;
+        if message.header.flags.contains(RouteFlags::Cloned) {
+            return Vec::new();
         }
         let any = match family {
             Family::V4 => IpAddr::from([0u8; 4]),
@@ -203,17 +231,38 @@ impl Route {
             dst: (any, message.header.destination_prefix_length),
             gw: None,
             oif: None,
+            table: message.header.table.into(),
             advertised: message.header.protocol == RouteProtocol::Ra,
         };
+        let mut several = Vec::new();
         for attribute in message.attributes {
             match attribute {
-                RouteAttribute::Destination(dst) => route.dst.0 = ip(&dst)?,
+                RouteAttribute::Destination(dst) => match ip(&dst) {
+                    Some(dst) => route.dst.0 = dst,
+                    None => return Vec::new(),
+                },
                 RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
                 RouteAttribute::Oif(index) => route.oif = Some(index),
+                RouteAttribute::Table(table) => route.table = table,
+                RouteAttribute::MultiPath(hops) => several = hops,
                 _ => {}
             }
         }
-        Some(route)
+        if several.is_empty() {
+            return vec![route];
+        }
+        let by = |hop: &RouteNextHop| {
+            let gateway = hop.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Gateway(gw) => ip(gw),
+                _ => None,
+            });
+            Self {
+                gw: gateway,
+                oif: Some(hop.interface_index),
+                ..route.clone()
+            }
+        };
+        several.iter().map(by).collect()
     }
 }
 

@@ -79,6 +79,7 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
         name: "veth0".into(),
         controller: Some(br0.index),
         group: 0,
+        mac: None,
         mtu: Some(1400),
         peer_name: "eth0".into(),
         peer_mac: Some([2, 0, 0, 0, 0, 1]),

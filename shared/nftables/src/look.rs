@@ -4,6 +4,7 @@ use netlink_packet_core::NLM_F_ACK;
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage};
 use nix::errno::Errno;
+use nix::libc::MSG_DONTWAIT;
 
 use crate::batch::append;
 use crate::decode::{self, Body, messages};
@@ -106,9 +107,14 @@ impl Netfilter {
         self.send(&request).map_err(Error::io(whole.0, whole.1))?;
         let mut answers = vec![Answer::Missing; questions.len()];
         let mut open = questions.len();
+        let mut refused = None;
         while open > 0 {
-            let Some(answer) = self.receive(0)? else {
-                break;
+            let failed = Error::io("receive", "an answer of netfilter");
+            let mut lost = None;
+            // The kernel has answered before the request returned. Where rights are missing, it answers once for all.
+            let answer = self.receive(MSG_DONTWAIT, &mut lost).map_err(failed)?;
+            let Some(answer) = answer.filter(|_| lost.is_none()) else {
+                return Err(refused.unwrap_or_else(|| Error::new(whole.0, whole.1, 0)));
             };
             for message in messages(&answer)? {
                 let at = (message.number as usize).wrapping_sub(1);
@@ -128,6 +134,7 @@ impl Netfilter {
                             return Err(err);
                         }
                         if !err.is(Errno::ENOENT) {
+                            refused.get_or_insert_with(|| err.clone());
                             *place = Answer::Refused(err);
                         }
                     }

@@ -7,6 +7,7 @@ use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessa
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
+use nix::libc::MSG_DONTWAIT;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::batch::{Batch, append};
@@ -52,9 +53,16 @@ impl Netfilter {
         let whole = Error::io("commit", "a change of nf_tables");
         self.send(&bytes).map_err(whole)?;
         let (mut done, mut refused) = (attempts.is_empty(), None);
+        let (action, object) = ("commit", "a change of nf_tables");
+        let mut lost = None;
         // The kernel has answered before the request returned, so that there is nothing to wait for; and it answers for
         // each step that it refuses, so that all of it has to be read.
-        while let Some(answer) = self.receive(nix::libc::MSG_DONTWAIT)? {
+        loop {
+            let answer = match self.receive(MSG_DONTWAIT, &mut lost) {
+                Ok(Some(answer)) => answer,
+                Ok(None) => break,
+                Err(err) => return Err(Error::lost(action, object, &err)),
+            };
             for message in messages(&answer)? {
                 let number = message.number as usize;
                 match message.body {
@@ -69,14 +77,17 @@ impl Netfilter {
             let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
             let (action, object) = match attempt {
                 Some((action, object)) => (*action, object.as_str()),
-                None => ("commit", "a change of nf_tables"),
+                None => (action, object),
             };
             return Err(Error::refused(action, object, &answer));
         }
-        if done {
-            return Ok(());
+        // The kernel acknowledges the last step also where it has refused one, so an answer that it could not give may
+        // have been that.
+        match lost {
+            Some(why) => Err(Error::lost(action, object, &why)),
+            None if done => Ok(()),
+            None => Err(Error::new(action, object, 0)),
         }
-        Err(Error::new("commit", "a change of nf_tables", 0))
     }
 
     /// The number of the ruleset's state, which every commit changes.
@@ -214,7 +225,12 @@ impl Netfilter {
         read: &impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Option<Vec<T>>, Error> {
         let (mut found, mut whole) = (Vec::new(), true);
-        while let Some(answer) = self.receive(0)? {
+        let fail = || Error::io("receive", "an answer of netfilter");
+        let mut lost = None;
+        while let Some(answer) = self.receive(0, &mut lost).map_err(fail())? {
+            if let Some(why) = lost {
+                return Err(fail()(why));
+            }
             for message in messages(&answer)? {
                 whole &= message.flags & NLM_F_DUMP_INTR == 0;
                 match message.body {
@@ -241,16 +257,24 @@ impl Netfilter {
         self.socket.send(bytes, 0).map(drop)
     }
 
-    /// The next answer; `None` where there is none yet and the flags say not to wait.
-    pub(crate) fn receive(&self, flags: i32) -> Result<Option<Vec<u8>>, Error> {
+    /// The next answer; `None` where there is none yet and the flags say not to wait. `lost` tells of one that the kernel
+    /// had no room for; any other failure leaves the answer where it is.
+    pub(crate) fn receive(
+        &self,
+        flags: i32,
+        lost: &mut Option<std::io::Error>,
+    ) -> std::io::Result<Option<Vec<u8>>> {
         let mut buffer = Vec::with_capacity(BUFFER);
         let mut attempts = 1..RECEIVE_ATTEMPTS;
         loop {
             match self.socket.recv(&mut buffer, flags) {
                 Ok(_) => return Ok(Some(buffer)),
                 Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(err) if attempts.next().is_none() => {
-                    return Err(Error::io("receive", "an answer of netfilter")(err));
+                Err(err) if attempts.next().is_none() => return Err(err),
+                Err(err) if err.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
+                    lost.get_or_insert(err);
+                    // There is nothing to wait for where the answer is gone.
+                    return self.receive(MSG_DONTWAIT, &mut None);
                 }
                 Err(_) => {}
             }

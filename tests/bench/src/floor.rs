@@ -242,6 +242,7 @@ impl Floor {
             name: "benchfloor".to_owned(),
             controller: self.bridge,
             group: 0,
+            mac: None,
             mtu: None,
             peer_name: "eth0".to_owned(),
             peer_mac: None,

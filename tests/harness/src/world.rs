@@ -61,6 +61,7 @@ pub fn plug(lab: &Lab, far: &Sandbox, cable: Cable<'_>) {
         name: cable.name.into(),
         controller: cable.bridge,
         group: 0,
+        mac: None,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,

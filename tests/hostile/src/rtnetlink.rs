@@ -40,7 +40,7 @@ fn read(payload: NetlinkPayload<RouteNetlinkMessage>) {
 fn value(answer: &RouteNetlinkMessage) {
     Addr::of(answer.clone());
     for family in [Family::V4, Family::V6] {
-        Route::of(answer.clone(), family);
+        drop(Route::of(answer.clone(), family));
     }
     let _way = Way::of(answer.clone());
     RTNL.with(|rtnl| {

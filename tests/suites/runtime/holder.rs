@@ -33,6 +33,7 @@ fn untagged(lab: &Lab, sandbox: &Sandbox) {
         name: "veth0".into(),
         controller: None,
         group: 0,
+        mac: None,
         mtu: None,
         peer_name: "eth0".into(),
         peer_mac: None,

@@ -67,8 +67,9 @@ pub(super) fn apply(need: Need, undo: &mut Undo) -> Result<std::result::Result<(
         }
     }
     let settled = settle(&netfilter, &need);
+    // Over a connection of its own, since answers may be left in this one.
     undo.push_unless_refused(settled, "remove masquerade", move || {
-        remove(&netfilter, &need.owner)
+        table::open()?.map_or(Ok(()), |netfilter| remove(&netfilter, &need.owner))
     })
     .map(Ok)
 }
