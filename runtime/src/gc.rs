@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use linkspan_owner::life::Life;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::AttachmentId;
 
 use crate::Result;
 use crate::attachment::Attachment;
+use crate::cache::Entry;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
 use crate::inject;
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 
 /// What GC came to. It goes on after a failure.
 #[derive(Debug, Default)]
@@ -33,8 +35,10 @@ impl Runtime {
         match self.remembered(list) {
             Ok(remembered) => {
                 let is_stale = |id: &AttachmentId| !valid.unwrap_or_default().contains(id);
-                for at in remembered.iter().filter(|at| is_stale(&at.id())) {
-                    self.del_stale(list, at, &mut done);
+                let lives = Lives::now();
+                for (entry, at) in remembered.iter().filter(|(_, at)| is_stale(&at.id())) {
+                    let is_gone = lives.of(entry) == Life::Gone;
+                    self.del_stale(list, (at, is_gone), &mut done);
                 }
             }
             Err(failure) => done.failures.push(failure),
@@ -54,10 +58,15 @@ impl Runtime {
         done
     }
 
-    fn del_stale(&self, list: &NetworkList, at: &Attachment, done: &mut Collected) {
+    fn del_stale(
+        &self,
+        list: &NetworkList,
+        (at, is_gone): (&Attachment, bool),
+        done: &mut Collected,
+    ) {
         let id = at.id();
         let mut at = at.clone();
-        if of_netns(&at.netns) == Liveness::Gone && Path::new(&at.netns).exists() {
+        if is_gone && Path::new(&at.netns).exists() {
             // What is at its path now is not the container's, and no plugin should take it for that.
             at.netns.clear();
         }
@@ -70,11 +79,11 @@ impl Runtime {
         }
     }
 
-    fn remembered(&self, list: &NetworkList) -> Result<Vec<Attachment>> {
+    fn remembered(&self, list: &NetworkList) -> Result<Vec<(Entry, Attachment)>> {
         let entries = self.cache.all()?.entries.into_iter();
         entries
             .filter(|entry| entry.network_name == list.name)
-            .map(|entry| entry.attachment())
+            .map(|entry| Ok((entry.clone(), entry.attachment()?)))
             .collect()
     }
 
@@ -92,10 +101,10 @@ impl Runtime {
             return Err(Failure::new(ErrorCode::DECODING, told)
                 .hint("detach that container, or remove the file when it is gone"));
         }
-        let remembered = self.remembered(list)?.into_iter();
+        let (lives, remembered) = (Lives::now(), self.remembered(list)?.into_iter());
         Ok(remembered
-            .filter(|at| of_netns(&at.netns) != Liveness::Gone)
-            .map(|at| at.id())
+            .filter(|(entry, _)| lives.of(entry) != Life::Gone)
+            .map(|(_, at)| at.id())
             .collect())
     }
 }

@@ -20,7 +20,7 @@ mod install;
 pub mod interrupt;
 mod list;
 mod listeners;
-pub mod liveness;
+mod lives;
 pub mod outside;
 mod pause;
 mod plugins;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::wire;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::Result;
 use crate::cache::{Cache, Entry};
 use crate::chain::reparse;
 use crate::columns::align;
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 
 const HEADING: [&str; 5] = [
     "NETWORK",
@@ -23,11 +24,13 @@ const HEADING: [&str; 5] = [
 /// Prints the attachments, as a table or as JSON; the files that could not be read come back.
 pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<Vec<Failure>> {
     let listing = cache.all()?;
+    let lives = Lives::now();
+    let told = listing.entries.iter().map(|entry| (entry, lives.of(entry)));
     let text = if as_json {
-        let all: Vec<Value> = listing.entries.iter().map(object).collect();
+        let all: Vec<Value> = told.map(object).collect();
         format!("{:#}\n", json!(all))
     } else {
-        align(HEADING, listing.entries.iter().map(row).collect())
+        align(HEADING, told.map(row).collect())
     };
     out.write_all(text.as_bytes()).map_err(crate::io("print"))?;
     let unreadable = listing.unreadable.into_iter().map(|path| {
@@ -37,26 +40,26 @@ pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<V
     Ok(unreadable.collect())
 }
 
-fn object(entry: &Entry) -> Value {
+fn object((entry, life): (&Entry, Life)) -> Value {
     json!({
         "network": entry.network_name,
         "container": entry.container_id,
         "interface": entry.if_name,
         "addresses": addresses(entry),
         "netns": entry.netns,
-        "alive": match of_netns(&entry.netns) {
-            Liveness::Alive => Some(true),
-            Liveness::Gone => Some(false),
-            Liveness::Unknown => None,
+        "alive": match life {
+            Life::Alive => Some(true),
+            Life::Gone => Some(false),
+            Life::Unknown => None,
         },
     })
 }
 
-fn row(entry: &Entry) -> [String; 5] {
-    let namespace = match of_netns(&entry.netns) {
-        Liveness::Alive => "alive",
-        Liveness::Gone => "gone",
-        Liveness::Unknown => "unknown",
+fn row((entry, life): (&Entry, Life)) -> [String; 5] {
+    let namespace = match life {
+        Life::Alive => "alive",
+        Life::Gone => "gone",
+        Life::Unknown => "unknown",
     };
     [
         entry.network_name.clone(),

@@ -3,6 +3,7 @@
 //! Each plugin of an attachment's list is asked by a verb of our own (`Command::Restore`), with the input of CHECK. A plugin
 //! of another suite does not know the verb, and keeps its own state by its own means.
 
+use linkspan_owner::life::Life;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
@@ -11,7 +12,7 @@ use crate::Result;
 use crate::cache::Entry;
 use crate::chain::Runtime;
 use crate::conflist::PluginConf;
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 
 /// What came of it. It goes on after a failure.
 #[derive(Debug, Default)]
@@ -26,10 +27,11 @@ impl Runtime {
     /// Restores the attachments that are remembered, of one network or of all. One whose namespace is gone is left out.
     pub(crate) fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
         let listing = self.cache.all()?;
+        let lives = Lives::now();
         let mut restored = Restored::default();
         let wanted = |entry: &Entry| network.is_none_or(|name| entry.network_name == name.as_str());
         for entry in listing.entries.into_iter().filter(wanted) {
-            if of_netns(&entry.netns) == Liveness::Gone {
+            if lives.of(&entry) == Life::Gone {
                 continue;
             }
             match self.restore_one(&entry) {

@@ -3,12 +3,14 @@
 
 use std::io::{self, Write};
 
+use linkspan_owner::life::Life;
+
 use crate::Result;
 use crate::chain::Runtime;
 use crate::cli::Suite;
 use crate::conflist::NetworkList;
 use crate::inject::{self, Added};
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 
 /// How many attachments are compared with what they were promised: a packet filter that was flushed has lost those of all.
 const SAMPLE: usize = 20;
@@ -46,9 +48,10 @@ pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
 /// Prints to stderr that living attachments have lost what they had in the packet filter, where CHECK says so.
 pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
     let entries = runtime.cache.all()?.entries;
-    let living = entries.iter().filter(|entry| {
-        entry.network_name == list.name && of_netns(&entry.netns) != Liveness::Gone
-    });
+    let lives = Lives::now();
+    let living = entries
+        .iter()
+        .filter(|entry| entry.network_name == list.name && lives.of(entry) != Life::Gone);
     for entry in living.take(SAMPLE) {
         let Err(failure) = runtime.check(&entry.network()?, &entry.attachment()?) else {
             continue;

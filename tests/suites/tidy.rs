@@ -13,10 +13,11 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
 /// The arrows between crates. `plugins/*` and `ipam/*` stand for every folder in them; what is not here is forbidden.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("shared/protocol", &[]),
     ("shared/invoke", &["protocol"]),
-    ("shared/plugin", &["protocol", "invoke"]),
+    ("shared/owner", &["protocol"]),
+    ("shared/plugin", &["protocol", "invoke", "owner"]),
     ("shared/netlink", &[]),
     ("shared/nftables", &["netlink"]),
     (
@@ -25,11 +26,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     (
         "plugins/portmap",
-        &["plugin", "protocol", "attach", "netlink", "nftables"],
+        &[
+            "plugin", "protocol", "owner", "attach", "netlink", "nftables",
+        ],
     ),
     ("plugins/*", &["plugin", "protocol", "attach", "netlink"]),
-    ("ipam/*", &["plugin", "protocol"]),
-    ("runtime", &["protocol", "invoke", "netlink"]),
+    ("ipam/*", &["plugin", "protocol", "owner"]),
+    ("runtime", &["protocol", "invoke", "owner", "netlink"]),
     (
         "bundle",
         &["plugin", "protocol", "attach", "runtime", "plugins/*"],

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use linkspan_owner::home::Home;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::AttachmentId;
@@ -11,7 +12,6 @@ use crate::range::{Range, RangeSet};
 use crate::store::judged::{Census, Judged};
 use crate::store::last::Last;
 use crate::store::lease::{Holder, Lease};
-use crate::store::life::Home;
 use crate::store::{Held, Store};
 
 /// An address to be given.

@@ -12,6 +12,7 @@ mod store;
 
 use std::net::IpAddr;
 
+use linkspan_owner::home::Home;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
@@ -23,7 +24,6 @@ use choose::{Attempt, Pick, choose, exhausted, held_by};
 use conf::{Conf, Place, Plan};
 use store::Store;
 use store::judged::{Census, Judged};
-use store::life::Home;
 use store::look::Look;
 use store::status::Glance;
 

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use linkspan_attach::kernel;
-use linkspan_attach::owner::Home;
 use linkspan_attach::table::{self, Elements, Guard, TABLE};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::home::Home;
+use linkspan_owner::life::Life;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
 use crate::elements::{self, SHARED};
+use crate::lives::Lives;
 use crate::mapping::Mapping;
 use crate::native::{Publication, fill};
 use crate::sets::{CLAIMS, PUBLISH_ADDR, PUBLISHED, SETS};
@@ -146,6 +148,7 @@ fn survey(
     let own = publication.owner.line();
     let mut condemned = BTreeSet::from([own.clone()]);
     let mut elsewhere = Vec::new();
+    let lives = Lives::now();
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
             let Some((present, _)) = elements::read(&element, by_addr, six) else {
@@ -154,7 +157,7 @@ fn survey(
             let Some(wanted) = publication.overlapping(&present) else {
                 continue;
             };
-            let gone = || Home::parse(&element.record).is_some_and(|home| home.is_gone());
+            let gone = || lives.of(&element) == Life::Gone;
             if element.comment == own || gone() {
                 condemned.insert(element.comment);
             } else if wanted.equals(&present) && publication.is_of_the_container_of(&element) {

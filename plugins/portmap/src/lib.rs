@@ -10,6 +10,7 @@ mod elements;
 mod flows;
 mod foreign;
 mod iptables;
+mod lives;
 mod localnet;
 mod mapping;
 mod native;
@@ -22,11 +23,12 @@ mod upgrade;
 use std::time::Duration;
 
 use linkspan_attach::backend::Backend;
-use linkspan_attach::owner::{Home, Owner, Stale, Subject};
+use linkspan_attach::owner::{Owner, Stale, Subject};
 use linkspan_attach::table::{Part, Support};
 use linkspan_attach::{Side, kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
+use linkspan_owner::home::Home;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
 };

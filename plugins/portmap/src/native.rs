@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use linkspan_attach::kernel;
-use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::owner::Owner;
 use linkspan_attach::table::{self, TABLE};
 use linkspan_attach::verify::mismatch;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::home::Home;
 use linkspan_plugin::Result;
 
 use crate::conflict;
@@ -63,11 +64,13 @@ impl Publication {
         elsewhere: &[Mapping],
     ) -> Vec<(&'static Set, Vec<Element>)> {
         let record = home.map(Home::to_bytes).unwrap_or_default();
+        let supplement = home.map(Home::mounts_bytes).unwrap_or_default();
         let mut sets: Vec<(&'static Set, Vec<Element>)> =
             SETS.iter().map(|set| (*set, Vec::new())).collect();
         for (set, mut element, _) in self.elements(elsewhere) {
             if PUBLISHED.iter().any(|(published, ..)| *published == set) {
                 element.record.clone_from(&record);
+                element.supplement.clone_from(&supplement);
             }
             if let Some((_, elements)) = sets.iter_mut().find(|(of, _)| *of == set) {
                 elements.push(element);

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::owner::Owner;
 use linkspan_attach::table::{self, TABLE};
 use linkspan_attach::{Side, kernel};
 use linkspan_nftables::Netfilter;
+use linkspan_owner::life::Life;
 use linkspan_plugin::Result;
 
 use crate::foreign::{self, Foreign, Keeper};
+use crate::lives::Lives;
 use crate::mapping::{HostIp, Mapping, Protocol};
 use crate::sets::PUBLISHED;
 use crate::{elements, room};
@@ -54,6 +56,7 @@ pub fn published() -> Result<Vec<Published>> {
 /// The ports in our own table.
 fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
     let mut list = Vec::new();
+    let lives = Lives::now();
     for (set, by_addr, six) in PUBLISHED {
         for element in netfilter.elements(TABLE, set).map_err(kernel)? {
             let Some((mapping, container_ip)) = elements::read(&element, by_addr, six) else {
@@ -63,10 +66,14 @@ fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
                 [owner.network(), owner.container(), owner.ifname()]
                     .map(|part| Some(part.to_owned()))
             };
-            let gone = Home::parse(&element.record).is_some_and(|home| home.is_gone());
+            let gone = match lives.of(&element) {
+                Life::Alive => Some(false),
+                Life::Gone => Some(true),
+                Life::Unknown => None,
+            };
             list.push(Published {
                 owner: table::owner(&element).map(parts).unwrap_or_default(),
-                gone: Some(gone),
+                gone,
                 ..Published::of(Keeper::Nftables, &mapping, container_ip)
             });
         }

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use super::{Suite, verbs};
 use crate::attachment::Attachment;
 use crate::chain::Runtime;
 use crate::conflist::NetworkList;
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 use crate::wishes::Wishes;
 use crate::{Result, sentence};
 
@@ -209,7 +210,7 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
 /// container that it failed to create, so nobody else would detach that.
 fn is_of_the_dead(runtime: &Runtime, list: &NetworkList, at: &Attachment) -> Result<bool> {
     let earlier = runtime.cache.entry(&list.network()?, at);
-    Ok(earlier.is_some_and(|entry| of_netns(&entry.netns) == Liveness::Gone))
+    Ok(earlier.is_some_and(|entry| Lives::now().of(&entry) == Life::Gone))
 }
 
 fn without_netns(at: &Attachment) -> Attachment {

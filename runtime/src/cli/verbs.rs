@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
+use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use super::target::{Places, Target};
 use crate::attachment::Attachment;
 use crate::chain::{self, Runtime};
 use crate::holder::{Held, Holder};
-use crate::liveness::{Liveness, of_netns};
+use crate::lives::Lives;
 use crate::{Result, gateways};
 
 #[derive(Debug, Args)]
@@ -80,7 +81,7 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     let Some(entry) = runtime.cache.entry(network, at) else {
         return Ok(());
     };
-    let lives = of_netns(&entry.netns) == Liveness::Alive;
+    let lives = Lives::now().of(&entry) == Life::Alive;
     if !lives || crate::holder::is_same(&entry.netns, &at.netns) {
         return Ok(());
     }

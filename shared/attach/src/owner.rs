@@ -1,20 +1,12 @@
-//! Who a thing on the host belongs to: a line beside it that names the attachment, and where the attachment lives.
+//! Who a thing on the host belongs to: a line beside it that names the attachment.
 //!
 //! The line is `NETWORK/CONTAINER/INTERFACE`: none of the three can contain the separator, and people can read it. A
 //! part that is too long for its place is cut and ends in a digest, so that it still is the same for each verb.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
-use linkspan_netlink::netns::NetnsId;
 use linkspan_plugin::{AddCall, CheckCall, GcCall};
-use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::hash;
@@ -210,56 +202,6 @@ fn fit(name: &str, max: usize) -> String {
     }
 }
 
-/// Where an attachment lives: its namespace, by path and inode. Whoever is not known to be gone is alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
-    path: PathBuf,
-    id: NetnsId,
-}
-
-impl Home {
-    /// The namespace that `path` is now; `None` where it cannot be examined.
-    pub fn of(path: &NetnsPath) -> Option<Self> {
-        let path = path.as_path().to_owned();
-        let meta = fs::metadata(&path).ok()?;
-        let id = NetnsId {
-            dev: meta.dev(),
-            ino: meta.ino(),
-        };
-        Some(Self { path, id })
-    }
-
-    /// As bytes beside an element.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        bytes.extend(self.id.dev.to_le_bytes());
-        bytes.extend(self.id.ino.to_le_bytes());
-        bytes.extend(self.path.as_os_str().as_bytes());
-        bytes
-    }
-
-    /// Reads the bytes; `None` where they are not there.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let (dev, rest) = bytes.split_first_chunk::<8>()?;
-        let (ino, path) = rest.split_first_chunk::<8>()?;
-        (!path.is_empty()).then(|| Self {
-            path: OsString::from_vec(path.to_vec()).into(),
-            id: NetnsId {
-                dev: u64::from_le_bytes(*dev),
-                ino: u64::from_le_bytes(*ino),
-            },
-        })
-    }
-
-    /// Whether the namespace is certainly gone: nothing, or another one, is at its path.
-    pub fn is_gone(&self) -> bool {
-        match fs::metadata(&self.path) {
-            Ok(meta) => (meta.dev(), meta.ino()) != (self.id.dev, self.id.ino),
-            Err(err) => err.kind() == ErrorKind::NotFound,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,24 +252,5 @@ mod tests {
         assert!(!stale.includes(&valid));
         assert!(stale.includes(&owner(&long, &"c".repeat(301))));
         assert!(!stale.includes(&owner(&"n".repeat(301), "c")));
-    }
-
-    #[test]
-    fn a_home_is_gone_when_nothing_or_something_else_is_at_its_path() {
-        let path = NetnsPath::new("/proc/thread-self/ns/net").unwrap();
-        let home = Home::of(&path).unwrap();
-        assert_eq!(Home::parse(&home.to_bytes()), Some(home.clone()));
-        assert!(!home.is_gone());
-        let other = Home {
-            id: NetnsId { dev: 0, ino: 1 },
-            ..home.clone()
-        };
-        assert!(other.is_gone());
-        let nowhere = Home {
-            path: "/nonexistent".into(),
-            ..home
-        };
-        assert!(nowhere.is_gone());
-        assert_eq!(Home::parse(b"short"), None);
     }
 }

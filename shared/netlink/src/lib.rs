@@ -10,6 +10,7 @@ mod group;
 pub mod link;
 pub mod named;
 pub mod netns;
+mod peer;
 mod request;
 pub mod route;
 pub mod routing;

@@ -39,6 +39,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Index of a veth's other end, in that end's namespace.
     pub peer_index: Option<u32>,
+    /// The kernel's number for the namespace of that other end, where it is another one; negative once that is dead.
+    pub peer_netns: Option<i32>,
     /// Whether it is set up.
     pub up: bool,
     /// Whether it can pass traffic.
@@ -183,6 +185,7 @@ impl Link {
             group: 0,
             controller: None,
             peer_index: None,
+            peer_netns: None,
             up: message.header.flags.contains(LinkFlags::Up),
             oper_up: false,
             oper_state: String::new(),
@@ -206,6 +209,7 @@ impl Link {
             LinkAttribute::Group(group) => self.group = group,
             LinkAttribute::Controller(index) => self.controller = Some(index),
             LinkAttribute::Link(index) => self.peer_index = Some(index),
+            LinkAttribute::LinkNetNsId(number) => self.peer_netns = Some(number),
             LinkAttribute::Promiscuity(count) => self.promiscuity = count,
             LinkAttribute::OperState(state) => {
                 self.oper_up = state == State::Up;

@@ -126,6 +126,8 @@ fn element(item: &[u8]) -> Element {
                 element.comment = find_text(value, udata::ELEMENT_COMMENT).unwrap_or_default();
                 let record = find(value, udata::ELEMENT_RECORD);
                 element.record = record.unwrap_or_default().to_vec();
+                let supplement = find(value, udata::ELEMENT_SUPPLEMENT);
+                element.supplement = supplement.unwrap_or_default().to_vec();
             }
             _ => {}
         }

@@ -23,6 +23,7 @@ pub(crate) mod udata {
     pub(crate) const RULE_COMMENT: u8 = 0;
     /// Our own, of a range that libnftnl does not use.
     pub(crate) const ELEMENT_RECORD: u8 = 200;
+    pub(crate) const ELEMENT_SUPPLEMENT: u8 = 201;
 }
 
 pub(crate) fn family(family: Family) -> NetfilterProtoFamily {
@@ -197,6 +198,9 @@ pub(crate) fn elements(table: Table, set: &str, elements: &[Element]) -> SetElem
             if !element.record.is_empty() {
                 // Left out where there is no room; see `Element::record`.
                 userdata.push(udata::ELEMENT_RECORD, &element.record);
+            }
+            if !element.supplement.is_empty() {
+                userdata.push(udata::ELEMENT_SUPPLEMENT, &element.supplement);
             }
             let userdata = userdata.into_bytes();
             if !userdata.is_empty() {

@@ -177,6 +177,8 @@ pub struct Element {
     pub comment: String,
     /// Our own bytes beside it, which `nft` neither shows nor keeps; left out where the kernel has no room.
     pub record: Vec<u8>,
+    /// More of our own bytes; releases before this one read none.
+    pub supplement: Vec<u8>,
     /// Milliseconds after which the kernel drops it; 0 for never.
     pub timeout: u64,
 }

@@ -4,7 +4,6 @@
 //! [`process`] is the only code that touches the process.
 
 pub mod call;
-pub mod capability;
 pub mod delegate;
 pub mod patience;
 pub mod process;
@@ -21,6 +20,8 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
 use linkspan_protocol::schema::Schema;
 use serde::de::DeserializeOwned;
+
+pub use linkspan_owner::capability;
 
 pub use call::{AddCall, CheckCall, DelCall, GcCall, StatusCall};
 pub use serve::Reply;

@@ -1,6 +1,6 @@
 //! Any bytes as an answer of netfilter: elements, rules, chains and connections, and what we keep beside elements.
 
-use linkspan_attach::owner::{Home, Owner};
+use linkspan_attach::owner::Owner;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::decode::{self, Body};
@@ -9,6 +9,7 @@ use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::legacy_forward::LegacyForward;
 use linkspan_nftables::port_rule;
 use linkspan_nftables::ruleset::{Element, Family};
+use linkspan_owner::home::Home;
 
 pub(crate) fn target(data: &[u8]) {
     match decode::messages(data) {
@@ -52,7 +53,7 @@ fn used(element: &Element) {
     if let Some(owner) = Owner::parse(&element.comment) {
         assert_eq!(Owner::parse(&owner.line()), Some(owner));
     }
-    if let Some(home) = Home::parse(&element.record) {
+    if let Some(home) = Home::parse_bytes(&element.record, &element.supplement) {
         assert_eq!(home.to_bytes(), element.record);
     }
     let parts = [

@@ -1,11 +1,13 @@
 //! Whose port it is.
 
+use std::path::Path;
 use std::thread;
 
 use linkspan_harness::conf::{bridge, host_local};
-use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
+use linkspan_netlink::netns::Netns;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, both, mapping};
@@ -71,6 +73,39 @@ fn a_port_of_a_dead_attachment_is_replaced() {
             .into_iter()
             .filter(|line| line.contains("net/gone/eth0") && line.contains(". 8080"));
         assert_eq!(dead.count(), 0);
+    });
+}
+
+/// A path such as `/proc/PID/ns/net` goes with one process, and a path in another mount namespace is not seen here.
+#[test]
+fn a_port_stays_while_its_owner_may_live_whatever_is_at_the_path() {
+    in_lab(LINKSPAN, |lab| {
+        let ports = json!([mapping("tcp", 8080)]);
+        let gone = || lab.linkspan(&["ports", "--json"]).run().json()[0]["gone"].clone();
+        let heir = Pod::attach(lab, "heir", &ports);
+        let refused = |id: &str| {
+            let told = heir.portmap(lab).verb("ADD").run().failed(999);
+            let owner = format!("already published for container {id},");
+            assert!(told.contains(&owner), "{told}");
+        };
+        let living = Pod::attach(lab, "living", &ports);
+        let path = Netns::open(Path::new(&living.sandbox.path())).unwrap();
+        let path = Sandbox { netns: path };
+        living.portmap(lab).netns(&path.path()).add();
+        drop(path);
+        refused("living");
+        assert_eq!(gone(), json!(false));
+        living.detach(lab);
+
+        let hidden = Pod::attach(lab, "hidden", &ports);
+        let elsewhere = hidden.portmap(lab).under(&["unshare", "--mount"]);
+        elsewhere.add();
+        let del = hidden.portmap(lab).netns("");
+        drop(hidden.sandbox);
+        refused("hidden");
+        assert_eq!(gone(), Value::Null);
+        del.del();
+        heir.portmap(lab).add();
     });
 }
 

@@ -13,6 +13,7 @@ mod gc;
 mod given;
 mod holder;
 mod install;
+mod life;
 mod listing;
 mod oci_hook;
 mod ports;

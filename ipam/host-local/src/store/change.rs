@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use linkspan_owner::boot::is_past;
+use linkspan_owner::home::Home;
+use linkspan_owner::life::{Judge, Life};
 use linkspan_protocol::ident::AttachmentId;
 
 use super::error::Error;
 use super::judged::Judged;
 use super::lease::{self, Draft, Holder, Lease};
-use super::life::{Home, Judge, is_past};
 use super::record::{Grant, Record};
 use super::survey::Known;
 use super::{Held, Store};
@@ -130,7 +132,7 @@ impl Store {
             return Ok(());
         };
         let known = Known::of(lease, &self.records)?;
-        if known.life(&Judge::new(self.boot)).is_over() {
+        if known.life(&Judge::new(self.boot)) == Life::Gone {
             self.begin()?;
             self.forget(&known.lease)?;
         }

@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use super::life::BootId;
+use linkspan_owner::boot::BootId;
 
 const MAGIC: [u8; 8] = *b"linkspn1";
 

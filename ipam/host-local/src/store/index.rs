@@ -246,7 +246,7 @@ fn offset(slot: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::life::BootId;
+    use linkspan_owner::boot::BootId;
     use std::fs::OpenOptions;
     use std::path::PathBuf;
 

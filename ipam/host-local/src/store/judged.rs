@@ -4,11 +4,13 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use linkspan_owner::boot::BootId;
+use linkspan_owner::life::{Judge, Life};
+
 use super::beside;
 use super::error::Error;
 use super::index::Index;
 use super::lease::Lease;
-use super::life::{BootId, Judge, Life};
 use super::look::text;
 use super::record::Records;
 use super::survey::{Known, Survey};
@@ -59,9 +61,9 @@ impl Judged {
         let mut census = Census::default();
         for (_, life) in self.within(spans) {
             match life {
-                Life::Live => census.live += 1,
+                Life::Alive => census.live += 1,
                 Life::Unknown => census.unknown += 1,
-                Life::Past | Life::Gone => census.dead += 1,
+                Life::Gone => census.dead += 1,
             }
         }
         census
@@ -69,7 +71,7 @@ impl Judged {
 
     /// The leases in `spans` whose holders cannot be there any more.
     pub(crate) fn dead(&self, spans: &[Span]) -> impl Iterator<Item = &Lease> {
-        let dead = self.within(spans).filter(|(_, life)| life.is_over());
+        let dead = self.within(spans).filter(|(_, life)| *life == Life::Gone);
         dead.map(|(lease, _)| lease)
     }
 

@@ -19,12 +19,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use linkspan_owner::home::mount_namespace;
 use linkspan_plugin::patience;
 use nix::fcntl::OFlag;
 
 use super::error::Error;
 use super::judged::{Census, Judged};
-use super::{LOOKS, life, open_beside, open_directory};
+use super::{LOOKS, open_beside, open_directory};
 use crate::span::Span;
 
 /// The count's digits; a newline follows.
@@ -65,7 +66,7 @@ impl<'a> Look<'a> {
         let mut lines = note.lines();
         let (number, mounts) = lines.next()?.split_once(' ')?;
         let is_new = number.parse::<u64>().ok()? > self.earlier;
-        let is_ours = life::mount_namespace() == mounts.parse().ok();
+        let is_ours = mount_namespace() == mounts.parse().ok();
         (is_new && is_ours).then(|| Judged::Told(lines.filter_map(pool).collect()))
     }
 
@@ -101,7 +102,7 @@ fn begin(file: &File) -> io::Result<u64> {
 
 /// Notes what a look has found of each pool in which nothing is free, nor anybody dead.
 fn end(file: &File, number: u64, judged: &Judged, pools: &[Vec<Span>]) -> io::Result<()> {
-    let mounts = life::mount_namespace().unwrap_or(0);
+    let mounts = mount_namespace().unwrap_or(0);
     let mut note = format!("{number} {mounts}\n");
     for pool in pools {
         let Census {

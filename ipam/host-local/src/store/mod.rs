@@ -22,7 +22,6 @@ mod index;
 pub(crate) mod judged;
 pub(crate) mod last;
 pub(crate) mod lease;
-pub(crate) mod life;
 mod lock;
 pub(crate) mod look;
 mod record;
@@ -37,6 +36,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use linkspan_owner::boot::BootId;
 use linkspan_protocol::ident::AttachmentId;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -48,7 +48,6 @@ use head::Seal;
 use index::Index;
 use last::Last;
 use lease::{Holder, Lease};
-use life::BootId;
 use record::{Record, Records};
 use survey::Survey;
 

@@ -12,11 +12,12 @@ use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use linkspan_owner::boot::BootId;
+use linkspan_owner::home::Home;
 use linkspan_protocol::ident::AttachmentId;
 
 use super::error::Error;
 use super::lease::Stamp;
-use super::life::{BootId, Home};
 
 /// XFS has the shortest links: 1,024 bytes.
 const LINK_MAX: usize = 1000;

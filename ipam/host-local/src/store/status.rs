@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind::NotFound};
 use std::path::Path;
 
+use linkspan_owner::boot::BootId;
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::error::Error;
 use super::index::Index;
-use super::life::BootId;
 use super::{INDEX, is_link, lease, open_beside, open_directory, seal_of};
 use crate::span::Span;
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 
+use linkspan_owner::boot::BootId;
+use linkspan_owner::life::{Judge, Life};
 use linkspan_protocol::ident::AttachmentId;
 
 use super::error::Error;
 use super::lease::{self, Holder, Lease};
-use super::life::{BootId, Judge, Life};
 use super::record::{Grant, Record, Records};
 
 /// A lease, and the grant that it comes from where that is known.
@@ -40,7 +41,7 @@ impl Known {
     pub(crate) fn life(&self, judge: &Judge) -> Life {
         match (&self.lease.holder, &self.grant) {
             (Holder::Nobody, _) => Life::Gone,
-            (Holder::Attachment(_), Some(grant)) => judge.life(grant.boot, grant.home.as_ref()),
+            (Holder::Attachment(_), Some(grant)) => judge.seen(grant.boot, grant.home.as_ref()),
             _ => Life::Unknown,
         }
     }

@@ -5,8 +5,6 @@ use std::fs;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-use crate::Result;
-
 /// One of those that plugins need, with its number in linux/capability.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
@@ -48,7 +46,7 @@ impl Effective {
 }
 
 /// For STATUS: an ADD could not be served without these.
-pub fn require(needed: &[Capability]) -> Result<()> {
+pub fn require(needed: &[Capability]) -> Result<(), Failure> {
     let Some(own) = Effective::own() else {
         return Ok(());
     };

@@ -1,0 +1,66 @@
+//! Whether the namespaces of remembered attachments live. An entry of libcni's cache knows the path of a namespace and
+//! nothing else of it, so the host's end that its result names is asked, too.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use linkspan_netlink::link::Link;
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_owner::life::{HostEnd, Judge, Life};
+use serde_json::Value;
+
+use crate::cache::Entry;
+
+/// Lives as they are at one time.
+#[derive(Debug)]
+pub(crate) struct Lives {
+    judge: Judge,
+    /// The host's links, listed where they matter; none where the kernel does not tell.
+    links: OnceCell<Option<Vec<Link>>>,
+}
+
+impl Lives {
+    pub(crate) fn now() -> Self {
+        Self {
+            judge: Judge::now(),
+            links: OnceCell::new(),
+        }
+    }
+
+    /// The life of a remembered attachment.
+    pub(crate) fn of(&self, entry: &Entry) -> Life {
+        let path = Path::new(&entry.netns);
+        self.judge.path(path, || self.host_end(entry))
+    }
+
+    fn host_end(&self, entry: &Entry) -> HostEnd {
+        let list = || Rtnl::here(&Context::new().ok()?).ok()?.links().ok();
+        let Some(links) = self.links.get_or_init(list) else {
+            return HostEnd::Untold;
+        };
+        let mut end = HostEnd::Untold;
+        for name in host_interfaces(entry) {
+            match links.iter().find(|link| link.name == name) {
+                Some(link) if link.peer_lives() => return HostEnd::Lives,
+                // A bridge, which is there for others.
+                Some(link) if link.peer_netns.is_none() => {}
+                _ => end = HostEnd::Gone,
+            }
+        }
+        end
+    }
+}
+
+/// The host's interfaces in an attachment's result.
+fn host_interfaces(entry: &Entry) -> Vec<&str> {
+    let result = entry.result.as_ref();
+    let all = result.and_then(|result| result.get("interfaces")?.as_array());
+    let is_elsewhere = |one: &Value| {
+        let sandbox = one.get("sandbox").and_then(Value::as_str);
+        sandbox.is_some_and(|sandbox| !sandbox.is_empty())
+    };
+    let of_host = all.into_iter().flatten().filter(|one| !is_elsewhere(one));
+    of_host
+        .filter_map(|one| one.get("name")?.as_str())
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! Boots of the machine.
+
+use std::fmt;
+use std::fs;
+
+/// Which boot of the machine: it outlives no process and no namespace, and needs no clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+impl BootId {
+    /// The boot that is running.
+    pub fn current() -> Option<Self> {
+        let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Self::parse(told.trim())
+    }
+
+    /// Reads 32 hexadecimal digits, with hyphens anywhere.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.replace('-', "");
+        let number = u128::from_str_radix(&digits, 16).ok()?;
+        (digits.len() == 32).then(|| Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// Whether something seen in the boot `then` is of an earlier one.
+pub fn is_past(then: Option<BootId>, now: Option<BootId>) -> bool {
+    then.zip(now).is_some_and(|(then, now)| then != now)
+}

@@ -1,0 +1,11 @@
+//! Whose a thing on the host is, and whether its owner can still be there.
+//!
+//! - [`life`]: the one judge. Pools, published ports, GC and the runtime's listings ask it.
+//! - [`boot`]: which boot of the machine something was seen in.
+//! - [`capability`]: what this process may look at.
+
+pub mod boot;
+pub mod capability;
+pub mod home;
+pub mod life;
+mod processes;

@@ -1,0 +1,237 @@
+//! The judge of life: whether an attachment can still be there. Unknown counts as alive, so nothing is taken from an
+//! attachment that is not certainly gone.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::boot::{BootId, is_past};
+use crate::home::{Home, mount_namespace};
+use crate::processes::namespaces;
+
+/// What is known of an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Its namespace is where it was, or inhabited, or the far end of its link.
+    Alive,
+    /// It cannot be there any more: of an earlier boot, or its namespace is gone.
+    Gone,
+    /// It cannot be known.
+    Unknown,
+}
+
+/// The host's end of an attachment's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEnd {
+    /// It is there, and its peer's namespace lives.
+    Lives,
+    /// The attachment had one, and it is gone.
+    Gone,
+    /// Nothing tells of one.
+    Untold,
+}
+
+/// Inodes of namespaces, each with the folder of a process in it.
+type Seen = BTreeMap<u64, PathBuf>;
+
+/// Judges by the state of the machine at one time. Processes are looked at once, and only where it matters.
+#[derive(Debug)]
+pub struct Judge {
+    boot: Option<BootId>,
+    mounts: Option<u64>,
+    /// None where some process could not be examined.
+    inhabited: OnceCell<Option<Seen>>,
+    views: OnceCell<Option<Seen>>,
+}
+
+impl Judge {
+    /// A judge in the boot that is running.
+    pub fn now() -> Self {
+        Self::new(BootId::current())
+    }
+
+    /// A judge in the boot `boot`.
+    pub fn new(boot: Option<BootId>) -> Self {
+        Self {
+            boot,
+            mounts: mount_namespace(),
+            inhabited: OnceCell::new(),
+            views: OnceCell::new(),
+        }
+    }
+
+    /// An attachment that was seen in `boot`, in the namespace `home` if that is known.
+    pub fn seen(&self, boot: Option<BootId>, home: Option<&Home>) -> Life {
+        match home {
+            _ if is_past(boot, self.boot) => Life::Gone,
+            Some(home) => self.home(home, || HostEnd::Untold),
+            None => Life::Unknown,
+        }
+    }
+
+    /// An attachment of this boot that lives in `home`. The host's end is asked for where nothing else proves life.
+    pub fn home(&self, home: &Home, host_end: impl FnOnce() -> HostEnd) -> Life {
+        let is_home = |meta: &Metadata| (meta.dev(), meta.ino()) == (home.dev, home.ino);
+        let there = fs::metadata(&home.path);
+        if there.as_ref().is_ok_and(is_home) {
+            return Life::Alive;
+        }
+        // The path is no proof by itself: one below /proc goes with a process that may not have been the only one.
+        let inhabited = self.inhabited();
+        let is_inhabited = inhabited.is_some_and(|seen| seen.contains_key(&home.ino));
+        if is_inhabited || host_end() == HostEnd::Lives {
+            return Life::Alive;
+        }
+        let unreachable = there.is_err_and(|err| err.kind() != io::ErrorKind::NotFound);
+        if unreachable || inhabited.is_none() {
+            return Life::Unknown;
+        }
+        match home.mounts {
+            Some(mounts) if self.mounts == Some(mounts) => Life::Gone,
+            Some(_elsewhere) => Life::Unknown,
+            // A record of an older release: wherever its path was looked up, somebody still sees it there.
+            None => match self.is_anywhere(&home.path, is_home) {
+                Some(true) => Life::Alive,
+                Some(false) => Life::Gone,
+                None => Life::Unknown,
+            },
+        }
+    }
+
+    /// An attachment of which nothing but the path of its namespace is known, as libcni remembers it.
+    pub fn path(&self, path: &Path, host_end: impl FnOnce() -> HostEnd) -> Life {
+        if path.as_os_str().is_empty() {
+            let lives = host_end() == HostEnd::Lives;
+            return if lives { Life::Alive } else { Life::Unknown };
+        }
+        let Ok(own) = fs::metadata("/proc/self/ns/net") else {
+            return Life::Unknown;
+        };
+        let is_namespace = |meta: &Metadata| meta.dev() == own.dev();
+        let unreachable = match fs::metadata(path) {
+            Ok(meta) if is_namespace(&meta) => return Life::Alive,
+            Ok(_other) => false,
+            Err(err) => err.kind() != io::ErrorKind::NotFound,
+        };
+        let end = host_end();
+        if end == HostEnd::Lives {
+            return Life::Alive;
+        }
+        // A path below /proc goes with one process, and nothing here tells whether others are in its namespace.
+        let of_a_process = path.starts_with("/proc") && end == HostEnd::Untold;
+        if unreachable || of_a_process || self.inhabited().is_none() {
+            return Life::Unknown;
+        }
+        match self.is_anywhere(path, is_namespace) {
+            Some(true) => Life::Alive,
+            Some(false) => Life::Gone,
+            None => Life::Unknown,
+        }
+    }
+
+    fn inhabited(&self) -> Option<&Seen> {
+        let look = || namespaces("net").ok();
+        self.inhabited.get_or_init(look).as_ref()
+    }
+
+    /// Whether some process sees what is looked for at `path`; `None` where not all processes can be examined.
+    fn is_anywhere(&self, path: &Path, is_it: impl Fn(&Metadata) -> bool) -> Option<bool> {
+        let look = || namespaces("mnt").ok();
+        let views = self.views.get_or_init(look).as_ref()?;
+        let others = views
+            .iter()
+            .filter(|(inode, _)| self.mounts != Some(**inode));
+        let below_root = path.strip_prefix("/").unwrap_or(path);
+        // This link of nearly every host is absolute, and would lead into our own root.
+        let plain = below_root.strip_prefix("var/run").ok();
+        let plain = plain.map(|rest| Path::new("run").join(rest));
+        for (_, process) in others {
+            let root = process.join("root");
+            let mut forms = [Some(below_root), plain.as_deref()].into_iter().flatten();
+            if forms.any(|form| fs::metadata(root.join(form)).is_ok_and(|meta| is_it(&meta))) {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::addr::NetnsPath;
+
+    fn own() -> Home {
+        Home::of(&NetnsPath::new("/proc/self/ns/net").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_home_is_read_as_it_was_written_and_an_older_record_without_its_mounts() {
+        let home = own();
+        let (bytes, mounts) = (home.to_bytes(), home.mounts_bytes());
+        assert_eq!(Home::parse(&home.text().unwrap()), Some(home.clone()));
+        assert_eq!(Home::parse_bytes(&bytes, &mounts), Some(home.clone()));
+        let older = Home {
+            mounts: None,
+            ..home
+        };
+        assert_eq!(Home::parse_bytes(&bytes, &[]), Some(older));
+        assert_eq!(Home::parse_bytes(b"short", &[]), None);
+    }
+
+    #[test]
+    fn a_namespace_that_somebody_is_in_lives_whatever_its_path() {
+        let untold = || HostEnd::Untold;
+        for path in ["/nonexistent", "/proc/self/ns/mnt"] {
+            for mounts in [own().mounts, Some(1), None] {
+                let path = path.into();
+                let home = Home {
+                    mounts,
+                    path,
+                    ..own()
+                };
+                assert_eq!(Judge::now().home(&home, untold), Life::Alive);
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_gone_only_where_its_path_was_seen() {
+        let empty = Home {
+            ino: 1,
+            path: "/nonexistent".into(),
+            ..own()
+        };
+        let elsewhere = Home {
+            mounts: Some(1),
+            ..empty.clone()
+        };
+        let life = |home, end| Judge::now().home(home, || end);
+        let gone = if namespaces("net").is_ok() {
+            Life::Gone
+        } else {
+            Life::Unknown
+        };
+        assert_eq!(life(&empty, HostEnd::Untold), gone);
+        assert_eq!(life(&elsewhere, HostEnd::Untold), Life::Unknown);
+        assert_eq!(life(&elsewhere, HostEnd::Lives), Life::Alive);
+        assert_eq!(life(&empty, HostEnd::Lives), Life::Alive);
+        let (then, now) = (BootId([1; 16]), BootId([2; 16]));
+        let judge = Judge::new(Some(now));
+        assert_eq!(judge.seen(Some(then), Some(&own())), Life::Gone);
+        assert_eq!(judge.seen(Some(now), Some(&own())), Life::Alive);
+        assert_eq!(judge.seen(None, None), Life::Unknown);
+    }
+
+    #[test]
+    fn a_path_below_proc_proves_nothing_without_a_host_end() {
+        let life = |path: &str, end| Judge::now().path(Path::new(path), || end);
+        assert_eq!(life("/proc/self/ns/net", HostEnd::Untold), Life::Alive);
+        assert_eq!(life("/proc/0/ns/net", HostEnd::Untold), Life::Unknown);
+        assert_eq!(life("/nonexistent", HostEnd::Lives), Life::Alive);
+        assert_eq!(life("", HostEnd::Gone), Life::Unknown);
+    }
+}

@@ -1,0 +1,89 @@
+//! What `linkspan gc` and `linkspan list` take for gone, where the path of a namespace does not tell.
+
+use std::fs;
+use std::time::Duration;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::bridge;
+use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_netlink::link::Link;
+use linkspan_netlink::rtnl::Context;
+use linkspan_netlink::watch::Watch;
+use serde_json::{Value, json};
+
+use crate::{LINKSPAN, attached, linkspan, net_dir, remembered, text};
+
+fn entry(lab: &Lab) -> Value {
+    let file = lab.dir().join("cache/results/net-c1-eth0");
+    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+/// Has the cache remember the namespace at `path`.
+fn moved(lab: &Lab, path: &str) {
+    let mut entry = entry(lab);
+    entry["netns"] = json!(path);
+    let file = lab.dir().join("cache/results/net-c1-eth0");
+    fs::write(file, entry.to_string()).unwrap();
+}
+
+fn life(lab: &Lab) -> Value {
+    linkspan(lab, &["list", "--json"]).run().json()[0]["alive"].clone()
+}
+
+fn stays(lab: &Lab, gc: &Call, why: &str) {
+    assert_eq!(gc.run().succeeded(), "", "{why}");
+    assert_eq!(remembered(lab), ["net-c1-eth0"], "{why}");
+}
+
+#[test]
+fn a_namespace_whose_path_shows_nothing_lives_by_its_host_end_and_goes_with_it() {
+    in_lab(LINKSPAN, |lab| {
+        net_dir(lab, &json!([bridge(lab, &json!({}))]));
+        let sandbox = lab.sandbox();
+        attached(lab, "add", &sandbox).run().succeeded();
+        let file = lab.dir().join("file");
+        fs::write(&file, "").unwrap();
+        let gc = linkspan(lab, &["gc", "net"]);
+        // A mount that is not seen, the file below a mount, a process that was not the only one.
+        for path in [
+            &text(&lab.dir().join("none")),
+            &text(&file),
+            "/proc/0/ns/net",
+        ] {
+            moved(lab, path);
+            assert_eq!(life(lab), json!(true), "{path}");
+            stays(lab, &gc, path);
+        }
+        assert!(sandbox.rtnl().link_by_name("eth0").unwrap().is_some());
+        assert_eq!(lab.leased("net").len(), 2);
+        drop(sandbox);
+        // A socket that was closed holds its namespace for a while.
+        let rtnl = lab.rtnl();
+        let is_end = |link: &Link| link.kind == "veth";
+        let gone = Watch::open(&Context::new().unwrap(), None)
+            .unwrap()
+            .until(Duration::from_secs(60), || {
+                Ok((!rtnl.links()?.iter().any(is_end)).then_some(()))
+            });
+        assert_eq!(gone.unwrap(), Some(()));
+        assert_eq!(life(lab), json!(false));
+        assert_eq!(gc.run().succeeded(), "deleted c1 eth0\n");
+        assert_eq!(lab.leased("net"), [""; 0]);
+    });
+}
+
+#[test]
+fn without_a_host_end_a_path_of_a_process_proves_nothing() {
+    in_lab(LINKSPAN, |lab| {
+        net_dir(lab, &json!([bridge(lab, &json!({}))]));
+        let sandbox = lab.sandbox();
+        attached(lab, "add", &sandbox).run().succeeded();
+        let mut entry = entry(lab);
+        entry["netns"] = json!("/proc/0/ns/net");
+        entry["result"]["interfaces"] = json!([]);
+        let file = lab.dir().join("cache/results/net-c1-eth0");
+        fs::write(file, entry.to_string()).unwrap();
+        assert_eq!(life(lab), Value::Null);
+        stays(lab, &linkspan(lab, &["gc", "net"]), "unknown");
+    });
+}
