@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use linkspan_owner::memory::Memory;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{ContainerId, IfName, NetworkName};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use linkspan_protocol::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -100,6 +101,11 @@ impl Cache {
 
     fn path(&self, network: &NetworkName, container: &ContainerId, ifname: &IfName) -> PathBuf {
         self.dir.join(format!("{network}-{container}-{ifname}"))
+    }
+
+    /// What we remember of an attachment ourselves, beside libcni's directory.
+    pub(crate) fn memory(&self, network: &NetworkName, at: &AttachmentId) -> Memory {
+        Memory::new(&self.dir.with_file_name("linkspan"), network, at)
     }
 
     /// Remembers a result and what it was made of.

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use linkspan_invoke::{exec_until, find};
+use linkspan_owner::home::Home;
+use linkspan_owner::memory::Facts;
+use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::env::Var;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -38,6 +41,12 @@ impl Runtime {
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
         let is_new = !self.cache.has(&network, at) && !holder::may_be_there(at);
+        let facts = Facts {
+            home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
+            ..Facts::default()
+        };
+        // Without it the attachment is judged by what libcni's cache knows.
+        drop(self.cache.memory(&network, &at.id()).write(&facts));
         let added = self.add_each(list, at).and_then(|result| {
             self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
             self.cache.store(list, at, &result)?;
@@ -116,6 +125,8 @@ impl Runtime {
             return Err(failure);
         }
         self.cache.remove(&network, at);
+        // A fact that stays is compared with the entry before it is believed.
+        drop(self.cache.memory(&network, &at.id()).forget());
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl Runtime {
         match self.remembered(list) {
             Ok(remembered) => {
                 let is_stale = |id: &AttachmentId| !valid.unwrap_or_default().contains(id);
-                let lives = Lives::now();
+                let lives = Lives::now(&self.cache);
                 for (entry, at) in remembered.iter().filter(|(_, at)| is_stale(&at.id())) {
                     let is_gone = lives.of(entry) == Life::Gone;
                     self.del_stale(list, (at, is_gone), &mut done);
@@ -101,7 +101,7 @@ impl Runtime {
             return Err(Failure::new(ErrorCode::DECODING, told)
                 .hint("detach that container, or remove the file when it is gone"));
         }
-        let (lives, remembered) = (Lives::now(), self.remembered(list)?.into_iter());
+        let (lives, remembered) = (Lives::now(&self.cache), self.remembered(list)?.into_iter());
         Ok(remembered
             .filter(|(entry, _)| lives.of(entry) != Life::Gone)
             .map(|(_, at)| at.id())

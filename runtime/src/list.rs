@@ -24,7 +24,7 @@ const HEADING: [&str; 5] = [
 /// Prints the attachments, as a table or as JSON; the files that could not be read come back.
 pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<Vec<Failure>> {
     let listing = cache.all()?;
-    let lives = Lives::now();
+    let lives = Lives::now(cache);
     let told = listing.entries.iter().map(|entry| (entry, lives.of(entry)));
     let text = if as_json {
         let all: Vec<Value> = told.map(object).collect();

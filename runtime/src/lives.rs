@@ -1,27 +1,31 @@
-//! Whether the namespaces of remembered attachments live. An entry of libcni's cache knows the path of a namespace and
-//! nothing else of it, so the host's end that its result names is asked, too.
+//! Whether the namespaces of remembered attachments live. Our own ADD remembers the namespace. An entry
+//! that libcni made knows its path alone, so the host's end that the result names is asked, too.
 
 use std::cell::OnceCell;
 use std::path::Path;
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_owner::home::Home;
 use linkspan_owner::life::{HostEnd, Judge, Life};
+use linkspan_protocol::ident::NetworkName;
 use serde_json::Value;
 
-use crate::cache::Entry;
+use crate::cache::{Cache, Entry};
 
 /// Lives as they are at one time.
 #[derive(Debug)]
-pub(crate) struct Lives {
+pub(crate) struct Lives<'a> {
+    cache: &'a Cache,
     judge: Judge,
     /// The host's links, listed where they matter; none where the kernel does not tell.
     links: OnceCell<Option<Vec<Link>>>,
 }
 
-impl Lives {
-    pub(crate) fn now() -> Self {
+impl<'a> Lives<'a> {
+    pub(crate) fn now(cache: &'a Cache) -> Self {
         Self {
+            cache,
             judge: Judge::now(),
             links: OnceCell::new(),
         }
@@ -30,7 +34,18 @@ impl Lives {
     /// The life of a remembered attachment.
     pub(crate) fn of(&self, entry: &Entry) -> Life {
         let path = Path::new(&entry.netns);
-        self.judge.path(path, || self.host_end(entry))
+        let end = || self.host_end(entry);
+        match self.home(entry).filter(|home| home.path() == path) {
+            Some(home) => self.judge.home(&home, end),
+            None => self.judge.path(path, end),
+        }
+    }
+
+    /// Where the attachment lives, if it is ours.
+    fn home(&self, entry: &Entry) -> Option<Home> {
+        let network = NetworkName::parse(&entry.network_name).ok()?;
+        let id = entry.attachment().ok()?.id();
+        self.cache.memory(&network, &id).read().home
     }
 
     fn host_end(&self, entry: &Entry) -> HostEnd {

@@ -27,7 +27,7 @@ impl Runtime {
     /// Restores the attachments that are remembered, of one network or of all. One whose namespace is gone is left out.
     pub(crate) fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
         let listing = self.cache.all()?;
-        let lives = Lives::now();
+        let lives = Lives::now(&self.cache);
         let mut restored = Restored::default();
         let wanted = |entry: &Entry| network.is_none_or(|name| entry.network_name == name.as_str());
         for entry in listing.entries.into_iter().filter(wanted) {

@@ -48,7 +48,7 @@ pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
 /// Prints to stderr that living attachments have lost what they had in the packet filter, where CHECK says so.
 pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
     let entries = runtime.cache.all()?.entries;
-    let lives = Lives::now();
+    let lives = Lives::now(&runtime.cache);
     let living = entries
         .iter()
         .filter(|entry| entry.network_name == list.name && lives.of(entry) != Life::Gone);

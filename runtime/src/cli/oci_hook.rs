@@ -210,7 +210,7 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
 /// container that it failed to create, so nobody else would detach that.
 fn is_of_the_dead(runtime: &Runtime, list: &NetworkList, at: &Attachment) -> Result<bool> {
     let earlier = runtime.cache.entry(&list.network()?, at);
-    Ok(earlier.is_some_and(|entry| Lives::now().of(&entry) == Life::Gone))
+    Ok(earlier.is_some_and(|entry| Lives::now(&runtime.cache).of(&entry) == Life::Gone))
 }
 
 fn without_netns(at: &Attachment) -> Attachment {

@@ -81,7 +81,7 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     let Some(entry) = runtime.cache.entry(network, at) else {
         return Ok(());
     };
-    let lives = Lives::now().of(&entry) == Life::Alive;
+    let lives = Lives::now(&runtime.cache).of(&entry) == Life::Alive;
     if !lives || crate::holder::is_same(&entry.netns, &at.netns) {
         return Ok(());
     }

@@ -31,6 +31,11 @@ impl Home {
         })
     }
 
+    /// The path under which ADD found it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a line of [`Home::text`].
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');

@@ -1,6 +1,7 @@
 //! Whose a thing on the host is, and whether its owner can still be there.
 //!
 //! - [`life`]: the one judge. Pools, published ports, GC and the runtime's listings ask it.
+//! - [`home`]: where an attachment lives. [`memory`]: facts of ADD for DEL and GC.
 //! - [`boot`]: which boot of the machine something was seen in.
 //! - [`capability`]: what this process may look at.
 
@@ -8,4 +9,5 @@ pub mod boot;
 pub mod capability;
 pub mod home;
 pub mod life;
+pub mod memory;
 mod processes;

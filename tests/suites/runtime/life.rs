@@ -1,6 +1,7 @@
 //! What `linkspan gc` and `linkspan list` take for gone, where the path of a namespace does not tell.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use linkspan_harness::call::Call;
@@ -21,18 +22,32 @@ fn entry(lab: &Lab) -> Value {
 /// Has the cache remember the namespace at `path`.
 fn moved(lab: &Lab, path: &str) {
     let mut entry = entry(lab);
-    entry["netns"] = json!(path);
+    let object = entry.as_object_mut().unwrap();
+    object.insert("netns".to_owned(), json!(path));
     let file = lab.dir().join("cache/results/net-c1-eth0");
     fs::write(file, entry.to_string()).unwrap();
 }
 
 fn life(lab: &Lab) -> Value {
-    linkspan(lab, &["list", "--json"]).run().json()[0]["alive"].clone()
+    let told = linkspan(lab, &["list", "--json"]).run().json();
+    told.pointer("/0/alive").unwrap().clone()
 }
 
 fn stays(lab: &Lab, gc: &Call, why: &str) {
     assert_eq!(gc.run().succeeded(), "", "{why}");
     assert_eq!(remembered(lab), ["net-c1-eth0"], "{why}");
+}
+
+fn until_no_pair(lab: &Lab) {
+    // A socket that was closed holds its namespace for a while.
+    let rtnl = lab.rtnl();
+    let is_end = |link: &Link| link.kind == "veth";
+    let gone = Watch::open(&Context::new().unwrap(), None)
+        .unwrap()
+        .until(Duration::from_secs(60), || {
+            Ok((!rtnl.links()?.iter().any(is_end)).then_some(()))
+        });
+    assert_eq!(gone.unwrap(), Some(()));
 }
 
 #[test]
@@ -57,15 +72,7 @@ fn a_namespace_whose_path_shows_nothing_lives_by_its_host_end_and_goes_with_it()
         assert!(sandbox.rtnl().link_by_name("eth0").unwrap().is_some());
         assert_eq!(lab.leased("net").len(), 2);
         drop(sandbox);
-        // A socket that was closed holds its namespace for a while.
-        let rtnl = lab.rtnl();
-        let is_end = |link: &Link| link.kind == "veth";
-        let gone = Watch::open(&Context::new().unwrap(), None)
-            .unwrap()
-            .until(Duration::from_secs(60), || {
-                Ok((!rtnl.links()?.iter().any(is_end)).then_some(()))
-            });
-        assert_eq!(gone.unwrap(), Some(()));
+        until_no_pair(lab);
         assert_eq!(life(lab), json!(false));
         assert_eq!(gc.run().succeeded(), "deleted c1 eth0\n");
         assert_eq!(lab.leased("net"), [""; 0]);
@@ -85,5 +92,31 @@ fn without_a_host_end_a_path_of_a_process_proves_nothing() {
         fs::write(file, entry.to_string()).unwrap();
         assert_eq!(life(lab), Value::Null);
         stays(lab, &linkspan(lab, &["gc", "net"]), "unknown");
+    });
+}
+
+#[test]
+fn a_path_that_was_made_again_is_not_taken_for_the_old_one() {
+    in_lab(LINKSPAN, |lab| {
+        net_dir(lab, &json!([bridge(lab, &json!({}))]));
+        let (old, new) = (lab.sandbox(), lab.sandbox());
+        let path = lab.dir().join("name");
+        symlink(old.path(), &path).unwrap();
+        let args = ["add", "net", &text(&path), "--container-id", "c1"];
+        linkspan(lab, &args).run().succeeded();
+        fs::remove_file(&path).unwrap();
+        symlink(new.path(), &path).unwrap();
+        assert_eq!(life(lab), json!(true));
+        drop(old);
+        until_no_pair(lab);
+        assert_eq!(life(lab), json!(false));
+        let gc = linkspan(lab, &["gc", "net"]);
+        assert_eq!(gc.run().succeeded(), "deleted c1 eth0\n");
+        assert_eq!(
+            fs::read_dir(lab.dir().join("cache/linkspan"))
+                .unwrap()
+                .count(),
+            0
+        );
     });
 }

@@ -1,0 +1,197 @@
+//! What DEL and GC have to know of an ADD: one small file for an attachment, bound to the boot.
+//!
+//! ADD writes it before the change that it describes, whole or not at all. A file that is missing, broken, too long or of an
+//! earlier boot is read as empty, so no DEL depends on it. DEL forgets it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+use crate::boot::BootId;
+use crate::home::Home;
+
+/// The longest file in bytes.
+const MAX: u64 = 4096;
+
+/// The file of one attachment.
+#[derive(Debug)]
+pub struct Memory {
+    path: PathBuf,
+}
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Where the attachment lives.
+    pub home: Option<Home>,
+    /// Words of the plugins, by keys without a space.
+    pub told: BTreeMap<String, String>,
+}
+
+impl Memory {
+    /// The memory of an attachment below `dir`. No name of a network or a container has a colon.
+    pub fn new(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Self {
+        let AttachmentId {
+            container_id,
+            ifname,
+        } = attachment;
+        Self {
+            path: dir.join(format!("{network}:{container_id}:{ifname}")),
+        }
+    }
+
+    /// Remembers `facts` in the place of what was remembered.
+    pub fn write(&self, facts: &Facts) -> io::Result<()> {
+        let text = facts.text(BootId::current())?;
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let draft = dir.join(format!(".{}", std::process::id()));
+        remove(&draft)?;
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| fs::rename(&draft, &self.path));
+        written.or_else(|err| remove(&draft).and(Err(err)))
+    }
+
+    /// What is remembered; nothing where that makes no sense.
+    pub fn read(&self) -> Facts {
+        let text = self.text().unwrap_or_default();
+        Facts::parse(&text, BootId::current()).unwrap_or_default()
+    }
+
+    /// Forgets everything.
+    pub fn forget(&self) -> io::Result<()> {
+        remove(&self.path)
+    }
+
+    fn text(&self) -> io::Result<String> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+        let file = options.open(&self.path)?;
+        let mut text = String::new();
+        if file.metadata()?.is_file() {
+            file.take(MAX + 1).read_to_string(&mut text)?;
+        }
+        Ok(text)
+    }
+}
+
+impl Facts {
+    fn text(&self, boot: Option<BootId>) -> io::Result<String> {
+        let boot = boot.ok_or(ErrorKind::Unsupported)?;
+        let mut text = format!("boot {boot}\n");
+        if let Some(home) = self.home.as_ref().and_then(Home::text) {
+            text.extend(["home ", &home, "\n"]);
+        }
+        for (key, value) in &self.told {
+            if key.contains([' ', '\n']) || value.contains('\n') {
+                return Err(ErrorKind::InvalidInput.into());
+            }
+            text.extend(["fact ", key, " ", value, "\n"]);
+        }
+        let fits = text.len() as u64 <= MAX;
+        fits.then_some(text).ok_or(ErrorKind::InvalidInput.into())
+    }
+
+    fn parse(text: &str, boot: Option<BootId>) -> Option<Self> {
+        // A last line without its end was cut.
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let told = BootId::parse(lines.next()?.strip_prefix("boot ")?);
+        (text.len() as u64 <= MAX && told.is_some() && told == boot).then_some(())?;
+        let mut facts = Self::default();
+        for line in lines {
+            match line.split_once(' ') {
+                Some(("home", home)) => facts.home = Home::parse(home),
+                Some(("fact", fact)) => {
+                    let fact = fact.split_once(' ');
+                    let fact = fact.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                    facts.told.extend(fact);
+                }
+                // A later release may know more.
+                _ => {}
+            }
+        }
+        Some(facts)
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_protocol::addr::NetnsPath;
+    use linkspan_protocol::ident::{ContainerId, IfName};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn facts() -> Facts {
+        Facts {
+            home: Home::of(&NetnsPath::new("/proc/self/ns/net").unwrap()),
+            told: BTreeMap::from([("tuning.mac".to_owned(), "02:00:00:00:00:01 x".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn facts_are_read_as_they_were_written_in_the_same_boot_alone() {
+        let [then, now] = [1, 2].map(|byte| Some(BootId([byte; 16])));
+        let text = facts().text(then).unwrap();
+        assert_eq!(Facts::parse(&text, then), Some(facts()));
+        assert_eq!(Facts::parse(&text, now), None);
+        assert_eq!(
+            Facts::parse(&format!("{text}later x y\n"), then),
+            Some(facts())
+        );
+        for end in 0..text.len() {
+            let cut = Facts::parse(&text[..end], then);
+            let part = cut.is_none_or(|cut| cut.told.is_empty());
+            assert!(part, "{end}");
+        }
+        let long = "x".repeat(5000);
+        for value in ["a\nfact b c", &long] {
+            let told = BTreeMap::from([("a".to_owned(), value.to_owned())]);
+            assert!(Facts { home: None, told }.text(then).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_is_for_its_owner_alone_and_nothing_else_is_read_or_followed() {
+        let dir = std::env::temp_dir().join(format!("linkspan-memory-{}", std::process::id()));
+        let attachment = AttachmentId {
+            container_id: ContainerId::parse("c").unwrap(),
+            ifname: IfName::parse("eth0").unwrap(),
+        };
+        let memory = Memory::new(&dir, &NetworkName::parse("net").unwrap(), &attachment);
+        assert_eq!(memory.read(), Facts::default());
+        memory.write(&facts()).unwrap();
+        memory.write(&facts()).unwrap();
+        assert_eq!(memory.read(), facts());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&dir), mode(&memory.path)), (0o700, 0o600));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        let other = dir.join("other");
+        fs::rename(&memory.path, &other).unwrap();
+        symlink(&other, &memory.path).unwrap();
+        assert_eq!(memory.read(), Facts::default());
+        memory.forget().unwrap();
+        memory.forget().unwrap();
+        fs::write(&memory.path, [0xff; 9000]).unwrap();
+        assert_eq!(memory.read(), Facts::default());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
