@@ -40,6 +40,11 @@ impl Runtime {
     /// interface that was there before, is left alone.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
+        // A plugin that is not there is better found before anything has been made.
+        for plugin in &list.plugins {
+            let found = find(plugin.kind(), &self.plugin_dirs);
+            found.map_err(|err| during(err.into(), plugin, "add"))?;
+        }
         let is_new = !self.cache.has(&network, at) && !holder::may_be_there(at);
         let facts = Facts {
             home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
@@ -61,11 +66,6 @@ impl Runtime {
     }
 
     fn add_each(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
-        // A plugin that is not there is better found before the first one has made anything.
-        for plugin in &list.plugins {
-            let found = find(plugin.kind(), &self.plugin_dirs);
-            found.map_err(|err| during(err.into(), plugin, "add"))?;
-        }
         let mut result = None;
         for plugin in &list.plugins {
             let ran = self.run(Command::Add, list, plugin, (at, result.as_ref()));

@@ -59,8 +59,12 @@ pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
     while !is_in_place() {
         let new = Builder::new()
             .prefix(LINK)
-            .make_in(dir, |temporary| fs::hard_link(file, temporary))?
-            .into_temp_path();
+            .make_in(dir, |temporary| fs::hard_link(file, temporary));
+        let new = match new {
+            // link(2) found the copy that was replaced before it got its second name.
+            Err(err) if err.kind() == io::ErrorKind::NotFound && file.exists() => continue,
+            new => new?.into_temp_path(),
+        };
         let temporary = new.to_path_buf();
         new.persist(path)?;
         // Where another process has made the same link meanwhile, rename(2) leaves both names.

@@ -10,9 +10,11 @@ use std::process::{Command, id};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::watch::Watch;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
@@ -172,6 +174,21 @@ impl Lab {
                 .unwrap();
         }
         lab
+    }
+
+    /// Waits until the host has so many veth pairs: a namespace ends some time after its last process and descriptor.
+    pub fn until_pairs(&self, count: usize) {
+        let rtnl = self.rtnl();
+        let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
+        let is_there = || {
+            let links = rtnl.links()?;
+            let pairs = links.iter().filter(|link| link.kind == "veth");
+            Ok((pairs.count() == count).then_some(()))
+        };
+        assert_eq!(
+            watch.until(Duration::from_secs(60), is_there).unwrap(),
+            Some(())
+        );
     }
 
     /// The namespace that plays the host.

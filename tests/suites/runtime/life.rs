@@ -2,14 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, in_lab};
-use linkspan_netlink::link::Link;
-use linkspan_netlink::rtnl::Context;
-use linkspan_netlink::watch::Watch;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, attached, linkspan, net_dir, remembered, text};
@@ -38,18 +34,6 @@ fn stays(lab: &Lab, gc: &Call, why: &str) {
     assert_eq!(remembered(lab), ["net-c1-eth0"], "{why}");
 }
 
-fn until_no_pair(lab: &Lab) {
-    // A socket that was closed holds its namespace for a while.
-    let rtnl = lab.rtnl();
-    let is_end = |link: &Link| link.kind == "veth";
-    let gone = Watch::open(&Context::new().unwrap(), None)
-        .unwrap()
-        .until(Duration::from_secs(60), || {
-            Ok((!rtnl.links()?.iter().any(is_end)).then_some(()))
-        });
-    assert_eq!(gone.unwrap(), Some(()));
-}
-
 #[test]
 fn a_namespace_whose_path_shows_nothing_lives_by_its_host_end_and_goes_with_it() {
     in_lab(LINKSPAN, |lab| {
@@ -72,7 +56,7 @@ fn a_namespace_whose_path_shows_nothing_lives_by_its_host_end_and_goes_with_it()
         assert!(sandbox.rtnl().link_by_name("eth0").unwrap().is_some());
         assert_eq!(lab.leased("net").len(), 2);
         drop(sandbox);
-        until_no_pair(lab);
+        lab.until_pairs(0);
         assert_eq!(life(lab), json!(false));
         assert_eq!(gc.run().succeeded(), "deleted c1 eth0\n");
         assert_eq!(lab.leased("net"), [""; 0]);
@@ -108,7 +92,7 @@ fn a_path_that_was_made_again_is_not_taken_for_the_old_one() {
         symlink(new.path(), &path).unwrap();
         assert_eq!(life(lab), json!(true));
         drop(old);
-        until_no_pair(lab);
+        lab.until_pairs(0);
         assert_eq!(life(lab), json!(false));
         let gc = linkspan(lab, &["gc", "net"]);
         assert_eq!(gc.run().succeeded(), "deleted c1 eth0\n");

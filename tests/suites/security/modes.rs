@@ -99,7 +99,13 @@ fn what_the_runtime_remembers_is_for_its_user_alone() {
                 masked(call.env("CNI_PATH", bin.to_str().unwrap()), mask)
             };
             call("add").run().succeeded();
-            let wanted = ["700", "700 results", "600 results/net-c-eth0"];
+            let wanted = [
+                "700",
+                "700 linkspan",
+                "600 linkspan/net:c:eth0",
+                "700 results",
+                "600 results/net-c-eth0",
+            ];
             assert_eq!(told(&modes(&cache)), wanted, "umask {mask}");
             call("del").run().succeeded();
             fs::remove_dir_all(&cache).unwrap();
