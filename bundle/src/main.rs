@@ -10,9 +10,10 @@ mod schemas;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use linkspan_attach::obstacles::{Obstacle, obstacles};
-use linkspan_attach::owner::Owner;
-use linkspan_attach::{table, veth};
+use linkspan_attach::{forwarding, sysctl, veth};
+use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
+use linkspan_filter::table;
+use linkspan_owner::Owner;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -106,9 +107,30 @@ fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
         "ptp" | "veth" => Some(linkspan_veth::passage()),
         _ => None,
     };
-    let found = passage.as_ref().map(obstacles).transpose()?;
+    match passage {
+        Some(passage) => on_the_way(&passage),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
+    let mut warnings = Vec::new();
+    if passage.routed {
+        for link in forwarding::idle_uplinks()? {
+            let name = &link.name;
+            warnings.push(Warning {
+                what: format!(
+                    "{name} does not forward IPv4, so answers to pods and packets to published ports that come in by it are dropped"
+                ),
+                remedies: vec![sysctl::command(&forwarding::own_switch(&link, false), "1")],
+            });
+        }
+    }
+    // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
+    let found = obstacles(passage, forwarding::is_on(true)?)?;
     let warning = |Obstacle { what, remedies }| Warning { what, remedies };
-    Ok(found.into_iter().flatten().map(warning).collect())
+    warnings.extend(found.into_iter().map(warning));
+    Ok(warnings)
 }
 
 fn names() -> Vec<&'static str> {

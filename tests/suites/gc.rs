@@ -308,7 +308,7 @@ fn the_links_of_an_administrator_are_nobodys_whatever_their_groups() {
         let sandbox = lab.sandbox();
         lab.plugin("bridge").of("pod", &sandbox).conf(&conf).add();
         // Named as ours are, and in groups that an untagged pair of the network could be in.
-        let pod = linkspan_attach::owner::Owner::parse("one/pod/eth0").unwrap();
+        let pod = linkspan_owner::Owner::parse("one/pod/eth0").unwrap();
         let line = |at: u32| {
             let (name, group) = (0x1000_0000 + at, pod.network_group() | (at * 1021 + 1));
             format!("link add veth{name:08x} group {group} type veth peer name adm{at}\n")

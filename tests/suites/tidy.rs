@@ -13,29 +13,43 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
 /// The arrows between crates. `plugins/*` and `ipam/*` stand for every folder in them; what is not here is forbidden.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("shared/protocol", &[]),
     ("shared/invoke", &["protocol"]),
     ("shared/owner", &["protocol"]),
     ("shared/plugin", &["protocol", "invoke", "owner"]),
-    ("shared/netlink", &[]),
+    ("shared/netlink", &["protocol"]),
     ("shared/nftables", &["netlink"]),
+    ("shared/attach", &["plugin", "protocol", "owner", "netlink"]),
     (
-        "shared/attach",
-        &["plugin", "protocol", "invoke", "netlink", "nftables"],
+        "shared/filter",
+        &[
+            "plugin", "protocol", "invoke", "owner", "netlink", "nftables",
+        ],
     ),
     (
         "plugins/portmap",
         &[
-            "plugin", "protocol", "owner", "attach", "netlink", "nftables",
+            "plugin", "protocol", "owner", "attach", "filter", "netlink", "nftables",
         ],
     ),
-    ("plugins/*", &["plugin", "protocol", "attach", "netlink"]),
+    (
+        "plugins/*",
+        &["plugin", "protocol", "owner", "attach", "filter", "netlink"],
+    ),
     ("ipam/*", &["plugin", "protocol", "owner"]),
     ("runtime", &["protocol", "invoke", "owner", "netlink"]),
     (
         "bundle",
-        &["plugin", "protocol", "attach", "runtime", "plugins/*"],
+        &[
+            "plugin",
+            "protocol",
+            "owner",
+            "attach",
+            "filter",
+            "runtime",
+            "plugins/*",
+        ],
     ),
 ];
 

@@ -2,13 +2,14 @@
 
 use linkspan_attach::{Sides, verify};
 use linkspan_netlink::link::Link;
+use linkspan_plugin::check::{mismatch, promised, same};
 use linkspan_plugin::{CheckCall, Result, delegate};
 use linkspan_protocol::result::{AddResult, Interface};
 
 use crate::conf::Plan;
 
 pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
-    let promised = verify::promised(call)?;
+    let promised = promised(call)?;
     if plan.layer3 {
         delegate::check(call)?;
     }
@@ -41,17 +42,15 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
 /// The bridge as the result tells it, up and as promiscuous as the configuration wants it.
 fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     let wanted = |item: &&Interface| item.name == plan.bridge && item.sandbox.is_empty();
-    let promised = promised.interfaces.iter().find(wanted).ok_or_else(|| {
-        verify::mismatch("prevResult", &format!("bridge {:?}", plan.bridge), "none")
-    })?;
+    let promised = promised
+        .interfaces
+        .iter()
+        .find(wanted)
+        .ok_or_else(|| mismatch("prevResult", &format!("bridge {:?}", plan.bridge), "none"))?;
     let bridge = verify::interface(&sides.host, promised, "bridge")?;
     verify::up(&sides.host, &bridge)?;
     if plan.promiscuous && bridge.promiscuity == 0 {
-        return Err(verify::mismatch(
-            &plan.bridge,
-            "promiscuous",
-            "not promiscuous",
-        ));
+        return Err(mismatch(&plan.bridge, "promiscuous", "not promiscuous"));
     }
     Ok(bridge)
 }
@@ -61,7 +60,7 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
 fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     if port.controller != Some(bridge.index) {
         let expected = format!("a port of {}", bridge.name);
-        return Err(verify::mismatch(&port.name, &expected, "no port of it"));
+        return Err(mismatch(&port.name, &expected, "no port of it"));
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),
@@ -69,7 +68,7 @@ fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     ] {
         let word = |on| if on { "on" } else { "off" };
         let what = format!("{flag} of port {:?}", port.name);
-        verify::same(what, word(expected), word(found.unwrap_or(false)))?;
+        same(what, word(expected), word(found.unwrap_or(false)))?;
     }
     Ok(())
 }

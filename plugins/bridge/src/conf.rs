@@ -1,7 +1,7 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
-use linkspan_attach::masquerade::{Ingress, Masquerade};
-use linkspan_attach::veth;
+use linkspan_attach::creation;
+use linkspan_filter::masquerade::{Ingress, Masquerade};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::args;
@@ -106,7 +106,7 @@ impl Plan {
             is_gateway: conf.is_gateway || conf.is_default_gateway,
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
-            mtu: veth::mtu(conf.mtu)?,
+            mtu: creation::mtu(conf.mtu)?,
             hairpin: conf.hairpin_mode,
             promiscuous: conf.promisc_mode,
             dad: conf.enabledad,

@@ -8,12 +8,13 @@ mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
-use linkspan_attach::obstacles::Passage;
-use linkspan_attach::owner::{Owner, Stale};
 use linkspan_attach::veth::{self, Pair};
-use linkspan_attach::{Side, Sides, bridge, forwarding, kernel, masquerade, verify};
+use linkspan_attach::{Side, Sides, bridge, forwarding, kernel};
+use linkspan_filter::masquerade;
+use linkspan_filter::obstacles::Passage;
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
+use linkspan_plugin::check::promised;
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
     delegate,
@@ -45,7 +46,7 @@ impl Plugin for Bridge {
             delegate::locate(call)?;
         }
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
-        let owner = Owner::of(&call.network, &call.attachment);
+        let owner = call.owner();
         let request = veth::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
@@ -100,7 +101,7 @@ impl Plugin for Bridge {
 
     /// Needs no plan, for the same reason as DEL.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
-        let stale = Stale::of(call);
+        let stale = call.stale();
         let mut teardown = Teardown::default();
         teardown.run("delete interfaces", || veth::collect(&stale));
         if !call.netconf.ipam.kind.is_empty() {
@@ -113,9 +114,7 @@ impl Plugin for Bridge {
     fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &call.args, conf)?;
         match plan.masquerade.as_ref().filter(|_| plan.layer3) {
-            Some(masquerade) => {
-                masquerade.restore(call.into(), &plan.ingress(), &verify::promised(call)?)
-            }
+            Some(masquerade) => masquerade.restore(call.into(), &plan.ingress(), &promised(call)?),
             None => Ok(()),
         }
     }

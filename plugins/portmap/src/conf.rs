@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkspan_attach::backend::Backend;
+use linkspan_filter::backend::Backend;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::Failure;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use linkspan_attach::kernel;
-use linkspan_attach::table::{self, Elements, Guard, TABLE};
+use linkspan_filter::table::{self, Elements, Guard, TABLE};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::look::{Answer, Question};

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::hash;
-use linkspan_attach::table::Pair;
+use linkspan_filter::table::Pair;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_owner::hash;
 use linkspan_protocol::addr::Cidr;
 
 use crate::mapping::{HostIp, Mapping, Protocol};

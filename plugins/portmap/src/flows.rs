@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::{kernel, table};
+use linkspan_filter::{kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;

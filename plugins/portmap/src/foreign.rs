@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use linkspan_attach::kernel;
-use linkspan_attach::reference::{nat, remove_chain};
+use linkspan_filter::go_suite::{nat, remove_chain};
 use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::port_rule::PortRule;
 use linkspan_nftables::ruleset::Table;

@@ -1,15 +1,15 @@
 //! Published ports as the Go suite makes them: with iptables a chain for each container behind shared ones, with nft
 //! rules in tables of its own. Other software parses the names and comments of the former.
 
-use linkspan_attach::iptables::{Iptables, Saved, deletion};
-use linkspan_attach::owner::Subject;
-use linkspan_attach::reference::{
+use linkspan_filter::go_suite::{
     Register, chain, comment, has_chain, quoted, remove_chain, remove_chains, remove_rules,
 };
-use linkspan_attach::verify::mismatch;
-use linkspan_attach::{kernel, table};
+use linkspan_filter::iptables::{Iptables, Saved, deletion};
+use linkspan_filter::{kernel, table};
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::{Netfilter, xtables};
+use linkspan_owner::Subject;
+use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 

@@ -22,13 +22,14 @@ mod upgrade;
 
 use std::time::Duration;
 
-use linkspan_attach::backend::Backend;
-use linkspan_attach::owner::{Owner, Stale, Subject};
-use linkspan_attach::table::{Part, Support};
-use linkspan_attach::{Side, kernel, table};
+use linkspan_attach::{Side, kernel};
+use linkspan_filter::backend::Backend;
+use linkspan_filter::table;
+use linkspan_filter::table::{Part, Support};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_owner::home::Home;
+use linkspan_owner::{Owner, Subject};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
 };
@@ -81,7 +82,7 @@ impl Plugin for Portmap {
         let mut teardown = Teardown::default();
         let mut withdrawn = Vec::new();
         if let Some(netfilter) = netfilter {
-            let own = Owner::of(&call.network, &call.attachment);
+            let own = call.owner();
             teardown.run("withdraw the ports", || {
                 withdrawn = native::withdraw(netfilter, |owner| *owner == own)?;
                 Ok(())
@@ -97,7 +98,7 @@ impl Plugin for Portmap {
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(conf)?;
-        let promised = linkspan_attach::verify::promised(call)?;
+        let promised = linkspan_plugin::check::promised(call)?;
         if plan.mappings.is_empty() {
             return Ok(());
         }
@@ -118,7 +119,7 @@ impl Plugin for Portmap {
 
     /// Looks at no mappings: a runtime has none for GC. Nft rules of the Go suite do not tell their network, and stay.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
-        let stale = Stale::of(call);
+        let stale = call.stale();
         let opened = table::open_whole(&PART)?;
         let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
         let mut teardown = Teardown::default();
@@ -136,7 +137,7 @@ impl Plugin for Portmap {
     /// Nothing is put back that is there, nor beside what the Go suite, or we in its format, have published.
     fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(conf)?;
-        let promised = linkspan_attach::verify::promised(call)?;
+        let promised = linkspan_plugin::check::promised(call)?;
         let netfilter = table::open()?;
         if plan.mappings.is_empty() || iptables::is_there(call, netfilter.as_ref())? {
             return Ok(());

@@ -13,9 +13,9 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::iptables::Iptables;
-use linkspan_attach::reference::quoted;
 use linkspan_attach::{Side, kernel, sysctl};
+use linkspan_filter::go_suite::quoted;
+use linkspan_filter::iptables::Iptables;
 use linkspan_plugin::Result;
 
 const TABLE: &str = "mangle";

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use linkspan_attach::kernel;
-use linkspan_attach::owner::Owner;
-use linkspan_attach::table::{self, TABLE};
-use linkspan_attach::verify::mismatch;
+use linkspan_filter::table::{self, TABLE};
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
 use linkspan_plugin::Result;
+use linkspan_plugin::check::mismatch;
 
 use crate::conflict;
 use crate::elements::{self, SHARED, Target, Translate};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::owner::Owner;
-use linkspan_attach::table::{self, TABLE};
 use linkspan_attach::{Side, kernel};
+use linkspan_filter::table::{self, TABLE};
 use linkspan_nftables::Netfilter;
+use linkspan_owner::Owner;
 use linkspan_owner::life::Life;
 use linkspan_plugin::Result;
 

@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use linkspan_attach::owner::Subject;
-use linkspan_attach::{Side, kernel, reference};
+use linkspan_attach::{Side, kernel};
+use linkspan_filter::go_suite;
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::port_rule::PortRule;
+use linkspan_owner::Subject;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -65,7 +66,7 @@ fn is_of(found: &Foreign, subject: Subject<'_>) -> bool {
     let container = &subject.attachment.container_id;
     match found.keeper {
         Keeper::GoNftables => found.container.as_deref() == Some(container.as_str()),
-        _ => found.chain == reference::chain(subject.network, container, "DN-"),
+        _ => found.chain == go_suite::chain(subject.network, container, "DN-"),
     }
 }
 

@@ -17,7 +17,7 @@
 //! - A TCP packet in the middle of a connection that tracking does not know opens none. Such connections are those that
 //!   were there before the host began to track, and they are nobody's but the host's.
 
-use linkspan_attach::table::{LAYOUT, Part};
+use linkspan_filter::table::{LAYOUT, Part};
 use linkspan_nftables::expr::{self, Direction, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 

@@ -1,7 +1,7 @@
 //! What is kept of published ports in our table: an element in each of these for each port. The kernel lets every element
 //! expire at DEL.
 
-use linkspan_attach::table::Pair;
+use linkspan_filter::table::Pair;
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::ruleset::Set;
 

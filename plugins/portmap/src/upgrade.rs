@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::table::{Elements, Former, TABLE, elements_of};
 use linkspan_attach::{Side, kernel};
+use linkspan_filter::table::{Elements, Former, TABLE, elements_of};
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};

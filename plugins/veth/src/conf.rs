@@ -1,7 +1,7 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
 
-use linkspan_attach::masquerade::Masquerade;
-use linkspan_attach::veth;
+use linkspan_attach::creation;
+use linkspan_filter::masquerade::Masquerade;
 use linkspan_plugin::Result;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::Failure;
@@ -31,7 +31,7 @@ impl Plan {
                 .hint("set \"ipam\": a point-to-point link needs an address and a gateway"));
         }
         Ok(Self {
-            mtu: veth::mtu(conf.mtu)?,
+            mtu: creation::mtu(conf.mtu)?,
             masquerade: Masquerade::parse(
                 conf.ip_masq,
                 conf.ip_masq_backend.as_deref(),

@@ -9,15 +9,17 @@ mod conf;
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme, host_prefix};
-use linkspan_attach::masquerade::Ingress;
-use linkspan_attach::obstacles::Passage;
-use linkspan_attach::owner::{Owner, Stale};
-use linkspan_attach::{Sides, forwarding, kernel, masquerade, sysctl, verify, veth};
+use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
+use linkspan_filter::masquerade;
+use linkspan_filter::masquerade::Ingress;
+use linkspan_filter::obstacles::Passage;
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
+use linkspan_owner::Owner;
 use linkspan_plugin::capability::{Capability, require};
+use linkspan_plugin::check::{mismatch, promised};
 use linkspan_plugin::{
     AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
     delegate,
@@ -51,7 +53,7 @@ impl Plugin for Veth {
         let mut result = delegate::add(call, undo)?;
         let gateways = gateways(&result)?;
         addressing::possible(&result, plan.mtu)?;
-        let owner = Owner::of(&call.network, &call.attachment);
+        let owner = call.owner();
         let request = veth::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
@@ -103,7 +105,7 @@ impl Plugin for Veth {
 
     fn check(call: &CheckCall, conf: Conf) -> Result<()> {
         let plan = Plan::new(&call.netconf, &conf)?;
-        let promised = verify::promised(call)?;
+        let promised = promised(call)?;
         delegate::check(call)?;
         let sides = Sides::open(&call.netns)?;
         let container = verify::container(call, &sides.sandbox, &promised)?;
@@ -123,7 +125,7 @@ impl Plugin for Veth {
         }
         match &plan.masquerade {
             Some(masquerade) => {
-                let owner = Owner::of(&call.network, &call.attachment);
+                let owner = call.owner();
                 masquerade.verify(call.into(), &ingress(&owner), &promised)?;
                 in_group(&host, &owner)
             }
@@ -133,7 +135,7 @@ impl Plugin for Veth {
 
     /// Needs no plan, for the same reason as DEL.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
-        let stale = Stale::of(call);
+        let stale = call.stale();
         let mut teardown = Teardown::default();
         teardown.run("delete interfaces", || veth::collect(&stale));
         teardown.run("release addresses", || delegate::gc(call));
@@ -145,8 +147,8 @@ impl Plugin for Veth {
         let plan = Plan::new(&call.netconf, &conf)?;
         match &plan.masquerade {
             Some(masquerade) => {
-                let owner = Owner::of(&call.network, &call.attachment);
-                masquerade.restore(call.into(), &ingress(&owner), &verify::promised(call)?)
+                let owner = call.owner();
+                masquerade.restore(call.into(), &ingress(&owner), &promised(call)?)
             }
             None => Ok(()),
         }
@@ -175,7 +177,7 @@ fn in_group(host: &Link, owner: &Owner) -> Result<()> {
         return Ok(());
     }
     let what = format!("link group of {:?}", host.name);
-    let failure = verify::mismatch(what, &group.to_string(), &host.group.to_string());
+    let failure = mismatch(what, &group.to_string(), &host.group.to_string());
     Err(failure.hint("`linkspan restore` puts back what is missing"))
 }
 

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use linkspan_netlink::addr::{AddrFlags, Family};
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
+use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
-use crate::owner::Owner;
-use crate::{Side, kernel, sysctl, veth};
+use crate::creation::{random, uncreated};
+use crate::{Side, kernel, sysctl};
 
 /// What the kernel gives numbers to, from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
 const PORTS: usize = 1023;
@@ -82,11 +83,11 @@ fn is_bridge(link: &Link) -> Result<()> {
 fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     let made = host.rtnl.create_bridge(&BridgeSpec {
         name: name.to_owned(),
-        mac: MacAddr::local(veth::random()).0,
+        mac: MacAddr::local(random()).0,
         mtu,
     });
     match made {
-        Err(err) if !err.is(Errno::EEXIST) => Err(veth::uncreated(err, mtu)),
+        Err(err) if !err.is(Errno::EEXIST) => Err(uncreated(err, mtu)),
         Ok(()) => {
             sysctl::trust_link_local_address(name)?;
             host.link(name)
@@ -132,7 +133,7 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bo
     }
     // An unpinned bridge that lost its last port has no hardware address left to keep.
     let mac = match bridge.mac {
-        [0, 0, 0, 0, 0, 0] => MacAddr::local(veth::random()).0,
+        [0, 0, 0, 0, 0, 0] => MacAddr::local(random()).0,
         mac => mac,
     };
     bridge.set_mac(mac).map_err(kernel)

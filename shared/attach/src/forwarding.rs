@@ -11,9 +11,9 @@ use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
 use linkspan_plugin::Result;
+use linkspan_plugin::check::mismatch;
 use linkspan_protocol::error::Failure;
 
-use crate::verify::mismatch;
 use crate::{Side, kernel, sysctl};
 
 /// Lets the host route the family of `like`, from `link` and to it. `link` is as the kernel told it in this call.
@@ -75,6 +75,29 @@ pub fn own_switch(link: &Link, six: bool) -> PathBuf {
 pub fn is_on(six: bool) -> Result<bool> {
     let path = switch(six);
     Ok(sysctl::known(path)?.is_some_and(|value| value != "0"))
+}
+
+/// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
+/// yet, the first pod switches every interface on.
+pub fn idle_uplinks() -> Result<Vec<Link>> {
+    if !is_on(false)? {
+        return Ok(Vec::new());
+    }
+    let host = Side::host()?;
+    let routes = host.rtnl.routes(Family::V4).map_err(kernel)?;
+    let mut indexes: Vec<u32> = routes
+        .iter()
+        .filter(|route| route.gw.is_some() || route.dst.1 == 0)
+        .filter_map(|route| route.oif)
+        .collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    let mut idle = Vec::new();
+    for index in indexes {
+        let link = host.rtnl.link_by_index(index).map_err(kernel)?;
+        idle.extend(link.filter(|link| !link.routing.forwards(false)));
+    }
+    Ok(idle)
 }
 
 /// Keeps interfaces listening to router advertisements that listen now.

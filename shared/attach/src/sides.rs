@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use linkspan_netlink::failure::{kernel, netns};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::{Netns, OpenError, OpenErrorKind};
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -11,8 +12,6 @@ use linkspan_plugin::Result;
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
-
-use crate::failure::{kernel, netns};
 
 /// The host and the sandbox of one attachment.
 #[derive(Debug)]

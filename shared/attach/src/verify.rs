@@ -1,34 +1,16 @@
 //! Comparing the kernel's state with what a previous result promised.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route as Present;
+use linkspan_plugin::check::{mismatch, same};
 use linkspan_plugin::{CheckCall, Result};
-use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
 use crate::addressing::host_prefix;
 use crate::{Side, forwarding, kernel};
-
-/// A difference between what is and what was promised.
-pub fn mismatch(what: impl fmt::Display, expected: &str, actual: &str) -> Failure {
-    Failure::new(
-        ErrorCode::INTERNAL,
-        format!("{what}: expected {expected}, found {actual}"),
-    )
-    .hint("attach the container anew")
-}
-
-/// A property is as it was promised.
-pub fn same(what: impl fmt::Display, expected: &str, found: &str) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(mismatch(what, expected, found))
-}
 
 /// The link is set up.
 pub fn up(side: &Side, link: &Link) -> Result<()> {
@@ -50,14 +32,6 @@ pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -
     };
     let what = format!("mtu of {:?} in {side}", link.name);
     same(what, &expected.to_string(), &link.mtu.to_string())
-}
-
-/// The result that CHECK needs.
-pub fn promised(call: &CheckCall) -> Result<AddResult> {
-    call.netconf.prev_result()?.ok_or_else(|| {
-        Failure::config("Required prevResult missing")
-            .hint("the runtime must hand the result of ADD to CHECK")
-    })
 }
 
 /// The container's end of a veth pair, as it was promised for this attachment.

@@ -1,13 +1,13 @@
 //! A veth pair with one end on each side. The host's end has a tag that names its owner: a note of the kernel's beside
 //! its name (`ip link` shows it as alias), since the name itself is random.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
+use linkspan_owner::{Owner, Stale, hash};
 use linkspan_plugin::{DelCall, Result, Undo};
 use linkspan_protocol::addr::{MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -15,8 +15,8 @@ use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::Interface;
 use nix::errno::Errno;
 
-use crate::owner::{Owner, Stale};
-use crate::{Side, Sides, bridge, hash, kernel};
+use crate::creation::{random, uncreated};
+use crate::{Side, Sides, bridge, kernel};
 
 /// How often a random name may be taken before we stop believing in chance.
 const ATTEMPTS: usize = 10;
@@ -107,18 +107,11 @@ fn up(side: &Side, link: &Link) -> Result<Link> {
     })
 }
 
-/// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
-pub fn mtu(key: i64) -> Result<Option<u32>> {
-    let mtu = u32::try_from(key.max(0))
-        .map_err(|_range| Failure::config(format!("mtu {key} is more than a link can have")))?;
-    Ok((mtu > 0).then_some(mtu))
-}
-
 /// Deletes the pair of the attachment. Its container's end is looked for first, unless that has another attachment's tag
 /// on the other side: the path may be that of another container by now. Where there is none, the host's end is looked for
 /// by its tag: the namespace may live without its path.
 pub fn delete(call: &DelCall) -> Result<()> {
-    let own = Owner::of(&call.network, &call.attachment);
+    let own = call.owner();
     let sandbox = call.netns.as_ref().map(Side::sandbox).transpose()?;
     if let Some(sandbox) = sandbox.flatten()
         && let Some(link) = sandbox.find(call.attachment.ifname.as_str())?
@@ -214,16 +207,6 @@ pub fn interface(link: &Link, sandbox: &str) -> Interface {
     }
 }
 
-/// The kernel's refusal to create a link, which names the MTU where that may be the reason.
-pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
-    match mtu {
-        Some(mtu) if err.is(Errno::EINVAL) || err.is(Errno::ERANGE) => kernel(err)
-            .context(format!("mtu {mtu}"))
-            .hint("set \"mtu\" to what the link can have: 68 to 65535, and with IPv6 1280 or more"),
-        _ => kernel(err),
-    }
-}
-
 /// Over a connection of its own, since what failed may have been the other one.
 fn uncreate(name: &str) -> Result<()> {
     match Side::host()?.find(name)? {
@@ -292,11 +275,6 @@ fn checksum(network: &str, seed: u16) -> u16 {
     let digest = hash::hex(&format!("{seed:04x}{network}"));
     let digits = digest.get(..4).unwrap_or_default();
     u16::from_str_radix(digits, 16).unwrap_or_default()
-}
-
-/// Randomness that std seeds from the kernel.
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

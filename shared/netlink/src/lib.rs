@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod error;
+pub mod failure;
 mod gateway;
 mod group;
 pub mod link;
@@ -16,3 +17,5 @@ pub mod route;
 pub mod routing;
 pub mod rtnl;
 pub mod watch;
+
+pub use failure::kernel;

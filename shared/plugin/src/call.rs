@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use linkspan_owner::{Owner, Stale, Subject};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::NetConf;
@@ -96,3 +97,32 @@ call! {
     /// STATUS.
     StatusCall {}
 }
+
+impl GcCall {
+    /// The owners that GC is to forget.
+    pub fn stale(&self) -> Stale {
+        Stale::of(&self.network, &self.valid_attachments)
+    }
+}
+
+macro_rules! of_an_attachment {
+    ($($call:ident)*) => {$(
+        impl $call {
+            /// The attachment's name as an owner.
+            pub fn owner(&self) -> Owner {
+                Subject::from(self).owner()
+            }
+        }
+
+        impl<'a> From<&'a $call> for Subject<'a> {
+            fn from(call: &'a $call) -> Self {
+                Self {
+                    network: &call.network,
+                    attachment: &call.attachment,
+                }
+            }
+        }
+    )*};
+}
+
+of_an_attachment! { AddCall CheckCall DelCall }

@@ -4,6 +4,7 @@
 //! [`process`] is the only code that touches the process.
 
 pub mod call;
+pub mod check;
 pub mod delegate;
 pub mod patience;
 pub mod process;

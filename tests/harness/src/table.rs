@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use linkspan_attach::table::{TABLE, owner};
+use linkspan_filter::table::{TABLE, owner};
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set};

@@ -1,6 +1,5 @@
 //! Any bytes as an answer of netfilter: elements, rules, chains and connections, and what we keep beside elements.
 
-use linkspan_attach::owner::Owner;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::decode::{self, Body};
@@ -9,6 +8,7 @@ use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::legacy_forward::LegacyForward;
 use linkspan_nftables::port_rule;
 use linkspan_nftables::ruleset::{Element, Family};
+use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
 
 pub(crate) fn target(data: &[u8]) {

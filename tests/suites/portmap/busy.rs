@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use linkspan_attach::table::{Guard, TABLE, attempt, remove};
+use linkspan_filter::table::{Guard, TABLE, attempt, remove};
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::table::netfilter;
 use linkspan_nftables::Batch;

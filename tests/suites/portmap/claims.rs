@@ -7,7 +7,7 @@ use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
 use serde_json::{Value, json};
 
-use linkspan_attach::table::TABLE;
+use linkspan_filter::table::TABLE;
 
 use crate::{LINKSPAN, Pod, at, both, count, mapping, traced};
 

@@ -1,6 +1,6 @@
 //! A table that somebody took apart: the next ADD mends all of it, and elements stay.
 
-use linkspan_attach::table::TABLE;
+use linkspan_filter::table::TABLE;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::is_published;
 use linkspan_harness::table::{elements, netfilter};

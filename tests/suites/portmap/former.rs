@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::table::{TABLE, owner};
+use linkspan_filter::table::{TABLE, owner};
 use linkspan_harness::lab::Lab;
 use linkspan_harness::table::netfilter;
 use linkspan_netlink::rtnl::Rtnl;

@@ -1,6 +1,6 @@
 //! What stands in nf_tables: readable, reloadable, gone with its attachment; rules once, elements each.
 
-use linkspan_attach::table::TABLE;
+use linkspan_filter::table::TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::table::{elements, everything, netfilter};

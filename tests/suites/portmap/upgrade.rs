@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use linkspan_attach::table::TABLE;
+use linkspan_filter::table::TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};

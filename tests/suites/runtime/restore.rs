@@ -1,6 +1,6 @@
 //! `linkspan restore`: what others removed of the packet filter comes back, and nothing else changes.
 
-use linkspan_attach::table::TABLE;
+use linkspan_filter::table::TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};

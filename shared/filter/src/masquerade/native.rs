@@ -4,6 +4,8 @@ use linkspan_netlink::error::Error;
 use linkspan_nftables::look::Question;
 use linkspan_nftables::ruleset::{Element, Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::{Owner, Stale, Subject};
+use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::IpConfig;
@@ -13,9 +15,7 @@ use super::holder::{Holder, Ingress};
 use super::rules::{GROUPED, NAMED, PART, Sets};
 use super::zone::{Change, Zone, read};
 use crate::kernel;
-use crate::owner::{Owner, Stale, Subject};
 use crate::table::{self, Elements, Guard, State, TABLE};
-use crate::verify::mismatch;
 
 /// What an attachment needs.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
-//! Where the kernel's errors become the protocol's; netlink itself knows no protocol.
+//! Where the kernel's errors become the protocol's.
 
-use linkspan_netlink::error::Error;
-use linkspan_netlink::netns::OpenError;
 use linkspan_protocol::error::{ErrorCode, Failure};
+
+use crate::error::Error;
+use crate::netns::OpenError;
 
 /// A refusal of the kernel, with its own words as the detail; without an answer it is in doubt what the kernel did.
 #[expect(clippy::needless_pass_by_value, reason = "its place is map_err")]

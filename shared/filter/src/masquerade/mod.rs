@@ -1,12 +1,13 @@
 //! `ipMasq`: the world sees the host's address instead of the container's.
 
+mod go_suite;
 mod holder;
 mod native;
-mod reference;
 mod rules;
 mod upgrade;
 mod zone;
 
+use linkspan_owner::{Stale, Subject};
 use linkspan_plugin::{DelCall, GcCall, Result, StatusCall, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -14,7 +15,6 @@ use linkspan_protocol::result::AddResult;
 
 use crate::backend::Backend;
 use crate::iptables::Iptables;
-use crate::owner::{Owner, Stale, Subject};
 use crate::table::{self, Support};
 use native::{Need, Unable};
 
@@ -60,7 +60,7 @@ impl Masquerade {
                 Err(_) => {}
             }
         }
-        reference::apply(subject, result, &self.except, undo)
+        go_suite::apply(subject, result, &self.except, undo)
     }
 
     /// Puts back what is missing of it; for containers of the Go suite nothing, as long as they have their chains.
@@ -71,7 +71,7 @@ impl Masquerade {
         result: &AddResult,
     ) -> Result<()> {
         let netfilter = table::open()?;
-        if reference::is_there(subject, netfilter.as_ref())? {
+        if go_suite::is_there(subject, netfilter.as_ref())? {
             return Ok(());
         }
         if let Ingress::Group(_) = ingress {
@@ -92,12 +92,12 @@ impl Masquerade {
         match netfilter.as_ref() {
             Some(netfilter)
                 if self.backend != Some(Backend::Iptables)
-                    && !reference::is_there(subject, Some(netfilter))? =>
+                    && !go_suite::is_there(subject, Some(netfilter))? =>
             {
                 let need = Need::of(subject, ingress, &result.ips, &self.except);
                 native::verify(netfilter, &need)
             }
-            netfilter => reference::verify(subject, result, netfilter),
+            netfilter => go_suite::verify(subject, result, netfilter),
         }
     }
 
@@ -127,9 +127,9 @@ pub fn remove(call: &DelCall) -> Result<()> {
     let opened = table::open_whole(&rules::PART)?;
     let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
     if let Some(netfilter) = netfilter {
-        native::remove(netfilter, &Owner::of(&call.network, &call.attachment))?;
+        native::remove(netfilter, &call.owner())?;
     }
-    reference::remove(call, netfilter)
+    go_suite::remove(call, netfilter)
 }
 
 /// Removes what stale attachments have there, in our table and in the Go suite's, and in the chains of iptables; and what
@@ -140,7 +140,7 @@ pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
     if let Some(netfilter) = netfilter {
         native::collect(netfilter, stale)?;
     }
-    reference::collect(call, netfilter)
+    go_suite::collect(call, netfilter)
 }
 
 fn unsupported(unable: &Unable) -> Failure {

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 
 use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_owner::{Owner, hash};
 use linkspan_protocol::addr::Cidr;
 
 use super::holder::{Holder, Ingress};
 use super::rules::Sets;
-use crate::hash;
-use crate::owner::Owner;
 
 /// Sources that are masqueraded, and the destinations that see them as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,18 +2,19 @@
 //! its neighbours.
 
 use linkspan_netlink::link::Link;
+use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::ruleset::Element;
+use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 
 use super::holder::Ingress;
 use super::rules::PART;
 use super::zone::{Change, Zone, range};
-use crate::owner::Owner;
+use crate::kernel;
 use crate::table::{Elements, Former, elements_of};
-use crate::{Side, kernel};
 
 /// The types of the ranges' keys in the first layout.
 const FIRST: [(&[Datum], bool); 2] = [
@@ -28,7 +29,7 @@ pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Eleme
     if needs.is_empty() {
         return Ok(elements);
     }
-    let links = Side::host()?.rtnl.links().map_err(kernel)?;
+    let links = links()?;
     let mut zones: Vec<Zone> = Vec::new();
     for (owner, address) in needs {
         let Some(ingress) = ingress(&links, &owner)? else {
@@ -69,8 +70,14 @@ fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
 
 /// Sees that the host end of an attachment, which is not a port of a bridge, is in the network's group.
 pub(super) fn regroup(owner: &Owner) -> Result<()> {
-    let links = Side::host()?.rtnl.links().map_err(kernel)?;
+    let links = links()?;
     ingress(&links, owner).map(drop)
+}
+
+/// The host's links.
+fn links() -> Result<Vec<Link>> {
+    let host = Context::new().and_then(|context| Rtnl::here(&context));
+    host.and_then(|host| host.links()).map_err(kernel)
 }
 
 /// Where the packets of an attachment come in: its host end's bridge, or the group of its host end. The first layout had

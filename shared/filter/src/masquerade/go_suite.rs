@@ -3,15 +3,15 @@
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::xtables;
+use linkspan_owner::{Subject, hash};
+use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::AddResult;
 
+use crate::go_suite::{Register, chain, comment, has_chain, quoted, remove_chain, remove_rules};
 use crate::iptables::{Iptables, deletion};
-use crate::owner::Subject;
-use crate::reference::{Register, chain, comment, has_chain, quoted, remove_chain, remove_rules};
-use crate::verify::mismatch;
-use crate::{hash, kernel, table};
+use crate::{kernel, table};
 
 /// Where rules lead to a container's chain.
 const PARENT: &str = "POSTROUTING";

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use linkspan_plugin::{AddCall, CheckCall, GcCall};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::hash;
@@ -31,24 +30,6 @@ impl Subject<'_> {
     /// It as the owner of things.
     pub fn owner(self) -> Owner {
         Owner::of(self.network, self.attachment)
-    }
-}
-
-impl<'a> From<&'a AddCall> for Subject<'a> {
-    fn from(call: &'a AddCall) -> Self {
-        Self {
-            network: &call.network,
-            attachment: &call.attachment,
-        }
-    }
-}
-
-impl<'a> From<&'a CheckCall> for Subject<'a> {
-    fn from(call: &'a CheckCall) -> Self {
-        Self {
-            network: &call.network,
-            attachment: &call.attachment,
-        }
     }
 }
 
@@ -147,13 +128,13 @@ pub struct Stale {
 }
 
 impl Stale {
-    /// Everybody of the call's network but its valid attachments.
-    pub fn of(call: &GcCall) -> Self {
-        let valid = call.valid_attachments.iter();
+    /// Every attachment of the network but the valid ones.
+    pub fn of(network: &NetworkName, valid: &HashSet<AttachmentId>) -> Self {
+        let valid = valid.iter();
         Self {
-            network: call.network.clone(),
-            name: fit(call.network.as_str(), NETWORK_MAX),
-            valid: valid.map(|id| Owner::of(&call.network, id)).collect(),
+            network: network.clone(),
+            name: fit(network.as_str(), NETWORK_MAX),
+            valid: valid.map(|id| Owner::of(network, id)).collect(),
         }
     }
 

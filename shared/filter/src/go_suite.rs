@@ -7,11 +7,12 @@ use linkspan_nftables::found::FoundRule;
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_nftables::xtables::{self, Nat};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::hash;
 use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
 use crate::iptables::{Iptables, deletion};
-use crate::{hash, kernel, table};
+use crate::{kernel, table};
 
 /// Length of a chain's name (`XT_EXTENSION_MAXNAMELEN` less its final NUL).
 const CHAIN_LEN: usize = 28;

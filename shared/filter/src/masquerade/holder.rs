@@ -5,9 +5,9 @@ use std::fmt;
 
 use linkspan_nftables::datum::{Fields, Reader};
 use linkspan_nftables::userdata::COMMENT_MAX;
+use linkspan_owner::Owner;
 
 use super::rules::{GROUPED, NAMED, Sets};
-use crate::owner::Owner;
 
 /// Where packets of a network's containers come into the host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

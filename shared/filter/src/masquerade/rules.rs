@@ -2,7 +2,7 @@
 //!
 //! A packet is told by where it came in and by its source, so that two networks with the same subnet do not meet. The
 //! bridge of a network is known by its name. The host ends of ptp have random names, and a link group in common
-//! ([`crate::owner::Owner::network_group`]). Both can be read where packets leave (`iifname` and `iifgroup` in a chain of
+//! ([`linkspan_owner::Owner::network_group`]). Both can be read where packets leave (`iifname` and `iifgroup` in a chain of
 //! NAT at postrouting; seen on Linux 5.10, 6.1, 6.12, 6.18, 7.2).
 
 use linkspan_nftables::datum::Datum;

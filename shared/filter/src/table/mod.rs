@@ -16,11 +16,11 @@ use std::net::IpAddr;
 use linkspan_netlink::error::Error;
 use linkspan_nftables::ruleset::{Element, Family, Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
+use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use nix::errno::Errno;
 
 use crate::kernel;
-use crate::owner::Owner;
 
 pub use change::{Guard, attempt, transact};
 pub use make::{Support, make, support};

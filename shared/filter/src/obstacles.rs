@@ -1,17 +1,16 @@
 //! What of the host's own may keep packets from containers although everything of ours is in place: a packet filter that
-//! drops what nobody lets through, and an uplink that does not forward.
+//! drops what nobody lets through.
 //!
 //! It is told and never changed, for it is somebody else's and may be meant so. Nor does it make STATUS or CHECK fail: a
 //! rule that lets the packets through may name them in a way that is not understood here.
 
-use linkspan_netlink::addr::Family as AddressFamily;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::forward::ForwardChain;
 use linkspan_nftables::legacy_forward::LegacyForward;
 use linkspan_nftables::ruleset::{Family, Table};
 use linkspan_plugin::Result;
 
-use crate::{Side, forwarding, kernel, sysctl, table};
+use crate::{kernel, table};
 
 /// How a network's packets pass the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,51 +39,15 @@ const PORTS: &str = "veth*";
 /// A chain of Docker's that is for rules of others.
 const DOCKER_USER: &str = "DOCKER-USER";
 
-/// What is in the way of a network's packets.
-pub fn obstacles(passage: &Passage) -> Result<Vec<Obstacle>> {
+/// The chains that are in the way of a network's packets; those of IPv6 alone only where `six`.
+pub fn obstacles(passage: &Passage, six: bool) -> Result<Vec<Obstacle>> {
     let mut found = Vec::new();
-    if passage.routed {
-        found.extend(uplinks()?);
-    }
-    // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
-    let six = forwarding::is_on(true)?;
     if let Some(netfilter) = table::open()? {
         found.extend(native(&netfilter, passage, six)?);
     }
     if passage.routed {
         for six in [false, true].into_iter().filter(|family| !family || six) {
             found.extend(legacy(&passage.interface, six)?);
-        }
-    }
-    Ok(found)
-}
-
-/// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
-/// yet, the first pod switches every interface on.
-fn uplinks() -> Result<Vec<Obstacle>> {
-    if !forwarding::is_on(false)? {
-        return Ok(Vec::new());
-    }
-    let host = Side::host()?;
-    let routes = host.rtnl.routes(AddressFamily::V4).map_err(kernel)?;
-    let mut indexes: Vec<u32> = routes
-        .iter()
-        .filter(|route| route.gw.is_some() || route.dst.1 == 0)
-        .filter_map(|route| route.oif)
-        .collect();
-    indexes.sort_unstable();
-    indexes.dedup();
-    let mut found = Vec::new();
-    for index in indexes {
-        let link = host.rtnl.link_by_index(index).map_err(kernel)?;
-        if let Some(link) = link.filter(|link| !link.routing.forwards(false)) {
-            let name = &link.name;
-            found.push(Obstacle {
-                what: format!(
-                    "{name} does not forward IPv4, so answers to pods and packets to published ports that come in by it are dropped"
-                ),
-                remedies: vec![sysctl::command(&forwarding::own_switch(&link, false), "1")],
-            });
         }
     }
     Ok(found)

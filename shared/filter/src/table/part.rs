@@ -6,10 +6,10 @@ use linkspan_nftables::ruleset::{Chain, Element, Set};
 use linkspan_nftables::survey::FoundSet;
 use linkspan_nftables::{Netfilter, expr};
 use linkspan_plugin::Result;
+use linkspan_plugin::check::mismatch;
 
 use super::{Elements, TABLE};
 use crate::kernel;
-use crate::verify::mismatch;
 
 /// The comment of each chain, which tells the layout of its part. The kernel keeps it since Linux 5.10. An older one
 /// keeps none, and a part is made anew at each ADD there.
