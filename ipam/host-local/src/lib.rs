@@ -6,6 +6,7 @@
 mod choose;
 mod conf;
 mod range;
+mod range_conf;
 mod resolv_conf;
 mod span;
 mod store;

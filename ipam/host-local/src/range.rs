@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::conf::RangeConf;
+use crate::range_conf::RangeConf;
 use crate::span::Span;
 
 /// A part of a subnet, both ends inclusive.

@@ -1,7 +1,6 @@
 //! Requests and their answers: acknowledgements with the kernel's text, dumps that are whole.
 
 use std::fmt;
-use std::io;
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
@@ -9,24 +8,12 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
-use rtnetlink::sys::AsyncSocket;
 
 use crate::error::Error;
 use crate::rtnl::Rtnl;
 
 /// How often a dump that changes interrupted is begun again.
 const DUMP_ATTEMPTS: usize = 20;
-
-type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
-
-/// Asks the kernel for its own words, short of the request that it would echo, and for the flags of a dump's end.
-pub(crate) fn explain(connection: &mut Connection) -> io::Result<()> {
-    connection.set_forward_done(true);
-    connection.set_forward_ack(true);
-    let socket = connection.socket_mut().socket_mut();
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)
-}
 
 /// The name of an attempt, for its error.
 pub(crate) struct Attempt<'a, D>(pub(crate) &'a str, pub(crate) D);

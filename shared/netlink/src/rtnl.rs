@@ -1,13 +1,17 @@
 //! The handle of one namespace.
 
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::AsyncSocket;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::Error;
 use crate::netns::Netns;
-use crate::request;
+
+type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
 
 /// What drives the sockets of this process: one runtime on the current thread.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ impl Rtnl {
         let fail = || Error::io("open", "a netlink socket");
         let (mut connection, handle, _) =
             rtnetlink::new_connection_with_strict_check().map_err(fail())?;
-        request::explain(&mut connection).map_err(fail())?;
+        explain(&mut connection).map_err(fail())?;
         context.0.spawn(connection);
         Ok(Self {
             context: context.clone(),
@@ -55,4 +59,13 @@ impl fmt::Debug for Rtnl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rtnl").finish_non_exhaustive()
     }
+}
+
+/// Asks the kernel for its own words, short of the request that it would echo, and for the flags of a dump's end.
+fn explain(connection: &mut Connection) -> io::Result<()> {
+    connection.set_forward_done(true);
+    connection.set_forward_ack(true);
+    let socket = connection.socket_mut().socket_mut();
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)
 }
