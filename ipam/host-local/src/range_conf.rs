@@ -23,9 +23,7 @@ pub(crate) struct RangeConf {
 }
 
 /// Addresses and networks; an address is a network of one.
-pub(crate) fn networks<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Cidr>, D::Error> {
+pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cidr>, D::Error> {
     let network = |text: String| {
         if text.contains('/') {
             return Cidr::parse(&text);

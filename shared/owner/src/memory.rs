@@ -4,6 +4,7 @@
 //! earlier boot is read as empty, so no DEL depends on it. DEL forgets it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -50,7 +51,7 @@ impl Memory {
         let text = facts.text(BootId::current())?;
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let draft = dir.join(format!(".{}", std::process::id()));
+        let draft = self.draft();
         remove(&draft)?;
         let mut options = OpenOptions::new();
         let mut file = options
@@ -72,7 +73,14 @@ impl Memory {
 
     /// Forgets everything.
     pub fn forget(&self) -> io::Result<()> {
-        remove(&self.path)
+        remove(&self.draft()).and(remove(&self.path))
+    }
+
+    /// The file until it is whole. Its name is the attachment's, so the next write or DEL removes what a killed one left.
+    fn draft(&self) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.extend(self.path.file_name());
+        self.path.with_file_name(name)
     }
 
     fn text(&self) -> io::Result<String> {

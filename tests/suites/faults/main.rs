@@ -8,6 +8,7 @@
 
 mod aftermath;
 mod executed;
+mod memory;
 mod site;
 
 use linkspan_harness::conf::{bridge, host_local, with};
