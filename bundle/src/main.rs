@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linkspan_attach::{forwarding, sysctl, veth};
+use linkspan_cli::ports::Port;
+use linkspan_cli::suite::{Suite, Warning};
+use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
 use linkspan_filter::table;
 use linkspan_owner::Owner;
@@ -20,11 +23,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
-use linkspan_runtime::cli::{self, Suite};
-use linkspan_runtime::cnitool;
 use linkspan_runtime::holder::{Holder, Tag};
-use linkspan_runtime::ports::Port;
-use linkspan_runtime::warnings::Warning;
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
@@ -57,7 +56,7 @@ fn main() -> ExitCode {
                 warnings,
                 read_tag,
             };
-            cli::main(args, suite)
+            linkspan::main(args, suite)
         }
         None if name == CNITOOL => cnitool::main(args.skip(1)),
         None => process::fail(&unknown(&name)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap_complete::aot::{Generator, Shell, generate};
 use clap_mangen::Man;
-use linkspan_runtime::cli::command;
+use linkspan_cli::linkspan::command;
 
 use crate::{RUNTIME, generated};
 

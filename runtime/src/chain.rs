@@ -189,7 +189,7 @@ impl Runtime {
 
     /// Executes the plugin `kind`; without an attachment, the variables that name one are empty. The rest of the
     /// environment is handed on, and with it the context of a trace.
-    pub(crate) fn exec(
+    pub fn exec(
         &self,
         verb: Command,
         kind: &str,
@@ -264,7 +264,8 @@ fn convert(result: &Value, version: SpecVersion) -> Result<Value> {
     reread(&text)
 }
 
-pub(crate) fn reparse(value: &Value) -> Result<Json> {
+/// A value, read as the configuration of a plugin is.
+pub fn reparse(value: &Value) -> Result<Json> {
     Ok(Json::parse(value.to_string().as_bytes())?)
 }
 

@@ -28,7 +28,7 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
 }
 
 /// The same; none where there is no such network.
-pub(crate) fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
+pub fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
     let lists = files(dir, &["conflist"])?;
     for path in &lists {
         let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
@@ -69,7 +69,7 @@ pub(crate) fn load_list(path: &Path, dir: &Path) -> Result<NetworkList> {
 }
 
 /// Appends the plugins in `DIR/NETWORK/*.conf`, unless the list forbids it.
-pub(crate) fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
+pub fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> {
     if !list.only_inlined {
         // The name becomes a path here, so it is validated now.
         let fragments = dir.join(list.network()?.as_str());

@@ -112,12 +112,12 @@ impl NetworkList {
     }
 
     /// The version's numbers; one that has none is refused.
-    pub(crate) fn numbers(&self) -> Result<Numbers> {
+    pub fn numbers(&self) -> Result<Numbers> {
         numbers(&self.version).map_err(|err| Failure::new(ErrorCode::DECODING, err))
     }
 
     /// Whether the list's version has GC and STATUS.
-    pub(crate) fn knows_gc_and_status(&self) -> bool {
+    pub fn knows_gc_and_status(&self) -> bool {
         self.numbers().is_ok_and(|version| version >= (1, 1, 0))
     }
 
@@ -244,7 +244,7 @@ fn go_type(value: &Value) -> &'static str {
 }
 
 /// The members of the object that is all of a text.
-pub(crate) fn keys_of(raw: &[u8]) -> Result<Map<String, Value>> {
+pub fn keys_of(raw: &[u8]) -> Result<Map<String, Value>> {
     object(&Json::parse(raw)?)
 }
 

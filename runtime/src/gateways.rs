@@ -17,7 +17,7 @@ use crate::chain::reparse;
 use crate::{Result, kernel};
 
 /// Each default route of the result is in the namespace.
-pub(crate) fn check(at: &Attachment, result: &Value) -> Result<()> {
+pub fn check(at: &Attachment, result: &Value) -> Result<()> {
     let (result, _) = wire::decode(&reparse(result)?, "")?;
     let defaults = result.routes.iter().filter(|route| route.dst.is_default());
     let promised: Vec<Vec<IpAddr>> = defaults

@@ -41,7 +41,7 @@ pub type ReadTag = fn(&NetworkName, &Attachment) -> Result<Tag>;
 
 /// Who has the interface that an attachment wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
     /// Nobody: it is not there, or the namespace cannot be looked at.
     No,
     /// The attachment itself.
@@ -54,12 +54,7 @@ pub(crate) enum Held {
 
 impl Runtime {
     /// Who has the interface. A cache that cannot be listed is an error.
-    pub(crate) fn held(
-        &self,
-        network: &NetworkName,
-        at: &Attachment,
-        read_tag: ReadTag,
-    ) -> Result<Held> {
+    pub fn held(&self, network: &NetworkName, at: &Attachment, read_tag: ReadTag) -> Result<Held> {
         let is_other = |entry: &Entry| {
             let id = (entry.network_name.as_str(), entry.container_id.as_str());
             id != (network.as_str(), at.container_id.as_str())
@@ -117,7 +112,7 @@ fn look(at: &Attachment) -> Look {
 }
 
 /// Whether two paths lead to one namespace, by device and inode. Paths that lead nowhere are compared as they are.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
+pub fn is_same(one: &str, other: &str) -> bool {
     let id = |path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     match (id(one), id(other)) {
         (Ok(one), Ok(other)) => one == other,

@@ -9,11 +9,11 @@ use crate::attachment::Attachment;
 use crate::conflist::{NetworkList, PluginConf};
 
 /// Keys that a verb adds to a plugin's own.
-pub(crate) type Added = Vec<(&'static str, Value)>;
+pub type Added = Vec<(&'static str, Value)>;
 
 /// The bytes for stdin, compact and with sorted keys. Keys that the list's author wrote stay as they are, unless the
 /// runtime has something to say under them.
-pub(crate) fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Vec<u8>> {
+pub fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Vec<u8>> {
     let mut keys = plugin.keys.clone();
     keys.insert("name".to_owned(), json!(list.name));
     keys.insert("cniVersion".to_owned(), json!(list.version));
@@ -54,7 +54,7 @@ pub(crate) fn strict_status() -> Added {
 }
 
 /// The arguments whose capability the plugin declares; without any, what its author wrote stays.
-pub(crate) fn runtime_config(plugin: &PluginConf, args: &Map<String, Value>) -> Added {
+pub fn runtime_config(plugin: &PluginConf, args: &Map<String, Value>) -> Added {
     let declares = |name: &str| plugin.standard.capabilities.get(name) == Some(&true);
     let granted: Map<String, Value> = args
         .iter()

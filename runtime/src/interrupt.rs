@@ -15,7 +15,7 @@ use signal_hook::low_level::{emulate_default_handler, pipe};
 use crate::Result;
 
 /// The signals that ask a process to end.
-pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+pub const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// What is known of a request to end.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// From now on a request to end ends nothing by itself.
-    pub(crate) fn expect() -> Result<Self> {
+    pub fn expect() -> Result<Self> {
         let prepare = || -> io::Result<Self> {
             let (told, teller) = UnixStream::pair()?;
             let signal = Arc::new(AtomicUsize::new(0));
@@ -43,7 +43,7 @@ impl Interrupt {
     }
 
     /// Refuses to go on after a request.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let Some(signal) = self.signal() else {
             return Ok(());
         };
@@ -53,7 +53,7 @@ impl Interrupt {
     }
 
     /// Ends this process as the signal would have, where there was one.
-    pub(crate) fn follow(&self) {
+    pub fn follow(&self) {
         if let Some(signal) = self.signal() {
             // A signal that cannot be raised leaves the process with its exit status.
             drop(emulate_default_handler(signal));
@@ -74,7 +74,7 @@ impl AsFd for Interrupt {
 
 /// Whether the caller of this process had it ignore the signal, as `nohup` does and shells do for what runs in the
 /// background. Such a signal stays ignored, also by children.
-pub(crate) fn is_ignored(signal: i32) -> bool {
+pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status
         .lines()

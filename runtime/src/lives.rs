@@ -15,7 +15,7 @@ use crate::cache::{Cache, Entry};
 
 /// Lives as they are at one time.
 #[derive(Debug)]
-pub(crate) struct Lives<'a> {
+pub struct Lives<'a> {
     cache: &'a Cache,
     judge: Judge,
     /// The host's links, listed where they matter; none where the kernel does not tell.
@@ -23,7 +23,8 @@ pub(crate) struct Lives<'a> {
 }
 
 impl<'a> Lives<'a> {
-    pub(crate) fn now(cache: &'a Cache) -> Self {
+    /// The host as it is now.
+    pub fn now(cache: &'a Cache) -> Self {
         Self {
             cache,
             judge: Judge::now(),
@@ -32,7 +33,7 @@ impl<'a> Lives<'a> {
     }
 
     /// The life of a remembered attachment.
-    pub(crate) fn of(&self, entry: &Entry) -> Life {
+    pub fn of(&self, entry: &Entry) -> Life {
         let path = Path::new(&entry.netns);
         let end = || self.host_end(entry);
         match self.home(entry).filter(|home| home.path() == path) {

@@ -16,16 +16,16 @@ use crate::lives::Lives;
 
 /// What came of it. It goes on after a failure.
 #[derive(Debug, Default)]
-pub(crate) struct Restored {
+pub struct Restored {
     /// The attachments that have all they had.
-    pub(crate) whole: Vec<Entry>,
+    pub whole: Vec<Entry>,
     /// What failed, and files that could not be read.
-    pub(crate) failures: Vec<Failure>,
+    pub failures: Vec<Failure>,
 }
 
 impl Runtime {
     /// Restores the attachments that are remembered, of one network or of all. One whose namespace is gone is left out.
-    pub(crate) fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
+    pub fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
         let listing = self.cache.all()?;
         let lives = Lives::now(&self.cache);
         let mut restored = Restored::default();

@@ -10,10 +10,11 @@ use crate::Result;
 
 /// A private directory below the system's temporary one.
 #[derive(Debug)]
-pub(crate) struct Scratch(TempDir);
+pub struct Scratch(TempDir);
 
 impl Scratch {
-    pub(crate) fn new(purpose: &str) -> Result<Self> {
+    /// A new one; `purpose` is a part of its name.
+    pub fn new(purpose: &str) -> Result<Self> {
         let made = Builder::new()
             .prefix(&format!("linkspan-{purpose}-"))
             .permissions(Permissions::from_mode(0o700))
@@ -24,7 +25,8 @@ impl Scratch {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }

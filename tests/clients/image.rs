@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use linkspan_cli::linkspan::command;
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::PLUGINS;
 use linkspan_harness::node::{As, Node, in_node};
@@ -17,7 +18,6 @@ use linkspan_harness::podman;
 use linkspan_harness::server::is_published;
 use linkspan_harness::skip;
 use linkspan_harness::world::beyond;
-use linkspan_runtime::cli::command;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

@@ -179,7 +179,7 @@ fn isolated_pods_reach_the_gateway_and_not_each_other() {
         assert_eq!(port(lab, &result).isolated, Some(true));
         for address in ["10.1.0.3:80", "[fd00:1::3]:80"] {
             let refused =
-                linkspan_runtime::traffic::connect(&a.netns, address.parse().unwrap()).unwrap_err();
+                linkspan_cli::traffic::connect(&a.netns, address.parse().unwrap()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::HostUnreachable, "{address}");
         }
         for pod in [&a, &b] {

@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Instant;
 
+use linkspan_cli::traffic::{at, connect, unspecified};
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::skip;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::netns::Netns;
-use linkspan_runtime::traffic::{at, connect, unspecified};
 use serde_json::{Value, json};
 
 use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use std::thread;
 use std::time::{Duration, Instant};
 
+use linkspan_cli::traffic::{at, tcp_through, udp_through};
 use linkspan_netlink::netns::Netns;
-use linkspan_runtime::traffic::{at, tcp_through, udp_through};
 
 use crate::world::HOST;
 

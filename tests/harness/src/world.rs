@@ -4,12 +4,12 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
+use linkspan_cli::outside;
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_runtime::outside;
 
-pub use linkspan_runtime::outside::{HOST, WORLD};
+pub use linkspan_cli::outside::{HOST, WORLD};
 
 use crate::lab::{Lab, Sandbox};
 
@@ -83,7 +83,7 @@ pub fn lead(from: &Sandbox, link: &str, gateways: &[&str]) {
     let link = from.rtnl().link_by_name(link).unwrap().unwrap();
     for gateway in gateways {
         let gateway: IpAddr = gateway.parse().unwrap();
-        let everywhere = linkspan_runtime::traffic::unspecified(gateway);
+        let everywhere = linkspan_cli::traffic::unspecified(gateway);
         link.add_route(&RouteSpec {
             gw: Some(gateway),
             ..RouteSpec::to(everywhere, 0)

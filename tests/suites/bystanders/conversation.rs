@@ -8,11 +8,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use linkspan_cli::traffic::at;
 use linkspan_harness::server::once_free;
 use linkspan_harness::table::netfilter;
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::conntrack::Flow;
-use linkspan_runtime::traffic::at;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::answer::Answer;

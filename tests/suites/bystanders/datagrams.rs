@@ -6,11 +6,11 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use linkspan_cli::traffic::{at, unspecified};
 use linkspan_harness::server::once_free;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
-use linkspan_runtime::traffic::{at, unspecified};
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 
 use crate::Kind;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use linkspan_cli::traffic::at;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, in_lab};
@@ -11,7 +12,6 @@ use linkspan_harness::skip;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::conntrack::Flow;
-use linkspan_runtime::traffic::at;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, mapping};

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use linkspan_cli::traffic::{at, tcp_through};
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, in_lab};
@@ -10,7 +11,6 @@ use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::table::elements;
 use linkspan_harness::tool::{iptables_rules, nft};
 use linkspan_harness::world::beyond;
-use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};

@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use linkspan_cli::traffic::{at, tcp_through};
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::{Lab, go_plugins, in_lab};
 use linkspan_harness::table::elements;
 use linkspan_harness::tool::{iptables_rules, nft, older_iptables, ruleset, tool};
 use linkspan_harness::world::beyond;
-use linkspan_runtime::traffic::{at, tcp_through};
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, both, mapping};

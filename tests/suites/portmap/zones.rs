@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use linkspan_cli::traffic::at;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, bridge, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
@@ -12,7 +13,6 @@ use linkspan_harness::server::once_free;
 use linkspan_harness::skip;
 use linkspan_harness::table::{elements, netfilter, shared};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond};
-use linkspan_runtime::traffic::at;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, count, traced};

@@ -3,11 +3,11 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::id;
 
+use linkspan_cli::traffic::at;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::skip;
-use linkspan_runtime::traffic::at;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, attached, linkspan, net_dir};

@@ -14,7 +14,7 @@ use crate::{LINKSPAN, files, linkspan, text};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
 
-const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/src/own.conflist");
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/own.conflist");
 
 /// A run on a file with `conf`.
 pub(crate) fn validate(lab: &Lab, name: &str, conf: &str) -> Call {

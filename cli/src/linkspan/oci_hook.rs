@@ -10,17 +10,18 @@ use clap::Args;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
+use linkspan_runtime::attachment::Attachment;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::lives::Lives;
+use linkspan_runtime::{Result, sentence};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::target::Places;
-use super::{Suite, verbs};
-use crate::attachment::Attachment;
-use crate::chain::Runtime;
-use crate::conflist::NetworkList;
-use crate::lives::Lives;
+use super::verbs;
+use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{Result, sentence};
 
 /// The annotation that names the network.
 const NETWORK: &str = "org.linkspan.network";
@@ -132,7 +133,7 @@ impl State {
     fn read(from: &mut dyn Read) -> Result<Self> {
         let mut raw = Vec::new();
         from.read_to_end(&mut raw)
-            .map_err(crate::io("read the container's state"))?;
+            .map_err(linkspan_runtime::io("read the container's state"))?;
         serde_json::from_slice(&raw).map_err(|err| {
             Failure::new(ErrorCode::DECODING, err.to_string())
                 .context("decode the container's state")
@@ -179,7 +180,7 @@ impl State {
 fn given_netns(bundle: &Path) -> Result<Option<String>> {
     let path = bundle.join("config.json");
     let reading = || format!("read {}", path.display());
-    let raw = fs::read(&path).map_err(crate::io(reading()))?;
+    let raw = fs::read(&path).map_err(linkspan_runtime::io(reading()))?;
     let config: Value = serde_json::from_slice(&raw)
         .map_err(|err| Failure::new(ErrorCode::DECODING, err.to_string()).context(reading()))?;
     let namespaces = config

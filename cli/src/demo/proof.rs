@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use linkspan_netlink::netns::{Netns, NetnsId};
+use linkspan_runtime::{Result, kernel};
 use serde_json::{Value, json};
 
 use super::pod::Pod;
 use super::refuted;
 use super::world::World;
-use crate::cli::Suite;
 use crate::outside::{HOST, WORLD};
-use crate::{Result, kernel, traffic};
+use crate::suite::Suite;
+use crate::traffic;
 
 /// Pod to pod and pod to gateway, in both directions and both families; a line for each.
 pub(super) fn traffic(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
@@ -103,7 +104,9 @@ struct Server {
 
 impl Server {
     fn new(netns: &Netns, address: SocketAddr) -> Result<Self> {
-        let failed = |what: &str| crate::io(format!("the demonstration failed: {what} {address}"));
+        let failed = |what: &str| {
+            linkspan_runtime::io(format!("the demonstration failed: {what} {address}"))
+        };
         let tcp = traffic::at(netns, || TcpListener::bind(address)).map_err(failed("listen at"))?;
         let same = tcp.local_addr().map_err(failed("listen at"))?;
         let udp = traffic::at(netns, || UdpSocket::bind(same)).map_err(failed("bind"))?;
@@ -113,13 +116,14 @@ impl Server {
     fn address(&self) -> Result<SocketAddr> {
         self.tcp
             .local_addr()
-            .map_err(crate::io("the server's address"))
+            .map_err(linkspan_runtime::io("the server's address"))
     }
 
     /// An exchange by each protocol through `address`; whom the server saw.
     fn answer(&self, from: &Netns, address: SocketAddr) -> Result<IpAddr> {
-        let failed =
-            |what: &str| crate::io(format!("the demonstration failed: {what} to {address}"));
+        let failed = |what: &str| {
+            linkspan_runtime::io(format!("the demonstration failed: {what} to {address}"))
+        };
         let udp = traffic::udp_through(from, &self.udp, address).map_err(failed("udp"))?;
         let tcp = traffic::tcp_through(from, &self.tcp, address).map_err(failed("tcp"))?;
         if tcp.ip() == udp.ip() {
@@ -143,8 +147,9 @@ pub(super) fn withdrawn(suite: Suite<'_>) -> Result<()> {
 }
 
 fn exchange(from: &Netns, to: &Netns, ip: IpAddr) -> Result<()> {
-    let attempt =
-        |protocol: &str| crate::io(format!("the demonstration failed: {protocol} to {ip}"));
+    let attempt = |protocol: &str| {
+        linkspan_runtime::io(format!("the demonstration failed: {protocol} to {ip}"))
+    };
     traffic::udp(from, to, ip).map_err(attempt("udp"))?;
     traffic::tcp(from, to, ip).map_err(attempt("tcp"))
 }
@@ -191,8 +196,8 @@ pub(super) fn released(ids: &[NetnsId]) -> Result<()> {
             path.display()
         )));
     }
-    let mounts =
-        fs::read_to_string("/proc/self/mountinfo").map_err(crate::io("read the mounts"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(linkspan_runtime::io("read the mounts"))?;
     match mounts
         .lines()
         .find(|mount| names.iter().any(|name| mount.contains(name)))

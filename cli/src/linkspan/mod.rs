@@ -1,4 +1,4 @@
-//! The command line.
+//! `linkspan`: the command line.
 
 mod install;
 mod network;
@@ -15,22 +15,21 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
+use linkspan_runtime::cache::Cache;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::interrupt::Interrupt;
+use linkspan_runtime::{Result, confdir, kernel};
 
 use self::install::InstallArgs;
 use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
 use self::verbs::DelArgs;
-use crate::cache::Cache;
-use crate::conflist::NetworkList;
-use crate::holder::ReadTag;
-use crate::interrupt::Interrupt;
-use crate::ports::{self, Port};
+use crate::ports;
 use crate::run::Wished;
-use crate::warnings::Warning;
+use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{Result, confdir, demo, kernel, list, pause, run};
+use crate::{demo, list, pause, run};
 
 /// The network that `run` uses where none is named, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
@@ -180,24 +179,6 @@ enum NetnsCommand {
     },
     /// Print the names
     List,
-}
-
-/// What the runtime is told of the plugins that this binary is.
-#[derive(Debug, Clone, Copy)]
-pub struct Suite<'a> {
-    /// The names under which it is one.
-    pub names: &'a [&'a str],
-    /// What the configuration of the plugin of a name may hold, where the plugin is one of the suite.
-    pub schema: fn(&str) -> Option<Schema>,
-    /// The ports that it publishes on this host.
-    pub ports: fn() -> Result<Vec<Port>>,
-    /// Removes all that it keeps in nf_tables; false where there is nothing.
-    pub clear: fn() -> Result<bool>,
-    /// What may be in the way of packets, by a plugin's name and what it would read on stdin; nothing where the plugin is
-    /// none of the suite.
-    pub warnings: fn(&str, &[u8]) -> Result<Vec<Warning>>,
-    /// Whose an interface is, as its plugins have written beside it.
-    pub read_tag: ReadTag,
 }
 
 /// The command line as a value, for what is made of it or compared with it.

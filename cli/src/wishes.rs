@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use linkspan_protocol::addr::{Cidr, MacAddr};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::Result;
+use linkspan_runtime::conflist::{NetworkList, PluginConf};
 use serde_json::{Map, Value, json};
 
-use crate::conflist::{NetworkList, PluginConf};
-use crate::{Result, publish};
+use crate::publish;
 
 /// The wishes, as a person or an annotation writes them.
 #[derive(Debug, Default)]

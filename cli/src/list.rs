@@ -5,13 +5,13 @@ use std::io::Write;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::wire;
+use linkspan_runtime::Result;
+use linkspan_runtime::cache::{Cache, Entry};
+use linkspan_runtime::chain::reparse;
+use linkspan_runtime::lives::Lives;
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::cache::{Cache, Entry};
-use crate::chain::reparse;
 use crate::columns::align;
-use crate::lives::Lives;
 
 const HEADING: [&str; 5] = [
     "NETWORK",
@@ -32,7 +32,8 @@ pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<V
     } else {
         align(HEADING, told.map(row).collect())
     };
-    out.write_all(text.as_bytes()).map_err(crate::io("print"))?;
+    out.write_all(text.as_bytes())
+        .map_err(linkspan_runtime::io("print"))?;
     let unreadable = listing.unreadable.into_iter().map(|path| {
         let told = format!("{} is no remembered attachment", path.display());
         Failure::new(ErrorCode::DECODING, told).hint("remove it when nobody needs it")

@@ -7,7 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::Result;
+use linkspan_runtime::Result;
+
 use crate::ports::Port;
 
 /// A socket that is bound to a published port.
@@ -100,7 +101,7 @@ fn read(name: &str) -> Result<String> {
     let path = format!("/proc/self/net/{name}");
     match fs::read_to_string(&path) {
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(crate::io(format!("read {path}"))),
+        text => text.map_err(linkspan_runtime::io(format!("read {path}"))),
     }
 }
 

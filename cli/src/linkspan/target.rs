@@ -6,14 +6,16 @@ use std::sync::Arc;
 use clap::Args;
 use linkspan_netlink::named;
 use linkspan_protocol::ident::NetworkName;
+use linkspan_runtime::attachment::{
+    Attachment, absolute, id_of_netns, parse_args, parse_capability_args,
+};
+use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::interrupt::Interrupt;
+use linkspan_runtime::{Result, confdir, kernel};
 
-use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_capability_args};
-use crate::cache::Cache;
-use crate::chain::Runtime;
-use crate::conflist::NetworkList;
-use crate::interrupt::Interrupt;
 use crate::plugins::{self, Bundled};
-use crate::{Result, confdir, kernel};
 
 #[derive(Debug, Args)]
 pub(super) struct Places {

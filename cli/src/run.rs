@@ -9,6 +9,11 @@ use std::process::{Child, Command, ExitStatus};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::attachment::Attachment;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::interrupt::{ENDING, is_ignored};
+use linkspan_runtime::{Result, kernel};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,12 +22,6 @@ use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
-
-use crate::attachment::Attachment;
-use crate::chain::Runtime;
-use crate::conflist::NetworkList;
-use crate::interrupt::{ENDING, is_ignored};
-use crate::{Result, kernel};
 
 /// Exit statuses for what is not the command's own doing, as shells and container engines have them.
 pub(crate) const NOT_ATTACHED: u8 = 125;
@@ -44,7 +43,7 @@ pub(crate) struct Wished<'a> {
 pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
     let passed_on = ENDING.into_iter().chain([SIGUSR1, SIGUSR2]);
     let handled = passed_on.filter(|signal| !is_ignored(*signal));
-    SignalsInfo::new(handled.chain([SIGCHLD])).map_err(crate::io("handle signals"))
+    SignalsInfo::new(handled.chain([SIGCHLD])).map_err(linkspan_runtime::io("handle signals"))
 }
 
 /// Runs a command with an attachment, and ends as it ends. DEL is run on every way out but the death of this
@@ -129,7 +128,10 @@ fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, (u8,
                 _ => NOT_EXECUTABLE,
             };
             let program = program.to_string_lossy();
-            (status, crate::io(format!("execute {program}"))(err))
+            (
+                status,
+                linkspan_runtime::io(format!("execute {program}"))(err),
+            )
         })
 }
 
@@ -142,7 +144,7 @@ fn stop_requested(signals: &mut SignalsInfo<WithOrigin>) -> Option<i32> {
 }
 
 fn wait(mut child: Child, signals: &mut SignalsInfo<WithOrigin>) -> Result<ExitStatus> {
-    let attempt = || crate::io("wait for the command");
+    let attempt = || linkspan_runtime::io("wait for the command");
     loop {
         if let Some(status) = child.try_wait().map_err(attempt())? {
             return Ok(status);

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::Result;
 use serde_json::{Value, json};
-
-use crate::Result;
 
 /// A port as an element of `portMappings`. Of the protocol the plugin is the judge.
 pub(crate) fn parse(text: &str) -> Result<Value> {

@@ -1,15 +1,14 @@
 //! `linkspan pause`: what a container executes that has nothing left to do, such as that of a pod whose work was in its
 //! init containers.
+use linkspan_runtime::Result;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::Result;
-
 /// Waits for a signal that asks to end. The kernel keeps those that are not handled from a container's first process.
 pub(crate) fn run() -> Result<()> {
     let asked = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
-    let mut asked = asked.map_err(crate::io("handle signals"))?;
+    let mut asked = asked.map_err(linkspan_runtime::io("handle signals"))?;
     asked.forever().next();
     Ok(())
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::slice;
 
 use linkspan_protocol::error::Failure;
+use linkspan_runtime::Result;
 
-use crate::Result;
 use crate::plugins::own_executable;
 use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
@@ -76,7 +76,7 @@ pub(crate) fn run(
 fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
     make_directory(dir)?;
     let own = own_executable()?;
-    let own = fs::read(&own).map_err(crate::io(format!("read {}", own.display())))?;
+    let own = fs::read(&own).map_err(linkspan_runtime::io(format!("read {}", own.display())))?;
     let copy = dir.join(COPY);
     let mut changed = Vec::new();
     if place::file(&copy, &own, EXECUTABLE).map_err(attempt(&copy))? {
@@ -92,11 +92,12 @@ fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 fn make_directory(dir: &Path) -> Result<()> {
-    place::directory(dir, EXECUTABLE).map_err(crate::io(format!("create {}", dir.display())))
+    place::directory(dir, EXECUTABLE)
+        .map_err(linkspan_runtime::io(format!("create {}", dir.display())))
 }
 
 fn attempt(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
-    crate::io(format!("install {}", path.display()))
+    linkspan_runtime::io(format!("install {}", path.display()))
 }
 
 fn tell(out: &mut dyn Write, what: &Path, changed: &[PathBuf]) -> Result<()> {
@@ -106,5 +107,5 @@ fn tell(out: &mut dyn Write, what: &Path, changed: &[PathBuf]) -> Result<()> {
             .iter()
             .try_for_each(|path| writeln!(out, "installed {}", path.display())),
     };
-    told.map_err(crate::io("print"))
+    told.map_err(linkspan_runtime::io("print"))
 }

@@ -4,9 +4,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use linkspan_invoke::split_path;
-
-use crate::Result;
-use crate::scratch::Scratch;
+use linkspan_runtime::Result;
+use linkspan_runtime::scratch::Scratch;
 
 /// Where distributions and Kubernetes put plugins.
 const USUAL: &str = "/opt/cni/bin";
@@ -21,7 +20,8 @@ impl Bundled {
         let own = own_executable()?;
         for name in names {
             let link = dir.path().join(name);
-            symlink(&own, &link).map_err(crate::io(format!("create {}", link.display())))?;
+            symlink(&own, &link)
+                .map_err(linkspan_runtime::io(format!("create {}", link.display())))?;
         }
         Ok(Self(dir))
     }
@@ -32,7 +32,7 @@ impl Bundled {
 }
 
 pub(crate) fn own_executable() -> Result<PathBuf> {
-    std::env::current_exe().map_err(crate::io("find the executable of this process"))
+    std::env::current_exe().map_err(linkspan_runtime::io("find the executable of this process"))
 }
 
 /// The directories to search, and what keeps them alive. An explicit list is taken as it is; without one, the usual

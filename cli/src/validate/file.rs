@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use linkspan_protocol::error::Failure;
+use linkspan_runtime::conflist::{NetworkList, PluginConf, keys_of};
+use linkspan_runtime::{Result, confdir, sentence};
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use crate::conflist::{NetworkList, PluginConf, keys_of};
-use crate::{Result, confdir, sentence};
 
 /// The extension of a list, the only one under which engines take one.
 const LIST: &str = "conflist";
@@ -41,7 +41,7 @@ pub(super) struct Read {
 
 /// Reads the file as it would be in `dir`; the report has what is wrong. `None` where there is nothing to judge.
 pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read> {
-    let attempt = crate::io(format!("error reading {}", path.display()));
+    let attempt = linkspan_runtime::io(format!("error reading {}", path.display()));
     let raw = report.unless_wrong(fs::read(path).map_err(attempt))?;
     report.raw.clone_from(&raw);
     let Ok(keys) = keys_of(&raw) else {

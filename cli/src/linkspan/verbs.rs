@@ -7,15 +7,15 @@ use clap::Args;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
+use linkspan_runtime::attachment::Attachment;
+use linkspan_runtime::chain::{self, Runtime};
+use linkspan_runtime::holder::{Held, Holder};
+use linkspan_runtime::lives::Lives;
+use linkspan_runtime::{Result, gateways};
 use serde_json::Value;
 
-use super::Suite;
 use super::target::{Places, Target};
-use crate::attachment::Attachment;
-use crate::chain::{self, Runtime};
-use crate::holder::{Held, Holder};
-use crate::lives::Lives;
-use crate::{Result, gateways};
+use crate::suite::Suite;
 
 #[derive(Debug, Args)]
 pub(super) struct DelArgs {
@@ -82,7 +82,7 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
         return Ok(());
     };
     let lives = Lives::now(&runtime.cache).of(&entry) == Life::Alive;
-    if !lives || crate::holder::is_same(&entry.netns, &at.netns) {
+    if !lives || linkspan_runtime::holder::is_same(&entry.netns, &at.netns) {
         return Ok(());
     }
     let (container, ifname) = (at.container_id.to_string(), at.ifname.as_str());

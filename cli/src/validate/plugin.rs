@@ -5,13 +5,13 @@ use linkspan_protocol::conf::standard_schema;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::schema::Schema;
 use linkspan_protocol::version::SpecVersion;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::{NetworkList, PluginConf};
+use linkspan_runtime::{Result, inject, sentence};
 use serde_json::{Value, json};
 
 use super::nearest::nearest;
 use super::{Report, Validator, keys};
-use crate::chain::Runtime;
-use crate::conflist::{NetworkList, PluginConf};
-use crate::{Result, inject, sentence};
 
 const IPAM: &str = "ipam";
 

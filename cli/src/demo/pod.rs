@@ -7,13 +7,13 @@ use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use linkspan_protocol::wire;
+use linkspan_runtime::attachment::{Attachment, parse_capability_args};
+use linkspan_runtime::{Result, kernel};
 use serde_json::{Value, json};
 
 use super::refuted;
 use super::world::World;
-use crate::attachment::{Attachment, parse_capability_args};
 use crate::run::{path_of, sandbox};
-use crate::{Result, kernel};
 
 const IFNAME: &str = "eth0";
 

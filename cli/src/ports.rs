@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::Result;
+use linkspan_runtime::Result;
+
 use crate::columns::align;
 use crate::listeners::{self, Listener};
 
@@ -67,7 +68,8 @@ pub(crate) fn run(out: &mut dyn Write, ports: &[Port], as_json: bool) -> Result<
         }
         text
     };
-    out.write_all(text.as_bytes()).map_err(crate::io("print"))
+    out.write_all(text.as_bytes())
+        .map_err(linkspan_runtime::io("print"))
 }
 
 fn object(port: &Port, listeners: &[Listener]) -> Value {

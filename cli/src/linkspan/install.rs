@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_invoke::split_path;
+use linkspan_runtime::Result;
+use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::Runtime;
 use serde_json::Map;
 
-use super::Suite;
 use super::target::Places;
-use crate::Result;
-use crate::cache::Cache;
-use crate::chain::Runtime;
 use crate::install::{self, Network};
 use crate::plugins::Bundled;
+use crate::suite::Suite;
 use crate::validate::Validator;
 
 #[derive(Debug, Args)]

@@ -11,11 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use linkspan_protocol::schema::Schema;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::{NetworkList, keys_of};
+use linkspan_runtime::{Result, sentence};
 use serde_json::{Map, Value};
-
-use crate::chain::Runtime;
-use crate::conflist::{NetworkList, keys_of};
-use crate::{Result, sentence};
 
 pub(crate) use file::{has_a_lists_name, not_a_lists_name};
 
@@ -76,7 +75,7 @@ pub(crate) fn run(
             lines.push("ok".to_owned());
         }
         for line in lines {
-            writeln!(out, "{name}: {line}").map_err(crate::io("print"))?;
+            writeln!(out, "{name}: {line}").map_err(linkspan_runtime::io("print"))?;
         }
         all_good &= report.problems.is_empty();
     }

@@ -1,6 +1,6 @@
 //! The command line of the Go `cnitool`: the same commands, environment, output and exit codes.
 //!
-//! Unlike [`crate::cli`] it has no defaults but those of `cnitool`, and takes nothing from what is remembered.
+//! Unlike [`crate::linkspan`] it has no defaults but those of `cnitool`, and takes nothing from what is remembered.
 
 mod args;
 
@@ -10,13 +10,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use linkspan_invoke::split_path;
+use linkspan_runtime::attachment::{
+    Attachment, absolute, id_of_netns, parse_args, parse_capability_args,
+};
+use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::{self, Runtime};
+use linkspan_runtime::{Result, confdir, sentence};
 use serde_json::Map;
 
 use self::args::{Asked, Refused, parse, usage};
-use crate::attachment::{Attachment, absolute, id_of_netns, parse_args, parse_capability_args};
-use crate::cache::Cache;
-use crate::chain::{self, Runtime};
-use crate::{Result, confdir, sentence};
 
 const NET_DIR: &str = "/etc/cni/net.d";
 const CACHE_DIR: &str = "/var/lib/cni";

@@ -4,13 +4,13 @@
 use std::io::{self, Write};
 
 use linkspan_owner::life::Life;
+use linkspan_runtime::Result;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::inject::{self, Added};
+use linkspan_runtime::lives::Lives;
 
-use crate::Result;
-use crate::chain::Runtime;
-use crate::cli::Suite;
-use crate::conflist::NetworkList;
-use crate::inject::{self, Added};
-use crate::lives::Lives;
+use crate::suite::{Suite, Warning};
 
 /// How many attachments are compared with what they were promised: a packet filter that was flushed has lost those of all.
 const SAMPLE: usize = 20;
@@ -20,15 +20,6 @@ const RESTORE: &str = "linkspan restore";
 
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
-
-/// A warning, as the suite tells it.
-#[derive(Debug, Clone)]
-pub struct Warning {
-    /// One sentence.
-    pub what: String,
-    /// Commands that a person may remove the cause with.
-    pub remedies: Vec<String>,
-}
 
 /// Prints to stderr what may be in the way of the network's packets. Nothing where a plugin of the list sees to that.
 pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {

@@ -11,13 +11,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::Result;
+use linkspan_runtime::interrupt::Interrupt;
 
 use serde_json::json;
 
-use crate::Result;
-use crate::cli::Suite;
-use crate::interrupt::Interrupt;
 use crate::outside::{HOST, WORLD};
+use crate::suite::Suite;
 use pod::Pod;
 use world::World;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(
     stop: Option<Arc<Interrupt>>,
 ) -> Result<()> {
     let world = World::new(suite.names, stop)?;
-    let mut say = |line: &str| writeln!(out, "{line}").map_err(crate::io("print"));
+    let mut say = |line: &str| writeln!(out, "{line}").map_err(linkspan_runtime::io("print"));
     say(
         "Two pods on a bridge, in namespaces of their own; this machine's network is not touched.",
     )?;

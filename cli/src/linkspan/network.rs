@@ -4,14 +4,16 @@ use std::io::Write;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
+use linkspan_runtime::Result;
+use linkspan_runtime::attachment::parse_capability_args;
+use linkspan_runtime::conflist::PluginConf;
 
 use super::target::Places;
-use super::{GcArgs, Suite, ValidateArgs, complain, print};
-use crate::attachment::parse_capability_args;
-use crate::conflist::PluginConf;
+use super::{GcArgs, ValidateArgs, complain, print};
 use crate::plugins::Bundled;
+use crate::suite::Suite;
 use crate::validate::Validator;
-use crate::{Result, validate, warnings};
+use crate::{validate, warnings};
 
 /// Exit status 1 where something could not be collected.
 pub(super) fn gc(

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::conflist::NetworkList;
+use linkspan_runtime::interrupt::Interrupt;
+use linkspan_runtime::scratch::Scratch;
+use linkspan_runtime::{Result, kernel};
 use serde_json::{Value, json};
 
-use crate::cache::Cache;
-use crate::chain::Runtime;
-use crate::conflist::NetworkList;
-use crate::interrupt::Interrupt;
+use crate::outside;
 use crate::plugins::Bundled;
-use crate::scratch::Scratch;
-use crate::{Result, kernel, outside};
 
 /// The network that is shown.
 const EXAMPLE: &str = include_str!("../../../conf-examples/bridge.conflist");

@@ -1,0 +1,24 @@
+//! The command lines of the `linkspan` binary. [`suite`]: what they are told of its plugins.
+//!
+//! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
+//! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`: what single commands do.
+//! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
+
+pub mod cnitool;
+mod columns;
+mod demo;
+mod install;
+pub mod linkspan;
+mod list;
+mod listeners;
+pub mod outside;
+mod pause;
+mod plugins;
+pub mod ports;
+mod publish;
+mod run;
+pub mod suite;
+pub mod traffic;
+mod validate;
+mod warnings;
+mod wishes;
