@@ -1,4 +1,4 @@
-//! The OCI hook as a runtime would execute it; `tests/clients/oci.rs` has it executed by real ones.
+//! The OCI hook as a runtime would execute it; `tests/suites/oci.rs` has it executed by real ones.
 
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, in_lab};

@@ -23,7 +23,7 @@ use serde_json::Value;
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const TOOLS: [&str; 5] = ["podman", "conmon", "crun", "iptables", "busybox"];
 const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
-const README: &str = include_str!("../../README.md");
+const DOCUMENTATION: &str = include_str!("../../docs/clients.md");
 const IMAGE: &str = "localhost/sleeper:latest";
 
 /// podman on a node, with the networks `one`, of both families, and `two`.
@@ -34,7 +34,8 @@ fn with_podman(test: &str, body: impl FnOnce(&Podman<'_>) + Send) {
         if go_plugins(test).is_none() {
             return;
         }
-        let (_, rest) = README.split_once("```toml\n").unwrap();
+        let (_, of_podman) = DOCUMENTATION.split_once("### podman").unwrap();
+        let (_, rest) = of_podman.split_once("```toml\n").unwrap();
         let (network, _) = rest.split_once("```").unwrap();
         podman::configure(&format!("{network}{}", podman::NO_GROUPS));
         let podman = Podman(node);

@@ -177,7 +177,7 @@ fn a_namespace_seen_from_another_mount_namespace_cannot_be_judged() {
         drop(dying);
         let late = pool
             .call_of("unshare", "ADD", "late")
-            .args(&["--mount", crate::pool::OURS]);
+            .args(&["--mount", crate::pool::ours()]);
         let told = late.run().failed(999);
         assert!(told.contains("of 1 it cannot be known"), "{told}");
         pool.add("late");

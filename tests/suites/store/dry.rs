@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::pool::{OURS, Pool};
+use crate::pool::{Pool, ours};
 
 /// A pool of that subnet in which every address is taken, and an index that says so.
 fn full(test: &str, subnet: &str, size: u16) -> Pool {
@@ -31,7 +31,7 @@ fn traced(pool: &Pool, id: &str, log: &Path, what: &[&str]) -> Call {
     pool.call_of("/usr/bin/strace", "ADD", id)
         .args(&args)
         .args(what)
-        .args(&[OURS])
+        .args(&[ours()])
 }
 
 /// Has strace stop an ADD when it lists the leases.

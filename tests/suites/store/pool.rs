@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
@@ -11,7 +14,17 @@ use linkspan_harness::lab::go_plugins;
 use nix::unistd::mkdtemp;
 use serde_json::{Value, json};
 
-pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_host-local");
+/// The plugin: the binary under test by its name.
+pub(crate) fn ours() -> &'static str {
+    static LINK: LazyLock<String> = LazyLock::new(|| {
+        let link = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-local");
+        match symlink(env!("CARGO_BIN_EXE_linkspan"), &link) {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => panic!("{err}"),
+            _ => link.to_str().unwrap().to_owned(),
+        }
+    });
+    &LINK
+}
 
 /// The Go plugin; where it is absent, the test says what it does without.
 pub(crate) fn go(what: &str) -> Option<String> {
@@ -62,7 +75,7 @@ impl Pool {
 
     /// A call for `id`'s `eth0`.
     pub(crate) fn call(&self, verb: &str, id: &str) -> Call {
-        self.call_of(OURS, verb, id)
+        self.call_of(ours(), verb, id)
     }
 
     /// The same of another executable.

@@ -11,7 +11,7 @@ use std::thread;
 use linkspan_harness::dice::Dice;
 use serde_json::json;
 
-use crate::pool::{self, OURS, Pool, address};
+use crate::pool::{self, Pool, address, ours};
 
 /// What everybody outside of the store knows.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Torture {
 
     fn exe(&self, dice: &mut Dice) -> &str {
         let go = self.go.as_deref().filter(|_| dice.below(4) == 0);
-        go.unwrap_or(OURS)
+        go.unwrap_or(ours())
     }
 
     fn begin(&self, id: &str) {

@@ -5,7 +5,7 @@ use std::fs;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
-use crate::pool::{self, OURS, Pool};
+use crate::pool::{self, Pool, ours};
 
 /// The system calls that name a file of the pool or link to one, as (call, file).
 fn file_operations(pool: &Pool, verb: &str, id: &str) -> Vec<String> {
@@ -20,7 +20,7 @@ fn file_operations(pool: &Pool, verb: &str, id: &str) -> Vec<String> {
             "trace=%file",
             "-o",
             log.to_str().unwrap(),
-            OURS,
+            ours(),
         ])
         .run()
         .succeeded();
@@ -181,27 +181,27 @@ fn the_go_plugin_works_on_the_same_directory_between_our_calls() {
     let pool = Pool::new("go", &json!({ "subnet": "10.1.2.0/29" }));
     let spoken = pool.conf(&json!({ "cniVersion": "1.0.0" }));
     let run = |exe, verb, id: &str| pool.call_of(exe, verb, id).conf(&spoken).run();
-    for (exe, other, n) in [(OURS, go, 0), (go, OURS, 1), (OURS, go, 2)] {
+    for (exe, other, n) in [(ours(), go, 0), (go, ours(), 1), (ours(), go, 2)] {
         let ids = [format!("one{n}"), format!("two{n}")];
         run(exe, "ADD", &ids[0]).succeeded();
         run(other, "ADD", &ids[1]).succeeded();
         run(other, "ADD", &ids[0]).failed(999);
         for id in &ids {
-            run(OURS, "CHECK", id).succeeded();
+            run(ours(), "CHECK", id).succeeded();
             run(go, "CHECK", id).succeeded();
         }
         assert_eq!(pool.holders(), ids);
         run(exe, "DEL", &ids[1]).succeeded();
         assert_eq!(pool.holders(), ids[..1]);
         run(other, "DEL", &ids[0]).succeeded();
-        run(OURS, "CHECK", &ids[0]).failed(999);
+        run(ours(), "CHECK", &ids[0]).failed(999);
         assert_eq!(pool.holders(), [""; 0]);
     }
     // It finds the same address free, and the same pool full.
     for n in 0..5 {
-        run([OURS, go][n % 2], "ADD", &format!("full{n}")).succeeded();
+        run([ours(), go][n % 2], "ADD", &format!("full{n}")).succeeded();
     }
-    for exe in [OURS, go] {
+    for exe in [ours(), go] {
         let told = run(exe, "ADD", "late").stdout;
         assert!(
             told.contains("no IP addresses available in range set"),

@@ -19,9 +19,9 @@ use linkspan_netlink::netns::Netns;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-const README: &str = include_str!("../../README.md");
+const DOCUMENTATION: &str = include_str!("../../docs/runtime.md");
 
-/// The network of README.
+/// The network of DOCUMENTATION.
 const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
 
 /// An OCI runtime on a node, with bundles.
@@ -30,7 +30,7 @@ struct Oci<'a> {
     runtime: &'static str,
 }
 
-/// A node with README's network, where `runtime` runs containers.
+/// A node with DOCUMENTATION's network, where `runtime` runs containers.
 fn with(runtime: &'static str, body: impl FnOnce(&Oci<'_>) + Send) {
     in_node(LINKSPAN, As::AnyUser, &[runtime, "busybox"], |node| {
         fs::write(node.net_d().join("10-linkspan.conflist"), BRIDGE).unwrap();
@@ -39,9 +39,9 @@ fn with(runtime: &'static str, body: impl FnOnce(&Oci<'_>) + Send) {
 }
 
 impl Oci<'_> {
-    /// What README shows of a container's `config.json`, with the least beside it that both runtimes take.
+    /// What DOCUMENTATION shows of a container's `config.json`, with the least beside it that both runtimes take.
     fn config(&self) -> Value {
-        let (_, rest) = README.split_once("```json\n").unwrap();
+        let (_, rest) = DOCUMENTATION.split_once("```json\n").unwrap();
         let (fragment, _) = rest.split_once("```").unwrap();
         let mut config: Value = serde_json::from_str(fragment).unwrap();
         for (key, value) in self.node.spec(&["sleep", "100000"]).as_object().unwrap() {

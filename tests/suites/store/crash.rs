@@ -6,7 +6,7 @@ use serde_json::json;
 
 use linkspan_harness::skip;
 
-use crate::pool::{OURS, Pool};
+use crate::pool::{Pool, ours};
 
 /// What ADD and DEL change files with, besides opening them; a question mark is for what only some machines have.
 const CALLS: [&str; 10] = [
@@ -36,7 +36,7 @@ fn killed(pool: &Pool, verb: &str, id: &str, (syscall, nth): (&str, usize)) -> b
             &format!("trace={syscall}"),
             "-e",
             &inject,
-            OURS,
+            ours(),
         ])
         .run();
     // Killed by the signal, and not refused by strace.

@@ -1,5 +1,0 @@
-//! The `loopback` plugin as a binary of its own.
-
-fn main() -> std::process::ExitCode {
-    linkspan_plugin::process::run(&linkspan_loopback::ENTRY)
-}

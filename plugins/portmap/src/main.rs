@@ -1,5 +1,0 @@
-//! The `portmap` plugin's process.
-
-fn main() -> std::process::ExitCode {
-    linkspan_plugin::process::run(&linkspan_portmap::ENTRY)
-}
