@@ -33,8 +33,11 @@ impl Cgroup {
         mount_at(&outer);
         let own = outer.join(format!("linkspan-{}", Self::outer_id()));
         let entered = fs::create_dir(&own).and_then(|()| join(&own));
-        // The usual place is covered with all that is mounted on it.
+        // The usual place is covered with all that is mounted on it. Something else is between the two hierarchies: the
+        // kernel refuses to mount a filesystem upon itself.
         unshare(CloneFlags::CLONE_NEWCGROUP).unwrap();
+        let between = Some("tmpfs");
+        mount(between, USUAL, between, MsFlags::empty(), None::<&str>).unwrap();
         mount_at(Path::new(USUAL));
         entered.ok()?;
         // A group with processes of its own cannot hand controllers to those in it.
@@ -84,7 +87,9 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        umount2(USUAL, MntFlags::MNT_DETACH).unwrap();
+        for _ in ["the group", "what is between"] {
+            umount2(USUAL, MntFlags::MNT_DETACH).unwrap();
+        }
         self.leave();
     }
 }

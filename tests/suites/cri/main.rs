@@ -44,7 +44,7 @@ snapshotter = "native"
 /// Long enough for the slowest machine; nothing waits for it when containerd starts.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where containers have the program of `tests/clients/udp_echo.rs`.
+/// Where containers have the program of `bundle/examples/udp-echo.rs`.
 const UDP_ECHO: &str = "/udp-echo";
 
 /// Where it is on this machine, once cargo has built the examples, as it does before it runs all tests.
@@ -86,7 +86,14 @@ fn with_containerd(network: &str, body: impl FnOnce(&Cri<'_>, Running) + Send) {
             "--snapshotter",
             "native",
         ];
-        let import = [&import[..], &[image.to_str().unwrap()]].concat();
+        // containerd 2 has its transfer service do that, which wants platforms for the snapshotter in its configuration.
+        let help = node.call("ctr", &["images", "import", "--help"]).run();
+        let local: &[&str] = if help.succeeded().contains("--local") {
+            &["--local"]
+        } else {
+            &[]
+        };
+        let import = [&import[..], local, &[image.to_str().unwrap()]].concat();
         node.call("ctr", &import).run().succeeded();
         // It looks for images when it starts, and sooner or later else.
         daemon.kill();
@@ -120,7 +127,11 @@ impl Cri<'_> {
             return false;
         };
         let conditions = answer.messages(1)[0].messages(1);
-        conditions.len() == 2 && conditions.iter().all(|one| one.numbers(2) == [1])
+        // containerd 2 tells of outdated settings as well.
+        ["RuntimeReady", "NetworkReady"].iter().all(|wanted| {
+            let told = conditions.iter().find(|one| one.texts(1) == [*wanted]);
+            told.is_some_and(|one| one.numbers(2) == [1])
+        })
     }
 
     fn call(&self, method: &str, request: &Message) -> Message {
