@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use linkspan_owner::home::Home;
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -39,11 +39,15 @@ struct HostLocal;
 
 impl Plugin for HostLocal {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["host-local"];
     const NEEDED: &'static [&'static str] = &["ipam.dataDir"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(call, conf)?;
+    fn plan(call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(call, conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let dns = match &plan.resolv_conf {
             Some(path) => resolv_conf::read(path)?,
             None => Dns::default(),
@@ -56,7 +60,6 @@ impl Plugin for HostLocal {
         })
     }
 
-    /// Needs no range: the list may have been edited since ADD.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let place = Place::new(call, &conf)?;
         let Some(mut store) = Store::existing(&place.dir, place.lock_timeout)? else {
@@ -68,8 +71,7 @@ impl Plugin for HostLocal {
         Ok(released?)
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
         if let Some(store) = Store::existing(&plan.dir, plan.lock_timeout)? {
             let held: Vec<IpAddr> = store.look(&call.attachment)?.all().collect();
             if !held.is_empty() {
@@ -87,7 +89,6 @@ impl Plugin for HostLocal {
         )))
     }
 
-    /// Needs no range, for the same reason as DEL.
     fn gc(call: &GcCall, conf: Conf) -> Result<()> {
         let place = Place::new(call, &conf)?;
         let Some(mut store) = Store::existing(&place.dir, place.lock_timeout)? else {
@@ -98,8 +99,7 @@ impl Plugin for HostLocal {
         Ok(collected?)
     }
 
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+    fn status(call: &StatusCall, plan: Plan) -> Result<()> {
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
         ready(&plan, call.netconf.strict_status).map_err(unavailable)
     }

@@ -15,12 +15,11 @@ use linkspan_filter::obstacles::Passage;
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
+use linkspan_plugin::interface::{self, Ipam};
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
-    delegate,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo, delegate,
 };
 use linkspan_protocol::conf::NetConf;
-use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::{AddResult, Interface};
 
@@ -37,10 +36,14 @@ struct Bridge;
 
 impl Plugin for Bridge {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["bridge"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(&call.netconf, &call.args, conf)?;
+    fn plan(call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(&call.netconf, &call.args, conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let sides = Sides::open(&call.netns)?;
         if plan.layer3 {
             delegate::locate(call)?;
@@ -72,55 +75,43 @@ impl Plugin for Bridge {
         if !plan.leave_down {
             pair = veth::wait_until_up(&sides, &pair)?;
         }
-        if call.netconf.dns.is_present() {
-            result.dns = call.netconf.dns.clone().into_dns();
-        }
+        interface::resolve_names(call, &mut result);
         // A bridge without an address of its own may have taken on that of its new port.
         let bridge = sides.host.link(&plan.bridge)?;
         result.interfaces = interfaces(&bridge, &pair, &call.netns.to_string());
         Ok(result)
     }
 
-    /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let layer3 = !call.netconf.ipam.kind.is_empty();
-        let mut teardown = Teardown::default();
-        if layer3 {
-            teardown.run("remove masquerade", || masquerade::remove(call));
-        }
-        teardown.run("delete the interface", || veth::delete(call));
-        if layer3 {
-            teardown.run("release addresses", || delegate::del(call));
-        }
-        teardown.finish()
+        interface::detach(call, Ipam::Optional, |teardown| {
+            if layer3 {
+                teardown.run("remove masquerade", || masquerade::remove(call));
+            }
+            teardown.run("delete the interface", || veth::delete(call));
+        })
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        check::run(call, &Plan::new(&call.netconf, &call.args, conf)?)
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
+        check::run(call, &plan)
     }
 
-    /// Needs no plan, for the same reason as DEL.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = call.stale();
-        let mut teardown = Teardown::default();
-        teardown.run("delete interfaces", || veth::collect(&stale));
-        if !call.netconf.ipam.kind.is_empty() {
-            teardown.run("release addresses", || delegate::gc(call));
-        }
-        teardown.run("remove masquerade", || masquerade::collect(call, &stale));
-        teardown.finish()
+        let interfaces = || veth::collect(&stale);
+        interface::collect(call, Ipam::Optional, interfaces, |teardown| {
+            teardown.run("remove masquerade", || masquerade::collect(call, &stale));
+        })
     }
 
-    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &call.args, conf)?;
+    fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
         match plan.masquerade.as_ref().filter(|_| plan.layer3) {
             Some(masquerade) => masquerade.restore(call.into(), &plan.ingress(), &promised(call)?),
             None => Ok(()),
         }
     }
 
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &call.args, conf)?;
+    fn status(call: &StatusCall, plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         bridge::status(&Side::host()?, &plan.bridge, call.netconf.strict_status)?;
         if plan.layer3 {
@@ -152,20 +143,11 @@ fn configure(
     (bridge, pair): (&Link, &Pair),
     (result, undo): (&mut AddResult, &mut Undo),
 ) -> Result<()> {
-    let lease = delegate::add(call, undo)?;
-    if lease.ips.is_empty() {
-        return Err(Failure::new(
-            ErrorCode::INTERNAL,
-            "IPAM plugin returned missing IP config",
-        ));
-    }
+    let lease = interface::lease(call, CONTAINER, undo)?;
     addressing::possible(&lease, plan.mtu)?;
     result.ips = lease.ips;
     result.routes = lease.routes;
     result.dns = lease.dns;
-    for ip in &mut result.ips {
-        ip.interface = Some(CONTAINER);
-    }
     let gateways = gateway::adopt(result, plan);
     addressing::apply(
         &sides.sandbox,

@@ -8,7 +8,7 @@ use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
 use linkspan_protocol::addr::{Cidr, MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -30,9 +30,14 @@ struct Loopback;
 
 impl Plugin for Loopback {
     type Conf = Conf;
+    type Plan = ();
     const NAMES: &'static [&'static str] = &["loopback"];
 
-    fn add(call: &AddCall, _conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+    fn plan(_call: &Call, _conf: Conf) -> Result<()> {
+        Ok(())
+    }
+
+    fn add(call: &AddCall, (): (), undo: &mut Undo) -> Result<AddResult> {
         let previous = call.netconf.prev_result()?;
         let lo = Side::inside(&call.netns)?.link(LO)?;
         if !lo.up {
@@ -61,7 +66,7 @@ impl Plugin for Loopback {
         set_down(path)
     }
 
-    fn check(call: &CheckCall, _conf: Conf) -> Result<()> {
+    fn check(call: &CheckCall, (): ()) -> Result<()> {
         if Side::inside(&call.netns)?.link(LO)?.up {
             return Ok(());
         }
@@ -77,7 +82,7 @@ impl Plugin for Loopback {
         Ok(())
     }
 
-    fn status(_call: &StatusCall, _conf: Conf) -> Result<()> {
+    fn status(_call: &StatusCall, (): ()) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])
     }
 }

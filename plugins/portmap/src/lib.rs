@@ -30,8 +30,10 @@ use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_owner::home::Home;
 use linkspan_owner::{Owner, Subject};
+use linkspan_plugin::check::promised;
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+    chained,
 };
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -54,15 +56,16 @@ struct Portmap;
 
 impl Plugin for Portmap {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["portmap"];
     const NEEDED: &'static [&'static str] = &["runtimeConfig.portMappings"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(conf)?;
-        let result = call.netconf.prev_result()?.ok_or_else(|| {
-            Failure::config("must be called as chained plugin")
-                .hint("put portmap behind an interface plugin in the list")
-        })?;
+    fn plan(_call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
+        let result = chained::previous(call)?;
         if !plan.mappings.is_empty() {
             let addresses = conf::addresses(&result, &call.attachment.ifname);
             let home = Home::of(&call.netns);
@@ -96,9 +99,8 @@ impl Plugin for Portmap {
         teardown.finish()
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(conf)?;
-        let promised = linkspan_plugin::check::promised(call)?;
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
+        let promised = promised(call)?;
         if plan.mappings.is_empty() {
             return Ok(());
         }
@@ -135,9 +137,8 @@ impl Plugin for Portmap {
     }
 
     /// Nothing is put back that is there, nor beside what the Go suite, or we in its format, have published.
-    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(conf)?;
-        let promised = linkspan_plugin::check::promised(call)?;
+    fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
+        let promised = promised(call)?;
         let netfilter = table::open()?;
         if plan.mappings.is_empty() || iptables::is_there(call, netfilter.as_ref())? {
             return Ok(());
@@ -161,8 +162,7 @@ impl Plugin for Portmap {
         restored.map(|_| ())
     }
 
-    fn status(_call: &StatusCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(conf)?;
+    fn status(_call: &StatusCall, plan: Plan) -> Result<()> {
         match native(plan.backend, table::support) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => iptables::status(&plan),

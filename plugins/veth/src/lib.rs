@@ -20,9 +20,9 @@ use linkspan_netlink::route::RouteSpec;
 use linkspan_owner::Owner;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::{mismatch, promised};
+use linkspan_plugin::interface::{self, Ipam};
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
-    delegate,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo, delegate,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -44,13 +44,17 @@ struct Veth;
 
 impl Plugin for Veth {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["ptp", "veth"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(&call.netconf, &conf)?;
+    fn plan(call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(&call.netconf, &conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let sides = Sides::open(&call.netns)?;
         veth::is_free(&sides, &call.attachment.ifname)?;
-        let mut result = delegate::add(call, undo)?;
+        let mut result = interface::lease(call, CONTAINER, undo)?;
         let gateways = gateways(&result)?;
         addressing::possible(&result, plan.mtu)?;
         let owner = call.owner();
@@ -75,9 +79,6 @@ impl Plugin for Veth {
             ]
         };
         result.interfaces = interfaces(&pair);
-        for ip in &mut result.ips {
-            ip.interface = Some(CONTAINER);
-        }
         addressing::apply(&sides.sandbox, &pair.sandbox, &result, Scheme::PointToPoint)?;
         for (address, gateway) in gateways {
             forwarding::enable(&sides.host, &pair.host, address)?;
@@ -88,23 +89,18 @@ impl Plugin for Veth {
             masquerade.apply(call.into(), &ingress(&owner), &result, undo)?;
         }
         result.interfaces = interfaces(&veth::wait_until_up(&sides, &pair)?);
-        if call.netconf.dns.is_present() {
-            result.dns = call.netconf.dns.clone().into_dns();
-        }
+        interface::resolve_names(call, &mut result);
         Ok(result)
     }
 
-    /// Needs no plan: what was attached under another configuration, or by another plugin, must come off too.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
-        let mut teardown = Teardown::default();
-        teardown.run("remove masquerade", || masquerade::remove(call));
-        teardown.run("delete the interface", || veth::delete(call));
-        teardown.run("release addresses", || delegate::del(call));
-        teardown.finish()
+        interface::detach(call, Ipam::Needed, |teardown| {
+            teardown.run("remove masquerade", || masquerade::remove(call));
+            teardown.run("delete the interface", || veth::delete(call));
+        })
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &conf)?;
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
         let promised = promised(call)?;
         delegate::check(call)?;
         let sides = Sides::open(&call.netns)?;
@@ -133,18 +129,15 @@ impl Plugin for Veth {
         }
     }
 
-    /// Needs no plan, for the same reason as DEL.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = call.stale();
-        let mut teardown = Teardown::default();
-        teardown.run("delete interfaces", || veth::collect(&stale));
-        teardown.run("release addresses", || delegate::gc(call));
-        teardown.run("remove masquerade", || masquerade::collect(call, &stale));
-        teardown.finish()
+        let interfaces = || veth::collect(&stale);
+        interface::collect(call, Ipam::Needed, interfaces, |teardown| {
+            teardown.run("remove masquerade", || masquerade::collect(call, &stale));
+        })
     }
 
-    fn restore(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &conf)?;
+    fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
         match &plan.masquerade {
             Some(masquerade) => {
                 let owner = call.owner();
@@ -154,8 +147,7 @@ impl Plugin for Veth {
         }
     }
 
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(&call.netconf, &conf)?;
+    fn status(call: &StatusCall, plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         delegate::status(call)?;
         match &plan.masquerade {
@@ -193,9 +185,7 @@ pub fn passage() -> Passage {
 /// Each address with its gateway, without which nothing could be reached.
 fn gateways(result: &AddResult) -> Result<Vec<(IpAddr, IpAddr)>> {
     let refuse = |msg: String| Failure::new(ErrorCode::INTERNAL, msg);
-    if result.ips.is_empty() {
-        return Err(refuse("IPAM plugin returned missing IP config".to_owned()));
-    }
+    interface::has_addresses(result)?;
     result
         .ips
         .iter()

@@ -4,8 +4,10 @@
 //! [`process`] is the only code that touches the process.
 
 pub mod call;
+pub mod chained;
 pub mod check;
 pub mod delegate;
+pub mod interface;
 pub mod patience;
 pub mod process;
 pub mod serve;
@@ -24,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 pub use linkspan_owner::capability;
 
-pub use call::{AddCall, CheckCall, DelCall, GcCall, StatusCall};
+pub use call::{AddCall, Call, CheckCall, DelCall, GcCall, StatusCall};
 pub use serve::Reply;
 pub use teardown::Teardown;
 pub use undo::Undo;
@@ -33,9 +35,15 @@ pub use undo::Undo;
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// The verbs of one plugin type.
+///
+/// ADD, CHECK and STATUS get a plan, which the shell makes of the configuration first: what cannot be is refused before
+/// anything is touched. DEL and GC get the keys alone, because a list that was edited since ADD must still be detached.
 pub trait Plugin {
     /// The plugin's own configuration keys, decoded from stdin.
     type Conf: DeserializeOwned;
+
+    /// What to do, fully checked.
+    type Plan;
 
     /// Its file names; the first one is the type's name.
     const NAMES: &'static [&'static str];
@@ -44,14 +52,17 @@ pub trait Plugin {
     /// absent to these two verbs.
     const NEEDED: &'static [&'static str] = &[];
 
+    /// Checks the keys and the call, and touches nothing.
+    fn plan(call: &Call, conf: Self::Conf) -> Result<Self::Plan>;
+
     /// Makes the attachment. Whatever it made is on `undo`, which runs when this or the printing fails.
-    fn add(call: &AddCall, conf: Self::Conf, undo: &mut Undo) -> Result<AddResult>;
+    fn add(call: &AddCall, plan: Self::Plan, undo: &mut Undo) -> Result<AddResult>;
 
     /// Removes the attachment, from any half-made state; nothing to remove is success.
     fn del(call: &DelCall, conf: Self::Conf) -> Result<()>;
 
     /// Compares the attachment with what ADD promised.
-    fn check(call: &CheckCall, conf: Self::Conf) -> Result<()>;
+    fn check(call: &CheckCall, plan: Self::Plan) -> Result<()>;
 
     /// Removes what belongs to no valid attachment. Refused until the plugin can do it.
     fn gc(_call: &GcCall, _conf: Self::Conf) -> Result<()> {
@@ -64,12 +75,12 @@ pub trait Plugin {
     }
 
     /// Puts back what others removed of the packet filter's state of a living attachment; nothing where it has none there.
-    fn restore(_call: &CheckCall, _conf: Self::Conf) -> Result<()> {
+    fn restore(_call: &CheckCall, _plan: Self::Plan) -> Result<()> {
         Ok(())
     }
 
     /// Tells whether an ADD could succeed; changes nothing.
-    fn status(call: &StatusCall, conf: Self::Conf) -> Result<()>;
+    fn status(call: &StatusCall, plan: Self::Plan) -> Result<()>;
 }
 
 /// A plugin, ready to be served under its names.

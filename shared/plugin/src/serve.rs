@@ -15,8 +15,7 @@ use linkspan_protocol::json::Json;
 use linkspan_protocol::version::{SpecVersion, numbers};
 use linkspan_protocol::wire;
 
-use crate::call::Call;
-use crate::{AddCall, CheckCall, DelCall, GcCall, Plugin, Result, StatusCall, Undo};
+use crate::{AddCall, Call, CheckCall, DelCall, GcCall, Plugin, Result, StatusCall, Undo};
 
 /// Reads all of stdin; called only by the verbs that have an input.
 pub type Stdin<'a> = &'a mut dyn FnMut() -> io::Result<Vec<u8>>;
@@ -158,8 +157,9 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
                 netns,
             };
             // Encoding belongs to the attempt: a result that this version cannot express is undone too.
+            let plan = P::plan(&call, conf)?;
             let (result, undo) = Undo::scope(|undo| {
-                let result = P::add(&call, conf, undo)?;
+                let result = P::add(&call, plan, undo)?;
                 wire::encode(&result, call.version)
             })?;
             Ok(Reply {
@@ -169,27 +169,22 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
         }
         Command::Del => {
             let attachment = attachment(&call.env)?;
-            P::del(
-                &DelCall {
-                    call,
-                    attachment,
-                    netns,
-                },
-                conf,
-            )
-            .map(|()| Reply::done())
+            let call = DelCall {
+                call,
+                attachment,
+                netns,
+            };
+            P::del(&call, conf).map(|()| Reply::done())
         }
         Command::Check => {
             let (attachment, netns) = (attachment(&call.env)?, sandbox?);
-            P::check(
-                &CheckCall {
-                    call,
-                    attachment,
-                    netns,
-                },
-                conf,
-            )
-            .map(|()| Reply::done())
+            let call = CheckCall {
+                call,
+                attachment,
+                netns,
+            };
+            let plan = P::plan(&call, conf)?;
+            P::check(&call, plan).map(|()| Reply::done())
         }
         Command::Restore => {
             let (attachment, netns) = (attachment(&call.env)?, sandbox?);
@@ -198,7 +193,8 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
                 attachment,
                 netns,
             };
-            P::restore(&call, conf).map(|()| Reply::done())
+            let plan = P::plan(&call, conf)?;
+            P::restore(&call, plan).map(|()| Reply::done())
         }
         Command::Gc => {
             let Some(valid_attachments) = valid_attachments(&call.netconf)? else {
@@ -210,7 +206,10 @@ fn run<P: Plugin>(command: Command, call: Call, conf: P::Conf) -> Result<Reply> 
             };
             P::gc(&call, conf).map(|()| Reply::done())
         }
-        Command::Status => P::status(&StatusCall { call }, conf).map(|()| Reply::done()),
+        Command::Status => {
+            let plan = P::plan(&call, conf)?;
+            P::status(&StatusCall { call }, plan).map(|()| Reply::done())
+        }
         Command::Version => Ok(Reply::success(versions())),
     }
 }
@@ -312,9 +311,14 @@ mod tests {
 
     impl Plugin for Collector {
         type Conf = Json;
+        type Plan = ();
         const NAMES: &'static [&'static str] = &["collector"];
 
-        fn add(_: &AddCall, _: Json, _: &mut Undo) -> Result<AddResult> {
+        fn plan(_: &Call, _: Json) -> Result<()> {
+            Ok(())
+        }
+
+        fn add(_: &AddCall, (): (), _: &mut Undo) -> Result<AddResult> {
             Ok(AddResult::default())
         }
 
@@ -322,7 +326,7 @@ mod tests {
             Ok(())
         }
 
-        fn check(_: &CheckCall, _: Json) -> Result<()> {
+        fn check(_: &CheckCall, (): ()) -> Result<()> {
             Ok(())
         }
 
@@ -335,7 +339,7 @@ mod tests {
             Err(Failure::new(ErrorCode(100), spared.join(" ")))
         }
 
-        fn status(_: &StatusCall, _: Json) -> Result<()> {
+        fn status(_: &StatusCall, (): ()) -> Result<()> {
             Ok(())
         }
     }

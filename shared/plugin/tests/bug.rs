@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo, process,
+    AddCall, Call, CheckCall, DelCall, Entry, Plugin, Result, StatusCall, Undo, process,
 };
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
@@ -27,9 +27,14 @@ struct Conf {}
 
 impl Plugin for Buggy {
     type Conf = Conf;
+    type Plan = ();
     const NAMES: &'static [&'static str] = &["buggy"];
 
-    fn add(_call: &AddCall, _conf: Conf, _undo: &mut Undo) -> Result<AddResult> {
+    fn plan(_call: &Call, _conf: Conf) -> Result<()> {
+        Ok(())
+    }
+
+    fn add(_call: &AddCall, (): (), _undo: &mut Undo) -> Result<AddResult> {
         panic!("no addition")
     }
 
@@ -37,11 +42,11 @@ impl Plugin for Buggy {
         panic!("no deletion")
     }
 
-    fn check(_call: &CheckCall, _conf: Conf) -> Result<()> {
+    fn check(_call: &CheckCall, (): ()) -> Result<()> {
         panic!("no\nchecks")
     }
 
-    fn status(_call: &StatusCall, _conf: Conf) -> Result<()> {
+    fn status(_call: &StatusCall, (): ()) -> Result<()> {
         panic!("no status")
     }
 }

@@ -1,0 +1,75 @@
+//! The parts that plugins share which make an interface: addresses from IPAM, one teardown, one collection.
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::AddResult;
+
+use crate::{AddCall, Call, DelCall, GcCall, Result, Teardown, Undo, delegate};
+
+/// Whether a plugin can do without an IPAM plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipam {
+    /// A configuration without one gives the container no addresses.
+    Optional,
+    /// A configuration without one is refused.
+    Needed,
+}
+
+impl Ipam {
+    fn is_asked(self, call: &Call) -> bool {
+        self == Self::Needed || !call.netconf.ipam.kind.is_empty()
+    }
+}
+
+/// Asks IPAM for addresses of the interface that will stand at `index` of the result's interfaces.
+pub fn lease(call: &AddCall, index: i64, undo: &mut Undo) -> Result<AddResult> {
+    let mut lease = delegate::add(call, undo)?;
+    has_addresses(&lease)?;
+    for ip in &mut lease.ips {
+        ip.interface = Some(index);
+    }
+    Ok(lease)
+}
+
+/// Refuses a result of IPAM without addresses.
+pub fn has_addresses(lease: &AddResult) -> Result<()> {
+    if lease.ips.is_empty() {
+        return Err(Failure::new(
+            ErrorCode::INTERNAL,
+            "IPAM plugin returned missing IP config",
+        ));
+    }
+    Ok(())
+}
+
+/// Puts the name resolution of the configuration in the place of IPAM's, where the configuration has one.
+pub fn resolve_names(call: &AddCall, result: &mut AddResult) {
+    if call.netconf.dns.is_present() {
+        result.dns = call.netconf.dns.clone().into_dns();
+    }
+}
+
+/// DEL: runs `steps`, which remove the interface and what leads to it, and then releases the addresses.
+pub fn detach(call: &DelCall, ipam: Ipam, steps: impl FnOnce(&mut Teardown)) -> Result<()> {
+    let mut teardown = Teardown::default();
+    steps(&mut teardown);
+    if ipam.is_asked(call) {
+        teardown.run("release addresses", || delegate::del(call));
+    }
+    teardown.finish()
+}
+
+/// GC: deletes the interfaces of stale attachments, releases their addresses, and runs the `rest`.
+pub fn collect(
+    call: &GcCall,
+    ipam: Ipam,
+    interfaces: impl FnOnce() -> Result<()>,
+    rest: impl FnOnce(&mut Teardown),
+) -> Result<()> {
+    let mut teardown = Teardown::default();
+    teardown.run("delete interfaces", interfaces);
+    if ipam.is_asked(call) {
+        teardown.run("release addresses", || delegate::gc(call));
+    }
+    rest(&mut teardown);
+    teardown.finish()
+}
