@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linkspan_attach::{forwarding, sysctl, veth};
-use linkspan_cli::ports::Port;
-use linkspan_cli::suite::{Suite, Warning};
+use linkspan_cli::suite::{Port, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
 use linkspan_filter::table;

@@ -14,7 +14,7 @@ mod listeners;
 pub mod outside;
 mod pause;
 mod plugins;
-pub mod ports;
+mod ports;
 mod publish;
 mod run;
 pub mod suite;

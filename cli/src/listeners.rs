@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use linkspan_runtime::Result;
 
-use crate::ports::Port;
+use crate::suite::Port;
 
 /// A socket that is bound to a published port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

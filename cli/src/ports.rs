@@ -1,7 +1,6 @@
 //! `linkspan ports`: what is published on this host, whose it is, and which processes of the host listen there.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
@@ -9,23 +8,7 @@ use linkspan_runtime::Result;
 
 use crate::columns::align;
 use crate::listeners::{self, Listener};
-
-/// A published port, as the suite tells it.
-#[derive(Debug, Clone)]
-pub struct Port {
-    /// Where it is kept.
-    pub backend: &'static str,
-    /// `tcp`, `udp` or `sctp`
-    pub protocol: &'static str,
-    /// The host's address and port; the unspecified address for all of the family.
-    pub host: SocketAddr,
-    /// Address and port of the container.
-    pub container: SocketAddr,
-    /// Network, container and interface; each is empty where it is not told.
-    pub owner: [String; 3],
-    /// Whether the owner is certainly gone; absent where nothing tells.
-    pub gone: Option<bool>,
-}
+use crate::suite::Port;
 
 const HEADING: [&str; 7] = [
     "HOST",

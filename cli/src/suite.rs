@@ -1,10 +1,10 @@
 //! What the command lines are told of the plugins of this binary.
 
+use std::net::SocketAddr;
+
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::Result;
 use linkspan_runtime::holder::ReadTag;
-
-use crate::ports::Port;
 
 /// The plugins that this binary is, as values and functions.
 #[derive(Debug, Clone, Copy)]
@@ -31,4 +31,21 @@ pub struct Warning {
     pub what: String,
     /// Commands that a person may remove the cause with.
     pub remedies: Vec<String>,
+}
+
+/// A published port, as the suite tells it.
+#[derive(Debug, Clone)]
+pub struct Port {
+    /// Where it is kept.
+    pub backend: &'static str,
+    /// `tcp`, `udp` or `sctp`
+    pub protocol: &'static str,
+    /// The host's address and port; the unspecified address for all of the family.
+    pub host: SocketAddr,
+    /// Address and port of the container.
+    pub container: SocketAddr,
+    /// Network, container and interface; each is empty where it is not told.
+    pub owner: [String; 3],
+    /// Whether the owner is certainly gone; absent where nothing tells.
+    pub gone: Option<bool>,
 }

@@ -21,7 +21,7 @@ use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::inject::{self, Added};
 use crate::interrupt::Interrupt;
-use crate::{Result, holder};
+use crate::{Result, look};
 
 /// Where plugins are found and results remembered.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Runtime {
             let found = find(plugin.kind(), &self.plugin_dirs);
             found.map_err(|err| during(err.into(), plugin, "add"))?;
         }
-        let is_new = !self.cache.has(&network, at) && !holder::may_be_there(at);
+        let is_new = !self.cache.has(&network, at) && !look::may_be_there(at);
         let facts = Facts {
             home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
             ..Facts::default()

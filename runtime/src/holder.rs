@@ -2,19 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
-use linkspan_netlink::netns::{Netns, OpenErrorKind};
-use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::ident::NetworkName;
 
 use crate::Result;
 use crate::attachment::Attachment;
 use crate::cache::Entry;
 use crate::chain::Runtime;
-
-/// The interface that every namespace has.
-const LOOPBACK: &str = "lo";
+use crate::look::{LOOPBACK, Look, look};
 
 /// An attachment that has an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,36 +73,6 @@ impl Runtime {
             Tag::None if self.cache.has(network, at) => Held::Own,
             Tag::None => Held::Unnamed,
         })
-    }
-}
-
-/// Whether an interface of that name may be in the namespace already. `lo` always is, and counts from when it is up.
-pub(crate) fn may_be_there(at: &Attachment) -> bool {
-    look(at) != Look::Absent
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Look {
-    There,
-    Absent,
-    /// The kernel does not let us look.
-    Unknown,
-}
-
-fn look(at: &Attachment) -> Look {
-    let netns = match Netns::open(Path::new(&at.netns)).map_err(|err| err.kind) {
-        Ok(netns) => netns,
-        Err(OpenErrorKind::Missing | OpenErrorKind::NotNamespace) => return Look::Absent,
-        Err(OpenErrorKind::Io(_)) => return Look::Unknown,
-    };
-    let ifname = at.ifname.as_str();
-    let link = Context::new()
-        .and_then(|context| Rtnl::open(&context, &netns))
-        .and_then(|rtnl| rtnl.link_by_name(ifname));
-    match link {
-        Ok(Some(link)) if link.up || ifname != LOOPBACK => Look::There,
-        Ok(_) => Look::Absent,
-        Err(_) => Look::Unknown,
     }
 }
 

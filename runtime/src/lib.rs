@@ -15,6 +15,7 @@ pub mod holder;
 pub mod inject;
 pub mod interrupt;
 pub mod lives;
+mod look;
 pub mod probe;
 pub mod restore;
 pub mod scratch;

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use crate::elements::{self, SHARED};
 use crate::lives::Lives;
 use crate::mapping::Mapping;
-use crate::native::{Publication, fill};
+use crate::publication::{Publication, fill};
 use crate::sets::{CLAIMS, PUBLISH_ADDR, PUBLISHED, SETS};
 
 /// How long a look at an owner's life may be old. Nothing tells of the end of a namespace.

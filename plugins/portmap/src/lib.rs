@@ -14,6 +14,7 @@ mod lives;
 mod localnet;
 mod mapping;
 mod native;
+mod publication;
 mod published;
 mod room;
 mod rules;
@@ -41,7 +42,7 @@ use linkspan_protocol::result::AddResult;
 
 use conf::{Conf, Plan};
 use elements::{Target, Translate};
-use native::Publication;
+use publication::Publication;
 use rules::PART;
 
 pub use foreign::Keeper;

@@ -8,7 +8,7 @@
 //! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
 //! - [`xtables`]: a look at the older packet filter; [`legacy`]: its table `nat`.
 //! - [`forward`], [`legacy_forward`]: what decides on forwarded packets, in either packet filter.
-//! - [`port_rule`]: rules about ports, as other suites write them to either.
+//! - [`port_rule`]: rules about ports, as other suites write them to either; [`port_reading`] reads them.
 //!
 //! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
 //! Their numbers are those of `linux/netfilter/nf_tables.h`.
@@ -26,6 +26,7 @@ pub mod found;
 pub mod legacy;
 pub mod legacy_forward;
 pub mod look;
+pub mod port_reading;
 pub mod port_rule;
 pub mod ruleset;
 pub mod socket;

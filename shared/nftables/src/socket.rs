@@ -15,7 +15,7 @@ use crate::decode::{Body, messages};
 use crate::found::FoundRule;
 use crate::port_rule::PortRule;
 use crate::ruleset::{Element, Family, Set, Table};
-use crate::{Error, decode, encode, port_rule};
+use crate::{Error, decode, encode, port_reading};
 
 /// How often a dump that was interrupted by a change is begun again.
 const DUMP_ATTEMPTS: usize = 100;
@@ -163,7 +163,7 @@ impl Netfilter {
     /// single family.
     pub fn port_rules(&self, table: Table, chain: &str) -> Result<Vec<PortRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
-        let read = |object: &[u8]| port_rule::decode(object, table.family == Family::Ip6);
+        let read = |object: &[u8]| port_reading::decode(object, table.family == Family::Ip6);
         self.list(("list the rules of", chain), table.family, request, read)
     }
 

@@ -1,6 +1,6 @@
 //! The real process: environment, stdin, stdout, exit status, panics.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
+use crate::stderr::complain;
 use crate::{Entry, Reply, transport};
 
 /// Set to `exec`, this makes a process execute its delegates even where they are itself under another name.
@@ -50,11 +51,6 @@ pub fn environment() -> Env {
     Env::from_lookup(|name| {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     })
-}
-
-/// Writes to stderr; nobody is left to be told when that is closed.
-pub(crate) fn complain(text: &str) {
-    drop(io::stderr().write_all(text.as_bytes()));
 }
 
 /// Prints the reply. A caller that cannot be told what ADD made takes it for a failure, so it is made one.

@@ -1,9 +1,7 @@
 //! One call, from environment and stdin to the reply, with libcni's exact order of checks and codes.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
@@ -12,9 +10,10 @@ use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use linkspan_protocol::json::Json;
-use linkspan_protocol::version::{SpecVersion, numbers};
+use linkspan_protocol::version::SpecVersion;
 use linkspan_protocol::wire;
 
+use crate::gate::{gate, guard};
 use crate::{AddCall, Call, CheckCall, DelCall, GcCall, Plugin, Result, StatusCall, Undo};
 
 /// Reads all of stdin; called only by the verbs that have an input.
@@ -251,54 +250,6 @@ fn versions() -> Vec<u8> {
     let list = SpecVersion::ALL.map(|v| format!("\"{v}\"")).join(",");
     let newest = SpecVersion::NEWEST;
     format!("{{\"cniVersion\":\"{newest}\",\"supportedVersions\":[{list}]}}\n").into_bytes()
-}
-
-/// Whether the configuration's version allows the verb and is one that we speak.
-fn gate(command: Command, configured: &str) -> Result<SpecVersion> {
-    let since = match command {
-        Command::Check => Some((0, 4, 0)),
-        Command::Gc | Command::Status => Some((1, 1, 0)),
-        Command::Add | Command::Del | Command::Version | Command::Restore => None,
-    };
-    let refuse = |msg: String| Failure::new(ErrorCode::INCOMPATIBLE_VERSION, msg);
-    if let Some(since) = since {
-        let given = numbers(configured).map_err(|err| Failure::new(ErrorCode::DECODING, err))?;
-        let verb = command.name();
-        if given < since {
-            return Err(refuse(format!("config version does not allow {verb}")));
-        }
-        if given > (1, 1, 0) {
-            return Err(refuse(format!("plugin version does not allow {verb}")));
-        }
-    }
-    SpecVersion::parse(configured).ok_or_else(|| {
-        let ours = SpecVersion::ALL.map(|v| format!("\"{v}\"")).join(" ");
-        refuse("incompatible CNI versions".to_owned()).detail(format!(
-            "config is {configured:?}, plugin supports [{ours}]"
-        ))
-    })
-}
-
-/// Refuses the plugin's own namespace as `CNI_NETNS`, before anything is changed. A path that cannot be examined
-/// passes: the verb itself says what is wrong with it, or tolerates it.
-fn guard(env: &Env) -> Result<()> {
-    if env.netns_override() || env.netns.is_empty() {
-        return Ok(());
-    }
-    let Ok(theirs) = fs::metadata(&env.netns) else {
-        return Ok(());
-    };
-    let ours = fs::metadata("/proc/thread-self/ns/net").map_err(|err| {
-        Failure::new(ErrorCode::INVALID_NETNS, err.to_string()).context("get plugin's netns failed")
-    })?;
-    if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
-        return Err(Failure::new(
-            ErrorCode::INVALID_NETNS,
-            "plugin's netns and netns from CNI_NETNS should not be the same",
-        )
-        .hint("give the container a network namespace of its own, or set CNI_NETNS_OVERRIDE=1"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

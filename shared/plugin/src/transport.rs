@@ -11,7 +11,7 @@ use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{Failure, WireError};
 use linkspan_protocol::json::Json;
 
-use crate::{Entry, Result, process};
+use crate::{Entry, Result, stderr};
 
 /// The plugins that this executable is; none where delegates are always executed.
 static HOUSE: OnceLock<&'static [&'static Entry]> = OnceLock::new();
@@ -31,7 +31,7 @@ pub(crate) fn ask(exe: &Path, env: &[(&'static str, String)], stdin: &[u8]) -> R
         found.map(|(_, value)| value.clone())
     });
     let reply = entry.serve(&env, &mut || Ok(stdin.to_vec()));
-    process::complain(&reply.stderr);
+    stderr::complain(&reply.stderr);
     if reply.ok {
         return Ok(reply.stdout);
     }

@@ -1,7 +1,4 @@
-//! The verbs of the protocol and what each one requires (spec 1.1.0, section 2; `CNI_PATH` as libcni's skel has it), and one
-//! of our own.
-
-use crate::env::Var;
+//! The verbs of the protocol, and one of our own.
 
 /// A verb of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +47,6 @@ impl Command {
             Self::Status => "STATUS",
             Self::Version => "VERSION",
             Self::Restore => "LINKSPAN_RESTORE",
-        }
-    }
-
-    /// Whether `var` must be present and non-empty.
-    pub const fn requires(self, var: Var) -> bool {
-        match var {
-            Var::Command => true,
-            Var::ContainerId | Var::IfName => {
-                matches!(self, Self::Add | Self::Check | Self::Del | Self::Restore)
-            }
-            Var::Netns => matches!(self, Self::Add | Self::Check | Self::Restore),
-            Var::Path => !matches!(self, Self::Version),
-            Var::Args | Var::NetnsOverride => false,
         }
     }
 }

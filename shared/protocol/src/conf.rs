@@ -1,16 +1,16 @@
-//! The configuration keys that every plugin knows (spec 1.1.0, section 1), and serde forms that plugins share.
+//! The configuration keys that every plugin knows (spec 1.1.0, section 1).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::addr::{Cidr, optional_ip};
 use crate::error::{ErrorCode, Failure};
 use crate::json::{Error, Json};
-use crate::result::{AddResult, Dns, Route};
+use crate::result::AddResult;
 use crate::schema::Schema;
 use crate::wire;
+
+pub use crate::form::{DnsConf, RouteConf};
 
 /// The standard keys of a network configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -72,71 +72,6 @@ pub struct ValidAttachment {
     pub container_id: String,
     /// Interface name.
     pub ifname: String,
-}
-
-/// The `dns` key: a list that is present but empty differs from an absent one.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct DnsConf {
-    /// Servers.
-    pub nameservers: Option<Vec<String>>,
-    /// Local domain.
-    pub domain: String,
-    /// Search domains.
-    pub search: Option<Vec<String>>,
-    /// Resolver options.
-    pub options: Option<Vec<String>>,
-}
-
-impl DnsConf {
-    /// Whether the configuration says anything about name resolution, be it an empty list.
-    pub fn is_present(&self) -> bool {
-        let lists = [&self.nameservers, &self.search, &self.options];
-        !self.domain.is_empty() || lists.into_iter().any(Option::is_some)
-    }
-
-    /// As it stands in a result.
-    pub fn into_dns(self) -> Dns {
-        Dns {
-            nameservers: self.nameservers.unwrap_or_default(),
-            domain: self.domain,
-            search: self.search.unwrap_or_default(),
-            options: self.options.unwrap_or_default(),
-        }
-    }
-}
-
-/// A route in a configuration or a result; `dst` is required.
-#[derive(Debug, Clone, Deserialize)]
-pub struct RouteConf {
-    dst: Cidr,
-    #[serde(default, deserialize_with = "optional_ip")]
-    gw: Option<IpAddr>,
-    #[serde(default)]
-    mtu: i64,
-    #[serde(default)]
-    advmss: i64,
-    #[serde(default)]
-    priority: i64,
-    #[serde(default)]
-    table: Option<i64>,
-    #[serde(default)]
-    scope: Option<i64>,
-}
-
-impl RouteConf {
-    /// As it stands in a result.
-    pub fn into_route(self) -> Route {
-        Route {
-            dst: self.dst,
-            gw: self.gw,
-            mtu: self.mtu,
-            advmss: self.advmss,
-            priority: self.priority,
-            table: self.table,
-            scope: self.scope,
-        }
-    }
 }
 
 fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {

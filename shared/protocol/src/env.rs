@@ -47,6 +47,20 @@ impl Var {
             Self::NetnsOverride => "CNI_NETNS_OVERRIDE",
         }
     }
+
+    /// Whether `verb` needs it to be present and non-empty (spec 1.1.0, section 2; `CNI_PATH` as libcni's skel has it).
+    pub const fn is_required_by(self, verb: Command) -> bool {
+        match self {
+            Self::Command => true,
+            Self::ContainerId | Self::IfName => matches!(
+                verb,
+                Command::Add | Command::Check | Command::Del | Command::Restore
+            ),
+            Self::Netns => matches!(verb, Command::Add | Command::Check | Command::Restore),
+            Self::Path => !matches!(verb, Command::Version),
+            Self::Args | Self::NetnsOverride => false,
+        }
+    }
 }
 
 /// The values of the variables; an absent one is empty, as the protocol does not tell the two apart.
@@ -102,7 +116,8 @@ impl Env {
         let command = Command::parse(&self.command);
         let mut missing = Vec::new();
         for var in Var::ALL {
-            let required = var == Var::Command || command.is_some_and(|verb| verb.requires(var));
+            let required =
+                var == Var::Command || command.is_some_and(|verb| var.is_required_by(verb));
             if !required {
                 continue;
             }

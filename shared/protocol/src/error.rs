@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// An error code of the spec, or a plugin's own from 100 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorCode(pub u32);
@@ -50,6 +52,16 @@ pub trait Explain: Error {
     /// The kernel's own words, or another fact that is no part of the sentence.
     fn detail(&self) -> Option<String> {
         None
+    }
+}
+
+impl Explain for json::Error {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::DECODING
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.map(str::to_owned)
     }
 }
 
@@ -195,7 +207,7 @@ impl Failure {
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0.relayed {
             Some((printed, _)) if self.0.notes.is_empty() => printed.clone(),
-            _ => crate::json::pretty(&self.to_wire()).into_bytes(),
+            _ => json::pretty(&self.to_wire()).into_bytes(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod command;
 pub mod conf;
 pub mod env;
 pub mod error;
+mod form;
 pub mod ident;
 pub mod json;
 pub mod result;

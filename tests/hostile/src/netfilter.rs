@@ -6,7 +6,7 @@ use linkspan_nftables::decode::{self, Body};
 use linkspan_nftables::forward;
 use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::legacy_forward::LegacyForward;
-use linkspan_nftables::port_rule;
+use linkspan_nftables::port_reading;
 use linkspan_nftables::ruleset::{Element, Family};
 use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
@@ -35,7 +35,7 @@ fn read(object: &[u8]) {
     decode::elements(object).iter().for_each(used);
     decode::rule(object);
     for six in [false, true] {
-        port_rule::decode(object, six);
+        port_reading::decode(object, six);
     }
     decode::chain(object, "linkspan");
     let _generation = decode::generation(object);

@@ -16,7 +16,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use self::decode::Layers;
-use crate::error::{ErrorCode, Explain};
 
 /// A JSON value that keeps the order and the duplicates of its keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +44,7 @@ pub struct Error {
     /// The steps of that path, innermost first.
     trail: Vec<Step>,
     message: String,
-    hint: Option<&'static str>,
+    pub(crate) hint: Option<&'static str>,
     /// Whether the message may hold the value itself. That of a networking key is worth quoting; what is below `args`
     /// comes from a pod's annotations, may be a secret, and is not.
     may_quote: bool,
@@ -121,16 +120,6 @@ impl de::Error for Error {
             may_quote: false,
             ..Self::custom(format_args!("invalid type: {found}, expected {wanted}"))
         }
-    }
-}
-
-impl Explain for Error {
-    fn code(&self) -> ErrorCode {
-        ErrorCode::DECODING
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.hint.map(str::to_owned)
     }
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{WireDns, WireRoute};
 use crate::addr::{Cidr, optional_ip};
-use crate::conf::{DnsConf, RouteConf};
 use crate::error::{ErrorCode, Failure};
+use crate::form::{DnsConf, RouteConf};
 use crate::json::{Error, Json, pretty};
 use crate::result::{AddResult, IpConfig, Route};
 use crate::version::SpecVersion;

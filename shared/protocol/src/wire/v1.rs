@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::is_zero;
 use crate::addr::{Cidr, optional_ip};
-use crate::conf::{DnsConf, RouteConf};
+use crate::form::{DnsConf, RouteConf};
 use crate::json::{Error, Json, pretty};
 use crate::result::{AddResult, Dns, Interface, IpConfig, Route};
 use crate::version::SpecVersion;
