@@ -4,30 +4,50 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Set to anything, this makes a test write the files that it would compare.
 const WRITE: &str = "LINKSPAN_WRITE_GENERATED";
 
-/// Asserts that the directory `dir` of the house holds `files`, by name, and no other.
 #[expect(
     clippy::disallowed_methods,
-    reason = "whoever changes what they come from says so in the environment"
+    reason = "the environment says that the sources were changed on purpose"
 )]
+fn writes() -> bool {
+    std::env::var_os(WRITE).is_some()
+}
+
+/// Asserts that the directory `dir` of the house holds `files`, by name, and no other.
 pub(crate) fn is_kept(dir: &str, files: &BTreeMap<String, String>) {
-    let dir = Path::new(ROOT).join(dir);
-    let write = std::env::var_os(WRITE).is_some();
     for (name, text) in files {
-        let path = dir.join(name);
-        if write {
-            fs::create_dir_all(&dir).unwrap();
-            fs::write(&path, text).unwrap();
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        let differs = format!("{} differs; run the test with {WRITE}=1", path.display());
-        assert_eq!(&kept, text, "{differs}");
+        file_is_kept(&format!("{dir}/{name}"), text);
     }
-    let there = fs::read_dir(&dir).unwrap();
+    let there = fs::read_dir(Path::new(ROOT).join(dir)).unwrap();
     let there: BTreeSet<_> = there.map(|file| file.unwrap().file_name()).collect();
     assert_eq!(there, files.keys().map(Into::into).collect());
+}
+
+/// Asserts that the file of the house has this text.
+pub(crate) fn file_is_kept(file: &str, text: &str) {
+    let path = Path::new(ROOT).join(file);
+    if writes() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(kept, text, "{file} differs; run the test with {WRITE}=1");
+}
+
+/// The file with each of `parts`, by name, between the lines that mark it. One that has no place yet comes last, under a
+/// heading of its name.
+pub(crate) fn with_parts(file: &str, parts: &[(String, String)]) -> String {
+    let text = fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    parts.iter().fold(text, |text, (name, part)| {
+        let (begin, end) = (format!("<!-- keys of {name} -->\n"), "<!-- end -->\n");
+        let Some((before, rest)) = text.split_once(&begin) else {
+            return format!("{text}\n## {name}\n\n{begin}\n{part}\n{end}");
+        };
+        let (_, after) = rest.split_once(end).unwrap();
+        format!("{before}{begin}\n{part}\n{end}{after}")
+    })
 }

@@ -1,11 +1,17 @@
 //! The `linkspan` binary: the runtime's command line, and under a plugin's file name that plugin.
 
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod generated;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod schemas;
+#[cfg(test)]
+mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const DOCUMENTATION: &str = include_str!("../../docs/runtime.md");
 
-/// The network of DOCUMENTATION.
+/// The network of README.
 const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
 
 /// An OCI runtime on a node, with bundles.
@@ -30,7 +30,7 @@ struct Oci<'a> {
     runtime: &'static str,
 }
 
-/// A node with DOCUMENTATION's network, where `runtime` runs containers.
+/// A node with README's network, where `runtime` runs containers.
 fn with(runtime: &'static str, body: impl FnOnce(&Oci<'_>) + Send) {
     in_node(LINKSPAN, As::AnyUser, &[runtime, "busybox"], |node| {
         fs::write(node.net_d().join("10-linkspan.conflist"), BRIDGE).unwrap();
@@ -39,7 +39,7 @@ fn with(runtime: &'static str, body: impl FnOnce(&Oci<'_>) + Send) {
 }
 
 impl Oci<'_> {
-    /// What DOCUMENTATION shows of a container's `config.json`, with the least beside it that both runtimes take.
+    /// What docs/runtime.md shows of a container's `config.json`, with the least beside it that both runtimes take.
     fn config(&self) -> Value {
         let (_, rest) = DOCUMENTATION.split_once("```json\n").unwrap();
         let (fragment, _) = rest.split_once("```").unwrap();

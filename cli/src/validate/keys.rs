@@ -47,7 +47,8 @@ impl Judge<'_> {
             | (_, Value::Null)
             | (Schema::Bool, Value::Bool(_))
             | (Schema::Number, Value::Number(_))
-            | (Schema::Text, Value::String(_)) => true,
+            // The plugin refuses a wrong word itself, with a hint.
+            | (Schema::Text | Schema::Word(_), Value::String(_)) => true,
             (Schema::Integer { least, greatest }, Value::Number(number)) => match number.as_u64() {
                 Some(number) => number <= *greatest,
                 None => number.as_i64().is_some_and(|number| number >= *least),

@@ -22,54 +22,74 @@ use crate::range_conf::{RangeConf, networks};
 const NAME_MAX: usize = 255;
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
-/// Kubelets and container runtimes give an attachment two minutes or more; ADD and the DEL after its failure both wait.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+/// Seconds. Kubelets and container runtimes give an attachment two minutes or more; ADD and the DEL after its failure both
+/// wait.
+const LOCK_TIMEOUT: u32 = 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// The keys of `host-local` itself.
     ipam: Option<IpamConf>,
+    /// What the runtime fills in.
     runtime_config: RuntimeConf,
+    /// What an orchestrator asks for.
     args: ArgsConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct IpamConf {
+    /// The subnet of one range, which comes before those of `ranges`.
     #[serde(deserialize_with = "optional_cidr")]
     subnet: Option<Cidr>,
+    /// `rangeStart` of that range.
     #[serde(deserialize_with = "optional_ip")]
     range_start: Option<IpAddr>,
+    /// `rangeEnd` of that range.
     #[serde(deserialize_with = "optional_ip")]
     range_end: Option<IpAddr>,
+    /// `gateway` of that range.
     #[serde(deserialize_with = "optional_ip")]
     gateway: Option<IpAddr>,
+    /// `exclude` of that range.
     #[serde(deserialize_with = "networks")]
     exclude: Vec<Cidr>,
+    /// Range sets, each a list of ranges of one family. An attachment gets one address of each set.
     ranges: Vec<Vec<RangeConf>>,
+    /// Routes for the result.
     routes: Vec<RouteConf>,
+    /// The leases are in `<dataDir>/<network>`. Default: [`DATA_DIR`]
     data_dir: String,
+    /// A file in the form of resolv.conf(5), for the result's `dns`.
     resolv_conf: String,
+    /// A pool that has run dry takes back the addresses of the dead. Default: `true`
     reclaim: Option<bool>,
+    /// Seconds for which another process may keep the store locked; then code 11 names it. 0 does not wait. Default:
+    /// [`LOCK_TIMEOUT`]
     lock_timeout: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RuntimeConf {
+    /// The capability `ipRanges`: range sets, before those of `ipam`.
     ip_ranges: Vec<Vec<RangeConf>>,
+    /// The capability `ips`: addresses to ask for.
     ips: Vec<Requested>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
+    /// By convention everything is below this key.
     cni: CniConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
+    /// Addresses to ask for, with those of the capability and of `IP` in `CNI_ARGS`.
     ips: Vec<Requested>,
 }
 
@@ -138,9 +158,7 @@ impl Place {
         Ok(Self {
             dir: PathBuf::from(data_dir).join(call.network.as_str()),
             reclaim: ipam.reclaim.unwrap_or(true),
-            lock_timeout: ipam
-                .lock_timeout
-                .map_or(LOCK_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            lock_timeout: Duration::from_secs(ipam.lock_timeout.unwrap_or(LOCK_TIMEOUT).into()),
         })
     }
 }

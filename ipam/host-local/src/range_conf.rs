@@ -9,12 +9,16 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct RangeConf {
+    /// The network; required.
     #[serde(deserialize_with = "optional_cidr")]
     pub(crate) subnet: Option<Cidr>,
+    /// The first address that is given. Default: the network's first
     #[serde(deserialize_with = "optional_ip")]
     pub(crate) range_start: Option<IpAddr>,
+    /// The last address that is given. Default: the network's last
     #[serde(deserialize_with = "optional_ip")]
     pub(crate) range_end: Option<IpAddr>,
+    /// The gateway, which is never given. Default: the network's first
     #[serde(deserialize_with = "optional_ip")]
     pub(crate) gateway: Option<IpAddr>,
     /// Addresses and networks that are never given.

@@ -1,6 +1,7 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
 use linkspan_attach::creation;
+use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::{Ingress, Masquerade};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
@@ -9,43 +10,69 @@ use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::json::Json;
+use linkspan_protocol::schema::word;
 use serde::Deserialize;
+
+/// The bridge that is taken where the configuration names none.
+const BRIDGE: &str = "cni0";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Conf {
+    /// The bridge; it is made where it is missing. Default: [`BRIDGE`]
     bridge: Option<String>,
+    /// Gives the bridge the gateway addresses, and enables forwarding for the host and for the bridge.
     is_gateway: bool,
+    /// The same as `isGateway`, and adds default routes.
     is_default_gateway: bool,
+    /// Replaces an address of the bridge that is in the way of a gateway address.
     force_address: bool,
+    /// Bytes, of a new bridge and of both ends. Default: the kernel's
     mtu: i64,
+    /// The bridge may send a frame back by the port that it came from, so a container reaches its own published ports.
     hairpin_mode: bool,
+    /// The bridge receives every frame.
     promisc_mode: bool,
+    /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
+    /// Leaves the container's end down; not with IPAM.
     disable_container_interface: bool,
+    /// Isolates the port: it exchanges frames with the bridge itself and with ports that are not isolated.
     port_isolation: bool,
+    /// The capability `mac`.
     runtime_config: MacConf,
+    /// What an orchestrator asks for.
     args: ArgsConf,
+    /// The world sees the host's address instead of the container's.
     ip_masq: bool,
+    /// The packet filter for `ipMasq`. Default: nf_tables where the kernel has it, else iptables
+    #[serde(deserialize_with = "word::<Backend, _>")]
     ip_masq_backend: Option<String>,
+    /// Networks that see the container's own address, beside its own subnet: the rest of a cluster, such as
+    /// `["10.0.0.0/8"]`.
     ip_masq_except: Vec<String>,
-    // Not served yet: turned on, they are refused.
+    /// Not implemented yet: refused unless 0.
     vlan: i64,
+    /// Not implemented yet: refused.
     vlan_trunk: Option<Json>,
+    /// Not implemented yet: refused where it is true.
     preserve_default_vlan: bool,
+    /// Not implemented yet: refused where it is true.
     macspoofchk: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
+    /// The same as the capability, which comes first; `MAC` in `CNI_ARGS` comes last.
     cni: MacConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct MacConf {
+    /// The MAC address of the container's end. Default: a random one
     mac: String,
 }
 
@@ -91,7 +118,7 @@ impl Plan {
                 "cannot set hairpin mode and promiscuous mode at the same time",
             ));
         }
-        let bridge = conf.bridge.unwrap_or_else(|| "cni0".to_owned());
+        let bridge = conf.bridge.unwrap_or_else(|| BRIDGE.to_owned());
         check_name(&bridge)?;
         let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);

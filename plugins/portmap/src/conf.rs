@@ -8,6 +8,7 @@ use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::AddResult;
+use linkspan_protocol::schema::word;
 use serde::Deserialize;
 
 use crate::mapping::{self, Mapping, MappingConf};
@@ -15,21 +16,33 @@ use crate::mapping::{self, Mapping, MappingConf};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// The packet filter. Default: nf_tables where the kernel has it, else iptables
+    #[serde(deserialize_with = "word::<Backend, _>")]
     backend: Option<String>,
+    /// The ports can be reached from the container's own network and from the host's loopback addresses, too. Default: `true`
     snat: Option<bool>,
+    /// The container sees the host's address, whatever the source of a connection is.
     masq_all: bool,
+    /// The bit, 0 to 31, that marks packets to be masqueraded. For iptables alone: it chooses that backend. Default:
+    /// [`MARK_BIT`]
     mark_masq_bit: Option<i64>,
+    /// A chain that marks packets to be masqueraded, in the place of our own. For iptables alone: it chooses that backend.
     external_set_mark_chain: Option<String>,
+    /// More conditions of the rules for IPv4, as arguments of iptables. For iptables alone: they choose that backend.
     conditions_v4: Option<Vec<String>>,
+    /// The same for IPv6.
     conditions_v6: Option<Vec<String>>,
-    /// In seconds.
+    /// Seconds, 0 to 60, for which ADD waits for a port of a container that is still there, with nothing locked; 0 refuses at
+    /// once. Default: [`PORT_WAIT`]
     port_wait_seconds: Option<i64>,
+    /// What the runtime fills in.
     runtime_config: RuntimeConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RuntimeConf {
+    /// The capability `portMappings`: the ports to publish.
     port_mappings: Vec<MappingConf>,
 }
 

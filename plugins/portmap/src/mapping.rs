@@ -12,9 +12,13 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct MappingConf {
+    /// The port of the host, 1 to 65535; required.
     host_port: i64,
+    /// The port of the container, 1 to 65535; required.
     container_port: i64,
+    /// `tcp`, `udp` or `sctp`, in any case; required.
     protocol: String,
+    /// The address of the host; `0.0.0.0` and `::` stand for those of one family. Default: every address
     #[serde(rename = "hostIP")]
     host_ip: String,
 }

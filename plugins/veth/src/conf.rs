@@ -1,18 +1,26 @@
 //! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
 
 use linkspan_attach::creation;
+use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::Masquerade;
 use linkspan_plugin::Result;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::schema::word;
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// Bytes, of both ends. Default: the kernel's
     mtu: i64,
+    /// The world sees the host's address instead of the container's.
     ip_masq: bool,
+    /// The packet filter for `ipMasq`. Default: nf_tables where the kernel has it, else iptables
+    #[serde(deserialize_with = "word::<Backend, _>")]
     ip_masq_backend: Option<String>,
+    /// Networks that see the container's own address, beside its own subnet: the rest of a cluster, such as
+    /// `["10.0.0.0/8"]`.
     ip_masq_except: Vec<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::schema::Words;
 
 /// A packet filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub enum Backend {
     Nftables,
     /// The reference's chains, by `iptables-restore`.
     Iptables,
+}
+
+impl Words for Backend {
+    const WORDS: &'static [&'static str] = &["nftables", "iptables"];
 }
 
 impl Backend {

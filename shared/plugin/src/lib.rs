@@ -91,6 +91,7 @@ pub struct Entry {
     pub names: &'static [&'static str],
     serve: fn(&Env, serve::Stdin<'_>) -> Reply,
     schema: fn() -> Schema,
+    conf: fn() -> &'static str,
 }
 
 impl Entry {
@@ -100,6 +101,7 @@ impl Entry {
             names: P::NAMES,
             serve: serve::serve::<P>,
             schema: schema::<P>,
+            conf: std::any::type_name::<P::Conf>,
         }
     }
 
@@ -111,6 +113,11 @@ impl Entry {
     /// What its configuration may hold: the keys that every plugin knows, and its own.
     pub fn schema(&self) -> Schema {
         (self.schema)()
+    }
+
+    /// The path of the type that decodes its own keys: documentation is made of that type's.
+    pub fn conf(&self) -> &'static str {
+        (self.conf)()
     }
 }
 

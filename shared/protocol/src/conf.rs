@@ -16,26 +16,26 @@ pub use crate::form::{DnsConf, RouteConf};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NetConf {
-    /// Version of the spec; empty means 0.1.0.
+    /// Version of the spec. Default: `0.1.0`
     pub cni_version: String,
     /// The network's name.
     pub name: String,
     /// The plugin's file name.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Capabilities that the runtime may fill in.
+    /// Capabilities that the runtime may fill in, in `runtimeConfig`.
     pub capabilities: BTreeMap<String, bool>,
     /// The IPAM plugin.
     pub ipam: IpamConf,
     /// Name resolution for the result.
     pub dns: DnsConf,
-    /// A previous result, not yet decoded: DEL must work with a malformed one.
+    /// The result of the plugin before this one, or of ADD. It is not yet decoded: DEL must work with a malformed one.
     #[serde(deserialize_with = "raw")]
     pub prev_result: Option<Json>,
-    /// GC: the attachments that are still valid; none where the caller did not say.
+    /// GC: the attachments that are still valid. Where the key is absent, nothing is collected.
     #[serde(rename = "cni.dev/valid-attachments")]
     pub valid_attachments: Option<Vec<ValidAttachment>>,
-    /// STATUS: whether code 50 also tells that all addresses or ports are taken, which ends when a container does.
+    /// STATUS: code 50 also tells that all addresses or ports are taken, which ends when a container does.
     pub strict_status: bool,
 }
 

@@ -42,17 +42,24 @@ impl DnsConf {
 /// A route in a configuration or a result; `dst` is required.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RouteConf {
+    /// The destination; required.
     dst: Cidr,
+    /// The next hop. Default: the first gateway of its family
     #[serde(default, deserialize_with = "optional_ip")]
     gw: Option<IpAddr>,
+    /// The MTU along the route, in bytes.
     #[serde(default)]
     mtu: i64,
+    /// The largest segment that TCP announces, in bytes.
     #[serde(default)]
     advmss: i64,
+    /// The metric.
     #[serde(default)]
     priority: i64,
+    /// The routing table. Default: the main table
     #[serde(default)]
     table: Option<i64>,
+    /// The scope: 0 is global, 253 link, 254 host.
     #[serde(default)]
     scope: Option<i64>,
 }

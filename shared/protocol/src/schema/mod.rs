@@ -2,11 +2,14 @@
 //! it accepts. So the schema of a plugin cannot differ from the plugin, and its types need no second derive.
 
 mod probe;
+mod word;
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+
+pub use word::{Words, word};
 
 /// The JSON that a type decodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub enum Schema {
     Number,
     /// A string.
     Text,
+    /// One of these strings.
+    Word(&'static [&'static str]),
     /// An array of one kind of element.
     Array(Box<Schema>),
     /// An object with any keys and one kind of value.
@@ -90,6 +95,10 @@ impl Schema {
             }
             Self::Number => json!({ "type": kind("number") }),
             Self::Text => json!({ "type": kind("string") }),
+            Self::Word(words) => {
+                let values = words.iter().map(|word| json!(word)).chain([Value::Null]);
+                json!({ "enum": values.collect::<Vec<_>>() })
+            }
             Self::Array(items) => json!({ "type": kind("array"), "items": items.to_json() }),
             Self::Map(values) => {
                 json!({ "type": kind("object"), "additionalProperties": values.to_json() })
@@ -118,6 +127,7 @@ impl fmt::Display for Schema {
             }
             Self::Number => f.write_str("a number"),
             Self::Text => f.write_str("a string"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Array(_) => f.write_str("an array"),
             Self::Map(_) | Self::Object(_) => f.write_str("an object"),
         }
@@ -144,7 +154,23 @@ mod tests {
         inner: Option<Inner>,
         nested: Vec<Vec<Inner>>,
         capabilities: BTreeMap<String, bool>,
+        #[serde(deserialize_with = "word::<Colour, _>")]
+        colour: Option<String>,
+        shape: Option<Shape>,
         anything: Option<Json>,
+    }
+
+    struct Colour;
+
+    impl Words for Colour {
+        const WORDS: &'static [&'static str] = &["red", "blue"];
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Shape {
+        Round,
+        Square,
     }
 
     #[derive(Deserialize)]
@@ -171,6 +197,8 @@ mod tests {
             ("inner", inner),
             ("nested", nested),
             ("capabilities", Schema::Map(Box::new(Schema::Bool))),
+            ("colour", Schema::Word(&["red", "blue"])),
+            ("shape", Schema::Word(&["round", "square"])),
             ("anything", Schema::Any),
         ]);
         assert_eq!(Schema::of::<Conf>(), expected);
@@ -186,11 +214,16 @@ mod tests {
 
     #[test]
     fn json_schema_allows_null_and_what_is_unknown() {
-        let schema = object(&[("mtu", integer(0, 255)), ("any", Schema::Any)]);
+        let schema = object(&[
+            ("mtu", integer(0, 255)),
+            ("colour", Schema::Word(&["red", "blue"])),
+            ("any", Schema::Any),
+        ]);
         let expected = json!({
             "type": ["object", "null"],
             "properties": {
                 "mtu": { "type": ["integer", "null"], "minimum": 0, "maximum": 255 },
+                "colour": { "enum": ["red", "blue", null] },
                 "any": {},
             },
         });

@@ -165,10 +165,10 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         _visitor: V,
     ) -> Result<V::Value, Stop> {
-        self.leaf(Schema::Text)
+        self.leaf(Schema::Word(variants))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
