@@ -7,6 +7,8 @@ mod documents;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod schemas;

@@ -203,6 +203,8 @@ fn has_all(package: &Path) {
     has(" ./usr/share/zsh/vendor-completions/_linkspan\n");
     has(" ./usr/share/fish/vendor_completions.d/linkspan.fish\n");
     has(" ./usr/share/doc/linkspan/examples/bridge.conflist\n");
+    has(" ./usr/share/doc/linkspan/NOTICES\n");
+    has(" ./usr/share/doc/linkspan/linkspan.cdx.json\n");
     let version = dpkg_deb(&["--field", path, "Version"]);
     let changes = fs::read_to_string(format!("{DEPLOY}/debian/changelog")).unwrap();
     assert!(

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use linkspan_cli::linkspan::command;
 use linkspan_harness::call::Call;
@@ -24,6 +24,8 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 const EXAMPLE: &str = include_str!("../../conf-examples/bridge.conflist");
 const IMAGE: &str = concat!("localhost/linkspan:", env!("CARGO_PKG_VERSION"));
+/// The container that the pod keeps.
+const WAITS: &str = "linkspan-installed";
 const SLEEPER: &str = "localhost/sleeper:latest";
 const TOOLS: [&str; 6] = [
     "podman",
@@ -147,7 +149,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
             told.succeeded().trim().to_owned()
         };
         let recipe = format!("{DEPLOY}/Containerfile");
-        let context = Path::new(LINKSPAN).parent().unwrap().to_str().unwrap();
+        let context = context(node);
         does(&[
             "build",
             "--network",
@@ -156,12 +158,18 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
             &recipe,
             "-t",
             IMAGE,
-            context,
+            context.to_str().unwrap(),
         ]);
         let objects = node.home().join("objects.yaml");
         fs::write(&objects, format!("{list}\n---\n{}\n", pod(&set))).unwrap();
         does(&["kube", "play", objects.to_str().unwrap()]);
         is_installed(node, list_of(&list));
+        let told = node.home().join("told");
+        let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
+        does(&["cp", &of_image, told.to_str().unwrap()]);
+        for file in ["LICENSE", "NOTICES", "LGPL-2.1", "linkspan.cdx.json"] {
+            assert!(fs::metadata(told.join(file)).unwrap().len() > 0, "{file}");
+        }
         // A pod of the network that was installed, by the plugins that were.
         let world = beyond(node.lab);
         does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
@@ -183,14 +191,28 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         does(&["rm", "-t", "0", "-f", "c1"]);
         node.is_clean();
         // What has nothing to do any more ends when it is asked to, and not only when it is killed.
-        let waits = "linkspan-installed";
-        does(&["stop", "-t", "20", waits]);
+        does(&["stop", "-t", "20", WAITS]);
         assert_eq!(
-            does(&["inspect", "--format", "{{.State.ExitCode}}", waits]),
+            does(&["inspect", "--format", "{{.State.ExitCode}}", WAITS]),
             "0"
         );
         does(&["kube", "down", objects.to_str().unwrap()]);
     });
+}
+
+/// A directory that has what the recipe takes from the root of the source.
+fn context(node: &Node<'_>) -> PathBuf {
+    let context = node.home().join("context");
+    let notices = context.join("deploy/notices");
+    fs::create_dir_all(&notices).unwrap();
+    fs::create_dir_all(context.join("target/release")).unwrap();
+    fs::copy(LINKSPAN, context.join("target/release/linkspan")).unwrap();
+    fs::copy(format!("{DEPLOY}/../LICENSE"), context.join("LICENSE")).unwrap();
+    for file in fs::read_dir(format!("{DEPLOY}/notices")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), notices.join(file.file_name())).unwrap();
+    }
+    context
 }
 
 /// Asserts that the node has the plugins as links to one executable, and the list for its owner alone.

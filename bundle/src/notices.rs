@@ -1,0 +1,301 @@
+//! The licences of what the binary is linked from, and a list of it in CycloneDX's form, from `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use linkspan_harness::call::Call;
+use serde_json::{Value, json};
+
+use crate::generated::{self, ROOT};
+
+/// Where the suite is built for; deny.toml has the same.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+
+/// The licence of the project, under which a crate is taken that offers it.
+const OURS: &str = "Apache-2.0";
+
+const HEAD: &str = "\
+Notices of what Linkspan is linked from
+=======================================
+
+Linkspan is under the Apache License, Version 2.0: see LICENSE.
+
+Its binary holds parts of the GNU C Library, (C) Free Software Foundation, Inc.
+and others, under the GNU Lesser General Public License, version 2.1 or later:
+see LGPL-2.1. It is linked statically. With Linkspan's source, which is what it
+is built from, you may link it with another version of that library.
+
+It holds parts of the Rust standard library, by the Rust Project Developers,
+under the Apache License, Version 2.0, or the MIT licence.
+
+";
+
+/// A crate that is linked in.
+#[derive(Debug, Clone)]
+struct Crate {
+    name: String,
+    version: String,
+    /// SPDX
+    licence: String,
+    repository: Option<String>,
+    manifest: String,
+    /// Crates from outside that it needs.
+    needs: BTreeSet<String>,
+}
+
+impl Crate {
+    fn purl(&self) -> String {
+        format!("pkg:cargo/{}@{}", self.name, self.version)
+    }
+
+    /// Whether it can be had under the project's own licence.
+    fn offers_ours(&self) -> bool {
+        self.licence.split(" OR ").any(|one| one == OURS)
+    }
+
+    /// The text of the licence under which it is taken, or what it asks to be told with it.
+    fn texts(&self) -> Vec<String> {
+        let folder = Path::new(&self.manifest).parent().unwrap();
+        let files = fs::read_dir(folder).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        let chosen = |name: &String| {
+            let upper = name.to_uppercase();
+            let is_licence = upper == "LICENSE" || upper.contains("MIT") || upper.contains("BSD");
+            upper.starts_with("NOTICE") || is_licence && !self.offers_ours()
+        };
+        let texts = names.iter().filter(|name| chosen(name));
+        texts
+            .map(|name| fs::read_to_string(folder.join(name)).unwrap())
+            .collect()
+    }
+}
+
+/// What cargo tells of the workspace.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo finds its home and its toolchain by the environment"
+)]
+fn metadata() -> Value {
+    let homes = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    let set = homes
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    let manifest = format!("{ROOT}/Cargo.toml");
+    let mut args = vec!["metadata", "--format-version", "1", "--offline", "--locked"];
+    args.extend(["--manifest-path", &manifest]);
+    args.extend(
+        TARGETS
+            .iter()
+            .flat_map(|target| ["--filter-platform", *target]),
+    );
+    let call = Call::new(Path::new(env!("CARGO"))).args(&args);
+    let call = set.fold(call, |call, (name, value)| call.env(name, &value));
+    serde_json::from_str(call.run().succeeded()).unwrap()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// The crates from outside that are linked in, by cargo's id, and our own packages' needs.
+fn linked(metadata: &Value) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
+    let by_id = |list: &Value| -> BTreeMap<String, Value> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| (text(&one["id"]), one.clone())).collect()
+    };
+    let packages = by_id(&metadata["packages"]);
+    let nodes = by_id(&metadata["resolve"]["nodes"]);
+    let runs_at_build = |id: &str| packages[id]["targets"][0]["kind"][0] == "proc-macro";
+    let needs = |id: &str| -> BTreeSet<String> {
+        let needed = nodes[id]["deps"].as_array().unwrap().iter();
+        let linked = needed.filter(|dep| {
+            let mut kinds = dep["dep_kinds"].as_array().unwrap().iter();
+            kinds.any(|kind| kind["kind"].is_null())
+        });
+        let ids = linked.map(|dep| text(&dep["pkg"]));
+        ids.filter(|id| !runs_at_build(id)).collect()
+    };
+    let is_ours = |id: &str| packages[id]["source"].is_null();
+    let root = packages.iter().find(|(_, one)| one["name"] == "linkspan");
+    let mut left = vec![root.unwrap().0.clone()];
+    let (mut found, mut ours) = (BTreeMap::new(), BTreeSet::new());
+    let mut seen = BTreeSet::new();
+    while let Some(id) = left.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let needs = needs(&id);
+        left.extend(needs.iter().cloned());
+        if is_ours(&id) {
+            ours.extend(needs.into_iter().filter(|id| !is_ours(id)));
+            continue;
+        }
+        let package = &packages[&id];
+        let one = Crate {
+            name: text(&package["name"]),
+            version: text(&package["version"]),
+            licence: text(&package["license"]).replace('/', " OR "),
+            repository: package["repository"].as_str().map(str::to_owned),
+            manifest: text(&package["manifest_path"]),
+            needs,
+        };
+        found.insert(id, one);
+    }
+    (found, ours)
+}
+
+/// The notices: names of what is under the project's own licence, and the texts of the others, each once.
+fn notices(crates: &BTreeMap<String, Crate>) -> String {
+    let mut under_ours = String::new();
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in crates.values() {
+        let named = format!("{} {}", one.name, one.version);
+        if one.offers_ours() {
+            let at = one.repository.as_deref().unwrap_or_default();
+            under_ours += format!("  {named:<32}{at}").trim_end();
+            under_ours += "\n";
+        }
+        let texts = one.texts();
+        assert!(
+            one.offers_ours() || !texts.is_empty(),
+            "{named} has no text"
+        );
+        for text in texts {
+            others.entry(text).or_default().push(named.clone());
+        }
+    }
+    let mut others: Vec<(String, String)> = others
+        .into_iter()
+        .map(|(text, names)| (names.join(", "), text))
+        .collect();
+    others.sort();
+    let others = others.into_iter().map(|(names, text)| {
+        let rule = "-".repeat(79);
+        format!("{rule}\n{names}\n\n{}\n\n", text.trim_matches('\n'))
+    });
+    format!(
+        "{HEAD}It holds these crates under the Apache License, Version 2.0:\n\n{under_ours}\n\
+         It holds these crates under the licences that follow:\n\n{}",
+        others.collect::<String>().trim_end().to_owned() + "\n"
+    )
+}
+
+/// The SHA-256 of each crate's archive, by name and version, as Cargo.lock has it.
+fn checksums() -> BTreeMap<(String, String), String> {
+    let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
+    let packages = lock.split("[[package]]").skip(1);
+    let found = packages.filter_map(|package| {
+        let value = |key: &str| {
+            let (_, rest) = package.split_once(&format!("\n{key} = \""))?;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        Some(((value("name")?, value("version")?), value("checksum")?))
+    });
+    found.collect()
+}
+
+/// The list of what the binary is linked from, as CycloneDX 1.6 has it. It names neither a time nor a machine.
+fn list(crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
+    let checksums = checksums();
+    let root = concat!("pkg:cargo/linkspan@", env!("CARGO_PKG_VERSION"));
+    let purls = |ids: &BTreeSet<String>| -> Vec<String> {
+        ids.iter().map(|id| crates[id].purl()).collect()
+    };
+    let mut components = vec![
+        json!({ "type": "library", "bom-ref": "glibc", "name": "glibc",
+            "description": "GNU C Library, linked statically; its version is the builder's",
+            "licenses": [{ "expression": "LGPL-2.1-or-later" }] }),
+        json!({ "type": "library", "bom-ref": "rust-std", "name": "rust-std",
+            "description": "Rust standard library; its version is the builder's",
+            "licenses": [{ "expression": "MIT OR Apache-2.0" }] }),
+    ];
+    let mut direct = vec!["glibc".to_owned(), "rust-std".to_owned()];
+    direct.extend(purls(ours));
+    let mut dependencies = vec![json!({ "ref": root, "dependsOn": direct })];
+    for one in crates.values() {
+        let key = (one.name.clone(), one.version.clone());
+        let mut component = json!({
+            "type": "library",
+            "bom-ref": one.purl(),
+            "name": one.name,
+            "version": one.version,
+            "licenses": [{ "expression": one.licence }],
+            "purl": one.purl(),
+            "hashes": [{ "alg": "SHA-256", "content": checksums[&key] }],
+        });
+        if let Some(url) = &one.repository {
+            component["externalReferences"] = json!([{ "type": "vcs", "url": url }]);
+        }
+        components.push(component);
+        dependencies.push(json!({ "ref": one.purl(), "dependsOn": purls(&one.needs) }));
+    }
+    let list = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": { "component": {
+            "type": "application",
+            "bom-ref": root,
+            "name": "linkspan",
+            "version": env!("CARGO_PKG_VERSION"),
+            "licenses": [{ "expression": OURS }],
+            "purl": root,
+        } },
+        "components": components,
+        "dependencies": dependencies,
+    });
+    format!("{list:#}\n")
+}
+
+#[test]
+fn the_notices_are_of_what_is_linked_in() {
+    let (crates, ours) = linked(&metadata());
+    generated::file_is_kept("deploy/notices/NOTICES", &notices(&crates));
+    let list = list(&crates, &ours);
+    generated::file_is_kept("deploy/notices/linkspan.cdx.json", &list);
+}
+
+#[test]
+fn build_time_and_test_time_crates_are_not_linked_in() {
+    let (crates, ours) = linked(&metadata());
+    let has = |name: &str| crates.values().any(|one| one.name == name);
+    for linked in ["rtnetlink", "tokio", "clap", "serde_json", "nix"] {
+        assert!(has(linked), "{linked}");
+    }
+    for not in [
+        "syn",
+        "serde_derive",
+        "clap_mangen",
+        "linkspan-plugin",
+        "windows-sys",
+    ] {
+        assert!(!has(not), "{not}");
+    }
+    assert!(ours.iter().all(|id| crates.contains_key(id)));
+    for one in crates.values() {
+        assert!(
+            one.needs.iter().all(|id| crates.contains_key(id)),
+            "{one:?}"
+        );
+    }
+}
+
+#[test]
+fn a_crate_is_taken_under_the_projects_licence_where_it_offers_it() {
+    let one = |licence: &str| Crate {
+        name: "x".to_owned(),
+        version: "1.0.0".to_owned(),
+        licence: licence.to_owned(),
+        repository: None,
+        manifest: String::new(),
+        needs: BTreeSet::new(),
+    };
+    assert!(one("MIT OR Apache-2.0").offers_ours());
+    assert!(one("Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT").offers_ours());
+    assert!(!one("Apache-2.0 WITH LLVM-exception").offers_ours());
+    assert!(!one("Unlicense OR MIT").offers_ours());
+    assert_eq!(one("MIT").purl(), "pkg:cargo/x@1.0.0");
+}
