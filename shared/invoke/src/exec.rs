@@ -20,12 +20,13 @@ const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 /// Executes `exe` with the inherited environment and `env` on top, feeds it `stdin`, and returns its stdout.
 ///
 /// Its stderr is forwarded when it succeeded. When it failed, the error object that it printed comes back as it is;
-/// where it printed none, code 999 tells what happened, and the failure leaves in doubt what it did.
+/// where it printed none, the failure has code 999 with the exit status, and is marked as in doubt: the plugin may have
+/// done part of its work.
 pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>, Failure> {
     exec_until(exe, env, stdin, None)
 }
 
-/// The same, for a caller that may be asked to end: when `stop` becomes readable, so is the plugin.
+/// The same for a caller that may be asked to end: when `stop` becomes readable, the plugin is asked to end.
 pub fn exec_until(
     exe: &Path,
     env: &[(&str, String)],
@@ -42,7 +43,7 @@ pub fn exec_until(
     })?;
     let output = talk(child, stdin, stop).map_err(|err| attempted(err).in_doubt())?;
     if output.status.success() {
-        // The delegate's log lines are worth showing, but a closed stderr is no reason to fail.
+        // Forwards the delegate's log lines. A closed stderr is not an error.
         drop(io::stderr().write_all(&output.stderr));
         return Ok(output.stdout);
     }
@@ -95,7 +96,7 @@ fn failure(name: &str, output: Output) -> Failure {
     let printed: Option<WireError> = Json::parse(&output.stdout)
         .and_then(|json| json.decode())
         .ok()
-        // Any object decodes, also the configuration that somebody only prints again.
+        // Any JSON object decodes, also a configuration that the program only echoed.
         .filter(|error: &WireError| error.code != 0 || !error.msg.is_empty());
     if let Some(error) = printed {
         return Failure::relayed(output.stdout, error);
@@ -104,9 +105,9 @@ fn failure(name: &str, output: Output) -> Failure {
     let text = match (output.stdout.is_empty(), said.trim()) {
         (true, "") => format!("netplugin failed with no error message: {}", output.status),
         (true, said) => format!("netplugin failed: {said:?}: {}", output.status),
-        // On stderr a plugin speaks to people. What it prints here is data, and may be the input that it was given.
+        // stderr is for people and is quoted. stdout is data and may repeat the plugin's input, secrets included.
         (false, _) => format!(
-            "netplugin failed but error parsing its diagnostic message: {} bytes on stdout that are no error object: {}",
+            "netplugin failed but error parsing its diagnostic message: {} bytes on stdout that are not an error object: {}",
             output.stdout.len(),
             output.status
         ),

@@ -1,4 +1,4 @@
-//! Starting a program, feeding it its input and hearing it to the end.
+//! Starts a program, writes its input and reads its output to the end.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{self, Pid};
 
 /// Starts `command` with pipes to and from it, in a process group of its own: a terminal sends Ctrl-C to the caller's
-/// group, and the caller decides what becomes of its children.
+/// group alone, and the caller decides when its children end.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     command
         .stdin(Stdio::piped())
@@ -26,11 +26,11 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 /// Feeds `child` its input through its pipe, and returns what it printed to its pipes and how it ended. The first byte
 /// that can be read from `stop` asks the child's group to end, and the next one kills it.
 ///
-/// The child has ended also where this fails: an undo of what it did must not be overtaken by it. (The standard
-/// library's `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
+/// The child has ended even where this fails, so it cannot overtake an undo of its work. (The standard library's
+/// `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
 pub fn talk(mut child: Child, input: &[u8], stop: Option<BorrowedFd<'_>>) -> io::Result<Output> {
     let heard = converse(&mut child, input, stop);
-    // Its pipes are closed by now, so it waits for nobody.
+    // The pipes are closed by now, so the child cannot block on them.
     let status = child.wait();
     let [stdout, stderr] = heard?;
     Ok(Output {
@@ -70,17 +70,17 @@ fn converse(
         if stopped && let Some(from) = stop {
             match (unistd::read(from, &mut [0])?, signals.next()) {
                 (1, Some(signal)) => end(child, signal)?,
-                // Nobody is left to ask, or nothing to do.
+                // `stop` is closed, or both signals are sent.
                 _ => stop = None,
             }
         }
     }
 }
 
-/// A descriptor, and what is awaited of it.
+/// A descriptor and the events that are awaited on it.
 type Wanted<'a> = Option<(BorrowedFd<'a>, PollFlags)>;
 
-/// Waits until one of the descriptors is ready; which ones are. An interrupted wait finds none.
+/// Waits until one of the descriptors is ready, and returns which ones are. An interrupted wait returns none.
 fn ready(wanted: [Wanted<'_>; 4]) -> io::Result<[bool; 4]> {
     let watched = wanted.iter().flatten();
     let mut watched: Vec<_> = watched
@@ -103,7 +103,7 @@ fn end(child: &Child, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// The way to the child, as long as there is something to write.
+/// The pipe to the child, open as long as there is something to write.
 struct Feed<'a> {
     pipe: Option<File>,
     left: &'a [u8],
@@ -113,7 +113,7 @@ impl<'a> Feed<'a> {
     fn new(pipe: Option<impl Into<OwnedFd>>, left: &'a [u8]) -> io::Result<Self> {
         let pipe = pipe.map(Into::into).map(File::from);
         if let Some(pipe) = &pipe {
-            // The child's end has flags of its own, and stays as it is.
+            // This changes our end alone: the child's end has flags of its own.
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let mut feed = Self { pipe, left };
@@ -228,7 +228,7 @@ mod tests {
             let stop = format!("/proc/$PPID/fd/{}", stop.as_raw_fd());
             let script = format!("{trap} printf {asked} >{stop}; sleep 100000 & wait");
             let output = talk(shell(&script), b"", Some(told.as_fd())).unwrap();
-            // That the pipes are at their end shows that the grandchild is gone, too.
+            // The pipes are at their end, so the grandchild is gone, too.
             let by = std::os::unix::process::ExitStatusExt::signal(&output.status);
             assert_eq!(by, Some(signal as i32));
         }

@@ -1,4 +1,4 @@
-//! The calls as values: what each verb is given, checked before the plugin sees it.
+//! The calls as values: the input of each verb, checked before the plugin sees it.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use linkspan_protocol::env::{Env, Var};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::version::SpecVersion;
 
-/// What every call carries.
+/// The fields of every call.
 #[derive(Debug)]
 pub struct Call {
     /// The network's name.
@@ -62,7 +62,7 @@ macro_rules! call {
 call! {
     /// ADD.
     AddCall {
-        /// Who is attached.
+        /// The attachment to make or to compare.
         attachment: AttachmentId,
         /// `CNI_NETNS`, not yet opened.
         netns: NetnsPath,
@@ -71,7 +71,7 @@ call! {
 call! {
     /// CHECK.
     CheckCall {
-        /// Who is attached.
+        /// The attachment to make or to compare.
         attachment: AttachmentId,
         /// `CNI_NETNS`, not yet opened.
         netns: NetnsPath,
@@ -80,7 +80,7 @@ call! {
 call! {
     /// DEL.
     DelCall {
-        /// Who is detached.
+        /// The attachment to remove.
         attachment: AttachmentId,
         /// `CNI_NETNS`; a runtime may no longer have one.
         netns: Option<NetnsPath>,
@@ -89,7 +89,7 @@ call! {
 call! {
     /// GC.
     GcCall {
-        /// Who may keep what is theirs; everybody else of this network is gone.
+        /// The attachments that stay; every other one of this network is gone.
         valid_attachments: HashSet<AttachmentId>,
     }
 }

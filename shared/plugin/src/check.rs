@@ -1,4 +1,4 @@
-//! What a CHECK is given, and how it tells a difference.
+//! The result that CHECK compares with, and the failure for a difference.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use linkspan_protocol::result::AddResult;
 
 use crate::{CheckCall, Result};
 
-/// A difference between what is and what was promised.
+/// A difference between the promised state and the present one.
 pub fn mismatch(what: impl fmt::Display, expected: &str, actual: &str) -> Failure {
     Failure::new(
         ErrorCode::INTERNAL,

@@ -13,14 +13,14 @@ use crate::call::Call;
 use crate::transport::ask;
 use crate::{AddCall, CheckCall, DelCall, GcCall, Result, StatusCall, Undo};
 
-/// Sees that the IPAM plugin is there; to be called before anything is made that would stay.
+/// Fails where the IPAM plugin cannot be found. Call it before making anything that would stay.
 pub fn locate(call: &Call) -> Result<()> {
     find_ipam(call)?;
     Ok(())
 }
 
-/// Asks for addresses; their release is on `undo` before anybody looks at the answer, and where there is none. It runs when
-/// nothing has the addresses any more, since they are somebody else's from then on.
+/// Asks for addresses. Their release is on `undo` before the answer is read, and also where there is no answer. It runs
+/// as the last step, when nothing uses the addresses any more, because another attachment may get them from then on.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let exe = find_ipam(call)?;
     let env = call.delegate_env(Command::Add);
@@ -56,7 +56,7 @@ pub fn gc(call: &GcCall) -> Result<()> {
 
 /// Asks whether addresses could be given.
 pub fn status(call: &StatusCall) -> Result<()> {
-    // An ADD could not be served without it (spec 1.1.0, section 2, "STATUS").
+    // ADD would fail without it (spec 1.1.0, section 2, "STATUS").
     let exe = find_ipam(call).map_err(|err| {
         let missing = matches!(err, linkspan_invoke::Error::NotFound { .. });
         let failure = Failure::from(err);

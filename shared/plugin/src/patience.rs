@@ -1,4 +1,4 @@
-//! flock(2), waited for at most as long as agreed.
+//! flock(2) with a deadline.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Locks `file` for us alone; the lock goes with the file, or with the process. `None` when time is up.
+/// Locks `file` exclusively; the lock ends with the file, or with the process. `None` when time is up.
 ///
-/// The kernel queues those who wait in flock(2), but takes no deadline. So where the lock is not free at once, a
-/// second thread does nothing but wait there. It touches no namespace, and when time is up it ends with the process.
+/// The kernel queues the waiters in flock(2), but takes no deadline. So where the lock is not free at once, a second
+/// thread only waits there. It touches no namespace, and when time is up it ends with the process.
 #[expect(
     clippy::disallowed_methods,
     reason = "the waiting thread makes one system call and touches no namespace"
@@ -23,7 +23,7 @@ pub fn lock(file: File, patience: Duration) -> io::Result<Option<File>> {
     let (done, outcome) = mpsc::channel();
     thread::spawn(move || {
         let locked = file.lock().map(|()| file);
-        // Nobody listens any more when time was up: the file, and with it the lock, is dropped here.
+        // The send fails when time was up. The file is then dropped here, and the lock with it.
         drop(done.send(locked));
     });
     outcome.recv_timeout(patience).ok().transpose()

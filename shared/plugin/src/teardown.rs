@@ -20,7 +20,7 @@ impl Teardown {
         }
     }
 
-    /// What it all came to.
+    /// The first failure, with the others noted on it.
     pub fn finish(self) -> Result<()> {
         self.first.map_or(Ok(()), Err)
     }

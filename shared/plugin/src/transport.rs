@@ -1,5 +1,5 @@
-//! How a delegate is reached: as a process, or, where the file found is the very one that this process executes, by a
-//! call. Bytes go in and bytes come out either way, so that only the time differs.
+//! Runs a delegate: as a process, or by a call where the file found is the one that this process executes. Both ways
+//! take bytes and give bytes, so only the time differs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,15 +13,15 @@ use linkspan_protocol::json::Json;
 
 use crate::{Entry, Result, stderr};
 
-/// The plugins that this executable is; none where delegates are always executed.
+/// The plugins in this executable; empty where delegates are always executed.
 static HOUSE: OnceLock<&'static [&'static Entry]> = OnceLock::new();
 
-/// Says which plugins this executable is.
+/// Sets the plugins in this executable.
 pub(crate) fn at_home(entries: &'static [&'static Entry]) {
     HOUSE.get_or_init(|| entries);
 }
 
-/// Asks the delegate `exe`; what it printed.
+/// Runs the delegate `exe`, and returns its output.
 pub(crate) fn ask(exe: &Path, env: &[(&'static str, String)], stdin: &[u8]) -> Result<Vec<u8>> {
     let Some(entry) = own(exe) else {
         return exec(exe, env, stdin);

@@ -1,4 +1,4 @@
-//! Undoing what a failed ADD had made.
+//! The steps that undo a failed ADD.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::Result;
 
 type Step = Box<dyn FnOnce() -> Result<()>>;
 
-/// What was made so far, and how to unmake it. The mechanism that makes a thing pushes its step right after.
+/// How to unmake everything that was made so far. The mechanism that makes a thing pushes its step right after.
 ///
 /// This is courtesy towards the runtime, not a journal: a process that is killed undoes nothing, and DEL copes.
 #[derive(Default)]
@@ -17,13 +17,13 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Remembers how to unmake what was just made.
+    /// Adds the step that unmakes the last thing made.
     pub fn push(&mut self, label: &'static str, step: impl FnOnce() -> Result<()> + 'static) {
         self.steps.push((label, Box::new(step)));
     }
 
-    /// The same for what another program, or the kernel, was to make: whoever refused has made nothing, but whoever died,
-    /// or was not heard to the end, may have made everything.
+    /// The same for a thing that another program, or the kernel, makes. An explicit refusal means that nothing was
+    /// made. A crash or a lost reply means that it may have been made, so the step is added too.
     pub fn push_unless_refused<T>(
         &mut self,
         outcome: Result<T>,
@@ -36,7 +36,7 @@ impl Undo {
         outcome
     }
 
-    /// The same; the step runs when all others have, those before it included.
+    /// The same, but the step runs after all others.
     pub fn push_last_unless_refused<T>(
         &mut self,
         outcome: Result<T>,
@@ -49,8 +49,8 @@ impl Undo {
         outcome
     }
 
-    /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed. Hands the
-    /// steps of a success to whoever may find that it was in vain.
+    /// Runs `attempt`; when it fails, runs its steps in reverse and notes on the failure which of them failed. Returns
+    /// the steps of a success, for a caller that may fail later.
     pub fn scope<T>(attempt: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Self)> {
         let mut undo = Self::default();
         match attempt(&mut undo) {
@@ -59,7 +59,7 @@ impl Undo {
         }
     }
 
-    /// Unmakes what was made, because of `failure`, and notes on it what could not be unmade.
+    /// Runs the steps because of `failure`, and notes on it which of them failed.
     pub(crate) fn run(self, mut failure: Failure) -> Failure {
         for (label, step) in self.steps.into_iter().rev() {
             if let Err(err) = step() {
