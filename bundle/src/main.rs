@@ -38,6 +38,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
+    &linkspan_static::ENTRY,
     &linkspan_veth::ENTRY,
 ];
 

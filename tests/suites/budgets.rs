@@ -9,7 +9,7 @@
 use std::fs;
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::conf::{bridge, fixed, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use serde_json::{Value, json};
@@ -150,6 +150,20 @@ fn loopback_keeps_to_its_budget() {
             &[budget(1, 1, 0, 3)],
             &[budget(1, 0, 0, 2)],
             &[budget(1, 2, 0, 3)],
+        ],
+    );
+}
+
+#[test]
+fn static_keeps_to_its_budget() {
+    keeps_to(
+        "static",
+        |_, _| vec![conf("static", &json!({ "ipam": fixed(&["10.1.0.7/16"]) }))],
+        [
+            &[budget(1, 0, 0, 1)],
+            &[budget(1, 0, 0, 1)],
+            &[budget(1, 0, 0, 1)],
+            &[budget(1, 0, 0, 1)],
         ],
     );
 }

@@ -1,5 +1,6 @@
 //! The gateways that the bridge is to be. Pure.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linkspan_protocol::addr::Cidr;
@@ -32,6 +33,9 @@ pub(crate) fn adopt(result: &mut AddResult, plan: &Plan) -> Vec<Cidr> {
             addresses.extend(ip.gateway.and_then(|gw| Cidr::new(gw, address.prefix())));
         }
     }
+    // Addresses of one subnet have one gateway.
+    let mut seen = HashSet::new();
+    addresses.retain(|cidr| seen.insert(*cidr));
     addresses.sort_by_key(|cidr| cidr.ip().is_ipv6());
     addresses
 }
@@ -75,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_networks_first_address_is_the_gateway_with_ipv4_first() {
-        let mut result = leased(&["fd00::9/64", "10.0.0.9/24"]);
+        let mut result = leased(&["fd00::9/64", "10.0.0.9/24", "10.0.0.8/24"]);
         assert_eq!(
             adopted(r#","isGateway":true"#, &mut result),
             ["10.0.0.1/24", "fd00::1/64"]

@@ -219,7 +219,9 @@ fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
             gateways.into_iter().find(|gw: &IpAddr| gw.is_ipv6() == six)
         };
         let mut spec = spec_of(route)?;
-        spec.gw = route.gw.or_else(gateway);
+        // A destination on the link itself has no next hop.
+        let on_link = spec.scope.is_some_and(|scope| scope >= SCOPE_LINK);
+        spec.gw = route.gw.or_else(|| gateway().filter(|_| !on_link));
         if !routes.contains(&spec) {
             routes.push(spec);
         }

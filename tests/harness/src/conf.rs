@@ -48,6 +48,14 @@ pub fn host_local(lab: &Lab, subnets: &[&str]) -> Value {
     })
 }
 
+/// A static section with these addresses.
+#[must_use]
+pub fn fixed(addresses: &[&str]) -> Value {
+    let each = |address: &&str| json!({ "address": address });
+    let addresses: Vec<Value> = addresses.iter().map(each).collect();
+    json!({ "type": "static", "addresses": addresses })
+}
+
 /// A dual-stack bridge network with a gateway, changed by `over`.
 #[must_use]
 pub fn bridge(lab: &Lab, over: &Value) -> Value {
@@ -69,6 +77,7 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     match plugin {
         "bridge" => bridge(lab, &json!({})),
         "loopback" => base,
+        "static" => with(base, &json!({ "ipam": fixed(&["10.1.0.7/16"]) })),
         _ => with(base, &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),
     }
 }

@@ -22,7 +22,15 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 6] = ["bridge", "host-local", "loopback", "portmap", "ptp", "veth"];
+pub const PLUGINS: [&str; 7] = [
+    "bridge",
+    "host-local",
+    "loopback",
+    "portmap",
+    "ptp",
+    "static",
+    "veth",
+];
 
 /// Where Debian puts the Go plugins, and the variable that says where else they are.
 const GO: &str = "/usr/lib/cni";

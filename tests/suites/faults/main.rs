@@ -11,7 +11,7 @@ mod executed;
 mod memory;
 mod site;
 
-use linkspan_harness::conf::{bridge, host_local, with};
+use linkspan_harness::conf::{bridge, fixed, host_local, with};
 use linkspan_harness::lab::Lab;
 use serde_json::{Value, json};
 
@@ -65,6 +65,13 @@ fn host_local_alone() {
             "host-local",
             &json!({ "ipam": host_local(lab, DUAL) }),
         )]
+    }));
+}
+
+#[test]
+fn static_alone() {
+    withstands(Case::first("static", |_, _| {
+        vec![conf("static", &json!({ "ipam": fixed(&["10.1.0.7/16"]) }))]
     }));
 }
 

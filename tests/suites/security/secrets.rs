@@ -13,7 +13,14 @@ use crate::LINKSPAN;
 
 const SECRET: &str = "canary-5e1f";
 /// `veth` is `ptp`.
-const PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "ptp"];
+const PLUGINS: [&str; 6] = [
+    "bridge",
+    "host-local",
+    "loopback",
+    "portmap",
+    "ptp",
+    "static",
+];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
 /// One that cannot be given, and so has a reason to be told of.
 const ADDRESS: &str = "203.0.113.77";
