@@ -39,6 +39,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
     &linkspan_static::ENTRY,
+    &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
 ];
 

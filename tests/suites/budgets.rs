@@ -200,6 +200,45 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
     );
 }
 
+#[test]
+fn tuning_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let tuned = json!({
+            "dataDir": lab.dir().join("tuning"),
+            "sysctl": { "net.core.somaxconn": "500" },
+            "mac": "02:00:00:00:00:07",
+            "promisc": true,
+            "mtu": 1400,
+        });
+        vec![bridge(lab, &json!({})), conf("tuning", &tuned)]
+    };
+    keeps_to(
+        "tuning",
+        plugins,
+        [
+            &[budget(1, 16, 2, 29), budget(1, 5, 0, 16)],
+            &[budget(1, 11, 7, 11), budget(1, 2, 0, 8)],
+            &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 4, 0, 5)],
+        ],
+    );
+}
+
+#[test]
+fn tuning_without_keys_costs_nothing() {
+    let plugins = |lab: &Lab, _| vec![bridge(lab, &json!({})), conf("tuning", &json!({}))];
+    keeps_to(
+        "tuning without keys",
+        plugins,
+        [
+            &[budget(1, 16, 2, 29), budget(1, 0, 0, 1)],
+            &[budget(1, 11, 7, 11), budget(1, 0, 0, 1)],
+            &[budget(1, 2, 1, 5), budget(1, 0, 0, 1)],
+            &[budget(1, 15, 5, 11), budget(1, 0, 0, 2)],
+        ],
+    );
+}
+
 /// Bridge, addresses, masquerade and a published port.
 fn pod(lab: &Lab, port: u16) -> Vec<Value> {
     let ipam = host_local(lab, &["10.1.0.0/16"]);

@@ -42,6 +42,9 @@ fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
         if let Some(ipam) = plugin.get_mut("ipam") {
             ipam["dataDir"] = json!(lab.leases());
         }
+        if plugin["type"] == "tuning" {
+            plugin["dataDir"] = json!(lab.dir().join("tuning"));
+        }
     }
     fs::write(dir.join(file), list.to_string()).unwrap();
 }

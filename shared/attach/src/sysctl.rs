@@ -71,6 +71,19 @@ pub fn put_if_known(path: &Path, value: &str) -> Result<()> {
     }
 }
 
+/// What the file says, for a key that may be there only to be written: `None` then.
+pub fn legible(path: &Path) -> Result<Option<String>> {
+    match read(path) {
+        Err(err) if err.kind() == ErrorKind::PermissionDenied => Ok(None),
+        value => value.map(Some).map_err(|err| failed("read", path, &err)),
+    }
+}
+
+/// Writes `value`, whatever the file says.
+pub fn put(path: &Path, value: &str) -> Result<()> {
+    write(path, value).map_err(|err| unwritten(path, value, &err))
+}
+
 /// Whether the kernel has IPv6 at all.
 pub fn has_ipv6() -> Result<bool> {
     let key = of_interface("ipv6", "all", "disable_ipv6");

@@ -16,6 +16,7 @@ mod request;
 pub mod route;
 pub mod routing;
 pub mod rtnl;
+pub mod settings;
 pub mod watch;
 
 pub use failure::kernel;

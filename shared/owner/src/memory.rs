@@ -3,14 +3,14 @@
 //! ADD writes it before the change that it describes, whole or not at all. A file that is missing, broken, too long or of an
 //! earlier boot is read as empty, so no DEL depends on it. DEL forgets it.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use linkspan_protocol::ident::{AttachmentId, NetworkName};
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::boot::BootId;
@@ -54,13 +54,13 @@ impl Memory {
         let draft = self.draft();
         remove(&draft)?;
         let mut options = OpenOptions::new();
-        let mut file = options
+        let file = options
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&draft)?;
         let written = file
-            .write_all(text.as_bytes())
+            .write_all_at(text.as_bytes(), 0)
             .and_then(|()| fs::rename(&draft, &self.path));
         written.or_else(|err| remove(&draft).and(Err(err)))
     }
@@ -93,6 +93,30 @@ impl Memory {
         }
         Ok(text)
     }
+}
+
+/// The attachments that something is remembered of below `dir`, half-written files included.
+pub fn attachments(dir: &Path) -> io::Result<BTreeSet<(NetworkName, AttachmentId)>> {
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        found.extend(attachment(&entry?.file_name()));
+    }
+    Ok(found)
+}
+
+/// Whose a file of that name is.
+fn attachment(name: &OsStr) -> Option<(NetworkName, AttachmentId)> {
+    let mut parts = name.to_str()?.trim_start_matches('.').splitn(3, ':');
+    let network = NetworkName::parse(parts.next()?).ok()?;
+    let attachment = AttachmentId {
+        container_id: ContainerId::parse(parts.next()?).ok()?,
+        ifname: IfName::parse(parts.next()?).ok()?,
+    };
+    Some((network, attachment))
 }
 
 impl Facts {
@@ -145,7 +169,6 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use linkspan_protocol::addr::NetnsPath;
-    use linkspan_protocol::ident::{ContainerId, IfName};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn facts() -> Facts {
@@ -189,6 +212,13 @@ mod tests {
         memory.write(&facts()).unwrap();
         memory.write(&facts()).unwrap();
         assert_eq!(memory.read(), facts());
+        fs::write(dir.join("no attachment"), "").unwrap();
+        let net = NetworkName::parse("net").unwrap();
+        assert_eq!(
+            attachments(&dir).unwrap(),
+            BTreeSet::from([(net, attachment)])
+        );
+        fs::remove_file(dir.join("no attachment")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&dir), mode(&memory.path)), (0o700, 0o600));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);

@@ -109,7 +109,7 @@ impl IfName {
 }
 
 /// What identifies an attachment within a network (spec section 4: container id and interface name).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttachmentId {
     /// `CNI_CONTAINERID`
     pub container_id: ContainerId,

@@ -77,6 +77,14 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     match plugin {
         "bridge" => bridge(lab, &json!({})),
         "loopback" => base,
+        "tuning" => {
+            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
+            let dir = lab.dir().join("tuning");
+            with(
+                base,
+                &json!({ "dataDir": dir, "mtu": 1400, "prevResult": previous }),
+            )
+        }
         "static" => with(base, &json!({ "ipam": fixed(&["10.1.0.7/16"]) })),
         _ => with(base, &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),
     }

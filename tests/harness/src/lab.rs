@@ -22,13 +22,14 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 7] = [
+pub const PLUGINS: [&str; 8] = [
     "bridge",
     "host-local",
     "loopback",
     "portmap",
     "ptp",
     "static",
+    "tuning",
     "veth",
 ];
 

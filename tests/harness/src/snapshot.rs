@@ -56,6 +56,13 @@ fn kernel_state(rtnl: &Rtnl) -> Vec<String> {
             "link {} {} {:02x?} mtu {} in {:?} up {}",
             link.name, link.kind, link.mac, link.mtu, link.controller, link.up
         ));
+        // One may go meanwhile.
+        if let Some(now) = link.settings().unwrap() {
+            lines.push(format!(
+                "link {} promisc {} allmulti {} queue {}",
+                link.name, now.promiscuous, now.all_multicast, now.queue_length
+            ));
+        }
         for addr in link.addrs(None).unwrap() {
             if !comes_by_itself(addr.ip) {
                 lines.push(format!("addr {} {}/{}", link.name, addr.ip, addr.prefix));

@@ -13,6 +13,9 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_bridge::ENTRY, &nowhere(verb), data);
         serve(&linkspan_veth::ENTRY, &nowhere(verb), data);
     }
+    for verb in ["CHECK", "STATUS"] {
+        serve(&linkspan_tuning::ENTRY, &nowhere(verb), data);
+    }
     for verb in ["ADD", "CHECK", "STATUS"] {
         serve(&linkspan_static::ENTRY, &nowhere(verb), data);
     }

@@ -101,6 +101,29 @@ fn a_dual_stack_pair() {
     }));
 }
 
+/// Every setting of the link, and a sysctl.
+fn tuned(lab: &Lab) -> Value {
+    conf(
+        "tuning",
+        &json!({
+            "dataDir": lab.dir().join("tuning"),
+            "sysctl": { "net.core.somaxconn": "500" },
+            "mac": "02:00:00:00:00:07",
+            "promisc": true,
+            "mtu": 1400,
+            "allmulti": true,
+            "txQLen": 500,
+        }),
+    )
+}
+
+#[test]
+fn tuning_behind_a_bridge() {
+    withstands(Case::second("bridge and tuning", |lab, _| {
+        vec![on_bridge(lab, V4), tuned(lab)]
+    }));
+}
+
 #[test]
 fn ports_behind_a_bridge() {
     withstands(Case::second("bridge and portmap, IPv4", |lab, port| {

@@ -202,6 +202,7 @@ fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
         .map(|line| format!("in the container: {line}"));
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
+    lines.extend(backups(lab));
     lines.extend(table::everything(lab));
     lines.extend(legacy());
     lines.extend(settings.iter().map(setting));
@@ -216,6 +217,16 @@ fn leases(lab: &Lab) -> Vec<String> {
         format!("{ip} of {lease:?}")
     };
     lab.leased("net").into_iter().map(told).collect()
+}
+
+/// What tuning keeps.
+fn backups(lab: &Lab) -> Vec<String> {
+    let dirs = ["tuning", "tuning/.linkspan"].map(|dir| fs::read_dir(lab.dir().join(dir)));
+    let files = dirs.into_iter().flatten().flatten().flatten();
+    let files = files.filter(|file| file.path().is_file());
+    files
+        .map(|file| format!("backup {}", file.path().display()))
+        .collect()
 }
 
 /// The older packet filter, where somebody has used it; to look would make its tables.

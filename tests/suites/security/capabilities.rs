@@ -53,10 +53,19 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
                 "runtimeConfig": { "portMappings": [mapping] },
             })
         }
+        "tuning" => {
+            let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
+            json!({ "prevResult": previous })
+        }
         "bridge" | "ptp" => json!({ "ipMasq": true }),
         _ => json!({}),
     };
     with(good(lab, plugin), &over)
+}
+
+/// An interface that is there where the plugin needs one.
+fn ifname(plugin: &str) -> &'static str {
+    if plugin == "tuning" { "lo" } else { "eth0" }
 }
 
 #[test]
@@ -65,9 +74,10 @@ fn the_capabilities_that_are_listed_suffice() {
         for (plugin, needed) in listed() {
             let sandbox = lab.sandbox();
             let conf = conf(lab, &plugin);
-            let valid = json!([{ "containerID": "pod", "ifname": "eth0" }]);
+            let valid = json!([{ "containerID": "pod", "ifname": ifname(&plugin) }]);
             let conf = with(conf, &json!({ "cni.dev/valid-attachments": valid }));
             let call = lab.plugin(&plugin).of("pod", &sandbox).conf(&conf);
+            let call = call.env("CNI_IFNAME", ifname(&plugin));
             let needed: Vec<_> = needed.iter().collect();
             let run = |call: &Call, verb| with_only(&needed, lab, call.clone().verb(verb)).run();
             let result = run(&call, "ADD").json();
@@ -91,7 +101,10 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
             let conf = conf(lab, &plugin);
             for missing in &needed {
                 let rest: Vec<_> = needed.iter().filter(|name| *name != missing).collect();
-                let call = |verb| trial.call(&plugin, verb, &json!({})).conf(&conf);
+                let call = |verb| {
+                    let call = trial.call(&plugin, verb, &json!({})).conf(&conf);
+                    call.env("CNI_IFNAME", ifname(&plugin))
+                };
                 trial.refused(&with_only(&rest, lab, call("STATUS")), 50, missing);
                 // The hint of code 999 names both, as root has both.
                 trial.refused(&with_only(&rest, lab, call("ADD")), 999, missing);
@@ -99,6 +112,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 7, "capabilities of all plugins together");
+        assert_eq!(count, 9, "capabilities of all plugins together");
     });
 }

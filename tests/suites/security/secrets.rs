@@ -13,13 +13,14 @@ use crate::LINKSPAN;
 
 const SECRET: &str = "canary-5e1f";
 /// `veth` is `ptp`.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "bridge",
     "host-local",
     "loopback",
     "portmap",
     "ptp",
     "static",
+    "tuning",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
 /// One that cannot be given, and so has a reason to be told of.
@@ -57,6 +58,9 @@ fn no_secret_of_the_input_is_told() {
         json!({ "prevResult": { "ips": SECRET } }),
         json!({ "prevResult": { "ips": [SECRET], "interfaces": SECRET } }),
         json!({ "mtu": SECRET, "ipMasq": SECRET }),
+        json!({ "mac": SECRET }),
+        json!({ "sysctl": SECRET }),
+        json!({ "sysctl": [SECRET], "txQLen": SECRET }),
         json!({ "capabilities": SECRET }),
         json!({ "dns": SECRET }),
         json!({ "dns": { "nameservers": SECRET } }),

@@ -1,0 +1,139 @@
+//! The configuration, and the plan that it comes to. Nothing is touched here.
+
+use std::path::PathBuf;
+
+use linkspan_attach::wishes::{Wanted, Wishes};
+use linkspan_plugin::Result;
+use linkspan_plugin::call::Call;
+use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::args;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use serde::Deserialize;
+
+use crate::tuned::Tuned;
+
+const DATA_DIR: &str = "/run/cni/tuning";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Conf {
+    sysctl: Wanted,
+    mac: String,
+    promisc: bool,
+    mtu: i64,
+    #[serde(rename = "txQLen")]
+    tx_q_len: Option<i64>,
+    allmulti: Option<bool>,
+    #[serde(rename = "dataDir")]
+    data_dir: String,
+    #[serde(rename = "runtimeConfig")]
+    runtime_config: RuntimeConf,
+    args: ArgsConf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RuntimeConf {
+    mac: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ArgsConf {
+    cni: CniConf,
+}
+
+/// What the orchestrator asks for; it wins over the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CniConf {
+    sysctl: Wanted,
+    mac: Option<String>,
+    promisc: Option<bool>,
+    mtu: Option<i64>,
+    #[serde(rename = "txQLen")]
+    tx_q_len: Option<i64>,
+    allmulti: Option<bool>,
+}
+
+/// What to do, fully checked.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) wishes: Wishes,
+    /// What the link is to be set to.
+    pub(crate) tuned: Tuned,
+    /// The hardware address as it is written in the configuration; the result tells it so.
+    pub(crate) mac_text: String,
+}
+
+impl Plan {
+    pub(crate) fn new(call: &Call, conf: Conf, ifname: &str) -> Result<Self> {
+        let cni = conf.args.cni;
+        let wishes = Wishes::new(conf.sysctl, cni.sysctl, ifname)?;
+        let mut from_args = args::parse(&call.args, &["MAC"])?.into_iter();
+        let from_args = from_args.next_back().map(|(_, mac)| mac);
+        let mut asked = vec![
+            ("runtimeConfig.mac", conf.runtime_config.mac),
+            ("MAC of CNI_ARGS", from_args.unwrap_or_default()),
+            ("mac", conf.mac),
+        ];
+        if let Some(mac) = cni.mac {
+            asked = vec![("args.cni.mac", mac)];
+        }
+        let mac = asked.into_iter().find(|(_, mac)| !mac.is_empty());
+        let (key, mac_text) = mac.unwrap_or_default();
+        let mac = (!mac_text.is_empty()).then(|| unicast(key, &mac_text));
+        let mtu = cni.mtu.unwrap_or(conf.mtu);
+        let promisc = cni.promisc.unwrap_or(conf.promisc);
+        let queue_length = cni.tx_q_len.or(conf.tx_q_len);
+        Ok(Self {
+            wishes,
+            tuned: Tuned {
+                mac: mac.transpose()?,
+                mtu: (mtu != 0).then(|| count("mtu", mtu)).transpose()?,
+                promisc: promisc.then_some(true),
+                allmulti: cni.allmulti.or(conf.allmulti),
+                tx_q_len: queue_length.map(|n| count("txQLen", n)).transpose()?,
+            },
+            mac_text,
+        })
+    }
+
+    /// Whether the container is not to be touched at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wishes.is_empty() && self.tuned.is_empty()
+    }
+}
+
+/// Where backups are: all that DEL and GC need to know.
+pub(crate) fn data_dir(conf: &Conf) -> Result<PathBuf> {
+    if conf.data_dir.contains('\0') {
+        return Err(Failure::config("dataDir has a NUL, and no path has one"));
+    }
+    Ok(if conf.data_dir.is_empty() {
+        DATA_DIR.into()
+    } else {
+        (&conf.data_dir).into()
+    })
+}
+
+/// A wrong value is not quoted: it may be a secret that is in the wrong place.
+fn unicast(key: &str, text: &str) -> Result<[u8; 6]> {
+    let mac = MacAddr::parse(text).ok();
+    let mac = mac.filter(|mac| !mac.is_multicast() && mac.0 != [0; 6]);
+    let mac = mac.ok_or_else(|| {
+        let code = if key.contains("CNI_ARGS") {
+            ErrorCode::INVALID_ENVIRONMENT
+        } else {
+            ErrorCode::INVALID_NETWORK_CONFIG
+        };
+        Failure::new(code, format!("{key}: not a unicast MAC address"))
+            .hint("write it as 02:00:00:00:00:01")
+    });
+    mac.map(|mac| mac.0)
+}
+
+fn count(key: &str, number: i64) -> Result<u32> {
+    u32::try_from(number)
+        .map_err(|_range| Failure::config(format!("{key} {number} is not a number of 32 bits")))
+}

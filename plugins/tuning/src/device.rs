@@ -1,0 +1,93 @@
+//! Which device a link is, wherever it is by now. One that host-device lent to a container is found again on the host.
+
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::link::Link;
+use linkspan_netlink::settings::Settings;
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::MacAddr;
+
+/// What does not change when a device is moved or renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Device {
+    /// Empty for hardware.
+    kind: String,
+    /// The address that the hardware has of its own.
+    permanent_mac: Option<[u8; 6]>,
+    /// The name that it has on the host, where host-device has noted that.
+    alias: String,
+}
+
+impl Device {
+    pub(crate) fn of(link: &Link, settings: &Settings) -> Self {
+        Self {
+            kind: link.kind.clone(),
+            permanent_mac: settings.permanent_mac,
+            alias: link.alias.replace('\n', " "),
+        }
+    }
+
+    /// Whether it stays when the container goes. The kernel deletes the others with their namespace.
+    pub(crate) fn may_return(&self) -> bool {
+        self.permanent_mac.is_some() || !self.alias.is_empty()
+    }
+
+    /// Whether `other` is this one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && match (self.permanent_mac, other.permanent_mac) {
+                (Some(one), Some(other)) => one == other,
+                (None, None) => !self.alias.is_empty() && self.alias == other.alias,
+                _ => false,
+            }
+    }
+
+    /// Finds it on the host: by its own address, by the name that it has there, or by what host-device has noted on it.
+    pub(crate) fn find(&self, host: &Side) -> Result<Option<(Link, Settings)>> {
+        if !self.may_return() {
+            return Ok(None);
+        }
+        for link in host.rtnl.links().map_err(kernel)? {
+            if link.kind != self.kind {
+                continue;
+            }
+            let is_named = link.name == self.alias || link.alias == self.alias;
+            if self.permanent_mac.is_none() && !is_named {
+                continue;
+            }
+            let settings = link.settings().map_err(kernel)?;
+            let same = settings.filter(|now| now.permanent_mac == self.permanent_mac);
+            if let Some(settings) = same {
+                return Ok(Some((link, settings)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One line, as it is remembered.
+    pub(crate) fn text(&self) -> String {
+        let or_none = |text: &str| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        let mac = self.permanent_mac.map(|mac| MacAddr(mac).to_string());
+        let mac = mac.unwrap_or_else(|| "-".to_owned());
+        format!("{} {mac} {}", or_none(&self.kind), self.alias)
+    }
+
+    /// Reads [`Device::text`].
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(3, ' ');
+        let (kind, mac, alias) = (words.next()?, words.next()?, words.next()?);
+        Some(Self {
+            kind: Some(kind)
+                .filter(|kind| *kind != "-")
+                .unwrap_or_default()
+                .to_owned(),
+            permanent_mac: MacAddr::parse(mac).ok().map(|mac| mac.0),
+            alias: alias.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! What ADD keeps for CHECK, DEL and GC: a memory of ours, and beside it the backup that the Go plugin would write.
+//!
+//! The memory is written first, and tells which network, namespace and device it is about. A backup without one is the Go
+//! plugin's. Both are read without trust: what makes no sense is absent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use linkspan_netlink::link::Link;
+use linkspan_owner::home::Home;
+use linkspan_owner::memory::{Facts, Memory, attachments};
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+
+use crate::backup::Backup;
+use crate::device::Device;
+use crate::tuned::Tuned;
+
+/// Below `dataDir`.
+const OWN: &str = ".linkspan";
+
+/// The files of one attachment.
+#[derive(Debug)]
+pub(crate) struct Store {
+    memory: Memory,
+    backup: Backup,
+}
+
+/// What is remembered of an ADD.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) home: Option<Home>,
+    /// The index of the link in its namespace; none where no link was changed.
+    pub(crate) index: Option<u32>,
+    pub(crate) device: Device,
+    /// What the link was set to before the first ADD.
+    pub(crate) before: Tuned,
+    /// What ADD set it to.
+    pub(crate) set: Tuned,
+    /// What files of sysctls said after ADD, where that is not what was written.
+    pub(crate) said: BTreeMap<PathBuf, String>,
+}
+
+impl Store {
+    pub(crate) fn new(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Self {
+        Self {
+            memory: Memory::new(&dir.join(OWN), network, attachment),
+            backup: Backup::new(dir, attachment),
+        }
+    }
+
+    /// What our ADD remembers; nothing where there is no memory.
+    pub(crate) fn memory(&self) -> Kept {
+        let Facts { home, told } = self.memory.read();
+        let fact = |key: &str| told.get(key).map_or("", String::as_str);
+        let said = told.iter().filter_map(|(key, value)| {
+            let path = key.strip_prefix("tuning.said:")?;
+            Some((path.into(), value.clone()))
+        });
+        Kept {
+            home,
+            index: fact("tuning.index").parse().ok(),
+            device: Device::parse(fact("tuning.device")).unwrap_or_default(),
+            before: Tuned::parse(fact("tuning.before")),
+            set: Tuned::parse(fact("tuning.set")),
+            said: said.collect(),
+        }
+    }
+
+    /// What the backup tells, whoever has written it.
+    pub(crate) fn backup(&self) -> Result<Option<Tuned>> {
+        self.backup
+            .read()
+            .map_err(|err| failed("read the backup", &err))
+    }
+
+    /// Remembers `kept`.
+    pub(crate) fn write(&self, kept: &Kept) -> Result<()> {
+        let mut told = BTreeMap::from([
+            ("tuning.device".to_owned(), kept.device.text()),
+            ("tuning.before".to_owned(), kept.before.text()),
+            ("tuning.set".to_owned(), kept.set.text()),
+        ]);
+        told.extend(
+            kept.index
+                .map(|index| ("tuning.index".to_owned(), index.to_string())),
+        );
+        for (path, value) in &kept.said {
+            told.insert(
+                format!("tuning.said:{}", path.display()),
+                value.replace('\n', " "),
+            );
+        }
+        let home = kept.home.clone();
+        let remembered = self.memory.write(&Facts { home, told });
+        remembered.map_err(|err| failed("remember the settings", &err))?;
+        if kept.before.is_empty() {
+            return Ok(());
+        }
+        let written = self.backup.write(kept.before);
+        written.map_err(|err| failed("write the backup", &err))
+    }
+
+    /// Forgets everything; the memory last, since GC goes by it.
+    pub(crate) fn forget(&self) -> Result<()> {
+        let forgotten = self.backup.remove().and_then(|()| self.memory.forget());
+        forgotten.map_err(|err| failed("forget the settings", &err))
+    }
+}
+
+impl Kept {
+    /// Whether it is about this link, in the namespace `home`.
+    pub(crate) fn is_about(&self, link: &Link, home: Option<&Home>) -> bool {
+        // A namespace that could not be examined differs from none.
+        let elsewhere = self
+            .home
+            .as_ref()
+            .zip(home)
+            .is_some_and(|(one, other)| one != other);
+        self.index == Some(link.index) && !elsewhere
+    }
+}
+
+/// The attachments of any network that our ADDs remember.
+pub(crate) fn remembered(dir: &Path) -> Result<Vec<(NetworkName, AttachmentId)>> {
+    let found = attachments(&dir.join(OWN));
+    let found = found.map_err(|err| failed("list what is remembered", &err))?;
+    Ok(found.into_iter().collect())
+}
+
+fn failed(attempt: &str, err: &io::Error) -> Failure {
+    Failure::new(ErrorCode::IO, format!("{attempt} of the link: {err}"))
+        .hint("see that dataDir can be written and read")
+}

@@ -1,0 +1,83 @@
+//! Puts back what ADD changed, wherever the link is by now.
+
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::link::Link;
+use linkspan_owner::home::Home;
+use linkspan_owner::life::{HostEnd, Judge, Life};
+use linkspan_plugin::Result;
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
+use std::path::Path;
+
+use crate::device::Device;
+use crate::kept::{self, Kept, Store};
+use crate::tuned::Tuned;
+
+/// Puts back what our ADD remembers: in the container, or on the host where the device has come home.
+pub(crate) fn by_memory(kept: &Kept, netns: Option<&NetnsPath>, ifname: &str) -> Result<()> {
+    if kept.before.is_empty() {
+        return Ok(());
+    }
+    let link = netns.map(|netns| inside(netns, ifname)).transpose()?;
+    let home = netns.and_then(Home::of);
+    let about = |link: &Link| kept.is_about(link, home.as_ref());
+    if let Some(link) = link.flatten().filter(about) {
+        return kept.before.restore(&link);
+    }
+    if !kept.device.may_return() {
+        return Ok(());
+    }
+    // On the host somebody else may have set it since.
+    match kept.device.find(&Side::host()?)? {
+        Some((link, now)) => {
+            let ours = Tuned::of(&now).agreed(kept.set);
+            kept.before.within(ours).restore(&link)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts back what the Go plugin's backup tells, which is about the interface of that name.
+pub(crate) fn by_backup(before: Tuned, netns: Option<&NetnsPath>, ifname: &str) -> Result<()> {
+    let link = netns.map(|netns| inside(netns, ifname)).transpose()?;
+    link.flatten().map_or(Ok(()), |link| before.restore(&link))
+}
+
+/// The interface in the container, if both are there.
+fn inside(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> {
+    match Side::sandbox(netns)? {
+        Some(sandbox) => sandbox.rtnl.link_by_name(ifname).map_err(kernel),
+        None => Ok(None),
+    }
+}
+
+/// What a device was set to before an attachment that is gone, and whose DEL never came; and that attachment's files.
+pub(crate) fn inherited(dir: &Path, device: &Device) -> Result<Option<(Tuned, Store)>> {
+    if !device.may_return() {
+        return Ok(None);
+    }
+    let judge = Judge::now();
+    for (network, attachment) in kept::remembered(dir)? {
+        let store = Store::new(dir, &network, &attachment);
+        let kept = store.memory();
+        let Some(home) = kept.home.as_ref().filter(|_| kept.device.is(device)) else {
+            continue;
+        };
+        if judge.home(home, || HostEnd::Untold) == Life::Gone {
+            return Ok(Some((kept.before, store)));
+        }
+    }
+    Ok(None)
+}
+
+/// Puts back and forgets what an attachment without a DEL has left.
+pub(crate) fn collect(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Result<()> {
+    let store = Store::new(dir, network, attachment);
+    let kept = store.memory();
+    let path = kept.home.as_ref().map(|home| home.path().to_string_lossy());
+    // Something else may be at that path by now.
+    let is_there = |netns: &NetnsPath| Home::of(netns) == kept.home;
+    let netns = path.and_then(|path| NetnsPath::new(&path)).filter(is_there);
+    by_memory(&kept, netns.as_ref(), attachment.ifname.as_str())?;
+    store.forget()
+}

@@ -1,0 +1,245 @@
+//! Sysctls that a configuration names for a container.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use linkspan_plugin::Result;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::{Side, allow_list, sysctl};
+
+/// The key `sysctl` of a configuration: values by keys, in their order. A key that is there twice is kept twice.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Wanted;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of sysctls and their values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Wanted, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry::<String, String>()? {
+                    pairs.push(pair);
+                }
+                Ok(Wanted(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// A sysctl and the value that it is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wish {
+    /// As it is written in the configuration.
+    key: String,
+    path: PathBuf,
+    value: String,
+}
+
+/// What a file said.
+pub type Said = (PathBuf, String);
+
+/// Sysctls of one container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes(Vec<Wish>);
+
+impl Wishes {
+    /// Of `wanted`, and of `over`, which has the last word about a file. `IFNAME` in a key stands for `ifname`.
+    pub fn new(wanted: Wanted, over: Wanted, ifname: &str) -> Result<Self> {
+        let Wanted(wanted) = wanted;
+        let mut keys: Vec<_> = wanted.iter().map(|(key, _)| key).collect();
+        keys.sort();
+        if keys.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(Failure::config("duplicated sysctl keys are not allowed")
+                .hint("name each sysctl once"));
+        }
+        let wish = |(key, value): (String, String)| {
+            let path = file_of(&key, ifname)?;
+            Ok(Wish { key, path, value })
+        };
+        let over: Vec<Wish> = over.0.into_iter().map(wish).collect::<Result<_>>()?;
+        let mut wishes: Vec<Wish> = wanted.into_iter().map(wish).collect::<Result<_>>()?;
+        wishes.retain(|wish| over.iter().all(|over| over.path != wish.path));
+        wishes.extend(over);
+        // Those of all interfaces come before those of one, which they would overwrite.
+        wishes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self(wishes))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The files, each with what is wanted of it.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.0.iter().map(|wish| (&*wish.path, &*wish.value))
+    }
+
+    /// Refuses a sysctl that the administrator does not allow.
+    pub fn permit(&self) -> Result<()> {
+        let keys: Vec<&str> = self.0.iter().map(|wish| &*wish.key).collect();
+        allow_list::permit(&keys)
+    }
+
+    /// What the files say now, but for those that can only be written.
+    pub fn now(&self, side: &Side) -> Result<Vec<Said>> {
+        side.sysctl(|| {
+            let mut said = Vec::new();
+            for wish in &self.0 {
+                if sysctl::legible(&wish.path).is_ok_and(|value| value.is_none()) {
+                    continue;
+                }
+                let value = sysctl::known(&wish.path)?.ok_or_else(|| missing(wish))?;
+                said.push((wish.path.clone(), value));
+            }
+            Ok(said)
+        })
+    }
+
+    /// Writes them all, and returns what the files say then. Where one has changed another, that one is written again.
+    pub fn apply(&self, side: &Side) -> Result<Vec<Said>> {
+        side.sysctl(|| {
+            let mut said = Vec::new();
+            for wish in &self.0 {
+                let value = write(wish)?;
+                said.extend(value.map(|value| (wish, value)));
+            }
+            for (wish, value) in &said {
+                if sysctl::get(&wish.path)? != *value {
+                    sysctl::put(&wish.path, &wish.value)?;
+                }
+            }
+            for (wish, value) in &said {
+                let now = sysctl::get(&wish.path)?;
+                if now != *value {
+                    return Err(contradiction(wish, &now));
+                }
+            }
+            let files = said
+                .into_iter()
+                .map(|(wish, value)| (wish.path.clone(), value));
+            Ok(files.collect())
+        })
+    }
+}
+
+/// Makes the file take the value, and returns what it says then, in the kernel's form.
+fn write(wish: &Wish) -> Result<Option<String>> {
+    let Wish { key, path, value } = wish;
+    let now = sysctl::legible(path)?;
+    if now.as_deref() == Some(value) {
+        return Ok(now);
+    }
+    sysctl::put(path, value)?;
+    let now = sysctl::legible(path)?;
+    let is_blank = value.trim().is_empty();
+    match now {
+        Some(now) if is_blank && !now.is_empty() => Err(Failure::config(format!(
+            "sysctl {key}: an empty value changes nothing, and it is {now:?}"
+        ))),
+        now => Ok(now),
+    }
+}
+
+/// Makes the files say what they said, the last one first.
+pub fn put_back(side: &Side, said: &[Said]) -> Result<()> {
+    side.sysctl(|| {
+        // One may change another, as `ip_forward` does.
+        for _twice in 0..2 {
+            for (path, value) in said.iter().rev() {
+                sysctl::set(path, value)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The file of a key below `/proc/sys/net`. Every dot separates, so none is left that could lead upwards.
+fn file_of(key: &str, ifname: &str) -> Result<PathBuf> {
+    let named = key.replace('.', "/").replacen("IFNAME", ifname, 1);
+    let parts: Vec<&str> = named.split('/').filter(|part| !part.is_empty()).collect();
+    let is_plain = !named.contains('\0') && parts.len() > 1;
+    if parts.first() != Some(&"net") || !is_plain {
+        let text = format!("invalid net sysctl key: {named:?}");
+        return Err(Failure::config(text).hint("only sysctls below net can be set"));
+    }
+    Ok(Path::new("/proc/sys").join(parts.join("/")))
+}
+
+fn missing(wish: &Wish) -> Failure {
+    let Wish { key, path, .. } = wish;
+    let text = format!("sysctl {key} does not exist: no file {}", path.display());
+    Failure::new(ErrorCode::INTERNAL, text)
+        .hint("leave it out, or load the kernel module that has it")
+}
+
+fn contradiction(wish: &Wish, now: &str) -> Failure {
+    let Wish { key, value, .. } = wish;
+    let text = format!("sysctl {key}: wrote {value:?}, and another sysctl made it {now:?} again");
+    Failure::config(text).hint("leave out one of the two")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(pairs: &[(&str, &str)]) -> Wanted {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Wanted(pairs.iter().map(owned).collect())
+    }
+
+    #[test]
+    fn a_key_is_a_file_below_net_and_nowhere_else() {
+        for (key, file) in [
+            (
+                "net.ipv4.conf.IFNAME.arp_filter",
+                "net/ipv4/conf/eth0.5/arp_filter",
+            ),
+            ("net/core/somaxconn", "net/core/somaxconn"),
+            ("net.core..somaxconn", "net/core/somaxconn"),
+        ] {
+            assert_eq!(
+                file_of(key, "eth0.5").unwrap(),
+                Path::new("/proc/sys").join(file)
+            );
+        }
+        for key in ["kernel.hostname", "net", "", "network.x", "net.a\0b"] {
+            let told = file_of(key, "eth0").unwrap_err().message();
+            assert!(told.starts_with("invalid net sysctl key: "), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_key_twice_is_refused_and_a_later_source_has_the_last_word() {
+        let twice = wanted(&[("net.a.b", "1"), ("net.a.c", "1"), ("net.a.b", "1")]);
+        let told = Wishes::new(twice, Wanted::default(), "eth0").unwrap_err();
+        assert_eq!(told.message(), "duplicated sysctl keys are not allowed");
+        let (one, other) = (
+            wanted(&[("net.a.c", "1"), ("net.a.b", "1")]),
+            wanted(&[("net/a/c", "2")]),
+        );
+        let wishes = Wishes::new(one, other, "eth0").unwrap();
+        let files: Vec<_> = wishes
+            .files()
+            .map(|(path, value)| (path.to_str().unwrap(), value))
+            .collect();
+        assert_eq!(
+            files,
+            [("/proc/sys/net/a/b", "1"), ("/proc/sys/net/a/c", "2")]
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! What a link is set to: hardware address, MTU, what it receives, and the length of its queue.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
+
+use crate::error::Error;
+use crate::link::{Link, message};
+use crate::request::Attempt;
+
+/// The settings of a link at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Hardware address; none where the link has none of 48 bits.
+    pub mac: Option<[u8; 6]>,
+    /// The address that the hardware has of its own; none where there is no hardware.
+    pub permanent_mac: Option<[u8; 6]>,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Whether somebody has set it promiscuous; a bridge, or a sniffer, that only needs it so does not count.
+    pub promiscuous: bool,
+    /// Whether somebody has set it to receive every multicast.
+    pub all_multicast: bool,
+    /// How many packets its queue holds.
+    pub queue_length: u32,
+}
+
+impl Link {
+    /// Its settings; none where it is gone.
+    pub fn settings(&self) -> Result<Option<Settings>, Error> {
+        let attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        let request = RouteNetlinkMessage::GetLink(message(self.index, attributes));
+        let found = self
+            .rtnl
+            .get(Attempt("look up link", &self.name), request)?;
+        Ok(found.and_then(Settings::of))
+    }
+
+    /// Sets its MTU in bytes.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
+        self.put("set mtu of", LinkAttribute::Mtu(mtu))
+    }
+
+    /// Sets how many packets its queue holds.
+    pub fn set_queue_length(&self, packets: u32) -> Result<(), Error> {
+        self.put("set queue length of", LinkAttribute::TxQueueLen(packets))
+    }
+
+    /// Sets whether it receives every frame.
+    pub fn receive_all(&self, on: bool) -> Result<(), Error> {
+        self.put_flag("set promiscuity of", LinkFlags::Promisc, on)
+    }
+
+    /// Sets whether it receives every multicast.
+    pub fn receive_all_multicast(&self, on: bool) -> Result<(), Error> {
+        self.put_flag("set allmulti of", LinkFlags::Allmulti, on)
+    }
+
+    fn put(&self, action: &str, attribute: LinkAttribute) -> Result<(), Error> {
+        let request = RouteNetlinkMessage::SetLink(message(self.index, vec![attribute]));
+        self.rtnl.change(Attempt(action, &self.name), 0, request)
+    }
+
+    fn put_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
+        let mut message = message(self.index, Vec::new());
+        message.header.change_mask = flag;
+        message.header.flags = if on { flag } else { LinkFlags::empty() };
+        let request = RouteNetlinkMessage::SetLink(message);
+        self.rtnl.change(Attempt(action, &self.name), 0, request)
+    }
+}
+
+impl Settings {
+    /// Of an answer; `None` where it is about something else.
+    fn of(answer: RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewLink(message) = answer else {
+            return None;
+        };
+        let mut settings = Self {
+            mac: None,
+            permanent_mac: None,
+            mtu: 0,
+            promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+            all_multicast: message.header.flags.contains(LinkFlags::Allmulti),
+            queue_length: 0,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::Address(mac) => settings.mac = mac.try_into().ok(),
+                LinkAttribute::PermAddress(mac) => settings.permanent_mac = mac.try_into().ok(),
+                LinkAttribute::Mtu(mtu) => settings.mtu = mtu,
+                LinkAttribute::TxQueueLen(packets) => settings.queue_length = packets,
+                _ => {}
+            }
+        }
+        Some(settings)
+    }
+}
