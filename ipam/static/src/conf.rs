@@ -18,16 +18,22 @@ use crate::address::{Prefixes, quoted};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// What is given.
     ipam: Option<IpamConf>,
+    /// What the runtime fills in: the capability `ips`.
     runtime_config: Addresses,
+    /// What the orchestrator asks for.
     args: ArgsConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct IpamConf {
+    /// The addresses.
     addresses: Vec<AddressConf>,
+    /// Routes of the container.
     routes: Vec<RouteConf>,
+    /// Name resolution of the container.
     dns: DnsConf,
     /// The prefix length of an IPv4 address that has none; without it such an address is refused.
     default_prefix: Option<u8>,
@@ -38,7 +44,9 @@ struct IpamConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct AddressConf {
+    /// The address with its prefix length, as `10.1.0.5/16`.
     address: String,
+    /// The gateway of the address's network.
     #[serde(deserialize_with = "optional_ip")]
     gateway: Option<IpAddr>,
 }
@@ -46,6 +54,7 @@ struct AddressConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
+    /// Wins over `ipam.addresses` and `CNI_ARGS`; `runtimeConfig` wins over it.
     cni: Addresses,
 }
 
@@ -53,6 +62,7 @@ struct ArgsConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Addresses {
+    /// The addresses, in the place of those in `ipam.addresses`.
     ips: Vec<String>,
 }
 

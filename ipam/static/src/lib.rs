@@ -6,7 +6,7 @@ mod address;
 mod conf;
 
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, IpConfig};
@@ -21,10 +21,14 @@ struct Static;
 
 impl Plugin for Static {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["static"];
 
-    fn add(call: &AddCall, conf: Conf, _undo: &mut Undo) -> Result<AddResult> {
-        let plan = Plan::new(call, conf)?;
+    fn plan(call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(call, conf)
+    }
+
+    fn add(_call: &AddCall, plan: Plan, _undo: &mut Undo) -> Result<AddResult> {
         Ok(AddResult {
             ips: plan.ips,
             routes: plan.routes,
@@ -39,8 +43,7 @@ impl Plugin for Static {
 
     /// An address that `prevResult` lacks is no failure: the list may have been edited since ADD, and the interface
     /// plugin compares `prevResult` with the kernel.
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let plan = Plan::new(call, conf)?;
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
         let previous = call.netconf.prev_result()?;
         let previous = previous.ok_or_else(|| Failure::config("Required prevResult missing"))?;
         let ifname = &call.attachment.ifname;
@@ -54,8 +57,9 @@ impl Plugin for Static {
         Ok(())
     }
 
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        Plan::new(call, conf).map(drop)
+    /// What ADD would refuse of the configuration, the plan has refused.
+    fn status(_call: &StatusCall, _plan: Plan) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -17,29 +17,40 @@ const DATA_DIR: &str = "/run/cni/tuning";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Conf {
+    /// Sysctls below `net` in the container, by their names. The first `IFNAME` in a name stands for the interface.
     sysctl: Wanted,
+    /// The MAC address of the interface.
     mac: String,
+    /// The interface takes every frame. `false` changes nothing.
     promisc: bool,
+    /// The MTU of the interface, in bytes; 0 leaves it.
     mtu: i64,
+    /// The length of the interface's queue, in packets. Default: as it is
     #[serde(rename = "txQLen")]
     tx_q_len: Option<i64>,
+    /// The interface takes every multicast frame, or stops to. Default: as it is
     allmulti: Option<bool>,
+    /// Where the settings before ADD are kept for DEL. Default: `/run/cni/tuning`
     #[serde(rename = "dataDir")]
     data_dir: String,
+    /// What the runtime fills in.
     #[serde(rename = "runtimeConfig")]
     runtime_config: RuntimeConf,
+    /// What the orchestrator asks for.
     args: ArgsConf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RuntimeConf {
+    /// The capability `mac`: the MAC address of the interface.
     mac: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
+    /// Wins over every other source.
     cni: CniConf,
 }
 
@@ -47,12 +58,18 @@ struct ArgsConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
+    /// Sysctls beside those of `sysctl`; of two with one name this one counts.
     sysctl: Wanted,
+    /// In the place of `mac`.
     mac: Option<String>,
+    /// In the place of `promisc`.
     promisc: Option<bool>,
+    /// In the place of `mtu`.
     mtu: Option<i64>,
+    /// In the place of `txQLen`.
     #[serde(rename = "txQLen")]
     tx_q_len: Option<i64>,
+    /// In the place of `allmulti`.
     allmulti: Option<bool>,
 }
 
@@ -64,10 +81,18 @@ pub(crate) struct Plan {
     pub(crate) tuned: Tuned,
     /// The hardware address as it is written in the configuration; the result tells it so.
     pub(crate) mac_text: String,
+    /// Where backups are.
+    pub(crate) dir: PathBuf,
 }
 
 impl Plan {
-    pub(crate) fn new(call: &Call, conf: Conf, ifname: &str) -> Result<Self> {
+    pub(crate) fn new(call: &Call, conf: Conf) -> Result<Self> {
+        let dir = data_dir(&conf)?;
+        // STATUS is asked of no interface.
+        let ifname = match call.ifname() {
+            "" => "IFNAME",
+            named => named,
+        };
         let cni = conf.args.cni;
         let wishes = Wishes::new(conf.sysctl, cni.sysctl, ifname)?;
         let mut from_args = args::parse(&call.args, &["MAC"])?.into_iter();
@@ -96,6 +121,7 @@ impl Plan {
                 tx_q_len: queue_length.map(|n| count("txQLen", n)).transpose()?,
             },
             mac_text,
+            dir,
         })
     }
 

@@ -15,7 +15,7 @@ mod tuned;
 use linkspan_attach::Side;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::{
-    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -31,13 +31,16 @@ struct Tuning;
 
 impl Plugin for Tuning {
     type Conf = Conf;
+    type Plan = Plan;
     const NAMES: &'static [&'static str] = &["tuning"];
     const NEEDED: &'static [&'static str] = &["dataDir"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
-        let dir = data_dir(&conf)?;
+    fn plan(call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(call, conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let ifname = call.attachment.ifname.as_str();
-        let plan = Plan::new(call, conf, ifname)?;
         let mut result = call.netconf.prev_result()?.ok_or_else(|| {
             Failure::config("Required prevResult missing")
                 .hint("put tuning behind an interface plugin in the list")
@@ -52,7 +55,7 @@ impl Plugin for Tuning {
             attachment: &call.attachment,
             network: &call.network,
             netns: &call.netns,
-            dir: &dir,
+            dir: &plan.dir,
         };
         if !plan.tuned.is_empty() {
             subject.tune(&sandbox, plan.tuned, said, undo)?;
@@ -84,10 +87,9 @@ impl Plugin for Tuning {
         store.forget()
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let store = Store::new(&data_dir(&conf)?, &call.network, &call.attachment);
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
+        let store = Store::new(&plan.dir, &call.network, &call.attachment);
         let ifname = call.attachment.ifname.as_str();
-        let plan = Plan::new(call, conf, ifname)?;
         linkspan_plugin::check::promised(call)?;
         if plan.is_empty() {
             return Ok(());
@@ -110,9 +112,7 @@ impl Plugin for Tuning {
         teardown.finish()
     }
 
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        data_dir(&conf)?;
-        let plan = Plan::new(call, conf, "IFNAME")?;
+    fn status(_call: &StatusCall, plan: Plan) -> Result<()> {
         if plan.is_empty() {
             return Ok(());
         }

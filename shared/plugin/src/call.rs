@@ -27,6 +27,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// `CNI_IFNAME` as it was given; empty where the verb has none.
+    pub fn ifname(&self) -> &str {
+        &self.env.ifname
+    }
+
     /// The environment of a delegate that is asked to do `verb`.
     pub(crate) fn delegate_env(&self, verb: Command) -> Vec<(&'static str, String)> {
         Var::ALL

@@ -161,18 +161,18 @@ fn what_is_wrong_is_told_with_its_place() {
 #[test]
 fn what_may_be_is_only_a_note() {
     in_lab(LINKSPAN, |lab| {
-        Recorder::new(lab, &["tuning"]);
+        Recorder::new(lab, &["calico"]);
         let plugins = json!([
             bridge(lab, &json!({ "capabilities": { "mac": true }, "ISGATEWAY": true, "mtu": null })),
-            { "type": "tuning", "sysctl": {} },
+            { "type": "calico", "log_level": "info" },
         ]);
         let over = json!({ "cniVersion": null, "labels": {}, "plugins": plugins });
         let expected = [
-            "plugins[1] tuning: plugin tuning does not support config version \"0.1.0\"; \
+            "plugins[1] calico: plugin calico does not support config version \"0.1.0\"; \
              it supports 0.3.1, 0.4.0, 1.0.0, 1.1.0",
             "note: labels: unknown key",
             "note: no cniVersion: plugins are asked in version 0.1.0",
-            "note: plugins[1] tuning: tuning has no schema here, only the common keys were judged",
+            "note: plugins[1] calico: calico has no schema here, only the common keys were judged",
             "note: declared by no plugin, though it could be: capability ipRanges, ips",
         ];
         assert_eq!(told(lab, &over), expected);

@@ -15,14 +15,14 @@ const LISTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suites/runtim
 #[test]
 fn the_lists_of_other_projects_are_accepted_with_notes() {
     in_lab(LINKSPAN, |lab| {
+        // Plugins that are not of this suite.
         let theirs = [
-            "bandwidth",
             "calico",
             "cilium-cni",
             "consul-cni",
             "dnsname",
+            "bandwidth",
             "firewall",
-            "tuning",
         ];
         let recorder = Recorder::new(lab, &theirs);
         let mut names = files(LISTS.as_ref());
