@@ -163,7 +163,8 @@ impl<'a> Table<'a> {
             None => "–".to_owned(),
         };
         let meaning = &field.meaning;
-        self.rows += &format!("| `{key}` | {kind} | {default} | {meaning} |\n");
+        let row = format!("| `{key}` | {kind} | {default} | {meaning} |\n");
+        self.rows.push_str(&row);
     }
 }
 

@@ -59,7 +59,7 @@ fn the_readme_shows_the_example_as_it_is() {
     let (_, rest) = readme.split_once("```json\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let example = read("conf-examples/bridge.conflist");
-    let [shown, example] = [shown, &example].map(|text| serde_json::from_str::<Value>(text));
+    let [shown, example] = [shown, &example].map(serde_json::from_str::<Value>);
     assert_eq!(shown.unwrap(), example.unwrap());
 }
 

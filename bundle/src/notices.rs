@@ -1,4 +1,4 @@
-//! The licences of what the binary is linked from, and a list of it in CycloneDX's form, from `cargo metadata`.
+//! The licences of what the binary is linked from, and a list of it in `CycloneDX`'s form, from `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -197,7 +197,7 @@ fn checksums() -> BTreeMap<(String, String), String> {
     found.collect()
 }
 
-/// The list of what the binary is linked from, as CycloneDX 1.6 has it. It names neither a time nor a machine.
+/// The list of what the binary is linked from, as `CycloneDX` 1.6 has it. It names neither a time nor a machine.
 fn list(crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
     let checksums = checksums();
     let root = concat!("pkg:cargo/linkspan@", env!("CARGO_PKG_VERSION"));
