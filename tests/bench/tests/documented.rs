@@ -1,4 +1,9 @@
 //! The tables of figures in README.md and docs/performance.md are those of docs/benchmark.json.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
