@@ -27,6 +27,7 @@ use linkspan_owner::Owner;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::ident::NetworkName;
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
@@ -130,12 +131,18 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
                 what: format!(
                     "{name} does not forward IPv4, so answers to pods and packets to published ports that come in by it are dropped"
                 ),
-                remedies: vec![sysctl::command(&forwarding::own_switch(&link, false), "1")],
+                remedies: vec![sysctl::command(&forwarding::own_switch(&link, Family::V4), "1")],
             });
         }
     }
     // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
-    let found = obstacles(passage, forwarding::is_on(true)?)?;
+    let has_six = forwarding::is_on(Family::V6)?;
+    let families: &[Family] = if has_six {
+        &Family::BOTH
+    } else {
+        &[Family::V4]
+    };
+    let found = obstacles(passage, families)?;
     let warning = |Obstacle { what, remedies }| Warning { what, remedies };
     warnings.extend(found.into_iter().map(warning));
     Ok(warnings)

@@ -51,7 +51,8 @@ pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
 pub(crate) fn run(
     runtime: &Runtime,
     list: &NetworkList,
-    (wished, command): (Wished<'_>, &[OsString]),
+    wished: Wished<'_>,
+    command: &[OsString],
     mut signals: SignalsInfo<WithOrigin>,
 ) -> Ended {
     let not_attached = |failure| (NOT_ATTACHED, failure);

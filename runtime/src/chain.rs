@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
-use crate::inject::{self, Added};
+use crate::inject::{self, Added, Known};
 use crate::interrupt::Interrupt;
 use crate::{Result, look};
 
@@ -68,7 +68,8 @@ impl Runtime {
     fn add_each(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let mut result = None;
         for plugin in &list.plugins {
-            let ran = self.run(Command::Add, list, plugin, (at, result.as_ref()));
+            let known = Known::of(at, result.as_ref());
+            let ran = self.run(Command::Add, list, plugin, known);
             let decoded = ran.and_then(|printed| decode(&printed, &list.version));
             result = Some(decoded.map_err(|err| during(err, plugin, "add"))?);
         }
@@ -88,7 +89,7 @@ impl Runtime {
         }
         let result = self.cached(list, at)?;
         for plugin in &list.plugins {
-            self.run(Command::Check, list, plugin, (at, result.as_ref()))?;
+            self.run(Command::Check, list, plugin, Known::of(at, result.as_ref()))?;
         }
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Runtime {
         };
         let mut first: Option<Failure> = None;
         for plugin in list.plugins.iter().rev() {
-            let del = || self.run(Command::Del, list, plugin, (at, result.as_ref()));
+            let del = || self.run(Command::Del, list, plugin, Known::of(at, result.as_ref()));
             let ran = match del() {
                 Err(err) if err.is_in_doubt() => del(),
                 ran => ran,
@@ -181,10 +182,10 @@ impl Runtime {
         verb: Command,
         list: &NetworkList,
         plugin: &PluginConf,
-        (at, prev_result): (&Attachment, Option<&Value>),
+        known: Known<'_>,
     ) -> Result<Vec<u8>> {
-        let stdin = inject::stdin(list, plugin, inject::about(at, plugin, prev_result))?;
-        self.exec(verb, plugin.kind(), Some(at), &stdin)
+        let stdin = inject::stdin(list, plugin, known.about(plugin))?;
+        self.exec(verb, plugin.kind(), Some(known.at), &stdin)
     }
 
     /// Executes the plugin `kind`; without an attachment, the variables that name one are empty. The rest of the

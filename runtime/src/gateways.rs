@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Route};
 use linkspan_protocol::wire;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn candidates(result: &AddResult, route: &Route) -> Vec<IpAddr> {
     if let Some(gateway) = route.gw {
         return vec![gateway];
     }
-    let of_family = |gateway: &IpAddr| gateway.is_ipv4() == route.dst.ip().is_ipv4();
+    let of_family = |gateway: &IpAddr| Family::of(*gateway) == Family::of(route.dst.ip());
     let gateways = result.ips.iter().filter_map(|ip| ip.gateway);
     gateways.filter(of_family).collect()
 }

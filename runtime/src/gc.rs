@@ -38,7 +38,7 @@ impl Runtime {
                 let lives = Lives::now(&self.cache);
                 for (entry, at) in remembered.iter().filter(|(_, at)| is_stale(&at.id())) {
                     let is_gone = lives.of(entry) == Life::Gone;
-                    self.del_stale(list, (at, is_gone), &mut done);
+                    self.del_stale(list, at, is_gone, &mut done);
                 }
             }
             Err(failure) => done.failures.push(failure),
@@ -58,12 +58,7 @@ impl Runtime {
         done
     }
 
-    fn del_stale(
-        &self,
-        list: &NetworkList,
-        (at, is_gone): (&Attachment, bool),
-        done: &mut Collected,
-    ) {
+    fn del_stale(&self, list: &NetworkList, at: &Attachment, is_gone: bool, done: &mut Collected) {
         let id = at.id();
         let mut at = at.clone();
         if is_gone && Path::new(&at.netns).exists() {

@@ -25,11 +25,25 @@ pub fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Ve
     })
 }
 
-/// What ADD, CHECK and DEL add.
-pub(crate) fn about(at: &Attachment, plugin: &PluginConf, prev_result: Option<&Value>) -> Added {
-    let mut added = runtime_config(plugin, &at.capability_args);
-    added.extend(prev_result.map(|result| ("prevResult", result.clone())));
-    added
+/// What the runtime knows of an attachment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) at: &'a Attachment,
+    result: Option<&'a Value>,
+}
+
+impl<'a> Known<'a> {
+    /// The attachment, and its result so far.
+    pub(crate) fn of(at: &'a Attachment, result: Option<&'a Value>) -> Self {
+        Self { at, result }
+    }
+
+    /// What ADD, CHECK and DEL add.
+    pub(crate) fn about(self, plugin: &PluginConf) -> Added {
+        let mut added = runtime_config(plugin, &self.at.capability_args);
+        added.extend(self.result.map(|result| ("prevResult", result.clone())));
+        added
+    }
 }
 
 /// What GC adds, under the key of today and the one of its first publication; without a list, neither.
@@ -77,7 +91,7 @@ mod tests {
         let mut at = Attachment::new("c", "", "eth0").unwrap();
         at.capability_args = args.as_object().unwrap().clone();
         let plugin = &list.plugins[0];
-        let added = about(&at, plugin, prev_result);
+        let added = Known::of(&at, prev_result).about(plugin);
         serde_json::from_slice(&stdin(&list, plugin, added).unwrap()).unwrap()
     }
 

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::cache::Entry;
 use crate::chain::Runtime;
 use crate::conflist::PluginConf;
+use crate::inject::Known;
 use crate::lives::Lives;
 
 /// What came of it. It goes on after a failure.
@@ -62,7 +63,12 @@ impl Runtime {
         let (list, at) = (entry.network()?, entry.attachment()?);
         let result = self.cached(&list, &at)?;
         for plugin in &list.plugins {
-            let asked = self.run(Command::Restore, &list, plugin, (&at, result.as_ref()));
+            let asked = self.run(
+                Command::Restore,
+                &list,
+                plugin,
+                Known::of(&at, result.as_ref()),
+            );
             if let Err(failure) = asked
                 && !is_unknown(&failure)
             {

@@ -14,8 +14,9 @@ use linkspan_harness::conf::{bridge, host_local};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
-use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

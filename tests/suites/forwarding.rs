@@ -15,9 +15,9 @@ use linkspan_harness::conf::{host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::traffic::{self, advertise_router, wait_for_link_local};
 use linkspan_harness::world::{HOST, WORLD, beyond, bring_up};
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::{Link, VethSpec};
 use linkspan_netlink::route::Route;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

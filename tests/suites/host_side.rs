@@ -11,7 +11,7 @@ use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
-use linkspan_netlink::addr::Family;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

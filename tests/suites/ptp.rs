@@ -12,8 +12,8 @@ use linkspan_harness::conf::{addresses, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::route::RouteSpec;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

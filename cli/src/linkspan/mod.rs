@@ -299,7 +299,7 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended 
     };
     let ((runtime, _bundled), list, wished) =
         prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
-    run::run(&runtime, &list, (wished, &args.command), signals)
+    run::run(&runtime, &list, wished, &args.command, signals)
 }
 
 fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {

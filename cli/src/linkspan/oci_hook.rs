@@ -93,7 +93,7 @@ fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
             if is_of_the_dead(&runtime, &list, &at)? {
                 places.del(network, &runtime, &without_netns(&at))?;
             }
-            verbs::add_unless_held(&runtime, places, (network, &at), suite).map(drop)
+            verbs::add_unless_held(&runtime, places, network, &at, suite).map(drop)
         }
         "stopped" => {
             // The process is gone, and its number may be another's: only a namespace with a path of its own is left.

@@ -34,7 +34,7 @@ pub(super) fn add(
 ) -> Result<()> {
     let (runtime, _bundled) = places.runtime(suite.names)?;
     let at = target.attachment()?;
-    let result = add_unless_held(&runtime, places, (&target.network, &at), suite)?;
+    let result = add_unless_held(&runtime, places, &target.network, &at, suite)?;
     super::print(out, &chain::print(&result)?)
 }
 
@@ -42,7 +42,8 @@ pub(super) fn add(
 pub(super) fn add_unless_held(
     runtime: &Runtime,
     places: &Places,
-    (network, at): (&str, &Attachment),
+    network: &str,
+    at: &Attachment,
     suite: Suite<'_>,
 ) -> Result<Value> {
     let list = places.load(network)?;

@@ -10,6 +10,7 @@ use linkspan_protocol::addr::{Cidr, optional_cidr, optional_ip, parse_ip};
 use linkspan_protocol::args;
 use linkspan_protocol::conf::RouteConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::Route;
 use linkspan_protocol::version::SpecVersion;
 use serde::de::Error as _;
@@ -252,7 +253,7 @@ fn range_sets(
         return Err(Failure::config("no IP ranges specified")
             .hint("give ipam.ranges or ipam.subnet, or the capability ipRanges"));
     }
-    let fours = sets.iter().filter(|set| set.is_ipv4()).count();
+    let fours = sets.iter().filter(|set| set.is_of(Family::V4)).count();
     if version < SpecVersion::V0_3_0 && (fours > 1 || sets.len() - fours > 1) {
         return Err(Failure::config(format!(
             "CNI version {version} does not support more than 1 address per family"

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use linkspan_protocol::family::Family;
 
 use crate::range_conf::RangeConf;
 use crate::span::Span;
@@ -122,8 +123,8 @@ impl RangeSet {
     pub(crate) fn new(ranges: &[RangeConf]) -> Result<Self, String> {
         let ranges: Vec<_> = ranges.iter().map(Range::new).collect::<Result<_, _>>()?;
         let first = ranges.first().ok_or("empty range set")?;
-        let family = first.start.is_ipv4();
-        if ranges.iter().any(|range| range.start.is_ipv4() != family) {
+        let family = Family::of(first.start);
+        if ranges.iter().any(|range| Family::of(range.start) != family) {
             return Err("mixed address families".to_owned());
         }
         for (at, one) in ranges.iter().enumerate() {
@@ -147,8 +148,9 @@ impl RangeSet {
         self.0.iter().any(hits)
     }
 
-    pub(crate) fn is_ipv4(&self) -> bool {
-        self.0.first().is_some_and(|range| range.start.is_ipv4())
+    pub(crate) fn is_of(&self, family: Family) -> bool {
+        let mut starts = self.0.iter().map(|range| Family::of(range.start));
+        starts.next() == Some(family)
     }
 
     /// Whether `ip` is the gateway of one of the ranges.

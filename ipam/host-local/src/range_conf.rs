@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use linkspan_protocol::addr::{Cidr, optional_cidr, optional_ip, parse_ip};
+use linkspan_protocol::family::Family;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -33,8 +34,8 @@ pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
             return Cidr::parse(&text);
         }
         let ip = parse_ip(&text)?;
-        let host = if ip.is_ipv4() { 32 } else { 128 };
-        Cidr::new(ip, host).ok_or_else(|| format!("invalid IP address: {text}"))
+        Cidr::new(ip, Family::of(ip).host_prefix())
+            .ok_or_else(|| format!("invalid IP address: {text}"))
     };
     let texts = Vec::<String>::deserialize(deserializer)?.into_iter();
     texts

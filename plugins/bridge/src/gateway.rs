@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::{Family, PerFamily};
 use linkspan_protocol::result::{AddResult, Route};
 
 use crate::conf::Plan;
@@ -11,17 +12,13 @@ use crate::conf::Plan;
 /// Fills in the gateways and default routes of `result`, and returns the bridge's addresses, IPv4 first.
 pub(crate) fn adopt(result: &mut AddResult, plan: &Plan) -> Vec<Cidr> {
     let mut addresses = Vec::new();
-    let (mut four, mut six) = (false, false);
+    let mut seen = PerFamily::<bool>::default();
     for ip in &mut result.ips {
         let address = ip.address;
         if plan.is_gateway && ip.gateway.is_none() {
             ip.gateway = Some(first_of(address));
         }
-        let seen = if address.ip().is_ipv4() {
-            &mut four
-        } else {
-            &mut six
-        };
+        let seen = seen.get_mut(Family::of(address.ip()));
         if plan.is_default_gateway && !std::mem::replace(seen, true) {
             let default = Cidr::default_of(address.ip());
             let given = |route: &Route| route.dst == default && route.gw.is_some();
@@ -36,7 +33,7 @@ pub(crate) fn adopt(result: &mut AddResult, plan: &Plan) -> Vec<Cidr> {
     // Addresses of one subnet have one gateway.
     let mut seen = HashSet::new();
     addresses.retain(|cidr| seen.insert(*cidr));
-    addresses.sort_by_key(|cidr| cidr.ip().is_ipv6());
+    addresses.sort_by_key(|cidr| Family::of(cidr.ip()));
     addresses
 }
 

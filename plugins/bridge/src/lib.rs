@@ -68,7 +68,12 @@ impl Plugin for Bridge {
             ..AddResult::default()
         };
         if plan.layer3 {
-            configure(call, &plan, &sides, (&bridge, &pair), (&mut result, undo))?;
+            let made = Made {
+                sides: &sides,
+                bridge: &bridge,
+                pair: &pair,
+            };
+            configure(call, &plan, &made, &mut result, undo)?;
         } else if !plan.leave_down {
             pair.sandbox.set_up().map_err(kernel)?;
         }
@@ -135,13 +140,20 @@ pub fn passage(stdin: &[u8]) -> Option<Passage> {
     })
 }
 
+/// What an ADD has made, or found, before it asks for addresses.
+struct Made<'a> {
+    sides: &'a Sides,
+    bridge: &'a Link,
+    pair: &'a Pair,
+}
+
 /// Addresses of the container and gateways of the bridge.
 fn configure(
     call: &AddCall,
     plan: &Plan,
-    sides: &Sides,
-    (bridge, pair): (&Link, &Pair),
-    (result, undo): (&mut AddResult, &mut Undo),
+    made: &Made<'_>,
+    result: &mut AddResult,
+    undo: &mut Undo,
 ) -> Result<()> {
     let lease = interface::lease(call, CONTAINER, undo)?;
     addressing::possible(&lease, plan.mtu)?;
@@ -150,14 +162,14 @@ fn configure(
     result.dns = lease.dns;
     let gateways = gateway::adopt(result, plan);
     addressing::apply(
-        &sides.sandbox,
-        &pair.sandbox,
+        &made.sides.sandbox,
+        &made.pair.sandbox,
         result,
         Scheme::Subnet { dad: plan.dad },
     )?;
     for gateway in &gateways {
-        bridge::ensure_address(bridge, *gateway, &gateways, plan.force_address)?;
-        forwarding::enable(&sides.host, bridge, gateway.ip())?;
+        bridge::ensure_address(made.bridge, *gateway, &gateways, plan.force_address)?;
+        forwarding::enable(&made.sides.host, made.bridge, gateway.ip())?;
     }
     match &plan.masquerade {
         Some(masquerade) => masquerade.apply(call.into(), &plan.ingress(), result, undo),

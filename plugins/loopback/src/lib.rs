@@ -2,8 +2,6 @@
 //!
 //! It owns nothing on the host. `CNI_IFNAME` is not looked at: the interface is always `lo`.
 
-use std::net::IpAddr;
-
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_plugin::capability::{Capability, require};
@@ -12,6 +10,7 @@ use linkspan_plugin::{
 };
 use linkspan_protocol::addr::{Cidr, MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 use serde::Deserialize;
 
@@ -106,7 +105,9 @@ fn addresses(lo: &Link) -> Result<Vec<IpConfig>> {
             );
             return Err(Failure::new(ErrorCode::INTERNAL, msg));
         }
-        let known = ips.iter().any(|ip| same_family(ip.address.ip(), addr.ip));
+        let family = Family::of(addr.ip);
+        let mut known = ips.iter().map(|ip| Family::of(ip.address.ip()));
+        let known = known.any(|known| known == family);
         let address = Cidr::new(addr.ip, addr.prefix).filter(|_| !known);
         ips.extend(address.map(|address| IpConfig {
             interface: Some(0),
@@ -115,8 +116,4 @@ fn addresses(lo: &Link) -> Result<Vec<IpConfig>> {
         }));
     }
     Ok(ips)
-}
-
-fn same_family(one: IpAddr, other: IpAddr) -> bool {
-    one.is_ipv4() == other.is_ipv4()
 }

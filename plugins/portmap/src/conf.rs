@@ -6,6 +6,7 @@ use linkspan_filter::backend::Backend;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::family::Family;
 use linkspan_protocol::ident::IfName;
 use linkspan_protocol::result::AddResult;
 use linkspan_protocol::schema::word;
@@ -183,13 +184,13 @@ pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<Cidr> {
             .and_then(|index| result.interfaces.get(index));
         let foreign =
             interface.is_some_and(|item| item.name != ifname.as_str() || item.sandbox.is_empty());
-        let six = ip.address.ip().is_ipv6();
-        let known = |known: &Cidr| known.ip().is_ipv6() == six;
+        let family = Family::of(ip.address.ip());
+        let known = |known: &Cidr| Family::of(known.ip()) == family;
         if !foreign && !found.iter().any(known) {
             found.push(ip.address);
         }
     }
-    found.sort_by_key(|address| address.ip().is_ipv6());
+    found.sort_by_key(|address| Family::of(address.ip()));
     found
 }
 

@@ -14,6 +14,7 @@ use linkspan_owner::home::Home;
 use linkspan_owner::life::Life;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::elements::{self, SHARED};
@@ -149,9 +150,9 @@ fn survey(
     let mut condemned = BTreeSet::from([own.clone()]);
     let mut elsewhere = Vec::new();
     let lives = Lives::now();
-    for (set, by_addr, six) in PUBLISHED {
-        for element in netfilter.elements(TABLE, set).map_err(kernel)? {
-            let Some((present, _)) = elements::read(&element, by_addr, six) else {
+    for map in PUBLISHED {
+        for element in netfilter.elements(TABLE, map.set).map_err(kernel)? {
+            let Some((present, _)) = elements::read(&element, map.by_addr, map.family) else {
                 continue;
             };
             let Some(wanted) = publication.overlapping(&present) else {
@@ -202,11 +203,10 @@ pub(crate) fn elsewhere(netfilter: &Netfilter, publication: &Publication) -> Res
 /// The mappings on single addresses among elements.
 fn single_addresses(elements: &Elements<'_>) -> Vec<Mapping> {
     let of_set = |(set, all): &(&Set, Vec<Element>)| {
-        let six = *set == PUBLISH_ADDR.v6;
-        let is_single = six || *set == PUBLISH_ADDR.v4;
-        let read = |element: &Element| Some(elements::read(element, true, six)?.0);
-        let single = all.iter().filter(|_| is_single).filter_map(read);
-        single.collect::<Vec<_>>()
+        let mut families = Family::BOTH.into_iter();
+        let family = families.find(|family| *set == PUBLISH_ADDR.of_family(*family));
+        let read = |element: &Element| Some(elements::read(element, true, family?)?.0);
+        all.iter().filter_map(read).collect::<Vec<_>>()
     };
     elements.iter().flat_map(of_set).collect()
 }
@@ -231,9 +231,9 @@ fn idle_claims(
     condemned: &[(&Set, Vec<Element>)],
 ) -> Result<Elements<'static>> {
     let mut idle = Vec::new();
-    for six in [false, true] {
-        let claims = CLAIMS.of_family(six);
-        let key = |mapping: &Mapping| elements::claim(mapping, SHARED, six).1;
+    for family in Family::BOTH {
+        let claims = CLAIMS.of_family(family);
+        let key = |mapping: &Mapping| elements::claim(mapping, SHARED, family).1;
         let mut wanted: Vec<_> = mappings.iter().copied().map(key).collect();
         wanted.sort_by(|a, b| a.key.cmp(&b.key));
         wanted.dedup();
@@ -246,7 +246,7 @@ fn idle_claims(
         if shared.is_empty() {
             continue;
         }
-        let single = PUBLISH_ADDR.of_family(six);
+        let single = PUBLISH_ADDR.of_family(family);
         let goes = |element: &Element| {
             let mut sets = condemned.iter().filter(|(set, _)| *set == single);
             sets.any(|(_, gone)| gone.iter().any(|gone| gone.key == element.key))
@@ -255,7 +255,7 @@ fn idle_claims(
         present.retain(|element| !goes(element));
         let keys: BTreeSet<_> = present
             .iter()
-            .filter_map(|element| elements::read(element, true, six))
+            .filter_map(|element| elements::read(element, true, family))
             .map(|(mapping, _)| key(&mapping).key)
             .collect();
         shared.retain(|claim| !keys.contains(&claim.key));

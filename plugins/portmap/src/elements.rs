@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use linkspan_filter::table::Pair;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_owner::hash;
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::mapping::{HostIp, Mapping, Protocol};
 use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SOURCES};
@@ -32,7 +32,7 @@ pub(crate) const SHARED: &str = "ports of single addresses";
 
 /// How the mapping of the owner takes its port in a family: mappings on single addresses share a claim, another one is
 /// its owner's.
-pub(crate) fn claim(mapping: &Mapping, owner: &str, six: bool) -> (&'static Set, Element) {
+pub(crate) fn claim(mapping: &Mapping, owner: &str, family: Family) -> (&'static Set, Element) {
     let comment = match mapping.host_ip.one() {
         None => owner,
         Some(_) => SHARED,
@@ -45,7 +45,7 @@ pub(crate) fn claim(mapping: &Mapping, owner: &str, six: bool) -> (&'static Set,
         comment: comment.to_owned(),
         ..Element::default()
     };
-    (CLAIMS.of_family(six), element)
+    (CLAIMS.of_family(family), element)
 }
 
 /// A comment as a number, which the kernel compares.
@@ -64,7 +64,7 @@ pub(crate) fn elements(
     owner: &str,
 ) -> Vec<(&'static Set, Element)> {
     let ip = target.address.ip();
-    if !mapping.host_ip.concerns(ip.is_ipv6()) {
+    if !mapping.host_ip.concerns(Family::of(ip)) {
         return Vec::new();
     }
     let end = |fields: Fields| {
@@ -75,7 +75,7 @@ pub(crate) fn elements(
     let start =
         |one: Option<IpAddr>| one.map_or_else(Fields::default, |ip| Fields::default().ip(ip));
     let one = mapping.host_ip.one();
-    let pair = |any: Pair, addr: Pair| if one.is_some() { addr } else { any }.of(ip);
+    let pair = |any: PerFamily<_>, addr| if one.is_some() { addr } else { any }.of(ip);
     let element = |key: Fields, value: Option<Fields>| Element {
         key: end(key),
         value,
@@ -84,7 +84,7 @@ pub(crate) fn elements(
     let to = Fields::default().ip(ip).port(mapping.container_port);
     let mut elements = vec![
         (pair(PUBLISH, PUBLISH_ADDR), element(start(one), Some(to))),
-        claim(mapping, owner, ip.is_ipv6()),
+        claim(mapping, owner, Family::of(ip)),
     ];
     if !translate.snat {
         return elements;
@@ -116,17 +116,17 @@ pub(crate) fn sources(target: &Target, translate: Translate) -> Option<(&'static
 }
 
 /// Reads an element of one of the maps in [`crate::sets::PUBLISHED`]: the mapping, and the container's address.
-pub(crate) fn read(element: &Element, by_addr: bool, six: bool) -> Option<(Mapping, IpAddr)> {
+pub(crate) fn read(element: &Element, by_addr: bool, family: Family) -> Option<(Mapping, IpAddr)> {
     let mut key = element.key.read();
     let host_ip = if by_addr {
-        HostIp::One(key.ip(six)?)
+        HostIp::One(key.ip(family)?)
     } else {
-        HostIp::AnyOf { six }
+        HostIp::AnyOf(family)
     };
     let protocol = Protocol::of_number(key.protocol()?)?;
     let host_port = key.port()?;
     let mut value = element.value.as_ref()?.read();
-    let ip = value.ip(six)?;
+    let ip = value.ip(family)?;
     let mapping = Mapping {
         protocol,
         host_ip,
@@ -153,11 +153,9 @@ mod tests {
         };
         let elements = elements(&mapping, &target, translate, "net/pod/eth0");
         if let Some((set, element)) = elements.first() {
-            let (_, by_addr, six) = crate::sets::PUBLISHED
-                .iter()
-                .find(|(s, ..)| s == set)
-                .unwrap();
-            let (read, ip) = read(element, *by_addr, *six).unwrap();
+            let mut maps = crate::sets::PUBLISHED.into_iter();
+            let map = maps.find(|map| map.set == *set).unwrap();
+            let (read, ip) = read(element, map.by_addr, map.family).unwrap();
             assert_eq!((read.host_port, read.container_port), (8080, 80));
             assert_eq!(ip, target.address.ip());
         }
@@ -172,8 +170,8 @@ mod tests {
         };
         let all = ["publish_v4", "claims_v4", "localhost_v4", "hairpin_v4"];
         assert_eq!(names(HostIp::Any, usual), all);
-        assert_eq!(names(HostIp::AnyOf { six: false }, usual), all);
-        assert_eq!(names(HostIp::AnyOf { six: true }, usual), [""; 0]);
+        assert_eq!(names(HostIp::AnyOf(Family::V4), usual), all);
+        assert_eq!(names(HostIp::AnyOf(Family::V6), usual), [""; 0]);
         let one = [
             "publish_addr_v4",
             "claims_v4",

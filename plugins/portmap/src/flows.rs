@@ -12,6 +12,7 @@ use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
 use linkspan_plugin::{DelCall, Result};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 
 use crate::conf::{Conf, Plan, addresses};
 use crate::mapping::{HostIp, Mapping, Protocol};
@@ -19,8 +20,8 @@ use crate::mapping::{HostIp, Mapping, Protocol};
 /// After publishing: forgets the flows to these ports of the host that go elsewhere than to the container.
 pub(crate) fn forget_others(rtnl: &Rtnl, mappings: &[Mapping], addresses: &[Cidr]) -> Result<()> {
     for address in addresses {
-        let six = address.ip().is_ipv6();
-        let ports = Ports::of(six, led(mappings, &[*address]).into_iter());
+        let family = Family::of(address.ip());
+        let ports = Ports::of(family, led(mappings, &[*address]).into_iter());
         let mut local = Local::of(rtnl);
         ports.forget(
             |flow, port| flow.answered_by != port.container,
@@ -35,8 +36,8 @@ pub(crate) fn forget_others(rtnl: &Rtnl, mappings: &[Mapping], addresses: &[Cidr
 
 /// After withdrawing: forgets the flows to these ports of the host that went to their containers.
 pub(crate) fn forget_own(withdrawn: &[(Mapping, IpAddr)]) -> Result<()> {
-    for six in [false, true] {
-        Ports::of(six, withdrawn.iter().copied()).forget(
+    for family in Family::BOTH {
+        Ports::of(family, withdrawn.iter().copied()).forget(
             |flow, port| flow.answered_by == port.container,
             |_, _| Ok(true),
         )?;
@@ -71,17 +72,17 @@ struct Port {
 
 /// The ports of UDP in one family, by their numbers.
 struct Ports {
-    six: bool,
+    family: Family,
     by_number: HashMap<u16, Vec<Port>>,
 }
 
 impl Ports {
-    fn of(six: bool, mappings: impl Iterator<Item = (Mapping, IpAddr)>) -> Self {
+    fn of(family: Family, mappings: impl Iterator<Item = (Mapping, IpAddr)>) -> Self {
         let mut by_number: HashMap<u16, Vec<Port>> = HashMap::new();
         for (mapping, ip) in mappings {
             if mapping.protocol == Protocol::Udp
-                && mapping.host_ip.concerns(six)
-                && ip.is_ipv6() == six
+                && mapping.host_ip.concerns(family)
+                && Family::of(ip) == family
             {
                 by_number.entry(mapping.host_port).or_default().push(Port {
                     host_ip: mapping.host_ip,
@@ -89,7 +90,7 @@ impl Ports {
                 });
             }
         }
-        Self { six, by_number }
+        Self { family, by_number }
     }
 
     /// The mappings whose port and address the flow was sent to.
@@ -117,7 +118,7 @@ impl Ports {
         };
         let udp = Protocol::Udp.number();
         let wanted = |flow: &Flow| self.to(flow).any(|port| picked(flow, port));
-        let found = supported(netfilter.flows(self.six, udp, wanted))?;
+        let found = supported(netfilter.flows(self.family, udp, wanted))?;
         for flow in found.unwrap_or_default() {
             for port in self.to(&flow).filter(|port| picked(&flow, port)) {
                 if confirmed(&flow, port)? {

@@ -12,6 +12,7 @@ use linkspan_nftables::port_rule::PortRule;
 use linkspan_nftables::ruleset::Table;
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::iptables::{DNAT, NFT};
@@ -64,44 +65,47 @@ pub(crate) struct Foreign {
 /// read.
 pub(crate) fn read(
     netfilter: Option<&Netfilter>,
-    six: bool,
+    family: Family,
     may: &dyn Fn(&PortRule) -> bool,
 ) -> Result<Vec<Foreign>> {
     let mut found = Vec::new();
     if let Some(netfilter) = netfilter {
         let rules = |table: Table, chain: &str| netfilter.port_rules(table, chain).map_err(kernel);
-        if netfilter.has_chain(nat(six), DNAT).map_err(kernel)? {
-            let rules = |chain: &str| rules(nat(six), chain);
-            found.extend(of_containers(Keeper::Iptables, six, rules, may)?);
+        if netfilter.has_chain(nat(family), DNAT).map_err(kernel)? {
+            let rules = |chain: &str| rules(nat(family), chain);
+            found.extend(of_containers(Keeper::Iptables, family, rules, may)?);
         }
-        let go = go_table(six);
+        let go = go_table(family);
         let [usual, _] = GO_CHAINS;
         if netfilter.has_chain(go, usual).map_err(kernel)? {
             for chain in GO_CHAINS {
                 for rule in rules(go, chain)?.iter().filter(|rule| may(rule)) {
-                    let told = (None, Some(rule.comment.clone()));
-                    found.extend(Foreign::of(rule, (Keeper::GoNftables, chain), told, six));
+                    let told = Told {
+                        network: None,
+                        container: Some(rule.comment.clone()),
+                    };
+                    found.extend(Foreign::of(rule, Keeper::GoNftables, chain, told, family));
                 }
             }
         }
     }
-    if let Some(table) = NatRules::read(six).map_err(kernel)? {
+    if let Some(table) = NatRules::read(family).map_err(kernel)? {
         let rules = |chain: &str| Ok(table.rules(chain));
-        found.extend(of_containers(Keeper::IptablesLegacy, six, rules, may)?);
+        found.extend(of_containers(Keeper::IptablesLegacy, family, rules, may)?);
     }
     Ok(found)
 }
 
-fn go_table(six: bool) -> Table {
+fn go_table(family: Family) -> Table {
     let [v4, v6] = NFT;
-    if six { v6 } else { v4 }
+    family.pick(v4, v6)
 }
 
 /// The ports in the containers' chains of iptables. The rule that leads to a chain tells whose it is. It names the ports
 /// of both families, so only the chain tells which are published.
 fn of_containers(
     keeper: Keeper,
-    six: bool,
+    family: Family,
     rules: impl Fn(&str) -> Result<Vec<PortRule>>,
     may: &dyn Fn(&PortRule) -> bool,
 ) -> Result<Vec<Foreign>> {
@@ -112,21 +116,31 @@ fn of_containers(
     let mut found = Vec::new();
     for (chain, comment) in chains {
         for rule in rules(&chain)?.iter().filter(|rule| may(rule)) {
-            found.extend(Foreign::of(rule, (keeper, &chain), told(&comment), six));
+            found.extend(Foreign::of(rule, keeper, &chain, told(&comment), family));
         }
     }
     Ok(found)
 }
 
+/// Whose a port is, as far as its rules tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    network: Option<String>,
+    container: Option<String>,
+}
+
 /// The network and the container that a comment names.
-fn told(comment: &str) -> (Option<String>, Option<String>) {
+fn told(comment: &str) -> Told {
     let names = comment
         .strip_prefix("dnat name: \"")
         .and_then(|rest| rest.strip_suffix('"'))
         .and_then(|rest| rest.split_once("\" id: \""));
     match names {
-        Some((network, container)) => (Some(network.to_owned()), Some(container.to_owned())),
-        None => (None, None),
+        Some((network, container)) => Told {
+            network: Some(network.to_owned()),
+            container: Some(container.to_owned()),
+        },
+        None => Told::default(),
     }
 }
 
@@ -134,9 +148,10 @@ impl Foreign {
     /// The port that a rule publishes; `None` where it does something else.
     fn of(
         rule: &PortRule,
-        (keeper, chain): (Keeper, &str),
-        (network, container): (Option<String>, Option<String>),
-        six: bool,
+        keeper: Keeper,
+        chain: &str,
+        told: Told,
+        family: Family,
     ) -> Option<Self> {
         let (container_ip, container_port) = rule.dnat?;
         let host_port = *rule.ports.iter().find(|range| is_one(range))?.start();
@@ -144,15 +159,15 @@ impl Foreign {
             keeper,
             mapping: Mapping {
                 protocol: Protocol::of_number(rule.protocol?)?,
-                host_ip: rule.destination.map_or(HostIp::AnyOf { six }, HostIp::One),
+                host_ip: rule.destination.map_or(HostIp::AnyOf(family), HostIp::One),
                 host_port,
                 container_port: container_port.unwrap_or(host_port),
             },
             container_ip,
             chain: chain.to_owned(),
             handle: rule.handle,
-            network,
-            container,
+            network: told.network,
+            container: told.container,
         })
     }
 
@@ -172,7 +187,7 @@ impl Foreign {
 
     /// The table of the Go suite's nft backend that it would be in.
     pub(crate) fn table(&self) -> Table {
-        go_table(self.container_ip.is_ipv6())
+        go_table(Family::of(self.container_ip))
     }
 }
 
@@ -186,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_comment_names_network_and_container_or_neither() {
-        let both = |network: &str, container: &str| {
-            let names = (network.to_owned(), container.to_owned());
-            (Some(names.0), Some(names.1))
+        let both = |network: &str, container: &str| Told {
+            network: Some(network.to_owned()),
+            container: Some(container.to_owned()),
         };
         assert_eq!(told(r#"dnat name: "net" id: "pod""#), both("net", "pod"));
         for other in [
@@ -197,7 +212,7 @@ mod tests {
             r#"name: "net" id: "pod""#,
             r#"dnat name: "net" id: "a-long-id..."#,
         ] {
-            assert_eq!(told(other), (None, None), "{other}");
+            assert_eq!(told(other), Told::default(), "{other}");
         }
     }
 }

@@ -6,12 +6,13 @@ use linkspan_filter::go_suite::{
 };
 use linkspan_filter::iptables::{Iptables, Saved, deletion};
 use linkspan_filter::{kernel, table};
-use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::ruleset::{Table, TableFamily};
 use linkspan_nftables::{Netfilter, xtables};
 use linkspan_owner::Subject;
 use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{CheckCall, DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 
 use crate::conf::Plan;
 use crate::flows;
@@ -40,11 +41,11 @@ const COMMENT_MAX: usize = 255;
 /// The tables of the Go suite's nft backend, and their chains with rules of containers.
 pub(crate) const NFT: [Table; 2] = [
     Table {
-        family: Family::Ip,
+        family: TableFamily::Ip,
         name: "cni_hostport",
     },
     Table {
-        family: Family::Ip6,
+        family: TableFamily::Ip6,
         name: "cni_hostport",
     },
 ];
@@ -80,7 +81,7 @@ pub(crate) fn publish(
     let chain = Chain::of(subject.network, &subject.attachment.container_id);
     for address in addresses {
         let ip = address.ip();
-        let iptables = Iptables::of(ip.is_ipv6());
+        let iptables = Iptables::of(Family::of(ip));
         let saved = iptables.saved()?;
         let mut lines = shared(plan, &saved);
         // An attachment that is made again has the same rules once.
@@ -88,7 +89,7 @@ pub(crate) fn publish(
         // A chain that is declared is made, or emptied.
         lines.push(format!(":{} - [0:0]", chain.name));
         lines.extend(own(plan, &chain.name, *address));
-        lines.extend(entries(plan, &chain, ip.is_ipv6()));
+        lines.extend(entries(plan, &chain, Family::of(ip)));
         let name = chain.name.clone();
         let led = flows::led(&plan.mappings, &[*address]);
         undo.push_unless_refused(iptables.apply(&lines), "withdraw the ports", move || {
@@ -147,9 +148,9 @@ fn shared(plan: &Plan, saved: &Saved) -> Vec<String> {
 /// The rules of the container's chain in the family of `ip`.
 fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
     let ip = address.ip();
-    let six = ip.is_ipv6();
+    let family = Family::of(ip);
     let set_mark = plan.iptables.set_mark_chain.as_deref().unwrap_or(SET_MARK);
-    let everybody = if six { "::/0" } else { "0.0.0.0/0" };
+    let everybody = family.pick("0.0.0.0/0", "::/0");
     let sources = if plan.masq_all {
         everybody.to_owned()
     } else {
@@ -157,7 +158,7 @@ fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
     };
     let mut lines = Vec::new();
     let own = plan.mappings.iter();
-    for mapping in own.filter(|mapping| mapping.host_ip.concerns(six)) {
+    for mapping in own.filter(|mapping| mapping.host_ip.concerns(family)) {
         let Mapping {
             protocol,
             host_port,
@@ -171,7 +172,7 @@ fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
         if plan.snat {
             lines.push(format!("{base} -s {sources} -j {set_mark}"));
         }
-        if plan.snat && !six && !plan.masq_all {
+        if plan.snat && family == Family::V4 && !plan.masq_all {
             lines.push(format!("{base} -s 127.0.0.1 -j {set_mark}"));
         }
         let to = std::net::SocketAddr::new(ip, *container_port);
@@ -182,12 +183,8 @@ fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
 
 /// The rules that lead to the container's chain. As in the reference, ports of the other family's addresses are among
 /// them, for the chain sorts them out.
-fn entries(plan: &Plan, chain: &Chain, six: bool) -> Vec<String> {
-    let conditions = if six {
-        &plan.iptables.conditions_v6
-    } else {
-        &plan.iptables.conditions_v4
-    };
+fn entries(plan: &Plan, chain: &Chain, family: Family) -> Vec<String> {
+    let conditions = family.pick(&plan.iptables.conditions_v4, &plan.iptables.conditions_v6);
     let words: Vec<String> = conditions.iter().map(|word| quoted(word)).collect();
     let words = words.join(" ");
     let mut protocols: Vec<_> = plan.mappings.iter().map(|m| m.protocol).collect();
@@ -234,8 +231,8 @@ pub(crate) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()
 /// Whether the Go suite, or we in its format, published for the container.
 pub(crate) fn is_there(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<bool> {
     let name = chain(&call.network, &call.attachment.container_id, "DN-");
-    for six in [false, true] {
-        if has_chain(netfilter, six, &name)? {
+    for family in Family::BOTH {
+        if has_chain(netfilter, family, &name)? {
             return Ok(true);
         }
     }
@@ -264,8 +261,8 @@ pub(crate) fn verify(
 ) -> Result<()> {
     let chain = Chain::of(&call.network, &call.attachment.container_id);
     let promised = addresses.iter().map(|address| {
-        let six = address.ip().is_ipv6();
-        let of_family = |m: &&Mapping| m.host_ip.concerns(six);
+        let family = Family::of(address.ip());
+        let of_family = |m: &&Mapping| m.host_ip.concerns(family);
         plan.mappings.iter().filter(of_family).count()
     });
     let found = nft_rules(call, netfilter)?;
@@ -274,11 +271,11 @@ pub(crate) fn verify(
     }
     for address in addresses {
         let ip = address.ip();
-        let six = ip.is_ipv6();
-        let saved = if xtables::nat_has_chain(six, &chain.name).map_err(kernel)? {
-            Iptables::legacy(six).saved()?
+        let family = Family::of(ip);
+        let saved = if xtables::nat_has_chain(family, &chain.name).map_err(kernel)? {
+            Iptables::legacy(family).saved()?
         } else {
-            Iptables::of(six).saved()?
+            Iptables::of(family).saved()?
         };
         let count = |what: String, promised: usize, found: usize| {
             if found < promised {
@@ -290,7 +287,7 @@ pub(crate) fn verify(
         let promised = own(plan, name, *address).len();
         let what = format!("rules of chain {name} for {ip}");
         count(what, promised, saved.rules_of(name).count())?;
-        let promised = entries(plan, &chain, six).len();
+        let promised = entries(plan, &chain, family).len();
         let what = format!("rules of chain {DNAT} that lead to {name} for {ip}");
         count(what, promised, saved.rules_to(name).count())?;
     }
@@ -299,7 +296,7 @@ pub(crate) fn verify(
 
 /// The programs are there and can read the tables.
 pub(crate) fn status(plan: &Plan) -> Result<()> {
-    Iptables::of(false).saved()?;
+    Iptables::of(Family::V4).saved()?;
     if plan.snat {
         localnet::status()?;
     }

@@ -70,7 +70,7 @@ impl Plugin for Portmap {
         if !plan.mappings.is_empty() {
             let addresses = conf::addresses(&result, &call.attachment.ifname);
             let home = Home::of(&call.netns);
-            publish(call.into(), home.as_ref(), (&plan, &addresses), undo)?;
+            publish(call.into(), home.as_ref(), &plan, &addresses, undo)?;
         }
         Ok(result)
     }
@@ -159,7 +159,7 @@ impl Plugin for Portmap {
             ..plan
         };
         let restored =
-            Undo::scope(|undo| publish(call.into(), home.as_ref(), (&plan, &addresses), undo));
+            Undo::scope(|undo| publish(call.into(), home.as_ref(), &plan, &addresses, undo));
         restored.map(|_| ())
     }
 
@@ -181,7 +181,8 @@ impl Plugin for Portmap {
 fn publish(
     subject: Subject<'_>,
     home: Option<&Home>,
-    (plan, addresses): (&Plan, &[Cidr]),
+    plan: &Plan,
+    addresses: &[Cidr],
     undo: &mut Undo,
 ) -> Result<()> {
     let host = Side::host()?;

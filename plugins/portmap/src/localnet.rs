@@ -17,6 +17,7 @@ use linkspan_attach::{Side, kernel, sysctl};
 use linkspan_filter::go_suite::quoted;
 use linkspan_filter::iptables::Iptables;
 use linkspan_plugin::Result;
+use linkspan_protocol::family::Family;
 
 const TABLE: &str = "mangle";
 
@@ -40,7 +41,7 @@ pub(crate) fn open_towards(ip: IpAddr) -> Result<()> {
 
 /// Sees that the rule is there, before everybody else's. Two processes at once may make it twice, which does no harm.
 fn ensure_shut() -> Result<()> {
-    let iptables = Iptables::of(false).on(TABLE);
+    let iptables = Iptables::of(Family::V4).on(TABLE);
     let shut = || -> Result<()> {
         let saved = iptables.saved()?;
         let mut rules = saved.told_of("PREROUTING");
@@ -66,5 +67,5 @@ fn rule() -> String {
 
 /// The table can be read.
 pub(crate) fn status() -> Result<()> {
-    Iptables::of(false).on(TABLE).saved().map(drop)
+    Iptables::of(Family::V4).on(TABLE).saved().map(drop)
 }

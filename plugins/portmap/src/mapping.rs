@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::parse_ip;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::family::Family;
 use serde::Deserialize;
 
 /// An element of `runtimeConfig.portMappings`, as it is written.
@@ -74,21 +75,18 @@ pub(crate) enum HostIp {
     /// Every address of both families.
     Any,
     /// Every address of the family: `0.0.0.0` or `::`.
-    AnyOf {
-        /// IPv6
-        six: bool,
-    },
+    AnyOf(Family),
     /// This one.
     One(IpAddr),
 }
 
 impl HostIp {
     /// Whether it is about addresses of the family.
-    pub(crate) fn concerns(self, six: bool) -> bool {
+    pub(crate) fn concerns(self, family: Family) -> bool {
         match self {
             Self::Any => true,
-            Self::AnyOf { six: only } => only == six,
-            Self::One(ip) => ip.is_ipv6() == six,
+            Self::AnyOf(only) => only == family,
+            Self::One(ip) => Family::of(ip) == family,
         }
     }
 
@@ -96,21 +94,23 @@ impl HostIp {
     pub(crate) fn one(self) -> Option<IpAddr> {
         match self {
             Self::One(ip) => Some(ip),
-            Self::Any | Self::AnyOf { .. } => None,
+            Self::Any | Self::AnyOf(_) => None,
         }
     }
 
     /// Whether every address of the other is one of these.
     pub(crate) fn covers(self, other: Self) -> bool {
-        let mut families = [false, true].into_iter().filter(|six| other.concerns(*six));
+        let mut families = Family::BOTH
+            .into_iter()
+            .filter(|family| other.concerns(*family));
         let all = |ip: IpAddr| other.one() == Some(ip);
-        families.all(|six| self.concerns(six)) && self.one().is_none_or(all)
+        families.all(|family| self.concerns(family)) && self.one().is_none_or(all)
     }
 
     /// Whether a packet could be for both. One of two that overlap covers the other, as far as a family goes.
     pub(crate) fn overlaps(self, other: Self) -> bool {
-        [false, true].into_iter().any(|six| {
-            let both = self.concerns(six) && other.concerns(six);
+        Family::BOTH.into_iter().any(|family| {
+            let both = self.concerns(family) && other.concerns(family);
             let same = match (self.one(), other.one()) {
                 (Some(one), Some(other)) => one == other,
                 _ => true,
@@ -153,8 +153,8 @@ impl Mapping {
     }
 
     /// Whether one of `others` is the same in a family.
-    pub(crate) fn is_one_of(&self, others: &[Self], six: bool) -> bool {
-        let mut of_family = others.iter().filter(|other| other.host_ip.concerns(six));
+    pub(crate) fn is_one_of(&self, others: &[Self], family: Family) -> bool {
+        let mut of_family = others.iter().filter(|other| other.host_ip.concerns(family));
         of_family.any(|other| self.equals(other))
     }
 }
@@ -214,7 +214,7 @@ fn host_ip(text: &str) -> Result<HostIp> {
             .hint("give an address of this host, or none for all of them")
     })?;
     Ok(if ip.is_unspecified() {
-        HostIp::AnyOf { six: ip.is_ipv6() }
+        HostIp::AnyOf(Family::of(ip))
     } else {
         HostIp::One(ip)
     })

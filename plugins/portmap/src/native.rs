@@ -29,8 +29,8 @@ pub(crate) fn withdraw(
     let removed = table::remove(netfilter, SETS, is_condemned)?;
     let mut withdrawn = Vec::new();
     for (set, elements) in &removed {
-        if let Some((_, by_addr, six)) = PUBLISHED.iter().find(|(of, ..)| of == set) {
-            let read = |element| elements::read(element, *by_addr, *six);
+        if let Some(map) = PUBLISHED.iter().find(|map| map.set == *set) {
+            let read = |element| elements::read(element, map.by_addr, map.family);
             withdrawn.extend(elements.iter().filter_map(read));
         }
     }

@@ -8,6 +8,7 @@ use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
+use linkspan_protocol::family::Family;
 
 use crate::elements::{self, SHARED, Target, Translate};
 use crate::mapping::Mapping;
@@ -30,9 +31,9 @@ impl Publication {
         let mut all = Vec::new();
         for target in &self.targets {
             let ip = target.address.ip();
-            let six = ip.is_ipv6();
+            let family = Family::of(ip);
             let wanted = self.mappings.iter();
-            for mapping in wanted.filter(|mapping| !mapping.is_one_of(elsewhere, six)) {
+            for mapping in wanted.filter(|mapping| !mapping.is_one_of(elsewhere, family)) {
                 let own = elements::elements(mapping, target, self.translate, &owner);
                 let what = format!("host port {mapping} to {ip}");
                 all.extend(own.into_iter().map(|(set, one)| (set, one, what.clone())));
@@ -61,7 +62,7 @@ impl Publication {
         let mut sets: Vec<(&'static Set, Vec<Element>)> =
             SETS.iter().map(|set| (*set, Vec::new())).collect();
         for (set, mut element, _) in self.elements(elsewhere) {
-            if PUBLISHED.iter().any(|(published, ..)| *published == set) {
+            if PUBLISHED.iter().any(|map| map.set == set) {
                 element.record.clone_from(&record);
                 element.supplement.clone_from(&supplement);
             }
@@ -86,7 +87,7 @@ impl Publication {
         self.targets.iter().any(|target| {
             let ip = target.address.ip();
             sets.iter().any(|pair| pair.of(ip) == set)
-                && element.key.read().ip(ip.is_ipv6()) == Some(ip)
+                && element.key.read().ip(Family::of(ip)) == Some(ip)
         })
     }
 

@@ -9,6 +9,7 @@ use linkspan_nftables::Netfilter;
 use linkspan_owner::Owner;
 use linkspan_owner::life::Life;
 use linkspan_plugin::Result;
+use linkspan_protocol::family::Family;
 
 use crate::foreign::{self, Foreign, Keeper};
 use crate::lives::Lives;
@@ -57,9 +58,10 @@ pub fn published() -> Result<Vec<Published>> {
 fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
     let mut list = Vec::new();
     let lives = Lives::now();
-    for (set, by_addr, six) in PUBLISHED {
-        for element in netfilter.elements(TABLE, set).map_err(kernel)? {
-            let Some((mapping, container_ip)) = elements::read(&element, by_addr, six) else {
+    for map in PUBLISHED {
+        for element in netfilter.elements(TABLE, map.set).map_err(kernel)? {
+            let Some((mapping, container_ip)) = elements::read(&element, map.by_addr, map.family)
+            else {
                 continue;
             };
             let parts = |owner: Owner| {
@@ -84,8 +86,8 @@ fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
 /// The ports of others. Their rules tell no namespace, so only a missing route proves that an owner is gone.
 fn foreign(netfilter: Option<&Netfilter>) -> Result<Vec<Published>> {
     let mut found: Vec<Foreign> = Vec::new();
-    for six in [false, true] {
-        found.extend(foreign::read(netfilter, six, &|_any| true)?);
+    for family in Family::BOTH {
+        found.extend(foreign::read(netfilter, family, &|_any| true)?);
     }
     if found.is_empty() {
         return Ok(Vec::new());
@@ -108,7 +110,7 @@ impl Published {
         };
         let host_ip = match mapping.host_ip {
             HostIp::One(ip) => ip,
-            HostIp::Any | HostIp::AnyOf { .. } => any,
+            HostIp::Any | HostIp::AnyOf(_) => any,
         };
         Self {
             keeper,

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 
 use linkspan_attach::{Side, kernel};
 use linkspan_filter::go_suite;
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::port_rule::PortRule;
@@ -17,6 +16,7 @@ use linkspan_owner::Subject;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 
 use crate::foreign::{self, Foreign, Keeper};
 use crate::mapping::Mapping;
@@ -35,7 +35,9 @@ pub(crate) fn make(
     let mut condemned = Vec::new();
     for address in addresses {
         let ip = address.ip();
-        let concerned = mappings.iter().filter(|m| m.host_ip.concerns(ip.is_ipv6()));
+        let concerned = mappings
+            .iter()
+            .filter(|m| m.host_ip.concerns(Family::of(ip)));
         let wanted: Vec<&Mapping> = concerned.collect();
         if wanted.is_empty() {
             continue;
@@ -44,7 +46,7 @@ pub(crate) fn make(
             let mut wanted = wanted.iter();
             wanted.any(|m| rule.admits(m.protocol.number(), m.host_port))
         };
-        for found in foreign::read(Some(netfilter), ip.is_ipv6(), &may)? {
+        for found in foreign::read(Some(netfilter), Family::of(ip), &may)? {
             let Some(mapping) = wanted.iter().find(|m| m.meets(&found.mapping)) else {
                 continue;
             };
@@ -90,8 +92,8 @@ fn is_gone(found: &Foreign, subject: Subject<'_>, ip: IpAddr) -> Result<bool> {
 /// Those of the addresses that no route leads to but a default one.
 pub(crate) fn unreachable(rtnl: &Rtnl, ips: &BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>> {
     let mut left = ips.clone();
-    for (family, six) in [(Family::V4, false), (Family::V6, true)] {
-        if !left.iter().any(|ip| ip.is_ipv6() == six) {
+    for family in Family::BOTH {
+        if !left.iter().any(|ip| Family::of(*ip) == family) {
             continue;
         }
         for (network, prefix) in rtnl.destinations(family).map_err(kernel)? {
@@ -125,11 +127,7 @@ fn refusal(wanted: &Mapping, found: &Foreign) -> Failure {
 /// The command that removes the rules of a container that nobody detached.
 fn remedy(found: &Foreign) -> String {
     let chain = &found.chain;
-    let six = if found.container_ip.is_ipv6() {
-        "6"
-    } else {
-        ""
-    };
+    let program = Family::of(found.container_ip).pick("iptables", "ip6tables");
     match (found.keeper, &found.network) {
         (Keeper::GoNftables, _) => {
             let table = found.table();
@@ -137,7 +135,7 @@ fn remedy(found: &Foreign) -> String {
             format!("nft delete rule {family} {name} {chain} handle {handle}")
         }
         (_, Some(network)) => format!("linkspan gc {network}"),
-        (Keeper::IptablesLegacy, None) => format!("ip{six}tables-legacy -t nat -F {chain}"),
-        (_, None) => format!("ip{six}tables-nft -t nat -F {chain}"),
+        (Keeper::IptablesLegacy, None) => format!("{program}-legacy -t nat -F {chain}"),
+        (_, None) => format!("{program}-nft -t nat -F {chain}"),
     }
 }

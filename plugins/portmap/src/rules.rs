@@ -20,6 +20,7 @@
 use linkspan_filter::table::{LAYOUT, Part};
 use linkspan_nftables::expr::{self, Direction, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
+use linkspan_protocol::family::Family;
 
 use crate::mapping::Protocol;
 use crate::sets::{HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_ADDR, SETS, SOURCES};
@@ -103,24 +104,16 @@ fn rule(first: impl IntoIterator<Item = Expr>, then: impl IntoIterator<Item = Ex
 }
 
 /// Slots of an address.
-fn slots(six: bool) -> u32 {
-    if six { 4 } else { 1 }
+fn slots(family: Family) -> u32 {
+    family.pick(1, 4)
 }
 
-fn saddr(six: bool) -> Header {
-    if six {
-        Header::IP6_SADDR
-    } else {
-        Header::IP_SADDR
-    }
+fn saddr(family: Family) -> Header {
+    family.pick(Header::IP_SADDR, Header::IP6_SADDR)
 }
 
-fn daddr(six: bool) -> Header {
-    if six {
-        Header::IP6_DADDR
-    } else {
-        Header::IP_DADDR
-    }
+fn daddr(family: Family) -> Header {
+    family.pick(Header::IP_DADDR, Header::IP6_DADDR)
 }
 
 /// Loads protocol and port, the end of most keys.
@@ -135,21 +128,21 @@ fn protocol_and_port(slot: u32) -> [Expr; 2] {
 /// own addresses comes here (CVE-2025-67499, CVE-2019-9946).
 fn publish() -> Vec<Rule> {
     let mut rules = vec![rule(expr::midstream(), [expr::leave()])];
-    for six in [false, true] {
-        let len = slots(six);
+    for family in Family::BOTH {
+        let len = slots(family);
         let (any, addr) = (
-            PUBLISH.of_family(six).name,
-            PUBLISH_ADDR.of_family(six).name,
+            PUBLISH.of_family(family).name,
+            PUBLISH_ADDR.of_family(family).name,
         );
-        let by_addr = [expr::load(daddr(six), 0)]
+        let by_addr = [expr::load(daddr(family), 0)]
             .into_iter()
             .chain(protocol_and_port(len))
-            .chain([expr::map(addr, 0), expr::dnat(six, 0, len)]);
-        rules.push(rule(expr::of_family(six), by_addr));
+            .chain([expr::map(addr, 0), expr::dnat(family, 0, len)]);
+        rules.push(rule(expr::of_family(family), by_addr));
         let by_port = protocol_and_port(0)
             .into_iter()
-            .chain([expr::map(any, 0), expr::dnat(six, 0, len)]);
-        rules.push(rule(expr::of_family(six), by_port));
+            .chain([expr::map(any, 0), expr::dnat(family, 0, len)]);
+        rules.push(rule(expr::of_family(family), by_port));
     }
     rules
 }
@@ -163,26 +156,26 @@ fn of_protocol(number: u8) -> [Expr; 2] {
 /// masquerade`, and with `ct original ip saddr 127.0.0.0/8` instead of the first set.
 fn published() -> Vec<Rule> {
     let mut rules = Vec::new();
-    for six in [false, true] {
+    for family in Family::BOTH {
         for protocol in Protocol::ALL {
-            let len = slots(six);
+            let len = slots(family);
             let of_neighbour = vec![
-                expr::load(daddr(six), 0),
-                expr::load(saddr(six), len),
-                expr::within(SOURCES.of_family(six).name, 0),
+                expr::load(daddr(family), 0),
+                expr::load(saddr(family), len),
+                expr::within(SOURCES.of_family(family).name, 0),
             ];
             let first = || {
-                let family = expr::of_family(six);
-                of_protocol(protocol.number()).into_iter().chain(family)
+                let of_family = expr::of_family(family);
+                of_protocol(protocol.number()).into_iter().chain(of_family)
             };
-            for from in [of_neighbour, opened_by_loopback(six)] {
+            for from in [of_neighbour, opened_by_loopback(family)] {
                 let then = from
                     .into_iter()
                     .chain([
-                        expr::load(daddr(six), 0),
+                        expr::load(daddr(family), 0),
                         expr::meta(MetaKey::L4Proto, len),
                         expr::original_port(len + 1),
-                        expr::within(HAIRPIN.of_family(six).name, 0),
+                        expr::within(HAIRPIN.of_family(family).name, 0),
                     ])
                     .chain([expr::masquerade()]);
                 rules.push(rule(first(), then));
@@ -197,9 +190,9 @@ const LOOPBACK_V4: u8 = 127;
 const LOOPBACK_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /// `ct original ip saddr 127.0.0.0/8`
-fn opened_by_loopback(six: bool) -> Vec<Expr> {
-    let source = expr::tracked_source(Direction::Original, six, 0);
-    if six {
+fn opened_by_loopback(family: Family) -> Vec<Expr> {
+    let source = expr::tracked_source(Direction::Original, family, 0);
+    if family == Family::V6 {
         return vec![source, expr::equal(0, &LOOPBACK_V6)];
     }
     vec![
@@ -210,8 +203,8 @@ fn opened_by_loopback(six: bool) -> Vec<Expr> {
 }
 
 /// `ip saddr 127.0.0.0/8`
-fn from_loopback(six: bool) -> [Expr; 2] {
-    if six {
+fn from_loopback(family: Family) -> [Expr; 2] {
+    if family == Family::V6 {
         let source = expr::load(Header::IP6_SADDR, 0);
         return [source, expr::equal(0, &LOOPBACK_V6)];
     }
@@ -223,13 +216,13 @@ fn from_loopback(six: bool) -> [Expr; 2] {
 fn localhost_out() -> Vec<Rule> {
     let stray = expr::undecided().into_iter().chain(expr::midstream());
     let mut rules = vec![rule(stray, [expr::leave()])];
-    for six in [false, true] {
-        let ours = from_loopback(six)
+    for family in Family::BOTH {
+        let ours = from_loopback(family)
             .into_iter()
             .chain(expr::goes(Direction::Original))
             .chain(expr::translated_or_new())
             .chain(expr::to_this_host());
-        let first = expr::of_family(six).into_iter().chain(ours);
+        let first = expr::of_family(family).into_iter().chain(ours);
         rules.push(rule(first, [expr::jump("localhost")]));
     }
     rules
@@ -238,32 +231,32 @@ fn localhost_out() -> Vec<Rule> {
 /// `ip saddr set ip daddr . meta l4proto . th dport map @localhost_addr_v4`, and without the address.
 fn localhost() -> Vec<Rule> {
     let mut rules = Vec::new();
-    for six in [false, true] {
-        let by_addr = [expr::load(daddr(six), 0)]
+    for family in Family::BOTH {
+        let by_addr = [expr::load(daddr(family), 0)]
             .into_iter()
-            .chain(protocol_and_port(slots(six)))
+            .chain(protocol_and_port(slots(family)))
             .chain([
-                expr::map(LOCALHOST_ADDR.of_family(six).name, 0),
-                expr::store(saddr(six), 0),
+                expr::map(LOCALHOST_ADDR.of_family(family).name, 0),
+                expr::store(saddr(family), 0),
             ]);
-        rules.push(rule(expr::of_family(six), by_addr));
+        rules.push(rule(expr::of_family(family), by_addr));
         let by_port = protocol_and_port(0).into_iter().chain([
-            expr::map(LOCALHOST.of_family(six).name, 0),
-            expr::store(saddr(six), 0),
+            expr::map(LOCALHOST.of_family(family).name, 0),
+            expr::store(saddr(family), 0),
         ]);
-        rules.push(rule(expr::of_family(six), by_port));
+        rules.push(rule(expr::of_family(family), by_port));
     }
     rules
 }
 
 /// `ct direction reply ct original ip saddr 127.0.0.0/8 jump localhost_answer`
 fn localhost_back() -> Vec<Rule> {
-    [false, true]
-        .map(|six| {
+    Family::BOTH
+        .map(|family| {
             let answer = expr::goes(Direction::Reply)
                 .into_iter()
-                .chain(opened_by_loopback(six));
-            let first = expr::of_family(six).into_iter().chain(answer);
+                .chain(opened_by_loopback(family));
+            let first = expr::of_family(family).into_iter().chain(answer);
             rule(first, [expr::jump("localhost_answer")])
         })
         .into()
@@ -276,14 +269,14 @@ fn localhost_answer() -> Vec<Rule> {
     const ICMP: u8 = 1;
     const ICMPV6: u8 = 58;
     let mut rules = Vec::new();
-    for six in [false, true] {
-        let len = slots(six);
-        let container = || expr::tracked_source(Direction::Reply, six, 0);
-        let address = |slot| expr::tracked_destination(Direction::Reply, six, slot);
+    for family in Family::BOTH {
+        let len = slots(family);
+        let container = || expr::tracked_source(Direction::Reply, family, 0);
+        let address = |slot| expr::tracked_destination(Direction::Reply, family, slot);
         let mut add = |number, told: Vec<Expr>| {
-            let family = expr::of_family(six);
-            let first = of_protocol(number).into_iter().chain(family);
-            let restore = [address(0), expr::store(daddr(six), 0)];
+            let of_family = expr::of_family(family);
+            let first = of_protocol(number).into_iter().chain(of_family);
+            let restore = [address(0), expr::store(daddr(family), 0)];
             rules.push(rule(first, told.into_iter().chain(restore)));
         };
         for protocol in Protocol::ALL {
@@ -291,41 +284,41 @@ fn localhost_answer() -> Vec<Rule> {
                 container(),
                 expr::meta(MetaKey::L4Proto, len),
                 expr::original_port(len + 1),
-                expr::within(HAIRPIN.of_family(six).name, 0),
+                expr::within(HAIRPIN.of_family(family).name, 0),
             ];
             add(protocol.number(), told);
         }
         let told = vec![
             container(),
             address(len),
-            expr::within(SOURCES.of_family(six).name, 0),
+            expr::within(SOURCES.of_family(family).name, 0),
         ];
-        add(if six { ICMPV6 } else { ICMP }, told);
+        add(family.pick(ICMP, ICMPV6), told);
     }
     rules
 }
 
 /// `ct direction reply ct original ip saddr 127.0.0.0/8 ip daddr != 127.0.0.0/8 ip daddr set ct original ip saddr`
 fn localhost_in() -> Vec<Rule> {
-    let elsewhere = |six| {
-        if six {
+    let elsewhere = |family: Family| {
+        if family == Family::V6 {
             let destination = expr::load(Header::IP6_DADDR, 0);
             return [destination, expr::differ(0, &LOOPBACK_V6)];
         }
         let destination = expr::load(Header::IP_DADDR.first(1), 0);
         [destination, expr::differ(0, &[LOOPBACK_V4])]
     };
-    [false, true]
-        .map(|six| {
+    Family::BOTH
+        .map(|family| {
             let answer = expr::goes(Direction::Reply)
                 .into_iter()
-                .chain(opened_by_loopback(six))
-                .chain(elsewhere(six))
+                .chain(opened_by_loopback(family))
+                .chain(elsewhere(family))
                 .chain([
-                    expr::tracked_source(Direction::Original, six, 0),
-                    expr::store(daddr(six), 0),
+                    expr::tracked_source(Direction::Original, family, 0),
+                    expr::store(daddr(family), 0),
                 ]);
-            rule(expr::of_family(six), answer)
+            rule(expr::of_family(family), answer)
         })
         .into()
 }

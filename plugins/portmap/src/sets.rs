@@ -1,9 +1,9 @@
 //! What is kept of published ports in our table: an element in each of these for each port. The kernel lets every element
 //! expire at DEL.
 
-use linkspan_filter::table::Pair;
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::ruleset::Set;
+use linkspan_protocol::family::{Family, PerFamily};
 
 macro_rules! set {
     ($name:literal, $key:expr) => {
@@ -17,13 +17,13 @@ macro_rules! set {
 use Datum::{Ipv4, Ipv6, Mark, Port, Protocol as Proto};
 
 /// Ports on every address.
-pub(crate) const PUBLISH: Pair = Pair {
+pub(crate) const PUBLISH: PerFamily<&Set> = PerFamily {
     v4: set!("publish_v4", [Proto, Port] => [Ipv4, Port]),
     v6: set!("publish_v6", [Proto, Port] => [Ipv6, Port]),
 };
 
 /// Ports on one address.
-pub(crate) const PUBLISH_ADDR: Pair = Pair {
+pub(crate) const PUBLISH_ADDR: PerFamily<&Set> = PerFamily {
     v4: set!("publish_addr_v4", [Ipv4, Proto, Port] => [Ipv4, Port]),
     v6: set!("publish_addr_v6", [Ipv6, Proto, Port] => [Ipv6, Port]),
 };
@@ -33,32 +33,32 @@ pub(crate) const PUBLISH_ADDR: Pair = Pair {
 ///
 /// A set of address ranges would not do: the kernel compares the two ends of a new range with those that are there, and
 /// does not see one that lies between them (`nft_pipapo_insert`; seen on Linux 5.10 to 6.18).
-pub(crate) const CLAIMS: Pair = Pair {
+pub(crate) const CLAIMS: PerFamily<&Set> = PerFamily {
     v4: set!("claims_v4", [Proto, Port] => [Mark]),
     v6: set!("claims_v6", [Proto, Port] => [Mark]),
 };
 
 /// The source for connections from the loopback address to ports on every address.
-pub(crate) const LOCALHOST: Pair = Pair {
+pub(crate) const LOCALHOST: PerFamily<&Set> = PerFamily {
     v4: set!("localhost_v4", [Proto, Port] => [Ipv4]),
     v6: set!("localhost_v6", [Proto, Port] => [Ipv6]),
 };
 
 /// The same, to ports on one address.
-pub(crate) const LOCALHOST_ADDR: Pair = Pair {
+pub(crate) const LOCALHOST_ADDR: PerFamily<&Set> = PerFamily {
     v4: set!("localhost_addr_v4", [Ipv4, Proto, Port] => [Ipv4]),
     v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
 };
 
 /// Container and port of the host: to be masqueraded for those in [`SOURCES`], and for the host's loopback addresses.
-pub(crate) const HAIRPIN: Pair = Pair {
+pub(crate) const HAIRPIN: PerFamily<&Set> = PerFamily {
     v4: set!("hairpin_v4", [Ipv4, Proto, Port]),
     v6: set!("hairpin_v6", [Ipv6, Proto, Port]),
 };
 
 /// Container, and the range of addresses that it sees the host instead of: one element for a container, since ranges cost
 /// the kernel more than keys.
-pub(crate) const SOURCES: Pair = Pair {
+pub(crate) const SOURCES: PerFamily<&Set> = PerFamily {
     v4: &Set::of("sources_v4", &[Ipv4, Ipv4]).of_ranges().expiring(),
     v6: &Set::of("sources_v6", &[Ipv6, Ipv6]).of_ranges().expiring(),
 };
@@ -81,10 +81,29 @@ pub(crate) const SETS: &[&Set] = &[
     SOURCES.v6,
 ];
 
-/// The maps that say what is published, with whether their keys begin with an address, and their family.
-pub(crate) const PUBLISHED: [(&Set, bool, bool); 4] = [
-    (PUBLISH.v4, false, false),
-    (PUBLISH.v6, false, true),
-    (PUBLISH_ADDR.v4, true, false),
-    (PUBLISH_ADDR.v6, true, true),
+/// A map that says what is published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Published {
+    pub(crate) set: &'static Set,
+    /// Whether its keys begin with an address.
+    pub(crate) by_addr: bool,
+    pub(crate) family: Family,
+}
+
+impl Published {
+    const fn of(set: &'static Set, by_addr: bool, family: Family) -> Self {
+        Self {
+            set,
+            by_addr,
+            family,
+        }
+    }
+}
+
+/// The maps that say what is published.
+pub(crate) const PUBLISHED: [Published; 4] = [
+    Published::of(PUBLISH.v4, false, Family::V4),
+    Published::of(PUBLISH.v6, false, Family::V6),
+    Published::of(PUBLISH_ADDR.v4, true, Family::V4),
+    Published::of(PUBLISH_ADDR.v6, true, Family::V6),
 ];

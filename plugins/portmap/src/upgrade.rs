@@ -25,16 +25,16 @@ pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elemen
         of_set.any(|(_, all)| all.iter().any(|element| element.key == *key))
     };
     let mut needed = Vec::new();
-    for (set, by_addr, six) in PUBLISHED {
-        let of_set = present.iter().filter(|(of, _)| *of == set);
+    for map in PUBLISHED {
+        let of_set = present.iter().filter(|(of, _)| *of == map.set);
         for element in of_set.flat_map(|(_, all)| all) {
-            let Some((mapping, ip)) = read(element, by_addr, six) else {
+            let Some((mapping, ip)) = read(element, map.by_addr, map.family) else {
                 continue;
             };
-            needed.push(claim(&mapping, &element.comment, six));
+            needed.push(claim(&mapping, &element.comment, map.family));
             let hairpin = Fields::default().ip(ip);
             let hairpin = hairpin.protocol(mapping.protocol.number());
-            if by_addr && has(HAIRPIN.of(ip), &hairpin.port(mapping.host_port)) {
+            if map.by_addr && has(HAIRPIN.of(ip), &hairpin.port(mapping.host_port)) {
                 needed.extend(source(element, ip)?);
             }
         }

@@ -8,7 +8,7 @@ mod conf;
 
 use std::net::IpAddr;
 
-use linkspan_attach::addressing::{self, Scheme, host_prefix};
+use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
 use linkspan_filter::masquerade;
 use linkspan_filter::masquerade::Ingress;
@@ -25,6 +25,7 @@ use linkspan_plugin::{
     AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo, delegate,
 };
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::AddResult;
 use nix::errno::Errno;
 
@@ -113,7 +114,7 @@ impl Plugin for Veth {
         verify::addresses(&sides.sandbox, &container, &promised)?;
         verify::routes(&sides.sandbox, &promised)?;
         for (address, gateway) in gateways(&promised)? {
-            verify::gateway(&host, gateway, host_prefix(gateway))?;
+            verify::gateway(&host, gateway, Family::of(gateway).host_prefix())?;
             // An address of the host itself needs no way.
             if !sides.are_one()? {
                 verify::way_by(&sides.host, &host, address)?;
@@ -208,14 +209,14 @@ fn answer_as(host: &Link, gateway: IpAddr) -> Result<()> {
         nodad: true,
         ..AddrFlags::default()
     };
-    unless_there(host.add_addr(gateway, host_prefix(gateway), flags))
+    unless_there(host.add_addr(gateway, Family::of(gateway).host_prefix(), flags))
 }
 
 /// Routes the container's address to its pair, in the place of a route that is there: IPAM gave the address to us.
 fn reach(host: &Link, address: IpAddr) -> Result<()> {
     let route = RouteSpec {
         scope: Some(SCOPE_HOST),
-        ..RouteSpec::to(address, host_prefix(address))
+        ..RouteSpec::to(address, Family::of(address).host_prefix())
     };
     host.replace_route(&route).map_err(kernel)
 }

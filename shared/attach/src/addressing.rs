@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
 use crate::sysctl::{self, of_interface, put_if_known, set, set_if_known};
@@ -36,10 +37,10 @@ const SCOPE_LINK: u8 = 253;
 
 /// Refuses addresses that no link could be given, before anything is changed.
 pub fn possible(result: &AddResult, mtu: Option<u32>) -> Result<()> {
-    let Some(six) = result.ips.iter().find(|ip| ip.address.ip().is_ipv6()) else {
+    let mut addresses = result.ips.iter().map(|ip| ip.address);
+    let Some(address) = addresses.find(|address| Family::of(address.ip()) == Family::V6) else {
         return Ok(());
     };
-    let address = six.address;
     if let Some(mtu) = mtu.filter(|mtu| *mtu < IPV6_MIN_MTU) {
         let text =
             format!("mtu {mtu} is less than the {IPV6_MIN_MTU} that IPv6 needs, for {address}");
@@ -59,8 +60,8 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
     let ips = addresses_of(result, &link.name)?;
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
-    let six = ips.iter().any(|ip| ip.address.ip().is_ipv6());
-    sandbox.sysctl(|| prepare(&link.name, six, dad))?;
+    let has_ipv6 = ips.iter().any(|ip| ip.address.ip().is_ipv6());
+    sandbox.sysctl(|| prepare(&link.name, has_ipv6, dad))?;
     for ip in &ips {
         let flags = AddrFlags {
             nodad: !dad,
@@ -70,7 +71,7 @@ pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) ->
             .map_err(kernel)?;
     }
     link.set_up().map_err(kernel)?;
-    if six && dad {
+    if has_ipv6 && dad {
         wait_for_dad(sandbox, link)?;
     }
     if scheme == Scheme::PointToPoint {
@@ -101,14 +102,14 @@ fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
         let to_gateway = RouteSpec {
             src,
             scope: Some(SCOPE_LINK),
-            ..RouteSpec::to(gateway, host_prefix(gateway))
+            ..RouteSpec::to(gateway, Family::of(gateway).host_prefix())
         };
         let to_subnet = RouteSpec {
             src,
             gw: Some(gateway),
             ..RouteSpec::to(address.network(), address.prefix())
         };
-        let is_alone = address.prefix() == host_prefix(gateway);
+        let is_alone = address.prefix() == Family::of(gateway).host_prefix();
         let wanted = [Some(to_gateway), (!is_alone).then_some(to_subnet)];
         // Two addresses of one subnet share its routes; the first one is their source.
         for route in wanted.into_iter().flatten() {
@@ -137,11 +138,6 @@ fn is_neighbour(hop: Option<IpAddr>, ips: &[&IpConfig]) -> bool {
     hop.is_some_and(|hop| is_among(hop) && !ips.iter().any(|ip| ip.gateway == Some(hop)))
 }
 
-/// The prefix length of a single address of the family.
-pub fn host_prefix(like: IpAddr) -> u8 {
-    if like.is_ipv4() { 32 } else { 128 }
-}
-
 /// The addresses of the interface; one without an interface is nobody's to configure.
 fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpConfig>> {
     let mut own = Vec::new();
@@ -165,20 +161,20 @@ fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpCon
 }
 
 /// Written while the link is down: the kernel reads most of these when it comes up.
-fn prepare(ifname: &str, six: bool, dad: bool) -> Result<()> {
-    let six_key = |key| of_interface("ipv6", ifname, key);
-    if six {
+fn prepare(ifname: &str, has_ipv6: bool, dad: bool) -> Result<()> {
+    let key_v6 = |key| of_interface("ipv6", ifname, key);
+    if has_ipv6 {
         for name in ["lo", ifname] {
             set_if_known(&of_interface("ipv6", name, "disable_ipv6"), "0")?;
         }
-        set(&six_key("keep_addr_on_down"), "1")?;
+        set(&key_v6("keep_addr_on_down"), "1")?;
     }
     if dad {
-        put_if_known(&six_key("enhanced_dad"), "1")?;
+        put_if_known(&key_v6("enhanced_dad"), "1")?;
     }
-    put_if_known(&six_key("accept_ra"), "0")?;
-    put_if_known(&six_key("accept_dad"), if dad { "1" } else { "0" })?;
-    put_if_known(&six_key("ndisc_notify"), "1")?;
+    put_if_known(&key_v6("accept_ra"), "0")?;
+    put_if_known(&key_v6("accept_dad"), if dad { "1" } else { "0" })?;
+    put_if_known(&key_v6("ndisc_notify"), "1")?;
     put_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
 }
 
@@ -213,10 +209,10 @@ fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
 fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
     let mut routes = Vec::new();
     for route in &result.routes {
-        let six = route.dst.ip().is_ipv6();
+        let family = Family::of(route.dst.ip());
         let gateway = || {
             let gateways = ips.iter().filter_map(|ip| ip.gateway);
-            gateways.into_iter().find(|gw: &IpAddr| gw.is_ipv6() == six)
+            gateways.into_iter().find(|gw| Family::of(*gw) == family)
         };
         let mut spec = spec_of(route)?;
         // A destination on the link itself has no next hop.

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
 use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::creation::{random, uncreated};

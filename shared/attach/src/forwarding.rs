@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
 use linkspan_plugin::Result;
 use linkspan_plugin::check::mismatch;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::family::Family;
 
 use crate::{Side, kernel, sysctl};
 
@@ -21,34 +21,34 @@ use crate::{Side, kernel, sysctl};
 /// The host's switch is written only where it is off, for that sets every interface of the host, and some may be off on
 /// purpose. No other interface is changed where it is on.
 pub fn enable(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
-    switch_on(host, link, like.is_ipv6())
+    switch_on(host, link, Family::of(like))
         .map_err(|failure| failure.context("failed to enable forwarding"))
 }
 
-fn switch_on(host: &Side, link: &Link, six: bool) -> Result<()> {
-    let whole = switch(six);
+fn switch_on(host: &Side, link: &Link, family: Family) -> Result<()> {
+    let whole = switch(family);
     let is_off = sysctl::get(whole)? == "0";
-    if !is_off && link.routing.forwards(six) {
+    if !is_off && link.routing.forwards(family) {
         return Ok(());
     }
-    if six {
+    if family == Family::V6 {
         keep_hearing_routers(host)?;
     }
     if is_off {
         return sysctl::set(whole, "1");
     }
-    sysctl::set(&own_switch(link, six), "1")
+    sysctl::set(&own_switch(link, family), "1")
 }
 
 /// The host routes the family of `like`, from `link` and to it.
 pub fn verify(link: &Link, like: IpAddr) -> Result<()> {
-    let six = like.is_ipv6();
-    let whole = switch(six);
+    let family = Family::of(like);
+    let whole = switch(family);
     if sysctl::get(whole)? == "0" {
         return Err(off(whole));
     }
-    if !link.routing.forwards(six) {
-        return Err(off(&own_switch(link, six)));
+    if !link.routing.forwards(family) {
+        return Err(off(&own_switch(link, family)));
     }
     Ok(())
 }
@@ -57,30 +57,29 @@ fn off(path: &Path) -> Failure {
     mismatch(path.display(), "1", "0").hint(format!("run {}", sysctl::command(path, "1")))
 }
 
-fn switch(six: bool) -> &'static Path {
-    Path::new(if six {
-        "/proc/sys/net/ipv6/conf/all/forwarding"
-    } else {
-        "/proc/sys/net/ipv4/ip_forward"
-    })
+fn switch(family: Family) -> &'static Path {
+    Path::new(family.pick(
+        "/proc/sys/net/ipv4/ip_forward",
+        "/proc/sys/net/ipv6/conf/all/forwarding",
+    ))
 }
 
 /// The switch of one interface.
-pub fn own_switch(link: &Link, six: bool) -> PathBuf {
-    let family = if six { "ipv6" } else { "ipv4" };
+pub fn own_switch(link: &Link, family: Family) -> PathBuf {
+    let family = family.pick("ipv4", "ipv6");
     sysctl::of_interface(family, &link.name, "forwarding")
 }
 
 /// Whether the host routes a family. A kernel without IPv6 does not.
-pub fn is_on(six: bool) -> Result<bool> {
-    let path = switch(six);
+pub fn is_on(family: Family) -> Result<bool> {
+    let path = switch(family);
     Ok(sysctl::known(path)?.is_some_and(|value| value != "0"))
 }
 
 /// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
 /// yet, the first pod switches every interface on.
 pub fn idle_uplinks() -> Result<Vec<Link>> {
-    if !is_on(false)? {
+    if !is_on(Family::V4)? {
         return Ok(Vec::new());
     }
     let host = Side::host()?;
@@ -95,7 +94,7 @@ pub fn idle_uplinks() -> Result<Vec<Link>> {
     let mut idle = Vec::new();
     for index in indexes {
         let link = host.rtnl.link_by_index(index).map_err(kernel)?;
-        idle.extend(link.filter(|link| !link.routing.forwards(false)));
+        idle.extend(link.filter(|link| !link.routing.forwards(Family::V4)));
     }
     Ok(idle)
 }

@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route as Present;
 use linkspan_plugin::check::{mismatch, same};
 use linkspan_plugin::{CheckCall, Result};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
-use crate::addressing::host_prefix;
 use crate::{Side, forwarding, kernel};
 
 /// The link is set up.
@@ -118,7 +117,7 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
                 &list.join(", "),
             ));
         }
-        let host_only = wanted.prefix() == host_prefix(wanted.ip());
+        let host_only = wanted.prefix() == Family::of(wanted.ip()).host_prefix();
         let network = (wanted.network(), wanted.prefix());
         let connected = |route: &Present| route.dst == network;
         if !host_only && !tables(sandbox, wanted.ip())?.iter().any(connected) {

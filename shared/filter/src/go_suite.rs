@@ -4,11 +4,12 @@
 use std::collections::{BTreeSet, HashSet};
 
 use linkspan_nftables::found::FoundRule;
-use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::ruleset::Table;
 use linkspan_nftables::xtables::{self, Nat};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_owner::hash;
 use linkspan_plugin::{GcCall, Result};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
 use crate::iptables::{Iptables, deletion};
@@ -36,20 +37,20 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// The table of `iptables-nft`.
-pub fn nat(six: bool) -> Table {
+pub fn nat(family: Family) -> Table {
     Table {
-        family: if six { Family::Ip6 } else { Family::Ip },
+        family: family.into(),
         name: "nat",
     }
 }
 
 /// Whether a family has that chain, wherever iptables keeps it.
-pub fn has_chain(netfilter: Option<&Netfilter>, six: bool, chain: &str) -> Result<bool> {
+pub fn has_chain(netfilter: Option<&Netfilter>, family: Family, chain: &str) -> Result<bool> {
     let native = match netfilter {
-        Some(netfilter) => netfilter.has_chain(nat(six), chain).map_err(kernel)?,
+        Some(netfilter) => netfilter.has_chain(nat(family), chain).map_err(kernel)?,
         None => false,
     };
-    Ok(native || xtables::nat_has_chain(six, chain).map_err(kernel)?)
+    Ok(native || xtables::nat_has_chain(family, chain).map_err(kernel)?)
 }
 
 /// Removes a container's chain as [`remove_chains`] does.
@@ -63,11 +64,11 @@ pub type Chains<'a> = BTreeSet<(&'a str, String)>;
 /// Removes chains and the rules that lead there, in both families and wherever iptables keeps them. The older packet
 /// filter is looked at once for all of them, and iptables is executed only where it has one.
 pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Result<()> {
-    for six in [false, true] {
+    for family in Family::BOTH {
         if let Some(netfilter) = netfilter {
-            remove_native(netfilter, nat(six), chains)?;
+            remove_native(netfilter, nat(family), chains)?;
         }
-        remove_legacy(six, chains)?;
+        remove_legacy(family, chains)?;
     }
     Ok(())
 }
@@ -107,15 +108,15 @@ impl Register {
     /// What the rules tell, and where they lead.
     fn told(&self, netfilter: Option<&Netfilter>) -> Result<Vec<(String, String)>> {
         let mut told = Vec::new();
-        for six in [false, true] {
+        for family in Family::BOTH {
             if let Some(netfilter) = netfilter {
-                let rules = netfilter.rules(nat(six), self.parent).map_err(kernel)?;
+                let rules = netfilter.rules(nat(family), self.parent).map_err(kernel)?;
                 let leading = |rule: FoundRule| Some((rule.comment, rule.target?));
                 told.extend(rules.into_iter().filter_map(leading));
             }
             let beginning = format!("CNI-{}", self.infix);
-            if Nat::read(six).map_err(kernel)?.has_chains(&beginning) {
-                let saved = Iptables::legacy(six).saved()?;
+            if Nat::read(family).map_err(kernel)?.has_chains(&beginning) {
+                let saved = Iptables::legacy(family).saved()?;
                 let rules = saved.told_of(self.parent);
                 told.extend(rules.map(|(comment, target)| (comment, target.to_owned())));
             }
@@ -158,12 +159,12 @@ fn remove_native(netfilter: &Netfilter, table: Table, chains: &Chains<'_>) -> Re
 }
 
 /// Removes chains of the older packet filter.
-fn remove_legacy(six: bool, chains: &Chains<'_>) -> Result<()> {
-    let there = Nat::read(six).map_err(kernel)?;
+fn remove_legacy(family: Family, chains: &Chains<'_>) -> Result<()> {
+    let there = Nat::read(family).map_err(kernel)?;
     if !chains.iter().any(|(_, chain)| there.has_chain(chain)) {
         return Ok(());
     }
-    let iptables = Iptables::legacy(six);
+    let iptables = Iptables::legacy(family);
     let saved = iptables.saved()?;
     let mut lines: Vec<String> = Vec::new();
     let names = chains.iter().map(|(_, chain)| chain);

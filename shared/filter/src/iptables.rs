@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use linkspan_invoke::{start, talk};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::{Family, PerFamily};
 
 /// The programs of one family, and the table that they are used on.
 #[derive(Debug, Clone, Copy)]
@@ -20,27 +21,31 @@ pub struct Iptables {
 const NAT: &str = "nat";
 
 /// Those that the system prefers.
-const IPV4: Iptables = Iptables {
-    save: "iptables-save",
-    restore: "iptables-restore",
-    table: NAT,
-};
-const IPV6: Iptables = Iptables {
-    save: "ip6tables-save",
-    restore: "ip6tables-restore",
-    table: NAT,
+const USUAL: PerFamily<Iptables> = PerFamily {
+    v4: Iptables {
+        save: "iptables-save",
+        restore: "iptables-restore",
+        table: NAT,
+    },
+    v6: Iptables {
+        save: "ip6tables-save",
+        restore: "ip6tables-restore",
+        table: NAT,
+    },
 };
 
 /// Those of the older packet filter, where a system has both.
-const LEGACY: Iptables = Iptables {
-    save: "iptables-legacy-save",
-    restore: "iptables-legacy-restore",
-    table: NAT,
-};
-const LEGACY6: Iptables = Iptables {
-    save: "ip6tables-legacy-save",
-    restore: "ip6tables-legacy-restore",
-    table: NAT,
+const LEGACY: PerFamily<Iptables> = PerFamily {
+    v4: Iptables {
+        save: "iptables-legacy-save",
+        restore: "iptables-legacy-restore",
+        table: NAT,
+    },
+    v6: Iptables {
+        save: "ip6tables-legacy-save",
+        restore: "ip6tables-legacy-restore",
+        table: NAT,
+    },
 };
 
 /// What `iptables-save` printed of the table.
@@ -85,8 +90,8 @@ impl Saved {
 
 impl Iptables {
     /// The system's programs for a family, and its table `nat`.
-    pub fn of(six: bool) -> Self {
-        if six { IPV6 } else { IPV4 }
+    pub fn of(family: Family) -> Self {
+        USUAL.of_family(family)
     }
 
     /// The same programs for another table.
@@ -96,11 +101,11 @@ impl Iptables {
     }
 
     /// The programs for the older packet filter of a family; some systems have no others.
-    pub fn legacy(six: bool) -> Self {
-        let legacy = if six { LEGACY6 } else { LEGACY };
+    pub fn legacy(family: Family) -> Self {
+        let legacy = LEGACY.of_family(family);
         match execute(legacy.save, &["--version"], "") {
             Ok(_) => legacy,
-            Err(_) => Self::of(six),
+            Err(_) => Self::of(family),
         }
     }
 

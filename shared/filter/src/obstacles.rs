@@ -7,8 +7,9 @@
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::forward::ForwardChain;
 use linkspan_nftables::legacy_forward::LegacyForward;
-use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::ruleset::{Table, TableFamily};
 use linkspan_plugin::Result;
+use linkspan_protocol::family::Family;
 
 use crate::{kernel, table};
 
@@ -39,31 +40,34 @@ const PORTS: &str = "veth*";
 /// A chain of Docker's that is for rules of others.
 const DOCKER_USER: &str = "DOCKER-USER";
 
-/// The chains that are in the way of a network's packets; those of IPv6 alone only where `six`.
-pub fn obstacles(passage: &Passage, six: bool) -> Result<Vec<Obstacle>> {
+/// The chains that are in the way of a network's packets of these families.
+pub fn obstacles(passage: &Passage, families: &[Family]) -> Result<Vec<Obstacle>> {
     let mut found = Vec::new();
     if let Some(netfilter) = table::open()? {
-        found.extend(native(&netfilter, passage, six)?);
+        found.extend(native(&netfilter, passage, families)?);
     }
     if passage.routed {
-        for six in [false, true].into_iter().filter(|family| !family || six) {
-            found.extend(legacy(&passage.interface, six)?);
+        for family in families {
+            found.extend(legacy(&passage.interface, *family)?);
         }
     }
     Ok(found)
 }
 
-fn native(netfilter: &Netfilter, passage: &Passage, six: bool) -> Result<Vec<Obstacle>> {
+fn native(netfilter: &Netfilter, passage: &Passage, families: &[Family]) -> Result<Vec<Obstacle>> {
     let families = [
-        (Family::Ip, passage.routed),
-        (Family::Ip6, passage.routed && six),
-        (Family::Inet, passage.routed),
-        (Family::Bridge, passage.bridged),
+        (TableFamily::Ip, passage.routed),
+        (
+            TableFamily::Ip6,
+            passage.routed && families.contains(&Family::V6),
+        ),
+        (TableFamily::Inet, passage.routed),
+        (TableFamily::Bridge, passage.bridged),
     ];
     let mut found = Vec::new();
     for (family, _) in families.into_iter().filter(|(_, matters)| *matters) {
         for chain in netfilter.forward_chains(family).map_err(kernel)? {
-            let by_port = family == Family::Bridge && lets_through(&chain.passes, PORTS);
+            let by_port = family == TableFamily::Bridge && lets_through(&chain.passes, PORTS);
             if chain.drops && !by_port && !lets_through(&chain.passes, &passage.interface) {
                 let family = family.name();
                 let name = format!("chain {} of table {family} {}", chain.name, chain.table);
@@ -77,35 +81,30 @@ fn native(netfilter: &Netfilter, passage: &Passage, six: bool) -> Result<Vec<Obs
     Ok(found)
 }
 
-fn legacy(interface: &str, six: bool) -> Result<Option<Obstacle>> {
-    let program = if six {
-        "ip6tables-legacy"
-    } else {
-        "iptables-legacy"
-    };
-    let forward = LegacyForward::read(six).map_err(kernel)?;
+fn legacy(interface: &str, family: Family) -> Result<Option<Obstacle>> {
+    let program = family.pick("iptables-legacy", "ip6tables-legacy");
+    let forward = LegacyForward::read(family).map_err(kernel)?;
     let in_the_way =
         |forward: &LegacyForward| forward.drops && !lets_through(&forward.passes, interface);
     Ok(forward.filter(in_the_way).map(|forward| {
-        let family = if six { Family::Ip6 } else { Family::Ip };
         let chain = format!("chain FORWARD of {program}");
         let docker = forward.chains.iter().any(|chain| chain == DOCKER_USER);
         Obstacle {
-            what: dropped(&chain, family, interface),
+            what: dropped(&chain, family.into(), interface),
             remedies: iptables(program, docker, interface),
         }
     }))
 }
 
-fn dropped(chain: &str, family: Family, interface: &str) -> String {
+fn dropped(chain: &str, family: TableFamily, interface: &str) -> String {
     let packets = match family {
-        Family::Ip => "IPv4 packets",
-        Family::Ip6 => "IPv6 packets",
-        Family::Inet => "packets",
-        Family::Bridge => "frames",
+        TableFamily::Ip => "IPv4 packets",
+        TableFamily::Ip6 => "IPv6 packets",
+        TableFamily::Inet => "packets",
+        TableFamily::Bridge => "frames",
     };
     let cut_off = match family {
-        Family::Bridge => format!("pods on {interface} do not reach each other"),
+        TableFamily::Bridge => format!("pods on {interface} do not reach each other"),
         _ => format!(
             "pods behind {interface} reach nothing beyond this host, and nothing beyond it reaches their ports"
         ),
@@ -131,7 +130,10 @@ fn remedies(netfilter: &Netfilter, chain: &ForwardChain, interface: &str) -> Res
         name,
         ..
     } = chain;
-    let of_iptables = [(Family::Ip, "iptables-nft"), (Family::Ip6, "ip6tables-nft")];
+    let of_iptables = [
+        (TableFamily::Ip, "iptables-nft"),
+        (TableFamily::Ip6, "ip6tables-nft"),
+    ];
     let program = of_iptables.iter().find(|(own, _)| own == family);
     if let Some((family, program)) = program
         && (&**table, &**name) == ("filter", "FORWARD")
@@ -152,7 +154,7 @@ fn remedies(netfilter: &Netfilter, chain: &ForwardChain, interface: &str) -> Res
         ]);
     }
     let rule = format!("nft insert rule {} {table} {name}", family.name());
-    if *family == Family::Bridge {
+    if *family == TableFamily::Bridge {
         let port = |way| format!("{rule} {way} \"{PORTS}\" accept");
         return Ok(["iifname", "oifname"].map(port).to_vec());
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use linkspan_protocol::family::Family;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -10,27 +11,9 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
 
-/// An address family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-}
-
-impl Family {
-    /// The family of `ip`.
-    pub fn of(ip: IpAddr) -> Self {
-        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    pub(crate) fn kernel(self) -> AddressFamily {
-        match self {
-            Self::V4 => AddressFamily::Inet,
-            Self::V6 => AddressFamily::Inet6,
-        }
-    }
+/// The family's number.
+pub(crate) fn kernel(family: Family) -> AddressFamily {
+    family.pick(AddressFamily::Inet, AddressFamily::Inet6)
 }
 
 /// How an address is added.
@@ -62,7 +45,7 @@ impl Link {
     pub fn addrs(&self, family: Option<Family>) -> Result<Vec<Addr>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = self.index;
-        message.header.family = family.map_or(AddressFamily::Unspec, Family::kernel);
+        message.header.family = family.map_or(AddressFamily::Unspec, kernel);
         let attempt = Attempt("list addresses of", &self.name);
         let found = self
             .rtnl
@@ -105,7 +88,7 @@ impl Link {
     fn addr_message(&self, ip: IpAddr, prefix: u8) -> AddressMessage {
         let mut message = AddressMessage::default();
         message.header.index = self.index;
-        message.header.family = Family::of(ip).kernel();
+        message.header.family = kernel(Family::of(ip));
         message.header.prefix_len = prefix;
         message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
         message

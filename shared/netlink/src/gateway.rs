@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::family::Family;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 
-use crate::addr::Family;
+use crate::addr::kernel;
 use crate::error::Error;
 use crate::request::Attempt;
 use crate::route::ip;
@@ -16,7 +17,7 @@ impl Rtnl {
     /// several.
     pub fn gateways(&self, family: Family) -> Result<Vec<IpAddr>, Error> {
         let mut message = RouteMessage::default();
-        message.header.address_family = family.kernel();
+        message.header.address_family = kernel(family);
         let message = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(Attempt("list", "routes"), &message)?;
         Ok(found.into_iter().flat_map(next_hops).collect())

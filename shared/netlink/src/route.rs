@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::family::Family;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
@@ -10,7 +11,7 @@ use netlink_packet_route::route::{
 };
 use nix::errno::Errno;
 
-use crate::addr::Family;
+use crate::addr::kernel;
 use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
@@ -99,7 +100,7 @@ impl Link {
     fn put_route(&self, action: &str, spec: &RouteSpec, flags: u16) -> Result<(), Error> {
         let mut message = RouteMessage::default();
         let (dst, prefix) = spec.dst;
-        message.header.address_family = Family::of(dst).kernel();
+        message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = prefix;
         message.header.protocol = RouteProtocol::Boot;
         message.header.kind = RouteType::Unicast;
@@ -154,8 +155,8 @@ impl Rtnl {
     /// How a packet to `dst` would go; `None` where it could not.
     pub fn way_to(&self, dst: IpAddr) -> Result<Option<Way>, Error> {
         let mut message = RouteMessage::default();
-        message.header.address_family = Family::of(dst).kernel();
-        message.header.destination_prefix_length = if dst.is_ipv4() { 32 } else { 128 };
+        message.header.address_family = kernel(Family::of(dst));
+        message.header.destination_prefix_length = Family::of(dst).host_prefix();
         message.attributes = vec![RouteAttribute::Destination(dst.into())];
         let attempt = Attempt("look up the route to", dst);
         let found = match self.get(attempt, RouteNetlinkMessage::GetRoute(message)) {
@@ -168,7 +169,7 @@ impl Rtnl {
     /// The routes of the main table.
     pub fn routes(&self, family: Family) -> Result<Vec<Route>, Error> {
         let mut message = RouteMessage::default();
-        message.header.address_family = family.kernel();
+        message.header.address_family = kernel(family);
         message.header.table = RouteHeader::RT_TABLE_MAIN;
         let message = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(Attempt("list", "routes"), &message)?;
@@ -182,7 +183,7 @@ impl Rtnl {
     /// The routes of every table, but for those to the host itself.
     pub fn routes_of_every_table(&self, family: Family) -> Result<Vec<Route>, Error> {
         let mut message = RouteMessage::default();
-        message.header.address_family = family.kernel();
+        message.header.address_family = kernel(family);
         let message = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(Attempt("list", "routes"), &message)?;
         let routes = found.into_iter().flat_map(|route| Route::of(route, family));
@@ -192,7 +193,7 @@ impl Rtnl {
     /// Destinations and prefix lengths of the routes of every table, whatever they do; default routes are left out.
     pub fn destinations(&self, family: Family) -> Result<Vec<(IpAddr, u8)>, Error> {
         let mut message = RouteMessage::default();
-        message.header.address_family = family.kernel();
+        message.header.address_family = kernel(family);
         let message = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(Attempt("list", "routes"), &message)?;
         Ok(found.into_iter().filter_map(destination).collect())
@@ -223,12 +224,11 @@ impl Route {
         if message.header.flags.contains(RouteFlags::Cloned) {
             return Vec::new();
         }
-        let any = match family {
-            Family::V4 => IpAddr::from([0u8; 4]),
-            Family::V6 => IpAddr::from([0u8; 16]),
-        };
         let mut route = Self {
-            dst: (any, message.header.destination_prefix_length),
+            dst: (
+                family.unspecified(),
+                message.header.destination_prefix_length,
+            ),
             gw: None,
             oif: None,
             table: message.header.table.into(),

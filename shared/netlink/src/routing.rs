@@ -1,14 +1,13 @@
 //! How a link takes part in routing: sysctls that the kernel tells with the link, so that no file has to be read.
 
+use linkspan_protocol::family::{Family, PerFamily};
 use netlink_packet_route::link::{AfSpecInet, AfSpecInet6, AfSpecUnspec, Inet6IfaceFlags};
 
 /// A link's part in routing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// `net.ipv4.conf.LINK.forwarding`
-    pub forwards_v4: bool,
-    /// `net.ipv6.conf.LINK.forwarding`
-    pub forwards_v6: bool,
+    /// `net.ipv4.conf.LINK.forwarding` and `net.ipv6.conf.LINK.forwarding`
+    pub forwards: PerFamily<bool>,
     /// `net.ipv6.conf.LINK.accept_ra`
     pub accept_ra: i32,
     /// Whether a router has answered the link's solicitation.
@@ -17,12 +16,8 @@ pub struct Routing {
 
 impl Routing {
     /// Whether the link's own switch for a family is on.
-    pub fn forwards(self, six: bool) -> bool {
-        if six {
-            self.forwards_v6
-        } else {
-            self.forwards_v4
-        }
+    pub fn forwards(self, family: Family) -> bool {
+        self.forwards.of_family(family)
     }
 
     pub(crate) fn of(families: Vec<AfSpecUnspec>) -> Self {
@@ -47,14 +42,14 @@ impl Routing {
 
     fn read_v4(&mut self, part: &AfSpecInet) {
         if let AfSpecInet::DevConf(conf) = part {
-            self.forwards_v4 = conf.forwarding != 0;
+            self.forwards.v4 = conf.forwarding != 0;
         }
     }
 
     fn read_v6(&mut self, part: &AfSpecInet6) {
         match part {
             AfSpecInet6::DevConf(conf) => {
-                self.forwards_v6 = conf.forwarding != 0;
+                self.forwards.v6 = conf.forwarding != 0;
                 self.accept_ra = conf.accept_ra;
             }
             AfSpecInet6::Flags(flags) => {

@@ -15,12 +15,13 @@ use std::thread;
 use std::time::Duration;
 
 use linkspan_harness::skip;
-use linkspan_netlink::addr::{AddrFlags, Family};
+use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::watch::Watch;
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 /// A namespace and a handle on it; `None` where this user may not make one.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use linkspan_protocol::family::Family;
 use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NlasIterator, Parseable};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, ConntrackMessageType, IPTuple, ProtoTuple, Protocol,
@@ -34,7 +35,7 @@ impl Netfilter {
     /// (Linux 5.8 and newer); an older kernel lists every connection.
     pub fn flows(
         &self,
-        six: bool,
+        family: Family,
         protocol: u8,
         wanted: impl Fn(&Flow) -> bool,
     ) -> Result<Vec<Flow>, Error> {
@@ -48,7 +49,7 @@ impl Netfilter {
         let read = |object: &[u8]| {
             Flow::decode(object).filter(|flow| flow.protocol == protocol && wanted(flow))
         };
-        self.ask(attempt, NLM_F_DUMP, message(six, request), read)
+        self.ask(attempt, NLM_F_DUMP, message(family, request), read)
     }
 
     /// Forgets a connection; one that is gone is fine.
@@ -64,21 +65,17 @@ impl Netfilter {
                 ProtoTuple::DestinationPort(flow.destination.port()),
             ]),
         ])]);
-        let six = flow.source.is_ipv6();
+        let family = Family::of(flow.source.ip());
         let attempt = ("delete", "a tracked connection");
-        match self.ask(attempt, 0, message(six, request), |_| None::<()>) {
+        match self.ask(attempt, 0, message(family, request), |_| None::<()>) {
             Err(err) if !err.is(Errno::ENOENT) => Err(err),
             _ => Ok(()),
         }
     }
 }
 
-fn message(six: bool, request: ConntrackMessage) -> NetfilterMessage {
-    let family = if six {
-        NetfilterProtoFamily::IPv6
-    } else {
-        NetfilterProtoFamily::IPv4
-    };
+fn message(family: Family, request: ConntrackMessage) -> NetfilterMessage {
+    let family = family.pick(NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6);
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), request)
 }
 

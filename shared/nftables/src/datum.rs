@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::family::Family;
+
 /// The type of one field. Its number is the one that `nft` knows it by (nft's include/datatype.h); the kernel only
 /// remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,11 +132,10 @@ pub struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     /// An address of the family.
-    pub fn ip(&mut self, six: bool) -> Option<IpAddr> {
-        Some(if six {
-            self.take::<16>()?.into()
-        } else {
-            self.take::<4>()?.into()
+    pub fn ip(&mut self, family: Family) -> Option<IpAddr> {
+        Some(match family {
+            Family::V4 => self.take::<4>()?.into(),
+            Family::V6 => self.take::<16>()?.into(),
         })
     }
 
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(fields.0[20..], [6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
         let mut read = fields.read();
         assert_eq!(read.ifname().as_deref(), Some("br0"));
-        assert_eq!(read.ip(false), Some(ip));
+        assert_eq!(read.ip(Family::V4), Some(ip));
         assert_eq!((read.protocol(), read.port()), (Some(6), Some(8080)));
         assert_eq!(read.port(), None);
     }

@@ -10,7 +10,7 @@ use netlink_packet_netfilter::nftables::{
 
 use crate::datum::{Datum, Fields};
 use crate::expr::number;
-use crate::ruleset::{Chain, Element, Family, Hook, Rule, Set, Table};
+use crate::ruleset::{Chain, Element, Hook, Rule, Set, Table, TableFamily};
 use crate::userdata::UserData;
 
 /// Types of userdata (libnftnl's udata.h).
@@ -26,12 +26,12 @@ pub(crate) mod udata {
     pub(crate) const ELEMENT_SUPPLEMENT: u8 = 201;
 }
 
-pub(crate) fn family(family: Family) -> NetfilterProtoFamily {
+pub(crate) fn family(family: TableFamily) -> NetfilterProtoFamily {
     match family {
-        Family::Inet => NetfilterProtoFamily::Inet,
-        Family::Ip => NetfilterProtoFamily::IPv4,
-        Family::Ip6 => NetfilterProtoFamily::IPv6,
-        Family::Bridge => NetfilterProtoFamily::Bridge,
+        TableFamily::Inet => NetfilterProtoFamily::Inet,
+        TableFamily::Ip => NetfilterProtoFamily::IPv4,
+        TableFamily::Ip6 => NetfilterProtoFamily::IPv6,
+        TableFamily::Bridge => NetfilterProtoFamily::Bridge,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What rules are made of. Registers are numbered by slots of four bytes, as `NFT_REG32_00` to `NFT_REG32_15`.
 
+use linkspan_protocol::family::Family;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Bitwise, ChecksumFlags, ChecksumType, Cmp, DataAttribute, ExpressionAttribute, Expressions,
@@ -182,7 +183,7 @@ pub fn map(name: &str, slot: u32) -> Expr {
 }
 
 /// Sends the connection to the address and port in these registers.
-pub fn dnat(six: bool, address: u32, port: u32) -> Expr {
+pub fn dnat(family: Family, address: u32, port: u32) -> Expr {
     const TYPE: u16 = 1;
     const FAMILY: u16 = 2;
     const ADDRESS: u16 = 3;
@@ -193,7 +194,7 @@ pub fn dnat(six: bool, address: u32, port: u32) -> Expr {
         "nat",
         vec![
             number(TYPE, DNAT),
-            number(FAMILY, u32::from(nfproto(six))),
+            number(FAMILY, u32::from(nfproto(family))),
             number(ADDRESS, register(address).into()),
             number(PORT, register(port).into()),
         ],
@@ -249,19 +250,19 @@ pub fn goes(direction: Direction) -> [Expr; 2] {
 }
 
 /// Loads the address that packets of that direction come from, as they are before they are translated.
-pub fn tracked_source(direction: Direction, six: bool, slot: u32) -> Expr {
+pub fn tracked_source(direction: Direction, family: Family, slot: u32) -> Expr {
     /// `NFT_CT_SRC_IP` and `NFT_CT_SRC_IP6`
     const SOURCE: [u32; 2] = [19, 21];
     let [ip, ip6] = SOURCE;
-    track_in(if six { ip6 } else { ip }, direction, slot)
+    track_in(family.pick(ip, ip6), direction, slot)
 }
 
 /// Loads the address that packets of that direction go to, as they are before they are translated.
-pub fn tracked_destination(direction: Direction, six: bool, slot: u32) -> Expr {
+pub fn tracked_destination(direction: Direction, family: Family, slot: u32) -> Expr {
     /// `NFT_CT_DST_IP` and `NFT_CT_DST_IP6`
     const DESTINATION: [u32; 2] = [20, 22];
     let [ip, ip6] = DESTINATION;
-    track_in(if six { ip6 } else { ip }, direction, slot)
+    track_in(family.pick(ip, ip6), direction, slot)
 }
 
 /// `IPS_DST_NAT` of `linux/netfilter/nf_conntrack_common.h`: the destination was translated.
@@ -350,13 +351,13 @@ pub fn leave() -> Expr {
 }
 
 /// Goes on where the packet is of the family.
-pub fn of_family(six: bool) -> [Expr; 2] {
-    [meta(MetaKey::Nfproto, 0), equal(0, &[nfproto(six)])]
+pub fn of_family(family: Family) -> [Expr; 2] {
+    [meta(MetaKey::Nfproto, 0), equal(0, &[nfproto(family)])]
 }
 
 /// `NFPROTO_IPV4` or `NFPROTO_IPV6`
-fn nfproto(six: bool) -> u8 {
-    if six { 10 } else { 2 }
+fn nfproto(family: Family) -> u8 {
+    family.pick(2, 10)
 }
 
 fn other(name: &str, attributes: Vec<DefaultNla>) -> Expr {

@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use linkspan_protocol::family::Family;
+
 use crate::port_rule::{PortRule, address};
 
 /// A match or a target.
@@ -13,7 +15,7 @@ pub(crate) struct Extension<'a> {
     /// Which layout the data have.
     pub(crate) revision: u32,
     /// Whether it is one of IPv6.
-    pub(crate) six: bool,
+    pub(crate) family: Family,
     pub(crate) data: &'a [u8],
 }
 
@@ -82,7 +84,7 @@ impl Extension<'_> {
             0 => (4, 8, 16),
             _ => (0, 4, 4 + 2 * 16),
         };
-        let len = if self.six { 16 } else { 4 };
+        let len = self.family.pick(4, 16);
         let flags = u32::from_ne_bytes(*self.data.get(flags_at..)?.first_chunk()?);
         let ip = address(self.data.get(ip_at..ip_at + len)?)?;
         let port = self.data.get(port_at..)?.first_chunk().copied();
@@ -111,7 +113,7 @@ mod tests {
         let extension = Extension {
             name,
             revision,
-            six: false,
+            family: Family::V4,
             data,
         };
         extension.narrow(&mut rule);

@@ -6,7 +6,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use crate::decode::{attribute, attributes, text};
-use crate::ruleset::Family;
+use crate::ruleset::TableFamily;
 use crate::{Error, Netfilter};
 
 /// `NF_INET_FORWARD` and `NF_BR_FORWARD`
@@ -21,7 +21,7 @@ const GOTO: i32 = -4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardChain {
     /// Family of its table.
-    pub family: Family,
+    pub family: TableFamily,
     /// Its table.
     pub table: String,
     /// Its name.
@@ -35,7 +35,7 @@ pub struct ForwardChain {
 
 impl Netfilter {
     /// The chains that decide on forwarded packets in one family.
-    pub fn forward_chains(&self, family: Family) -> Result<Vec<ForwardChain>, Error> {
+    pub fn forward_chains(&self, family: TableFamily) -> Result<Vec<ForwardChain>, Error> {
         let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
         let read = |object: &[u8]| chain(object, family);
         let mut chains = self.list(("list", "base chains"), family, request, read)?;
@@ -50,7 +50,7 @@ impl Netfilter {
         Ok(chains)
     }
 
-    fn rules_of(&self, family: Family, table: &str) -> Result<Vec<Rule>, Error> {
+    fn rules_of(&self, family: TableFamily, table: &str) -> Result<Vec<Rule>, Error> {
         let attributes = vec![RuleAttribute::Table(table.to_owned())];
         let request = NfTablesMessage::GetRule(RuleMessage { attributes });
         self.list(("list", "rules"), family, request, Rule::decode)
@@ -58,7 +58,7 @@ impl Netfilter {
 }
 
 /// Of an answer to `NFT_MSG_GETCHAIN`; `None` where the chain is another one.
-pub fn chain(object: &[u8], family: Family) -> Option<ForwardChain> {
+pub fn chain(object: &[u8], family: TableFamily) -> Option<ForwardChain> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
     const HOOK: u16 = 4;

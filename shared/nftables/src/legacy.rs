@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::family::Family;
+
 use crate::Error;
 use crate::extension::{Extension, until_nul};
 use crate::port_rule::{PortRule, address};
@@ -56,7 +58,7 @@ const fn counters(end: usize) -> usize {
 #[derive(Debug)]
 pub struct NatRules {
     entries: Vec<u8>,
-    six: bool,
+    family: Family,
     chains: Vec<Chain>,
 }
 
@@ -70,16 +72,16 @@ struct Chain {
 
 impl NatRules {
     /// Reads the table; `None` where nobody has used it.
-    pub fn read(six: bool) -> Result<Option<Self>, Error> {
-        let entries = xtables::nat_entries(six)?;
-        Ok(entries.map(|entries| Self::of(entries, six)))
+    pub fn read(family: Family) -> Result<Option<Self>, Error> {
+        let entries = xtables::nat_entries(family)?;
+        Ok(entries.map(|entries| Self::of(entries, family)))
     }
 
     /// The table of these entries.
-    pub fn of(entries: Vec<u8>, six: bool) -> Self {
+    pub fn of(entries: Vec<u8>, family: Family) -> Self {
         let mut table = Self {
             entries,
-            six,
+            family,
             chains: Vec::new(),
         };
         let mut chains: Vec<Chain> = Vec::new();
@@ -111,7 +113,7 @@ impl NatRules {
     }
 
     fn layout(&self) -> Layout {
-        if self.six { IPV6 } else { IPV4 }
+        self.family.pick(IPV4, IPV6)
     }
 
     /// The entries from an offset on, up to the first that is cut short.
@@ -167,7 +169,7 @@ impl NatRules {
         let extension = Extension {
             name: std::str::from_utf8(name).unwrap_or("?"),
             revision: u32::from(*bytes.get(EXTENSION - 1)?),
-            six: self.six,
+            family: self.family,
             data,
         };
         Some((extension, bytes.get(len..)?))

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use linkspan_protocol::family::Family;
+
 use crate::Error;
 use crate::xtables;
 
@@ -28,22 +30,22 @@ pub struct LegacyForward {
 
 impl LegacyForward {
     /// Reads it in one family; `None` where nobody has used the table. To ask the kernel for one would make it.
-    pub fn read(six: bool) -> Result<Option<Self>, Error> {
-        if !is_used(six) {
+    pub fn read(family: Family) -> Result<Option<Self>, Error> {
+        if !is_used(family) {
             return Ok(None);
         }
         let failed = |errno| Error::new("read", "table filter", errno as i32);
-        let table = xtables::table("filter", six, |_| true).map_err(failed)?;
-        Ok(table.and_then(|table| Self::decode(&table.info, &table.entries, six)))
+        let table = xtables::table("filter", family, |_| true).map_err(failed)?;
+        Ok(table.and_then(|table| Self::decode(&table.info, &table.entries, family)))
     }
 
     /// Reads `struct ipt_getinfo`, or the same of IPv6, and the entries that it describes; `None` where they do not fit.
-    pub fn decode(info: &[u8], entries: &[u8], six: bool) -> Option<Self> {
+    pub fn decode(info: &[u8], entries: &[u8], family: Family) -> Option<Self> {
         let begin = number(info, BEGIN)?;
         let end = number(info, POLICY)?;
         let mut forward = Self::default();
         let (mut at, mut last) = (0, None);
-        while let Some(entry) = Entry::at(entries, at, six) {
+        while let Some(entry) = Entry::at(entries, at, family) {
             if at == end {
                 forward.drops = entry.verdict() == Some(DROP) || last.is_some_and(drops_all);
             }
@@ -110,9 +112,9 @@ const TARGET: usize = 32;
 const IFNAME: usize = 16;
 
 impl<'a> Entry<'a> {
-    fn at(entries: &'a [u8], at: usize, six: bool) -> Option<Self> {
+    fn at(entries: &'a [u8], at: usize, family: Family) -> Option<Self> {
         let [v4, v6] = &LAYOUTS;
-        let layout = if six { v6 } else { v4 };
+        let layout = family.pick(v4, v6);
         let bytes = entries.get(at..)?;
         let distance = |at| Some(usize::from(u16::from_ne_bytes(part(bytes, at)?)));
         let (to, next) = (distance(layout.distances)?, distance(layout.distances + 2)?);
@@ -171,12 +173,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn is_used(six: bool) -> bool {
-    let names = if six {
-        "/proc/self/net/ip6_tables_names"
-    } else {
-        "/proc/self/net/ip_tables_names"
-    };
+fn is_used(family: Family) -> bool {
+    let names = family.pick(
+        "/proc/self/net/ip_tables_names",
+        "/proc/self/net/ip6_tables_names",
+    );
     // Missing where the kernel lacks it, and closed to the root of a user namespace that did not make its file.
     let names = fs::read_to_string(names).unwrap_or_default();
     names.lines().any(|name| name == "filter")

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use linkspan_protocol::family::Family;
+
 use crate::decode::{attribute, attributes, rule, text};
 use crate::extension::Extension;
 use crate::port_rule::{PortRule, address};
 
 /// Of an answer to `NFT_MSG_GETRULE`, for a table of IPv4 or of IPv6.
-pub fn decode(object: &[u8], six: bool) -> Option<PortRule> {
+pub fn decode(object: &[u8], family: Family) -> Option<PortRule> {
     const EXPRESSIONS: u16 = 4;
     let found = rule(object)?;
     let mut reading = Reading {
@@ -19,7 +21,7 @@ pub fn decode(object: &[u8], six: bool) -> Option<PortRule> {
             ..PortRule::default()
         },
         registers: BTreeMap::new(),
-        six,
+        family,
     };
     let list = attribute(object, EXPRESSIONS).unwrap_or_default();
     for (_, expression) in attributes(list) {
@@ -41,7 +43,7 @@ enum Loaded<'a> {
 struct Reading<'a> {
     rule: PortRule,
     registers: BTreeMap<u32, Loaded<'a>>,
-    six: bool,
+    family: Family,
 }
 
 impl<'a> Reading<'a> {
@@ -155,7 +157,7 @@ impl<'a> Reading<'a> {
         let extension = Extension {
             name: &name,
             revision: number(data, REVISION)?,
-            six: self.six,
+            family: self.family,
             data: attribute(data, INFO)?,
         };
         apply(&mut self.rule, &extension);

@@ -1,11 +1,13 @@
 //! Tables, chains, rules, sets and elements as values.
 
+use linkspan_protocol::family::Family;
+
 use crate::datum::{Datum, Fields};
 use crate::expr::Expr;
 
 /// The family of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum TableFamily {
     /// IPv4 and IPv6 in one table.
     Inet,
     /// IPv4
@@ -16,7 +18,7 @@ pub enum Family {
     Bridge,
 }
 
-impl Family {
+impl TableFamily {
     /// Its name in `nft`.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,13 +28,28 @@ impl Family {
             Self::Bridge => "bridge",
         }
     }
+
+    /// That of the addresses in its packets, where the table is one of a single family of IP.
+    pub fn of_addresses(self) -> Option<Family> {
+        match self {
+            Self::Ip => Some(Family::V4),
+            Self::Ip6 => Some(Family::V6),
+            Self::Inet | Self::Bridge => None,
+        }
+    }
+}
+
+impl From<Family> for TableFamily {
+    fn from(family: Family) -> Self {
+        family.pick(Self::Ip, Self::Ip6)
+    }
 }
 
 /// What names a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
     /// Family.
-    pub family: Family,
+    pub family: TableFamily,
     /// Name.
     pub name: &'static str,
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use linkspan_protocol::family::Family;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR};
 use netlink_packet_netfilter::nftables::{ChainMessage, GenMessage, NfTablesMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
@@ -14,7 +15,7 @@ use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
 use crate::found::FoundRule;
 use crate::port_rule::PortRule;
-use crate::ruleset::{Element, Family, Set, Table};
+use crate::ruleset::{Element, Set, Table, TableFamily};
 use crate::{Error, decode, encode, port_reading};
 
 /// How often a dump that was interrupted by a change is begun again.
@@ -163,7 +164,8 @@ impl Netfilter {
     /// single family.
     pub fn port_rules(&self, table: Table, chain: &str) -> Result<Vec<PortRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
-        let read = |object: &[u8]| port_reading::decode(object, table.family == Family::Ip6);
+        let family = table.family.of_addresses().unwrap_or(Family::V4);
+        let read = |object: &[u8]| port_reading::decode(object, family);
         self.list(("list the rules of", chain), table.family, request, read)
     }
 
@@ -188,7 +190,7 @@ impl Netfilter {
     pub(crate) fn list<T>(
         &self,
         attempt: (&'static str, &str),
-        family: Family,
+        family: TableFamily,
         request: NfTablesMessage,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Error> {

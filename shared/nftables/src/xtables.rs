@@ -13,6 +13,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
@@ -44,10 +45,10 @@ pub struct Nat {
 
 impl Nat {
     /// Reads them. The entries are not read where their number tells that there are none of anybody's.
-    pub fn read(six: bool) -> Result<Self, Error> {
-        let entries = nat_entries(six)?;
+    pub fn read(family: Family) -> Result<Self, Error> {
+        let entries = nat_entries(family)?;
         Ok(Self {
-            chains: chains(&entries.unwrap_or_default(), six),
+            chains: chains(&entries.unwrap_or_default(), family),
         })
     }
 
@@ -63,32 +64,31 @@ impl Nat {
 }
 
 /// Whether the table `nat` of one family has that chain.
-pub fn nat_has_chain(six: bool, chain: &str) -> Result<bool, Error> {
-    Ok(Nat::read(six)?.has_chain(chain))
+pub fn nat_has_chain(family: Family, chain: &str) -> Result<bool, Error> {
+    Ok(Nat::read(family)?.has_chain(chain))
 }
 
 /// The entries of table `nat` of one family; `None` where nobody has used the table.
-pub(crate) fn nat_entries(six: bool) -> Result<Option<Vec<u8>>, Error> {
-    if !is_used(six)? {
+pub(crate) fn nat_entries(family: Family) -> Result<Option<Vec<u8>>, Error> {
+    if !is_used(family)? {
         return Ok(None);
     }
-    let entries = entries(six);
+    let entries = entries(family);
     let entries = entries.map_err(|errno| Error::new("read", "table nat", errno as i32))?;
     Ok(Some(entries))
 }
 
-fn is_used(six: bool) -> Result<bool, Error> {
-    let names = if six {
-        "/proc/thread-self/net/ip6_tables_names"
-    } else {
-        "/proc/thread-self/net/ip_tables_names"
-    };
+fn is_used(family: Family) -> Result<bool, Error> {
+    let names = family.pick(
+        "/proc/thread-self/net/ip_tables_names",
+        "/proc/thread-self/net/ip6_tables_names",
+    );
     let failed = |errno: i32| Error::new("read", names, errno);
     match fs::read_to_string(names) {
         // A kernel without it, or without its module.
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
         Err(err) if err.kind() == ErrorKind::PermissionDenied => {
-            is_there_when_asked(six).map_err(|errno| failed(errno as i32))
+            is_there_when_asked(family).map_err(|errno| failed(errno as i32))
         }
         Err(err) => Err(failed(err.raw_os_error().unwrap_or_default())),
         Ok(names) => Ok(names.lines().any(|name| name == "nat")),
@@ -100,8 +100,13 @@ fn is_used(six: bool) -> Result<bool, Error> {
 ///
 /// This is the one look that makes an empty table, in a namespace of an ordinary user's own, where the kernel can make one.
 /// The request for entries loads no module for that; the one for their number would.
-fn is_there_when_asked(six: bool) -> Result<bool, Errno> {
-    match get(&socket_of(six)?, six, GET_ENTRIES, &mut named(NAT, ENTRIES)) {
+fn is_there_when_asked(family: Family) -> Result<bool, Errno> {
+    match get(
+        &socket_of(family)?,
+        family,
+        GET_ENTRIES,
+        &mut named(NAT, ENTRIES),
+    ) {
         Err(Errno::ENOENT | Errno::ENOPROTOOPT) => Ok(false),
         // Its entries have another size than none.
         Err(Errno::EAGAIN) => Ok(true),
@@ -110,12 +115,12 @@ fn is_there_when_asked(six: bool) -> Result<bool, Errno> {
 }
 
 /// The table's entries; none where it has only the policy of each hook, and the entry that ends every table.
-fn entries(six: bool) -> Result<Vec<u8>, Errno> {
+fn entries(family: Family) -> Result<Vec<u8>, Errno> {
     let is_used = |info: &[u8]| {
         let number = |at| u32::from_ne_bytes(bytes(info, at).unwrap_or_default());
         number(COUNT) > number(VALID_HOOKS).count_ones() + 1
     };
-    Ok(table(NAT, six, is_used)?.map_or_else(Vec::new, |table| table.entries))
+    Ok(table(NAT, family, is_used)?.map_or_else(Vec::new, |table| table.entries))
 }
 
 /// A table as the kernel has it.
@@ -129,15 +134,15 @@ pub(crate) struct Raw {
 /// A table; `None` where its description says that it is not `wanted`.
 pub(crate) fn table(
     name: &str,
-    six: bool,
+    family: Family,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<Raw>, Errno> {
     /// How often the table may grow between asking for its size and reading it.
     const ATTEMPTS: usize = 20;
-    let socket = socket_of(six)?;
+    let socket = socket_of(family)?;
     for _ in 0..ATTEMPTS {
         let mut info = named(name, INFO);
-        get(&socket, six, GET_INFO, &mut info)?;
+        get(&socket, family, GET_INFO, &mut info)?;
         if !wanted(&info) {
             return Ok(None);
         }
@@ -146,7 +151,7 @@ pub(crate) fn table(
         if let Some(place) = entries.get_mut(NAME..NAME + size.len()) {
             place.copy_from_slice(&size);
         }
-        match get(&socket, six, GET_ENTRIES, &mut entries) {
+        match get(&socket, family, GET_ENTRIES, &mut entries) {
             Err(Errno::EAGAIN) => {}
             done => {
                 done?;
@@ -160,12 +165,12 @@ pub(crate) fn table(
 
 /// The names of the chains in a list of `struct ipt_entry` or `struct ip6t_entry`: each chain of a user begins with an entry
 /// whose target is called `ERROR` and holds the chain's name. The list ends with one that holds no chain's.
-fn chains(mut entries: &[u8], six: bool) -> Vec<String> {
+fn chains(mut entries: &[u8], family: Family) -> Vec<String> {
     const LEN: usize = 2;
     /// `struct xt_entry_target` before its own data, in which the name comes after the length.
     const TARGET: usize = 32;
     // Where an entry says how far away its target is, and then the next entry.
-    let offsets = if six { 140 } else { 88 };
+    let offsets = family.pick(88, 140);
     let mut found = Vec::new();
     while let Some(target) = length(entries, offsets)
         && let Some(next) = length(entries, offsets + LEN)
@@ -198,12 +203,8 @@ fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 /// Any socket of the family can ask. One for datagrams needs no `CAP_NET_RAW`.
-fn socket_of(six: bool) -> Result<OwnedFd, Errno> {
-    let family = if six {
-        AddressFamily::Inet6
-    } else {
-        AddressFamily::Inet
-    };
+fn socket_of(family: Family) -> Result<OwnedFd, Errno> {
+    let family = family.pick(AddressFamily::Inet, AddressFamily::Inet6);
     socket(
         family,
         SockType::Datagram,
@@ -219,8 +220,8 @@ fn named(table: &str, len: usize) -> Vec<u8> {
     buffer
 }
 
-fn get(socket: &OwnedFd, six: bool, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
-    let level = if six { libc::SOL_IPV6 } else { libc::SOL_IP };
+fn get(socket: &OwnedFd, family: Family, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+    let level = family.pick(libc::SOL_IP, libc::SOL_IPV6);
     let mut len = libc::socklen_t::try_from(buffer.len()).map_err(|_too_long| Errno::E2BIG)?;
     // SAFETY: the kernel writes at most `len` bytes, which is the buffer's length, and the buffer outlives the call.
     let done = unsafe {

@@ -8,7 +8,7 @@
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::expr::{MetaKey, equal, jump, meta};
 use linkspan_nftables::forward::ForwardChain;
-use linkspan_nftables::ruleset::{Chain, Family, Rule, Table};
+use linkspan_nftables::ruleset::{Chain, Rule, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_netfilter::nftables::{
@@ -20,7 +20,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
 
 const TABLE: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "test",
 };
 
@@ -95,7 +95,7 @@ fn chains_that_drop_and_the_interfaces_that_they_let_through() {
     batch.ensure_table(TABLE, "");
     batch.ensure(TABLE, &[], &chains(rules));
     netfilter.commit(batch).unwrap();
-    assert_eq!(netfilter.forward_chains(Family::Inet).unwrap(), []);
+    assert_eq!(netfilter.forward_chains(TableFamily::Inet).unwrap(), []);
     for (name, hook, policy) in [
         ("input", InetHookNumber::LocalIn, DROP),
         ("passing", InetHookNumber::Forward, ACCEPT),
@@ -104,7 +104,7 @@ fn chains_that_drop_and_the_interfaces_that_they_let_through() {
         add_base_chain(&netns, name, hook, policy);
     }
     let chain = |name: &str, drops, passes: &[&str]| ForwardChain {
-        family: Family::Inet,
+        family: TableFamily::Inet,
         table: TABLE.name.to_owned(),
         name: name.to_owned(),
         drops,
@@ -114,6 +114,9 @@ fn chains_that_drop_and_the_interfaces_that_they_let_through() {
         chain("passing", false, &[]),
         chain("guard", true, &["cni0", "veth*"]),
     ];
-    assert_eq!(netfilter.forward_chains(Family::Inet).unwrap(), expected);
-    assert_eq!(netfilter.forward_chains(Family::Ip).unwrap(), []);
+    assert_eq!(
+        netfilter.forward_chains(TableFamily::Inet).unwrap(),
+        expected
+    );
+    assert_eq!(netfilter.forward_chains(TableFamily::Ip).unwrap(), []);
 }

@@ -12,6 +12,7 @@ pub mod command;
 pub mod conf;
 pub mod env;
 pub mod error;
+pub mod family;
 mod form;
 pub mod ident;
 pub mod json;

@@ -11,7 +11,7 @@ use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::ruleset::{Element, Family, Set, Table};
+use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
 use nix::sys::resource::UsageWho;
 
@@ -19,7 +19,7 @@ use crate::process::{Cost, Mode, timed};
 use crate::scenario::{Scenario, Who};
 
 const TABLE: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "bench",
 };
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::IpAddr;
 
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::rtnl::Rtnl;
+use linkspan_protocol::family::Family;
 
 use crate::lab::{Lab, Sandbox};
 

@@ -7,6 +7,7 @@ use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::survey::FoundSet;
+use linkspan_protocol::family::Family;
 
 use crate::lab::Lab;
 
@@ -59,8 +60,8 @@ fn line(set: &FoundSet, element: &Element) -> String {
 fn text(types: Option<&[Datum]>, fields: &Fields) -> String {
     let mut read = fields.read();
     let each = types.unwrap_or_default().iter().map(|datum| match datum {
-        Datum::Ipv4 => read.ip(false).map(|ip| ip.to_string()),
-        Datum::Ipv6 => read.ip(true).map(|ip| ip.to_string()),
+        Datum::Ipv4 => read.ip(Family::V4).map(|ip| ip.to_string()),
+        Datum::Ipv6 => read.ip(Family::V6).map(|ip| ip.to_string()),
         Datum::Protocol => read.protocol().map(protocol),
         Datum::Port => read.port().map(|port| port.to_string()),
         Datum::IfName => read.ifname(),

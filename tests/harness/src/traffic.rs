@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::time::Duration;
 
 use linkspan_cli::traffic::{at, tcp, udp};
-use linkspan_netlink::addr::{Addr, Family};
+use linkspan_netlink::addr::Addr;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::watch::Watch;
+use linkspan_protocol::family::Family;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Sends a word from `from` to `ip` in `to` and back, by UDP and by TCP.

@@ -7,9 +7,10 @@ use linkspan_nftables::forward;
 use linkspan_nftables::legacy::NatRules;
 use linkspan_nftables::legacy_forward::LegacyForward;
 use linkspan_nftables::port_reading;
-use linkspan_nftables::ruleset::{Element, Family};
+use linkspan_nftables::ruleset::{Element, TableFamily};
 use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
+use linkspan_protocol::family::Family;
 
 pub(crate) fn target(data: &[u8]) {
     match decode::messages(data) {
@@ -24,8 +25,8 @@ pub(crate) fn target(data: &[u8]) {
     }
     // What is cut in the middle of a header is no answer, but may hold objects.
     read(data);
-    for six in [false, true] {
-        let table = NatRules::of(data.to_vec(), six);
+    for family in Family::BOTH {
+        let table = NatRules::of(data.to_vec(), family);
         table.rules("CNI-HOSTPORT-DNAT");
     }
 }
@@ -34,18 +35,18 @@ pub(crate) fn target(data: &[u8]) {
 fn read(object: &[u8]) {
     decode::elements(object).iter().for_each(used);
     decode::rule(object);
-    for six in [false, true] {
-        port_reading::decode(object, six);
+    for family in Family::BOTH {
+        port_reading::decode(object, family);
     }
     decode::chain(object, "linkspan");
     let _generation = decode::generation(object);
     let _flow = Flow::decode(object);
     let _rule = forward::Rule::decode(object);
-    let _chain = forward::chain(object, Family::Inet);
-    for six in [false, true] {
+    let _chain = forward::chain(object, TableFamily::Inet);
+    for family in Family::BOTH {
         // A description of the table, and its entries behind it.
         let (info, entries) = object.split_at(object.len().min(84));
-        let _legacy = LegacyForward::decode(info, entries, six);
+        let _legacy = LegacyForward::decode(info, entries, family);
     }
 }
 
@@ -66,13 +67,18 @@ fn used(element: &Element) {
 
 /// Each way in which our sets are read.
 fn fields(fields: &Fields) {
-    for six in [false, true] {
+    for family in Family::BOTH {
         let mut read = fields.read();
-        let found = (read.ip(six), read.protocol(), read.port(), read.ip(six));
+        let found = (
+            read.ip(family),
+            read.protocol(),
+            read.port(),
+            read.ip(family),
+        );
         if let (Some(ip), Some(protocol), Some(port), _) = found {
             let again = Fields::default().ip(ip).protocol(protocol).port(port);
             let mut again = again.read();
-            let told = (again.ip(six), again.protocol(), again.port());
+            let told = (again.ip(family), again.protocol(), again.port());
             assert_eq!(told, (Some(ip), Some(protocol), Some(port)));
         }
     }

@@ -3,11 +3,12 @@
 
 use std::cell::OnceCell;
 
-use linkspan_netlink::addr::{Addr, Family};
+use linkspan_netlink::addr::Addr;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::{Route, Way};
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::family::Family;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_nftables::expr::{self, Expr, Header};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
+use linkspan_protocol::family::Family;
 
 use crate::stage::Stage;
 use crate::{Kind, conversation};
@@ -64,11 +65,11 @@ fn address(text: &str) -> IpAddr {
 
 /// Forwards a port of that address, or of this host, to another address and port.
 pub(crate) fn forward_port(service: Option<IpAddr>, port: u16, to: (IpAddr, u16)) -> Rule {
-    let six = to.0.is_ipv6();
-    let mut exprs: Vec<Expr> = expr::of_family(six).to_vec();
+    let family = Family::of(to.0);
+    let mut exprs: Vec<Expr> = expr::of_family(family).to_vec();
     match service {
         Some(service) => {
-            let destination = if six {
+            let destination = if family == Family::V6 {
                 Header::IP6_DADDR
             } else {
                 Header::IP_DADDR
@@ -82,7 +83,7 @@ pub(crate) fn forward_port(service: Option<IpAddr>, port: u16, to: (IpAddr, u16)
         expr::equal(0, &port.to_be_bytes()),
         expr::put(0, &octets(to.0)),
         expr::put(4, &to.1.to_be_bytes()),
-        expr::dnat(six, 0, 4),
+        expr::dnat(family, 0, 4),
     ]);
     Rule { exprs }
 }

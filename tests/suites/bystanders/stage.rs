@@ -10,11 +10,11 @@ use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::table::netfilter;
 use linkspan_harness::tun::Tunnel;
 use linkspan_harness::world::{another_node, beyond, set_sysctl};
-use linkspan_netlink::addr::Family;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_nftables::Batch;
 use linkspan_nftables::ruleset::{self as nftables, Chain, Table};
+use linkspan_protocol::family::Family;
 
 use crate::standing::Standing;
 
@@ -79,7 +79,7 @@ impl<'a> Stage<'a> {
     /// Makes a table of somebody else's on the host.
     pub(crate) fn rules(&self, name: &'static str, chains: &[Chain]) {
         let table = Table {
-            family: nftables::Family::Inet,
+            family: nftables::TableFamily::Inet,
             name,
         };
         let mut batch = Batch::default();

@@ -7,6 +7,7 @@ use linkspan_harness::world::{Cable, add_address, lead, plug};
 use linkspan_netlink::link::BridgeSpec;
 use linkspan_nftables::expr::{self, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
+use linkspan_protocol::family::Family;
 
 use crate::service::{DSTNAT, forward_port};
 use crate::stage::Stage;
@@ -91,8 +92,8 @@ fn chains() -> [Chain; 3] {
             comment: "",
             base: base(Hook::Postrouting, SRCNAT),
             rules: [
-                masquerade(false, Header::IP_SADDR.first(3), &[172, 17, 0]),
-                masquerade(true, Header::IP6_SADDR.first(2), &[0xfd, 0x17]),
+                masquerade(Family::V4, Header::IP_SADDR.first(3), &[172, 17, 0]),
+                masquerade(Family::V6, Header::IP6_SADDR.first(2), &[0xfd, 0x17]),
             ]
             .to_vec(),
         },
@@ -100,12 +101,12 @@ fn chains() -> [Chain; 3] {
 }
 
 /// Masquerades traffic from there to elsewhere: `ip saddr 172.17.0.0/24 oifname != "theirs0" masquerade`
-fn masquerade(six: bool, source: Header, network: &[u8]) -> Rule {
+fn masquerade(family: Family, source: Header, network: &[u8]) -> Rule {
     /// `IFNAMSIZ`
     const NAME: usize = 16;
     let mut name = [0; NAME];
     name[..BRIDGE.len()].copy_from_slice(BRIDGE.as_bytes());
-    let mut exprs = expr::of_family(six).to_vec();
+    let mut exprs = expr::of_family(family).to_vec();
     exprs.extend([
         expr::load(source, 0),
         expr::equal(0, network),

@@ -15,6 +15,7 @@ use linkspan_nftables::conntrack::Flow;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, mapping};
+use linkspan_protocol::family::Family;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -34,9 +35,9 @@ fn node(port: u16) -> SocketAddr {
 }
 
 /// The flows of UDP that the host tracks in one family.
-fn flows(lab: &Lab, six: bool) -> Vec<Flow> {
+fn flows(lab: &Lab, family: Family) -> Vec<Flow> {
     let netfilter = linkspan_harness::table::netfilter(lab);
-    netfilter.flows(six, 17, |_| true).unwrap()
+    netfilter.flows(family, 17, |_| true).unwrap()
 }
 
 fn follows_the_port(lab: &Lab, backend: &str) {
@@ -58,11 +59,11 @@ fn follows_the_port(lab: &Lab, backend: &str) {
     };
     reaches(&client, 5353, &servers[0]);
     reaches(&bystander, 5354, &servers[0]);
-    let seen = flows(lab, false);
+    let seen = flows(lab, Family::V4);
     assert_eq!(seen.len(), 2, "{seen:?}");
     // The port moves to the second pod, and the client's next packet with it.
     first.portmap_with(lab, &by(&[5353, 5354])).del();
-    assert_eq!(flows(lab, false), []);
+    assert_eq!(flows(lab, Family::V4), []);
     first.portmap_with(lab, &by(&[5354])).add();
     second.portmap_with(lab, &by(&[5353])).add();
     reaches(&client, 5353, &servers[1]);
@@ -73,11 +74,11 @@ fn follows_the_port(lab: &Lab, backend: &str) {
     reaches(&client, 5353, &host);
     // A flow that the host had before the port was published moves, too, and one of another port stays.
     drop(host);
-    let stays = flows(lab, false);
+    let stays = flows(lab, Family::V4);
     let stays = stays.iter().find(|flow| flow.destination.port() == 5354);
     second.portmap_with(lab, &by(&[5353])).add();
     reaches(&client, 5353, &servers[1]);
-    assert!(flows(lab, false).contains(stays.unwrap()));
+    assert!(flows(lab, Family::V4).contains(stays.unwrap()));
 }
 
 #[test]
@@ -160,7 +161,7 @@ fn an_address_is_looked_up_once_however_many_flows_went_there() {
                 .iter()
                 .filter(|line| line.contains("IPCTNL_MSG_CT_DELETE"));
             let deletes = deletes.count();
-            assert_eq!(flows(lab, false), []);
+            assert_eq!(flows(lab, Family::V4), []);
             pod.portmap(lab).del();
             (routes, deletes)
         };

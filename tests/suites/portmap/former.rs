@@ -12,6 +12,7 @@ use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 use serde_json::Value;
 
 use Datum::{Ipv4, Ipv6, Port, Protocol as Proto};
@@ -78,7 +79,11 @@ fn published(netfilter: &Netfilter, set: &Set) -> Vec<Element> {
             element
                 .key
                 .read()
-                .ip(set.name.ends_with("v6"))
+                .ip(if set.name.ends_with("v6") {
+                    Family::V6
+                } else {
+                    Family::V4
+                })
                 .unwrap()
                 .is_loopback()
         });
@@ -130,7 +135,8 @@ fn chains() -> Vec<Chain> {
     let filter = |hook, priority| Some((ChainKind::Filter, hook, priority));
     let to_this_host = || [expr::to_this_host().to_vec(), vec![expr::jump("publish")]].concat();
     let translated = [expr::translated().to_vec(), vec![expr::jump("published")]].concat();
-    let each = |rules: fn(bool) -> Vec<Vec<Expr>>| [rules(false), rules(true)].concat();
+    let each =
+        |rules: fn(Family) -> Vec<Vec<Expr>>| [rules(Family::V4), rules(Family::V6)].concat();
     vec![
         chain("outbound", nat(Hook::Postrouting, 100), each(outbound)),
         chain("publish", None, each(publish)),
@@ -151,37 +157,37 @@ fn chains() -> Vec<Chain> {
     ]
 }
 
-fn saddr(six: bool) -> Header {
-    if six {
+fn saddr(family: Family) -> Header {
+    if family == Family::V6 {
         Header::IP6_SADDR
     } else {
         Header::IP_SADDR
     }
 }
 
-fn daddr(six: bool) -> Header {
-    if six {
+fn daddr(family: Family) -> Header {
+    if family == Family::V6 {
         Header::IP6_DADDR
     } else {
         Header::IP_DADDR
     }
 }
 
-fn slots(six: bool) -> u32 {
-    if six { 4 } else { 1 }
+fn slots(family: Family) -> u32 {
+    if family == Family::V6 { 4 } else { 1 }
 }
 
-fn named(set: &'static str, six: bool) -> String {
-    format!("{set}_v{}", if six { 6 } else { 4 })
+fn named(set: &'static str, family: Family) -> String {
+    format!("{set}_v{}", if family == Family::V6 { 6 } else { 4 })
 }
 
-fn rule(six: bool, rest: &[Expr]) -> Vec<Expr> {
-    [&expr::of_family(six), rest].concat()
+fn rule(family: Family, rest: &[Expr]) -> Vec<Expr> {
+    [&expr::of_family(family), rest].concat()
 }
 
 /// `ip saddr @masq_v4 ip daddr != 224.0.0.0/4 ip saddr . ip daddr != @masq_except_v4 masquerade`
-fn outbound(six: bool) -> Vec<Vec<Expr>> {
-    let multicast = if six {
+fn outbound(family: Family) -> Vec<Vec<Expr>> {
+    let multicast = if family == Family::V6 {
         vec![
             expr::load(Header::IP6_DADDR.first(1), 0),
             expr::differ(0, &[0xff]),
@@ -194,16 +200,16 @@ fn outbound(six: bool) -> Vec<Vec<Expr>> {
         ]
     };
     let first = [
-        expr::load(saddr(six), 0),
-        expr::within(&named("masq", six), 0),
+        expr::load(saddr(family), 0),
+        expr::within(&named("masq", family), 0),
     ];
     let last = [
-        expr::load(saddr(six), 0),
-        expr::load(daddr(six), slots(six)),
-        expr::without(&named("masq_except", six), 0),
+        expr::load(saddr(family), 0),
+        expr::load(daddr(family), slots(family)),
+        expr::without(&named("masq_except", family), 0),
         expr::masquerade(),
     ];
-    vec![rule(six, &[&first[..], &multicast, &last].concat())]
+    vec![rule(family, &[&first[..], &multicast, &last].concat())]
 }
 
 /// Protocol and port from `slot` on.
@@ -215,20 +221,20 @@ fn port(slot: u32) -> [Expr; 2] {
 }
 
 /// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address.
-fn publish(six: bool) -> Vec<Vec<Expr>> {
-    let [one, any] = by_key(six, "publish", &[expr::dnat(six, 0, slots(six))]);
-    vec![rule(six, &one), rule(six, &any)]
+fn publish(family: Family) -> Vec<Vec<Expr>> {
+    let [one, any] = by_key(family, "publish", &[expr::dnat(family, 0, slots(family))]);
+    vec![rule(family, &one), rule(family, &any)]
 }
 
 /// What is done with what the map knows by address, protocol and port, and by protocol and port.
-fn by_key(six: bool, map: &str, then: &[Expr]) -> [Vec<Expr>; 2] {
-    let family = if six { 6 } else { 4 };
-    let one = expr::map(&format!("{map}_addr_v{family}"), 0);
-    let any = expr::map(&format!("{map}_v{family}"), 0);
+fn by_key(family: Family, map: &str, then: &[Expr]) -> [Vec<Expr>; 2] {
+    let digit = if family == Family::V6 { 6 } else { 4 };
+    let one = expr::map(&format!("{map}_addr_v{digit}"), 0);
+    let any = expr::map(&format!("{map}_v{digit}"), 0);
     [
         [
-            &[expr::load(daddr(six), 0)],
-            &port(slots(six))[..],
+            &[expr::load(daddr(family), 0)],
+            &port(slots(family))[..],
             &[one],
             then,
         ]
@@ -239,54 +245,61 @@ fn by_key(six: bool, map: &str, then: &[Expr]) -> [Vec<Expr>; 2] {
 
 /// `meta l4proto tcp ip daddr . ip saddr @sources_v4 ip daddr . meta l4proto . ct original proto-dst @hairpin_v4
 /// masquerade`
-fn hairpin(six: bool) -> Vec<Vec<Expr>> {
-    let len = slots(six);
+fn hairpin(family: Family) -> Vec<Vec<Expr>> {
+    let len = slots(family);
     let of_protocol = |number| {
         let protocol = [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &[number])];
         let then = [
-            expr::load(daddr(six), 0),
-            expr::load(saddr(six), len),
-            expr::within(&named("sources", six), 0),
-            expr::load(daddr(six), 0),
+            expr::load(daddr(family), 0),
+            expr::load(saddr(family), len),
+            expr::within(&named("sources", family), 0),
+            expr::load(daddr(family), 0),
             expr::meta(MetaKey::L4Proto, len),
             expr::original_port(len + 1),
-            expr::within(&named("hairpin", six), 0),
+            expr::within(&named("hairpin", family), 0),
             expr::masquerade(),
         ];
-        [&protocol[..], &rule(six, &then)].concat()
+        [&protocol[..], &rule(family, &then)].concat()
     };
     [6, 17, 132].map(of_protocol).to_vec()
 }
 
-fn loopback(six: bool) -> Vec<u8> {
+fn loopback(family: Family) -> Vec<u8> {
     let mut bytes = vec![0; 15];
     bytes.push(1);
-    if six { bytes } else { vec![127, 0, 0, 1] }
+    if family == Family::V6 {
+        bytes
+    } else {
+        vec![127, 0, 0, 1]
+    }
 }
 
 /// `ip saddr 127.0.0.1 ip saddr set ip daddr . meta l4proto . th dport map @localhost_addr_v4`, and without the address.
-fn localhost_out(six: bool) -> Vec<Vec<Expr>> {
-    let from = [expr::load(saddr(six), 0), expr::equal(0, &loopback(six))];
-    let given = by_key(six, "localhost", &[expr::store(saddr(six), 0)]);
+fn localhost_out(family: Family) -> Vec<Vec<Expr>> {
+    let from = [
+        expr::load(saddr(family), 0),
+        expr::equal(0, &loopback(family)),
+    ];
+    let given = by_key(family, "localhost", &[expr::store(saddr(family), 0)]);
     given
-        .map(|then| rule(six, &[&from[..], &then].concat()))
+        .map(|then| rule(family, &[&from[..], &then].concat()))
         .to_vec()
 }
 
 /// `ip saddr 127.0.0.0/8 ip daddr != 127.0.0.0/8 ip daddr set 127.0.0.1`
-fn localhost_in(six: bool) -> Vec<Vec<Expr>> {
-    let (len, bytes) = if six {
-        (16, loopback(true))
+fn localhost_in(family: Family) -> Vec<Vec<Expr>> {
+    let (len, bytes) = if family == Family::V6 {
+        (16, loopback(Family::V6))
     } else {
         (1, vec![127])
     };
     let answer = [
-        expr::load(saddr(six).first(len), 0),
+        expr::load(saddr(family).first(len), 0),
         expr::equal(0, &bytes),
-        expr::load(daddr(six).first(len), 0),
+        expr::load(daddr(family).first(len), 0),
         expr::differ(0, &bytes),
-        expr::put(0, &loopback(six)),
-        expr::store(daddr(six), 0),
+        expr::put(0, &loopback(family)),
+        expr::store(daddr(family), 0),
     ];
-    vec![rule(six, &answer)]
+    vec![rule(family, &answer)]
 }

@@ -10,14 +10,14 @@ use linkspan_harness::server::Server;
 use linkspan_harness::table::{elements, netfilter};
 use linkspan_nftables::Batch;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::ruleset::{Element, Family, Set, Table};
+use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, at, both, claims, count, mapping, traced};
 
 /// Somebody else's.
 const FOREIGN: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "foreign",
 };
 

@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("shared/owner", &["protocol"]),
     ("shared/plugin", &["protocol", "invoke", "owner"]),
     ("shared/netlink", &["protocol"]),
-    ("shared/nftables", &["netlink"]),
+    ("shared/nftables", &["protocol", "netlink"]),
     ("shared/attach", &["plugin", "protocol", "owner", "netlink"]),
     (
         "shared/filter",

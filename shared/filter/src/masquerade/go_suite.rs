@@ -1,12 +1,13 @@
 //! Masquerade as the Go suite makes it: with iptables a chain for each container, with nft rules in a table of its own.
 
 use linkspan_nftables::Netfilter;
-use linkspan_nftables::ruleset::{Family, Table};
+use linkspan_nftables::ruleset::{Table, TableFamily};
 use linkspan_nftables::xtables;
 use linkspan_owner::{Subject, hash};
 use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{DelCall, GcCall, Result, Undo};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::AddResult;
 
 use crate::go_suite::{Register, chain, comment, has_chain, quoted, remove_chain, remove_rules};
@@ -24,7 +25,7 @@ const REGISTER: Register = Register {
 
 /// The table of the Go suite's nft backend, and its chain.
 const NFT: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "cni_plugins_masquerade",
 };
 const NFT_CHAIN: &str = "masq_checks";
@@ -39,24 +40,24 @@ pub(super) fn apply(
     let container = &subject.attachment.container_id;
     let chain = chain(subject.network, container, "");
     let comment = quoted(&comment(subject.network, container));
-    for six in [false, true] {
-        let addresses = addresses(result, six);
+    for family in Family::BOTH {
+        let addresses = addresses(result, family);
         if addresses.is_empty() {
             continue;
         }
-        let iptables = Iptables::of(six);
+        let iptables = Iptables::of(family);
         let saved = iptables.saved()?;
         // An attachment that is made again has the same rules once.
         let mut lines: Vec<String> = saved.rules_to(&chain).map(deletion).collect();
         // A chain that is declared is made, or emptied.
         lines.push(format!(":{chain} - [0:0]"));
-        let except = except.iter().filter(|to| to.ip().is_ipv6() == six);
+        let except = except.iter().filter(|to| Family::of(to.ip()) == family);
         for address in addresses.iter().chain(except) {
             lines.push(format!(
                 "-A {chain} -d {address} -m comment --comment {comment} -j ACCEPT"
             ));
         }
-        let multicast = if six { "ff00::/8" } else { "224.0.0.0/4" };
+        let multicast = family.pick("224.0.0.0/4", "ff00::/8");
         lines.push(format!(
             "-A {chain} ! -d {multicast} -m comment --comment {comment} -j MASQUERADE"
         ));
@@ -74,17 +75,17 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn addresses(result: &AddResult, six: bool) -> Vec<Cidr> {
+fn addresses(result: &AddResult, family: Family) -> Vec<Cidr> {
     let ips = result.ips.iter().map(|ip| ip.address);
-    ips.filter(|address| address.ip().is_ipv6() == six)
+    ips.filter(|address| Family::of(address.ip()) == family)
         .collect()
 }
 
 /// Whether the container has a chain in iptables or a rule in the Go suite's nft table.
 pub(super) fn is_there(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<bool> {
     let chain = chain(subject.network, &subject.attachment.container_id, "");
-    for six in [false, true] {
-        if has_chain(netfilter, six, &chain)? {
+    for family in Family::BOTH {
+        if has_chain(netfilter, family, &chain)? {
             return Ok(true);
         }
     }
@@ -112,15 +113,15 @@ pub(super) fn verify(
         return Ok(());
     }
     let chain = chain(subject.network, &subject.attachment.container_id, "");
-    for six in [false, true] {
-        let expected = addresses(result, six).len();
+    for family in Family::BOTH {
+        let expected = addresses(result, family).len();
         if expected == 0 {
             continue;
         }
-        let saved = if xtables::nat_has_chain(six, &chain).map_err(kernel)? {
-            Iptables::legacy(six).saved()?
+        let saved = if xtables::nat_has_chain(family, &chain).map_err(kernel)? {
+            Iptables::legacy(family).saved()?
         } else {
-            Iptables::of(six).saved()?
+            Iptables::of(family).saved()?
         };
         let found = saved.rules_to(&chain).count();
         if found < expected {

@@ -11,6 +11,7 @@ use linkspan_owner::{Stale, Subject};
 use linkspan_plugin::{DelCall, GcCall, Result, StatusCall, Undo};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::AddResult;
 
 use crate::backend::Backend;
@@ -104,10 +105,10 @@ impl Masquerade {
     /// Some packet filter could do it.
     pub fn status(&self, _call: &StatusCall) -> Result<()> {
         let refused = match self.backend {
-            Some(Backend::Iptables) => Iptables::of(false).saved().err(),
+            Some(Backend::Iptables) => Iptables::of(Family::V4).saved().err(),
             backend => match (table::support(&rules::PART), backend) {
                 (Ok(Support::Whole(_)), _) => None,
-                (Ok(_), None) => Iptables::of(false).saved().err(),
+                (Ok(_), None) => Iptables::of(Family::V4).saved().err(),
                 (Ok(Support::Absent), _) => Some(unsupported(&Unable::Absent)),
                 (Ok(Support::Lacking(err)), _) => Some(unsupported(&Unable::Lacking(err))),
                 (Err(failure), _) => Some(failure),

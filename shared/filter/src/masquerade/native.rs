@@ -8,6 +8,7 @@ use linkspan_owner::{Owner, Stale, Subject};
 use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 use linkspan_protocol::result::IpConfig;
 use nix::errno::Errno;
 
@@ -110,12 +111,12 @@ fn plan(netfilter: &Netfilter, need: &Need) -> Result<(Batch, Guard)> {
     let (mut batch, mut guard) = (Batch::default(), Guard::Values);
     let mut added: Vec<Zone> = Vec::new();
     for wanted in &need.zones {
-        let six = wanted.subnet.ip().is_ipv6();
+        let family = Family::of(wanted.subnet.ip());
         let sets = wanted.ingress.sets();
-        let (mut present, strays) = survey(netfilter, sets, six).map_err(kernel)?;
+        let (mut present, strays) = survey(netfilter, sets, family).map_err(kernel)?;
         present.extend(added.iter().cloned());
         let is_near =
-            |zone: &Zone| zone.ingress == wanted.ingress && zone.subnet.ip().is_ipv6() == six;
+            |zone: &Zone| zone.ingress == wanted.ingress && Family::of(zone.subnet.ip()) == family;
         present.retain(is_near);
         let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
             continue;
@@ -125,7 +126,7 @@ fn plan(netfilter: &Netfilter, need: &Need) -> Result<(Batch, Guard)> {
             guard = Guard::Generation;
         }
         if !added.iter().any(is_near) {
-            batch.take(TABLE, sets.except.of_family(six), &strays);
+            batch.take(TABLE, sets.except.of_family(family), &strays);
         }
         for zone in &remove {
             step(&mut batch, zone, Batch::delete);
@@ -148,24 +149,28 @@ fn insert(batch: &mut Batch, table: Table, set: &Set, elements: &[Element]) {
     batch.add(table, set, elements, true);
 }
 
-fn zones(netfilter: &Netfilter, sets: Sets, six: bool) -> std::result::Result<Vec<Zone>, Error> {
-    let sources = netfilter.elements(TABLE, sets.sources.of_family(six))?;
+fn zones(
+    netfilter: &Netfilter,
+    sets: Sets,
+    family: Family,
+) -> std::result::Result<Vec<Zone>, Error> {
+    let sources = netfilter.elements(TABLE, sets.sources.of_family(family))?;
     if sources.is_empty() {
         return Ok(Vec::new());
     }
-    let except = netfilter.elements(TABLE, sets.except.of_family(six))?;
-    Ok(read(sets, six, &sources, &except))
+    let except = netfilter.elements(TABLE, sets.except.of_family(family))?;
+    Ok(read(sets, family, &sources, &except))
 }
 
 /// The zones, and the exceptions that are no zone's: somebody took the zone apart.
 fn survey(
     netfilter: &Netfilter,
     sets: Sets,
-    six: bool,
+    family: Family,
 ) -> std::result::Result<(Vec<Zone>, Vec<Element>), Error> {
-    let sources = netfilter.elements(TABLE, sets.sources.of_family(six))?;
-    let mut except = netfilter.elements(TABLE, sets.except.of_family(six))?;
-    let zones = read(sets, six, &sources, &except);
+    let sources = netfilter.elements(TABLE, sets.sources.of_family(family))?;
+    let mut except = netfilter.elements(TABLE, sets.except.of_family(family))?;
+    let zones = read(sets, family, &sources, &except);
     let known: Vec<_> = zones.iter().flat_map(|zone| zone.exceptions().1).collect();
     except.retain(|found| !known.iter().any(|known| known.key == found.key));
     Ok((zones, except))
@@ -174,8 +179,8 @@ fn survey(
 fn all_zones(netfilter: &Netfilter) -> std::result::Result<Vec<Zone>, Error> {
     let mut all = Vec::new();
     for sets in [NAMED, GROUPED] {
-        for six in [false, true] {
-            all.extend(zones(netfilter, sets, six)?);
+        for family in Family::BOTH {
+            all.extend(zones(netfilter, sets, family)?);
         }
     }
     Ok(all)
@@ -230,8 +235,8 @@ pub(super) fn collect(netfilter: &Netfilter, stale: &Stale) -> Result<()> {
 pub(super) fn verify(netfilter: &Netfilter, need: &Need) -> Result<()> {
     table::verify(netfilter, &PART)?;
     for wanted in &need.zones {
-        let six = wanted.subnet.ip().is_ipv6();
-        let all = zones(netfilter, wanted.ingress.sets(), six).map_err(kernel)?;
+        let family = Family::of(wanted.subnet.ip());
+        let all = zones(netfilter, wanted.ingress.sets(), family).map_err(kernel)?;
         if !all.iter().any(|zone| zone.serves(wanted, &need.owner)) {
             let what = format!("masquerade of {} in {TABLE}", wanted.subnet);
             let found = all.iter().find(|zone| zone.subnet == wanted.subnet);

@@ -8,9 +8,10 @@
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule, Set};
+use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::masquerade::upgrade::convert;
-use crate::table::{LAYOUT, Pair, Part};
+use crate::table::{LAYOUT, Part};
 
 use Datum::{Group, IfName, Ipv4, Ipv6};
 
@@ -18,9 +19,9 @@ use Datum::{Group, IfName, Ipv4, Ipv6};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sets {
     /// Where packets come from that are masqueraded: ingress, and the range of the source.
-    pub(super) sources: Pair,
+    pub(super) sources: PerFamily<&'static Set>,
     /// Where they stay as they are: ingress, the range of the source, and that of the destination.
-    pub(super) except: Pair,
+    pub(super) except: PerFamily<&'static Set>,
 }
 
 macro_rules! ranges {
@@ -31,11 +32,11 @@ macro_rules! ranges {
 
 /// Of ingresses that have a name.
 pub(super) const NAMED: Sets = Sets {
-    sources: Pair {
+    sources: PerFamily {
         v4: ranges!("masq_v4", [IfName, Ipv4]),
         v6: ranges!("masq_v6", [IfName, Ipv6]),
     },
-    except: Pair {
+    except: PerFamily {
         v4: ranges!("masq_except_v4", [IfName, Ipv4, Ipv4]),
         v6: ranges!("masq_except_v6", [IfName, Ipv6, Ipv6]),
     },
@@ -43,11 +44,11 @@ pub(super) const NAMED: Sets = Sets {
 
 /// Of ingresses that are a group of links.
 pub(super) const GROUPED: Sets = Sets {
-    sources: Pair {
+    sources: PerFamily {
         v4: ranges!("masq_group_v4", [Group, Ipv4]),
         v6: ranges!("masq_group_v6", [Group, Ipv6]),
     },
-    except: Pair {
+    except: PerFamily {
         v4: ranges!("masq_group_except_v4", [Group, Ipv4, Ipv4]),
         v6: ranges!("masq_group_except_v6", [Group, Ipv6, Ipv6]),
     },
@@ -79,7 +80,7 @@ fn chains() -> Vec<Chain> {
         hook: Hook::Postrouting,
         priority: SRCNAT,
     };
-    let kinds = [NAMED, GROUPED].map(|sets| [false, true].map(|six| rule(sets, six)));
+    let kinds = [NAMED, GROUPED].map(|sets| Family::BOTH.map(|family| rule(sets, family)));
     vec![Chain {
         name: "outbound",
         base: Some(base),
@@ -98,33 +99,32 @@ fn ingress(sets: Sets) -> (Vec<Expr>, u32) {
 }
 
 /// `iifname . ip saddr @masq_v4 ip daddr != 224.0.0.0/4 iifname . ip saddr . ip daddr != @masq_except_v4 masquerade`
-fn rule(sets: Sets, six: bool) -> Rule {
+fn rule(sets: Sets, family: Family) -> Rule {
     let (ingress, at) = ingress(sets);
-    let (source, destination, len) = if six {
-        (Header::IP6_SADDR, Header::IP6_DADDR, 4)
-    } else {
-        (Header::IP_SADDR, Header::IP_DADDR, 1)
-    };
-    let mut exprs = expr::of_family(six).to_vec();
+    let (source, destination, len) = family.pick(
+        (Header::IP_SADDR, Header::IP_DADDR, 1),
+        (Header::IP6_SADDR, Header::IP6_DADDR, 4),
+    );
+    let mut exprs = expr::of_family(family).to_vec();
     exprs.extend_from_slice(&ingress);
     exprs.extend([
         expr::load(source, at),
-        expr::within(sets.sources.of_family(six).name, 0),
+        expr::within(sets.sources.of_family(family).name, 0),
     ]);
-    exprs.extend(unless_multicast(six));
+    exprs.extend(unless_multicast(family));
     exprs.extend_from_slice(&ingress);
     exprs.extend([
         expr::load(source, at),
         expr::load(destination, at + len),
-        expr::without(sets.except.of_family(six).name, 0),
+        expr::without(sets.except.of_family(family).name, 0),
         expr::masquerade(),
     ]);
     Rule { exprs }
 }
 
 /// `ip daddr != 224.0.0.0/4` or `ip6 daddr != ff00::/8`
-fn unless_multicast(six: bool) -> Vec<Expr> {
-    if six {
+fn unless_multicast(family: Family) -> Vec<Expr> {
+    if family == Family::V6 {
         return vec![
             expr::load(Header::IP6_DADDR.first(1), 0),
             expr::differ(0, &[0xff]),

@@ -9,6 +9,7 @@ use linkspan_nftables::ruleset::Element;
 use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 
 use super::holder::Ingress;
 use super::rules::PART;
@@ -17,9 +18,9 @@ use crate::kernel;
 use crate::table::{Elements, Former, elements_of};
 
 /// The types of the ranges' keys in the first layout.
-const FIRST: [(&[Datum], bool); 2] = [
-    (&[Datum::Ipv4, Datum::Ipv4], false),
-    (&[Datum::Ipv6, Datum::Ipv6], true),
+const FIRST: [(&[Datum], Family); 2] = [
+    (&[Datum::Ipv4, Datum::Ipv4], Family::V4),
+    (&[Datum::Ipv6, Datum::Ipv6], Family::V6),
 ];
 
 /// The elements that take the place of those of former sets. An attachment whose host end is gone needs none.
@@ -54,14 +55,14 @@ pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Eleme
 
 /// Who has which address, with its subnet.
 fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
-    let Some((_, six)) = FIRST.iter().find(|(key, _)| former.set.has_key(key)) else {
+    let Some((_, family)) = FIRST.iter().find(|(key, _)| former.set.has_key(key)) else {
         return Vec::new();
     };
     let need = |element: &Element| {
         let (mut start, mut end) = (element.key.read(), element.key_end.as_ref()?.read());
-        let address = start.ip(*six)?;
-        end.ip(*six)?;
-        let subnet = range(start.ip(*six)?, end.ip(*six)?)?;
+        let address = start.ip(*family)?;
+        end.ip(*family)?;
+        let subnet = range(start.ip(*family)?, end.ip(*family)?)?;
         let owner = Owner::parse(&element.comment)?;
         Some((owner, Cidr::new(address, subnet.prefix())?))
     };

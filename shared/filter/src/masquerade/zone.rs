@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_owner::{Owner, hash};
 use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::family::Family;
 
 use super::holder::{Holder, Ingress};
 use super::rules::Sets;
@@ -31,9 +32,9 @@ impl Zone {
     /// The zone that an attachment with this address needs, as if it were alone.
     pub(super) fn of(ingress: &Ingress, address: Cidr, except: &[Cidr], owner: &Owner) -> Self {
         let subnet = Cidr::new(address.network(), address.prefix()).unwrap_or(address);
-        let six = subnet.ip().is_ipv6();
+        let family = Family::of(subnet.ip());
         let others = except.iter().copied();
-        let others = others.filter(|other| other.ip().is_ipv6() == six);
+        let others = others.filter(|other| Family::of(other.ip()) == family);
         Self {
             ingress: ingress.clone(),
             subnet,
@@ -166,14 +167,19 @@ impl Zone {
 }
 
 /// The zones that these elements are.
-pub(super) fn read(sets: Sets, six: bool, sources: &[Element], except: &[Element]) -> Vec<Zone> {
+pub(super) fn read(
+    sets: Sets,
+    family: Family,
+    sources: &[Element],
+    except: &[Element],
+) -> Vec<Zone> {
     let parts = |element: &Element, second: bool| {
         let (mut start, mut end) = (element.key.read(), element.key_end.as_ref()?.read());
         let ingress = Ingress::read(sets, &mut start)?;
         Ingress::read(sets, &mut end)?;
-        let subnet = range(start.ip(six)?, end.ip(six)?)?;
+        let subnet = range(start.ip(family)?, end.ip(family)?)?;
         let to = if second {
-            Some(range(start.ip(six)?, end.ip(six)?)?)
+            Some(range(start.ip(family)?, end.ip(family)?)?)
         } else {
             None
         };
@@ -349,8 +355,8 @@ mod tests {
             let zone = Zone::of(&ingress, cidr(address), &except, &owner("net", "a"));
             let (_, source) = zone.source();
             let (_, exceptions) = zone.exceptions();
-            let six = zone.subnet.ip().is_ipv6();
-            let read = read(ingress.sets(), six, &[source], &exceptions);
+            let family = Family::of(zone.subnet.ip());
+            let read = read(ingress.sets(), family, &[source], &exceptions);
             assert_eq!(read, [zone]);
         }
     }

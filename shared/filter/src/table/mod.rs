@@ -11,10 +11,8 @@ mod make;
 mod part;
 mod withdraw;
 
-use std::net::IpAddr;
-
 use linkspan_netlink::error::Error;
-use linkspan_nftables::ruleset::{Element, Family, Set, Table};
+use linkspan_nftables::ruleset::{Element, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_owner::Owner;
 use linkspan_plugin::Result;
@@ -29,32 +27,11 @@ pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy
 
 /// The table; deleting it removes all that is ours there.
 pub const TABLE: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "linkspan",
 };
 
 const COMMENT: &str = "Linkspan CNI plugins: published ports and masquerade";
-
-/// A pair of sets, one for each family.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair {
-    /// IPv4
-    pub v4: &'static Set,
-    /// IPv6
-    pub v6: &'static Set,
-}
-
-impl Pair {
-    /// The set for addresses like this one.
-    pub fn of(self, ip: IpAddr) -> &'static Set {
-        self.of_family(ip.is_ipv6())
-    }
-
-    /// The set of the family.
-    pub fn of_family(self, six: bool) -> &'static Set {
-        if six { self.v6 } else { self.v4 }
-    }
-}
 
 /// A connection to nf_tables; `None` where the kernel has none.
 pub fn open() -> Result<Option<Netfilter>> {

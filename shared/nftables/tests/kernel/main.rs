@@ -11,14 +11,17 @@ use linkspan_harness::skip;
 use linkspan_harness::tool::tool;
 use linkspan_netlink::netns::Netns;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Family, Hook, Rule, Set, Table};
+use linkspan_nftables::ruleset::{
+    Base, Chain, ChainKind, Element, Hook, Rule, Set, Table, TableFamily,
+};
 use linkspan_nftables::survey::FoundSet;
 use linkspan_nftables::xtables::Nat;
 use linkspan_nftables::{Batch, Netfilter, expr};
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 const TABLE: Table = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "test",
 };
 
@@ -64,12 +67,12 @@ fn port(port: u16) -> Element {
 
 fn chains() -> Vec<Chain> {
     let to_map = [
-        expr::of_family(false).to_vec(),
+        expr::of_family(Family::V4).to_vec(),
         vec![
             expr::meta(expr::MetaKey::L4Proto, 0),
             expr::load(expr::Header::DPORT, 1),
             expr::map(PORTS.name, 0),
-            expr::dnat(false, 0, 1),
+            expr::dnat(Family::V4, 0, 1),
         ],
     ];
     let base = Base {
@@ -335,13 +338,16 @@ fn chains_of_the_older_table_nat_are_found_and_a_look_makes_no_table() {
     };
     // What looks has to be in the namespace, and what it executes is there, too.
     let looked = netns.scope(|| {
-        for (six, program) in [(false, "iptables-legacy"), (true, "ip6tables-legacy")] {
+        for (family, program) in [
+            (Family::V4, "iptables-legacy"),
+            (Family::V6, "ip6tables-legacy"),
+        ] {
             let used = || {
-                let family = if six { "ip6" } else { "ip" };
+                let family = family.pick("ip", "ip6");
                 let names = format!("/proc/thread-self/net/{family}_tables_names");
                 std::fs::read_to_string(names).unwrap_or_default()
             };
-            let has = |chain: &str| Nat::read(six).unwrap().has_chain(chain);
+            let has = |chain: &str| Nat::read(family).unwrap().has_chain(chain);
             assert!(!has("CNI-1") && !has("PREROUTING"));
             assert_eq!(used(), "");
             let run = |args: &[&str]| tool(program, &[&["-w", "-t", "nat"], args].concat());
@@ -350,21 +356,21 @@ fn chains_of_the_older_table_nat_are_found_and_a_look_makes_no_table() {
             }
             assert_eq!(used(), "nat\n");
             // A table with policies alone, then one with rules alone, then chains between rules.
-            assert!(!Nat::read(six).unwrap().has_chains(""));
+            assert!(!Nat::read(family).unwrap().has_chains(""));
             run(&["-A", "POSTROUTING", "-p", "tcp", "-j", "RETURN"]);
-            assert!(!Nat::read(six).unwrap().has_chains(""));
+            assert!(!Nat::read(family).unwrap().has_chains(""));
             for chain in ["CNI-1", "CNI-DN-22", "ERROR1"] {
                 run(&["-N", chain]);
                 let told = ["-m", "comment", "--comment", "CNI-3"];
                 run(&[&["-A", "OUTPUT", "-j", chain], &told[..]].concat());
                 assert!(has(chain) && !has(&chain[..4]), "{chain}");
             }
-            let nat = Nat::read(six).unwrap();
+            let nat = Nat::read(family).unwrap();
             assert!(nat.has_chains("CNI-") && nat.has_chains("CNI-DN-"));
             assert!(!nat.has_chains("CNI-3") && !nat.has_chain("OUTPUT"));
             run(&["-F"]);
             run(&["-X"]);
-            assert!(!Nat::read(six).unwrap().has_chains(""));
+            assert!(!Nat::read(family).unwrap().has_chains(""));
         }
     });
     looked.unwrap();
@@ -375,6 +381,6 @@ fn add_one(batch: &mut Batch, table: Table, set: &Set, elements: &[Element]) {
 }
 
 fn stays(element: &Element) -> bool {
-    let source = element.key.read().ip(false);
+    let source = element.key.read().ip(Family::V4);
     source.is_some_and(|source| source > ip(100))
 }

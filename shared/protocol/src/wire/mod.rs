@@ -12,13 +12,13 @@ use crate::version::SpecVersion;
 
 /// The versions that share a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum Shape {
     V0_2,
     V0_4,
     V1,
 }
 
-impl Family {
+impl Shape {
     fn of(version: SpecVersion) -> Self {
         match version {
             SpecVersion::V0_1_0 | SpecVersion::V0_2_0 => Self::V0_2,
@@ -42,19 +42,19 @@ impl Family {
 /// Versions 0.1.0 and 0.2.0 know one address per family and no interfaces; without any address they cannot express
 /// the result, which is an error.
 pub fn encode(result: &AddResult, version: SpecVersion) -> Result<String, Failure> {
-    match Family::of(version) {
-        Family::V0_2 => v0_2::encode(result, version),
-        Family::V0_4 => Ok(v0_4::encode(result, version)),
-        Family::V1 => Ok(v1::encode(result, version)),
+    match Shape::of(version) {
+        Shape::V0_2 => v0_2::encode(result, version),
+        Shape::V0_4 => Ok(v0_4::encode(result, version)),
+        Shape::V1 => Ok(v1::encode(result, version)),
     }
 }
 
 /// What `version` can tell of a result; the rest is lost in its text.
 pub fn expressible(result: AddResult, version: SpecVersion) -> AddResult {
-    match Family::of(version) {
-        Family::V0_2 => v0_2::express(&result),
-        Family::V0_4 => v0_4::express(result),
-        Family::V1 => result,
+    match Shape::of(version) {
+        Shape::V0_2 => v0_2::express(&result),
+        Shape::V0_4 => v0_4::express(result),
+        Shape::V1 => result,
     }
 }
 
@@ -67,8 +67,8 @@ pub fn convert(
 ) -> Result<(String, SpecVersion), Failure> {
     let (result, own) = decode(json, fallback)?;
     let to = to.unwrap_or(own);
-    let text = match (Family::of(own), Family::of(to)) {
-        (Family::V0_2, Family::V0_2) => v0_2::reprint(&result, to),
+    let text = match (Shape::of(own), Shape::of(to)) {
+        (Shape::V0_2, Shape::V0_2) => v0_2::reprint(&result, to),
         _ => encode(&result, to)?,
     };
     Ok((text, to))
@@ -89,9 +89,9 @@ pub fn decode_family(json: &Json, configured: &str) -> Result<AddResult, Failure
     let expected = SpecVersion::parse(configured).ok_or_else(|| unsupported(configured))?;
     let own = json.get("cniVersion").and_then(Json::as_str);
     let own = own.unwrap_or(expected.as_str());
-    let family = Family::of(expected);
+    let family = Shape::of(expected);
     let belongs = |version: &SpecVersion| {
-        Family::of(*version) == family && (!own.is_empty() || family == Family::V0_2)
+        Shape::of(*version) == family && (!own.is_empty() || family == Shape::V0_2)
     };
     let version = SpecVersion::parse(own).filter(belongs).ok_or_else(|| {
         let list = family.list();
@@ -103,10 +103,10 @@ pub fn decode_family(json: &Json, configured: &str) -> Result<AddResult, Failure
 }
 
 fn decode_as(json: &Json, version: SpecVersion) -> Result<AddResult, Error> {
-    match Family::of(version) {
-        Family::V0_2 => v0_2::decode(json),
-        Family::V0_4 => v0_4::decode(json),
-        Family::V1 => v1::decode(json),
+    match Shape::of(version) {
+        Shape::V0_2 => v0_2::decode(json),
+        Shape::V0_4 => v0_4::decode(json),
+        Shape::V1 => v1::decode(json),
     }
 }
 
