@@ -5,7 +5,7 @@ use linkspan_protocol::result::AddResult;
 
 use crate::{AddCall, Result};
 
-/// The result of the plugin before, which a chained plugin works on and passes on.
+/// The result of the plugin before this one, which a chained plugin changes and passes on.
 pub fn previous(call: &AddCall) -> Result<AddResult> {
     call.netconf.prev_result()?.ok_or_else(|| {
         Failure::config("must be called as chained plugin").hint(format!(

@@ -1,4 +1,4 @@
-//! The checks of a call that depend on its verb alone: the version, and whose namespace it is.
+//! The checks of a call that depend on its verb alone: the version, and the owner of the namespace.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -37,7 +37,7 @@ pub(crate) fn gate(command: Command, configured: &str) -> Result<SpecVersion> {
 }
 
 /// Refuses the plugin's own namespace as `CNI_NETNS`, before anything is changed. A path that cannot be examined
-/// passes: the verb itself says what is wrong with it, or tolerates it.
+/// passes: the verb itself reports it, or tolerates it.
 pub(crate) fn guard(env: &Env) -> Result<()> {
     if env.netns_override() || env.netns.is_empty() {
         return Ok(());

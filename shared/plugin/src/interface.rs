@@ -5,7 +5,7 @@ use linkspan_protocol::result::AddResult;
 
 use crate::{AddCall, Call, DelCall, GcCall, Result, Teardown, Undo, delegate};
 
-/// Whether a plugin can do without an IPAM plugin.
+/// Whether a plugin needs an IPAM plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ipam {
     /// A configuration without one gives the container no addresses.

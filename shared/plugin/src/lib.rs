@@ -33,31 +33,32 @@ pub use serve::Reply;
 pub use teardown::Teardown;
 pub use undo::Undo;
 
-/// What a verb comes to.
+/// The outcome of a verb.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// The verbs of one plugin type.
 ///
-/// ADD, CHECK and STATUS get a plan, which the shell makes of the configuration first: what cannot be is refused before
-/// anything is touched. DEL and GC get the keys alone, because a list that was edited since ADD must still be detached.
+/// ADD, CHECK and STATUS get a plan, which the shell makes of the configuration first, so an impossible configuration
+/// is refused before anything is touched. DEL and GC get the keys alone, because a list that was edited since ADD must
+/// still be detached.
 pub trait Plugin {
     /// The plugin's own configuration keys, decoded from stdin.
     type Conf: DeserializeOwned;
 
-    /// What to do, fully checked.
+    /// The checked plan of a call.
     type Plan;
 
     /// Its file names; the first one is the type's name.
     const NAMES: &'static [&'static str];
 
-    /// The keys, such as `ipam.dataDir`, that DEL and GC cannot do without. Of the others, values that do not fit are
-    /// absent to these two verbs.
+    /// The keys, such as `ipam.dataDir`, that DEL and GC need. They treat a value of the wrong type under any other key
+    /// as absent.
     const NEEDED: &'static [&'static str] = &[];
 
     /// Checks the keys and the call, and touches nothing.
     fn plan(call: &Call, conf: Self::Conf) -> Result<Self::Plan>;
 
-    /// Makes the attachment. Whatever it made is on `undo`, which runs when this or the printing fails.
+    /// Makes the attachment. Everything that it makes is on `undo`, which runs when this or the printing fails.
     fn add(call: &AddCall, plan: Self::Plan, undo: &mut Undo) -> Result<AddResult>;
 
     /// Removes the attachment, from any half-made state; nothing to remove is success.
@@ -76,12 +77,13 @@ pub trait Plugin {
         .hint("set disableGC in the network configuration list"))
     }
 
-    /// Puts back what others removed of the packet filter's state of a living attachment; nothing where it has none there.
+    /// Puts back the packet filter's state of a living attachment where others removed it. The default has no such
+    /// state.
     fn restore(_call: &CheckCall, _plan: Self::Plan) -> Result<()> {
         Ok(())
     }
 
-    /// Tells whether an ADD could succeed; changes nothing.
+    /// Succeeds where an ADD could succeed; changes nothing.
     fn status(call: &StatusCall, plan: Self::Plan) -> Result<()>;
 }
 
@@ -110,12 +112,12 @@ impl Entry {
         (self.serve)(env, stdin)
     }
 
-    /// What its configuration may hold: the keys that every plugin knows, and its own.
+    /// The schema of its configuration: the keys that every plugin knows, and its own.
     pub fn schema(&self) -> Schema {
         (self.schema)()
     }
 
-    /// The path of the type that decodes its own keys: documentation is made of that type's.
+    /// The path of the type that decodes its own keys. The documentation of keys comes from that type's.
     pub fn conf(&self) -> &'static str {
         (self.conf)()
     }

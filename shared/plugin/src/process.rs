@@ -42,7 +42,7 @@ pub fn fail(failure: &Failure) -> ExitCode {
     print(Reply::from(failure))
 }
 
-/// The `CNI_*` variables of this process; bytes that are no UTF-8 become U+FFFD, which no validator accepts.
+/// The `CNI_*` variables of this process. Invalid UTF-8 becomes U+FFFD, which no validator accepts.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment"
@@ -53,7 +53,7 @@ pub fn environment() -> Env {
     })
 }
 
-/// Prints the reply. A caller that cannot be told what ADD made takes it for a failure, so it is made one.
+/// Prints the reply. Where that fails, the caller takes ADD for a failure, so the steps of `undo` run.
 fn print(reply: Reply) -> ExitCode {
     complain(&reply.stderr);
     match write_stdout(&reply.stdout) {
@@ -81,7 +81,7 @@ fn write_stdout(mut bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// An abort with an empty stdout would help no one, so a bug is reported as the protocol wants it.
+/// Reports a panic as the protocol's error object instead of an abort with an empty stdout.
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,

@@ -19,7 +19,7 @@ use crate::{AddCall, Call, CheckCall, DelCall, GcCall, Plugin, Result, StatusCal
 /// Reads all of stdin; called only by the verbs that have an input.
 pub type Stdin<'a> = &'a mut dyn FnMut() -> io::Result<Vec<u8>>;
 
-/// What the process prints and whether it succeeded.
+/// The output of the process and its success.
 #[derive(Debug, Default)]
 pub struct Reply {
     /// Bytes for stdout.
@@ -28,7 +28,7 @@ pub struct Reply {
     pub stderr: String,
     /// Exit status 0, otherwise 1.
     pub ok: bool,
-    /// Unmakes what an ADD's answer tells of, should nobody get that answer.
+    /// The steps that undo an ADD where its answer cannot be printed.
     pub(crate) undo: Undo,
 }
 
@@ -41,12 +41,12 @@ impl Reply {
         }
     }
 
-    /// A success that says nothing.
+    /// A success without output.
     fn done() -> Self {
         Self::success(Vec::new())
     }
 
-    /// GC for a caller who names no valid attachments: nobody knows what may go.
+    /// GC without a list of valid attachments: collects nothing, because any attachment may be valid.
     fn nothing_collected(name: &str) -> Self {
         let [key, _] = NetConf::VALID_ATTACHMENTS;
         Self {
@@ -103,7 +103,7 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     let stdin = stdin()
         .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
     let json = Json::parse(&stdin).map_err(undecodable)?;
-    // DEL and GC have to end whatever somebody has done to the configuration since ADD.
+    // DEL and GC have to work under a configuration that was edited since ADD.
     let lenient = matches!(command, Some(Command::Del | Command::Gc));
     let netconf = if lenient {
         NetConf::decode_leniently(&json)
@@ -220,8 +220,8 @@ fn attachment(env: &Env) -> Result<AttachmentId> {
     })
 }
 
-/// The attachments that GC spares; none where the caller gave no list. Everybody who is not on the list loses
-/// everything, so an absent list is not read as an empty one, and an element that names nobody spoils the whole list.
+/// The attachments that GC spares; `None` where the caller gave no list. An attachment that is not on the list loses
+/// everything. So an absent list is not read as an empty one, and one malformed element makes the whole list an error.
 fn valid_attachments(netconf: &NetConf) -> Result<Option<HashSet<AttachmentId>>> {
     let Some(listed) = &netconf.valid_attachments else {
         return Ok(None);
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use linkspan_protocol::result::AddResult;
 
-    /// Tells through its failure which attachments GC was given.
+    /// Fails with the list of attachments that GC got.
     struct Collector;
 
     impl Plugin for Collector {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Writes to stderr; nobody is left to be told when that is closed.
+/// Writes to stderr; ignores an error, because there is no other channel.
 pub(crate) fn complain(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
