@@ -29,7 +29,7 @@ impl Cidr {
         let ip: IpAddr = ip.parse().ok().ok_or_else(invalid)?;
         let prefix: u8 = prefix.parse().ok().ok_or_else(invalid)?;
         let (ip, prefix) = match (ip.to_canonical(), prefix.checked_sub(96)) {
-            // An IPv4-mapped address is an IPv4 address; a prefix that cuts into the mapping has no IPv4 form.
+            // An IPv4-mapped address is an IPv4 address; a prefix shorter than the mapping's 96 bits stays IPv6.
             (mapped @ IpAddr::V4(_), Some(prefix)) if ip.is_ipv6() => (mapped, prefix),
             _ => (ip, prefix),
         };

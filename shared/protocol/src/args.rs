@@ -4,8 +4,8 @@ use crate::error::{ErrorCode, Failure};
 
 /// Parses `text` for a plugin that knows the keys in `known`, and returns the pairs of those keys in order.
 ///
-/// Every plugin also knows `IgnoreUnknown`, at any position. Errors are code 4 and name the key or the place
-/// of the offending pair, never its value: what an orchestrator passes here may be a secret of the pod (CVE-2026-41184).
+/// Every plugin also knows `IgnoreUnknown`, at any position. Errors are code 4 and name the key or the place of the
+/// offending pair, never its value, which may be a secret of the pod (CVE-2026-41184).
 pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failure> {
     let refuse = |msg: String| Failure::new(ErrorCode::INVALID_ENVIRONMENT, msg);
     let mut pairs = Vec::new();
@@ -21,7 +21,7 @@ pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failur
                 return Err(refuse(format!("ARGS: invalid pair {key:?}"))
                     .hint("write CNI_ARGS as K=V;K=V, no value with another `=`"));
             }
-            // Without a key it may be the rest of a value.
+            // A pair without a key may be the rest of a secret value, so only its place is named.
             None => {
                 return Err(refuse(format!("ARGS: invalid pair number {place}"))
                     .hint("write CNI_ARGS as K=V;K=V"));

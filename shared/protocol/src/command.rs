@@ -9,14 +9,15 @@ pub enum Command {
     Del,
     /// Compare an attachment with what ADD promised.
     Check,
-    /// Remove what belongs to no valid attachment.
+    /// Remove everything without a valid attachment.
     Gc,
-    /// Tell whether the plugin could serve an ADD.
+    /// Succeed where the plugin could serve an ADD.
     Status,
     /// List the spec versions that the plugin speaks.
     Version,
-    /// Put back what others removed of the packet filter's state of an attachment. It is not of the spec: `linkspan
-    /// restore` asks it of our plugins, with the input of CHECK, and other plugins answer that they do not know it.
+    /// Put back the packet filter's state of an attachment where others removed it. This verb is ours and not the
+    /// spec's: `linkspan restore` calls it with the input of CHECK. Plugins of other suites answer that they do not
+    /// know it.
     Restore,
 }
 

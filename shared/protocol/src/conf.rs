@@ -35,7 +35,8 @@ pub struct NetConf {
     /// GC: the attachments that are still valid. Where the key is absent, nothing is collected.
     #[serde(rename = "cni.dev/valid-attachments")]
     pub valid_attachments: Option<Vec<ValidAttachment>>,
-    /// STATUS: code 50 also tells that all addresses or ports are taken, which ends when a container does.
+    /// STATUS: code 50 is also the answer where all addresses or ports are taken, although the end of a container
+    /// changes that.
     pub strict_status: bool,
 }
 
@@ -49,7 +50,7 @@ struct OpenKeys {
     args: Option<Json>,
 }
 
-/// What the keys that every plugin knows may hold.
+/// The schema of the keys that every plugin knows.
 pub fn standard_schema() -> Schema {
     Schema::of::<NetConf>().and(Schema::of::<OpenKeys>())
 }
@@ -58,7 +59,7 @@ pub fn standard_schema() -> Schema {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct IpamConf {
-    /// The IPAM plugin's file name; empty where the network has no IPAM.
+    /// The IPAM plugin's file name. Empty or absent: the network has no IPAM.
     #[serde(rename = "type")]
     pub kind: String,
 }
@@ -79,10 +80,10 @@ fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>
 }
 
 impl NetConf {
-    /// The key of GC's list, and the spelling under which it was first published.
+    /// The key of GC's list, and its first published spelling.
     pub const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 
-    /// The keys that DEL and GC cannot do without: whose it is, whom to ask, and who stays.
+    /// The keys that DEL and GC need: the network's name and version, the IPAM plugin, and the attachments that stay.
     const NEEDED: [&str; 5] = [
         "cniVersion",
         "name",
@@ -96,7 +97,7 @@ impl NetConf {
         Self::complete(json.decode()?, json)
     }
 
-    /// The same for DEL and GC: of the others, values that do not fit are left out.
+    /// The same for DEL and GC: leaves out values of the wrong type under keys that these verbs do not need.
     pub fn decode_leniently(json: &Json) -> Result<Self, Error> {
         Self::complete(json.decode_leniently(&Self::NEEDED)?, json)
     }
@@ -107,7 +108,7 @@ impl NetConf {
             let older = json.get(older);
             conf.valid_attachments = older.map(Json::decode).transpose()?;
         }
-        // An empty list of Go's may be null in JSON, so the key alone says that there is a list.
+        // Go may write an empty list as null, so the key alone means that there is a list.
         if conf.valid_attachments.is_none()
             && Self::VALID_ATTACHMENTS.iter().any(|key| json.has(key))
         {

@@ -63,7 +63,7 @@ impl Var {
     }
 }
 
-/// The values of the variables; an absent one is empty, as the protocol does not tell the two apart.
+/// The values of the variables. An absent one is empty: the protocol does not distinguish the two.
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     /// `CNI_COMMAND`

@@ -33,23 +33,23 @@ impl ErrorCode {
     pub const TRY_AGAIN_LATER: Self = Self(11);
     /// 50: STATUS: the plugin could not serve an ADD.
     pub const NOT_AVAILABLE: Self = Self(50);
-    /// 999: any error that has no code of its own.
+    /// 999: any other error.
     pub const INTERNAL: Self = Self(999);
 }
 
-/// What a leaf error tells beside its text.
+/// The parts of a leaf error beside its text.
 pub trait Explain: Error {
     /// The code on the wire.
     fn code(&self) -> ErrorCode {
         ErrorCode::INTERNAL
     }
 
-    /// What to do about it, as an imperative.
+    /// The remedy, as an imperative.
     fn hint(&self) -> Option<String> {
         None
     }
 
-    /// The kernel's own words, or another fact that is no part of the sentence.
+    /// The kernel's own words, or another fact outside of the sentence.
     fn detail(&self) -> Option<String> {
         None
     }
@@ -121,7 +121,7 @@ impl Failure {
         failure
     }
 
-    /// Adds what was being attempted; the last one added comes first in the message.
+    /// Adds the step that failed; the last one added comes first in the message.
     #[must_use]
     pub fn context(mut self, what: impl Into<String>) -> Self {
         self.0.context.push(what.into());
@@ -135,34 +135,34 @@ impl Failure {
         self
     }
 
-    /// Adds a fact that is no part of the sentence.
+    /// Adds a fact outside of the sentence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.details.push(detail.into());
         self
     }
 
-    /// Says what to do.
+    /// Adds a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Says that another program, or the kernel, was to do it, and may have done it all the same: it died, or was not heard
-    /// to the end.
+    /// Marks the failure as in doubt: another program, or the kernel, may have done the work before it died or its
+    /// reply was lost.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         self.0.in_doubt = true;
         self
     }
 
-    /// Whether it may have been done all the same.
+    /// Whether the work may have been done despite the failure.
     pub fn is_in_doubt(&self) -> bool {
         self.0.in_doubt
     }
 
-    /// Tells of something that went wrong besides, such as a failed undo step.
+    /// Adds another failure, such as that of an undo step.
     pub fn note(&mut self, note: impl Into<String>) {
         self.0.notes.push(note.into());
     }
@@ -240,7 +240,7 @@ pub struct WireError {
     pub code: u32,
     /// One line.
     pub msg: String,
-    /// More about it.
+    /// Details and hints.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub details: String,
 }

@@ -22,13 +22,13 @@ pub struct DnsConf {
 }
 
 impl DnsConf {
-    /// Whether the configuration says anything about name resolution, be it an empty list.
+    /// Whether the configuration has any key of name resolution; an empty list counts.
     pub fn is_present(&self) -> bool {
         let lists = [&self.nameservers, &self.search, &self.options];
         !self.domain.is_empty() || lists.into_iter().any(Option::is_some)
     }
 
-    /// As it stands in a result.
+    /// The form of a result.
     pub fn into_dns(self) -> Dns {
         Dns {
             nameservers: self.nameservers.unwrap_or_default(),
@@ -65,7 +65,7 @@ pub struct RouteConf {
 }
 
 impl RouteConf {
-    /// As it stands in a result.
+    /// The form of a result.
     pub fn into_route(self) -> Route {
         Route {
             dst: self.dst,

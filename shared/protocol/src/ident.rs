@@ -49,7 +49,7 @@ ident! {
 }
 
 impl ContainerId {
-    /// Code 4 where a character is not allowed, code 3 where there is none at all.
+    /// Code 4 for a character that is not allowed, code 3 for an empty text.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if text.is_empty() {
             return Err(Failure::new(
@@ -108,7 +108,7 @@ impl IfName {
     }
 }
 
-/// What identifies an attachment within a network (spec section 4: container id and interface name).
+/// The identity of an attachment within a network (spec section 4: container id and interface name).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttachmentId {
     /// `CNI_CONTAINERID`

@@ -1,8 +1,8 @@
 //! The words of the Container Network Interface, without I/O.
 //!
-//! - [`command`], [`env`], [`ident`], [`args`]: what a runtime hands to a plugin in the environment.
-//! - [`json`], [`conf`]: the network configuration on stdin, decoded as leniently as clients rely on.
-//! - [`schema`]: what a configuration may hold, learned from the type that decodes it.
+//! - [`command`], [`env`], [`ident`], [`args`]: the environment that a runtime gives to a plugin.
+//! - [`json`], [`conf`]: the network configuration on stdin, decoded with the leniency that clients rely on.
+//! - [`schema`]: the keys and types of a configuration, learned from the type that decodes it.
 //! - [`result`]: the one result type inside the house; [`wire`] speaks every spec version of it.
 //! - [`error`]: codes, context and hints, and the error object on stdout.
 

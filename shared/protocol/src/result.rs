@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::addr::Cidr;
 
-/// What an ADD made (spec 1.1.0, section 5, "Success").
+/// The result of an ADD (spec 1.1.0, section 5, "Success").
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddResult {
     /// Interfaces that the attachment made or uses.
@@ -24,7 +24,7 @@ pub struct Interface {
     pub name: String,
     /// Hardware address as text; empty where there is none.
     pub mac: String,
-    /// MTU in bytes; 0 where it is not told.
+    /// MTU in bytes; 0 = not set.
     pub mtu: i64,
     /// The namespace's path as the runtime gave it; empty for the host.
     pub sandbox: String,
@@ -45,8 +45,8 @@ pub struct IpConfig {
     pub gateway: Option<IpAddr>,
 }
 
-/// A route of the result. Its numbers are those of the JSON, which may be more than the kernel takes: an IPAM plugin
-/// hands them on to the plugin that adds the route.
+/// A route of the result. Its numbers are those of the JSON, which may be too large for the kernel: an IPAM plugin
+/// passes them on to the plugin that adds the route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination.

@@ -36,7 +36,7 @@ impl SpecVersion {
     /// The newest version, which the result type inside the house follows.
     pub const NEWEST: Self = Self::V1_1_0;
 
-    /// The version written exactly so; the protocol compares text, not numbers. Empty means 0.1.0.
+    /// The version with exactly this text; the protocol compares text, not numbers. Empty means 0.1.0.
     pub fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return Some(Self::V0_1_0);
@@ -64,7 +64,7 @@ impl fmt::Display for SpecVersion {
     }
 }
 
-/// Major, minor and micro number of any version text, for ordering versions we may not know.
+/// Major, minor and micro number of any version text, to order versions that this suite does not know.
 pub type Numbers = (i64, i64, i64);
 
 /// Parses version numbers as libcni does: empty is 0.1.0, missing parts are 0.

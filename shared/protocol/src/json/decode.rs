@@ -1,8 +1,7 @@
 //! The lenient deserializer: a [`Json`] value as the source of any type that serde can derive.
 //!
-//! Where a key is there twice, Go's decoder writes both values into the same field, one after the other. So the last
-//! one wins, but a struct or a map keeps what the first object says and the second one does not. Each of them must have
-//! the field's type.
+//! Go's decoder writes the values of a repeated key into the same field, one after the other. So the last one wins, but
+//! a struct or a map keeps the keys that only an earlier object has. Each value must have the field's type.
 
 use serde::Deserializer;
 use serde::de::{self, IntoDeserializer, Visitor};
@@ -13,7 +12,7 @@ use super::{Error, Json, folds_to};
 #[derive(Debug)]
 pub(super) struct Layers<'a> {
     last: &'a Json,
-    /// The earlier ones, oldest first; none where the last one is not an object.
+    /// The earlier ones, oldest first; empty where the last one is not an object.
     below: Vec<&'a Json>,
 }
 
@@ -126,7 +125,7 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
     }
 }
 
-/// `null` is the zero value of whatever is asked for.
+/// `null` decodes as the zero value of the requested type.
 macro_rules! zero_for_null {
     ($($method:ident => $visit:ident($zero:expr);)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -1,13 +1,13 @@
-//! Decoding what can be decoded: for DEL and GC, which have to end under a configuration that somebody has edited.
+//! Decoding that leaves out values of the wrong type: DEL and GC have to work under a configuration that was edited.
 //!
-//! The deserializer says where it failed. The value there is made `null`, which is an absent one, and all is decoded
-//! again. Where it is `null` already, what holds it cannot do without it, and is left out in its turn.
+//! The deserializer's error has the place. The value there becomes `null`, which means absent, and everything is
+//! decoded again. Where it is `null` already, the object around it requires it, so that object is left out next.
 
 use serde::de::DeserializeOwned;
 
 use super::{Error, Json, Step, folds_to};
 
-/// Decodes `json` without what does not fit, unless that is needed.
+/// Decodes `json` without the values that do not fit, except needed ones.
 pub(super) fn decode<T: DeserializeOwned>(json: &Json, needed: &[&str]) -> Result<T, Error> {
     let mut failed = match json.decode() {
         Err(failed) => failed,
@@ -32,7 +32,7 @@ pub(super) fn decode<T: DeserializeOwned>(json: &Json, needed: &[&str]) -> Resul
     }
 }
 
-/// Makes every value `null` that the trail leads to, or takes it from its list; whether there was one.
+/// Sets every value at the end of the trail to `null`, or removes it from its list. Returns whether there was one.
 fn leave_out(json: &mut Json, trail: &[Step]) -> bool {
     let Some((step, rest)) = trail.split_first() else {
         return std::mem::replace(json, Json::Null) != Json::Null;
@@ -59,7 +59,7 @@ fn leave_out(json: &mut Json, trail: &[Step]) -> bool {
     }
 }
 
-/// Whether the trail leads to a needed value, to a part of one, or to what holds one.
+/// Whether the trail leads to a needed value, to a part of one, or to an object around one.
 fn is_needed(trail: &[Step], needed: &[&str]) -> bool {
     let keys: Vec<_> = trail
         .iter()

@@ -2,8 +2,8 @@
 //! duplicate wins and two objects are merged, integers written as integers. And the output form: four spaces, no final
 //! newline.
 //!
-//! Serde's derived structs name their fields to the deserializer; that is where keys are matched, so configuration
-//! types must not use `#[serde(flatten)]` (it hides the names) and should be `#[serde(default)]`.
+//! Serde's derived structs name their fields to the deserializer; keys are matched there, so configuration types must
+//! not use `#[serde(flatten)]` (it hides the names) and should be `#[serde(default)]`.
 
 mod decode;
 mod lenient;
@@ -45,8 +45,8 @@ pub struct Error {
     trail: Vec<Step>,
     message: String,
     pub(crate) hint: Option<&'static str>,
-    /// Whether the message may hold the value itself. That of a networking key is worth quoting; what is below `args`
-    /// comes from a pod's annotations, may be a secret, and is not.
+    /// Whether the message may quote the value. It may for a networking key. A value below `args` comes from a pod's
+    /// annotations and may be a secret.
     may_quote: bool,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Error {
             write!(f, "{}: ", self.path)?;
         }
         if self.may_quote && self.path.starts_with("args.") {
-            return f.write_str("this is no value for it");
+            return f.write_str("the value does not fit");
         }
         f.write_str(&self.message)
     }
@@ -104,7 +104,7 @@ impl de::Error for Error {
         }
     }
 
-    /// Of a value in a wrong place its kind is enough to know, as in the reference.
+    /// Names the kind of the value instead of quoting it, as the reference does.
     fn invalid_type(found: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
         let found = match found {
             de::Unexpected::Str(_) => "string",
@@ -134,8 +134,8 @@ impl Json {
         T::deserialize(Layers::from(self))
     }
 
-    /// The same, but values that do not fit are left out, as if they were absent. That of a key in `needed` (such as
-    /// `ipam.type`), and whatever holds or makes up one, is never left out: it is an error as ever.
+    /// The same, but treats values that do not fit as absent. The value of a key in `needed` (such as `ipam.type`), its
+    /// parts, and the objects around it are never left out: there a misfit is an error.
     pub fn decode_leniently<T: DeserializeOwned>(&self, needed: &[&str]) -> Result<T, Error> {
         lenient::decode(self, needed)
     }

@@ -1,9 +1,9 @@
-//! Reading a text as Go's decoder reads it: a value that nobody looks at may be anything that the grammar allows.
+//! Reads a text as Go's decoder does: a value that is not decoded may be anything that the grammar allows.
 //!
-//! `serde_json` checks the grammar and finds where each value begins and ends. It would refuse three things wherever
-//! they stand: a number that no float can hold, half of a surrogate pair, and bytes that are not UTF-8. Go reads the
-//! first one only where somebody asks for it, and U+FFFD in place of the others. So each value is taken from its own
-//! part of the text.
+//! `serde_json` checks the grammar and finds where each value begins and ends. It refuses three things in any place: a
+//! number that no float can hold, half of a surrogate pair, and bytes that are not UTF-8. Go refuses the first one only
+//! where the value is decoded, and reads U+FFFD in place of the others. So each value is parsed from its own part of
+//! the text.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 
 use super::{Error, Json};
 
-/// As deep as `serde_json` goes by itself.
+/// The depth that `serde_json` itself allows.
 const MAX_DEPTH: usize = 128;
 
-/// The first bytes of a file that a text editor saved with a byte order mark, and what to call the encoding.
+/// The byte order marks of text editors, with the name of the encoding.
 const MARKS: [(&[u8], &str); 3] = [
     (b"\xef\xbb\xbf", "UTF-8"),
     (b"\xff\xfe", "UTF-16"),
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for Text {
             }
         }
 
-        // `serde_json` accepts half a surrogate pair from those alone who ask for bytes.
+        // `serde_json` accepts half a surrogate pair only where bytes are requested.
         deserializer.deserialize_bytes(Visit)
     }
 }

@@ -144,7 +144,7 @@ fn what_is_wrong_below_args_is_named_and_not_quoted() {
     }
     let json = Json::parse(br#"{"args":{"ip":"canary"}}"#).unwrap();
     let told = json.decode::<Conf>().unwrap_err().to_string();
-    assert_eq!(told, "args.ip: this is no value for it");
+    assert_eq!(told, "args.ip: the value does not fit");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The shape of a configuration, learned from the type that decodes it: what a type asks its deserializer for is what
-//! it accepts. So the schema of a plugin cannot differ from the plugin, and its types need no second derive.
+//! The shape of a configuration, learned from the type that decodes it: a type accepts what it asks its deserializer
+//! for. So the schema of a plugin cannot differ from the plugin, and its types need no second derive.
 
 mod probe;
 mod word;
@@ -40,12 +40,12 @@ pub enum Schema {
 }
 
 impl Schema {
-    /// What `T` decodes. `T` must not contain itself.
+    /// The schema of `T`, which must not contain itself.
     pub fn of<T: DeserializeOwned>() -> Self {
         probe::below::<T>(&mut Vec::new())
     }
 
-    /// What decodes both: the keys of both objects, and where one knows more about a value, what it knows.
+    /// The schema of both: the keys of both objects, each with the more specific schema of its value.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {

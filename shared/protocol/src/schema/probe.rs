@@ -1,4 +1,4 @@
-//! A deserializer that finds out what a type wants: it walks one step further each time, and asks again.
+//! A deserializer that records what a type asks for. Each probe walks one step further into the type.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(super) enum Step {
     Member,
 }
 
-/// What a type asked for at the end of a path.
+/// The request of a type at the end of a path.
 #[derive(Debug)]
 enum Asked {
     Leaf(Schema),
@@ -28,7 +28,7 @@ enum Asked {
 /// The schema at `path` in `T`; `path` comes back as it was.
 pub(super) fn below<T: DeserializeOwned>(path: &mut Vec<Step>) -> Schema {
     let asked = RefCell::new(None);
-    // Decoding always fails: it is over as soon as the type has told what it wants.
+    // Decoding always fails, because the probe stops at the type's request.
     drop(T::deserialize(Probe {
         path,
         asked: &asked,
@@ -53,14 +53,14 @@ pub(super) fn below<T: DeserializeOwned>(path: &mut Vec<Step>) -> Schema {
     }
 }
 
-/// A deserializer that walks along a path and notes what is asked for at its end.
+/// A deserializer that walks along a path and notes the request at its end.
 #[derive(Clone, Copy)]
 struct Probe<'a> {
     path: &'a [Step],
     asked: &'a RefCell<Option<Asked>>,
 }
 
-/// That the probe is done, or that the type wants something else than before.
+/// The probe is done, or the type asks for something else than before.
 #[derive(Debug)]
 struct Stop;
 

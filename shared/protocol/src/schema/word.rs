@@ -13,8 +13,8 @@ pub trait Words {
 
 /// Decodes any string where one of the words of `T` is asked for; for `#[serde(deserialize_with)]`.
 ///
-/// The schema learns the words. The plugin refuses a wrong one itself, with code 7 as every value that cannot be; the
-/// decoder would refuse it with code 6.
+/// The schema learns the words. The plugin refuses a wrong one itself, with code 7 like every impossible value; the
+/// decoder would use code 6.
 pub fn word<'de, T: Words, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {

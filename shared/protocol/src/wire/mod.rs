@@ -49,7 +49,7 @@ pub fn encode(result: &AddResult, version: SpecVersion) -> Result<String, Failur
     }
 }
 
-/// What `version` can tell of a result; the rest is lost in its text.
+/// The part of a result that `version` can express; its text loses the rest.
 pub fn expressible(result: AddResult, version: SpecVersion) -> AddResult {
     match Shape::of(version) {
         Shape::V0_2 => v0_2::express(&result),
@@ -58,8 +58,8 @@ pub fn expressible(result: AddResult, version: SpecVersion) -> AddResult {
     }
 }
 
-/// Prints a result of any version as `to`, or as its own; `fallback` is the version of one that does not tell its own.
-/// Like libcni's types this drops keys that no version knows, and writes the others in one way.
+/// Prints a result of any version as `to`, or as its own; `fallback` is the version of a result without one. Like
+/// libcni's types this drops keys that no version knows, and writes the others in one way.
 pub fn convert(
     json: &Json,
     fallback: &str,
@@ -74,7 +74,7 @@ pub fn convert(
     Ok((text, to))
 }
 
-/// Decodes a result of any version; `fallback` is the version of one that does not tell its own.
+/// Decodes a result of any version; `fallback` is the version of a result without one.
 pub fn decode(json: &Json, fallback: &str) -> Result<(AddResult, SpecVersion), Failure> {
     let text = match json.get("cniVersion").and_then(Json::as_str) {
         Some(own) if !own.is_empty() => own,

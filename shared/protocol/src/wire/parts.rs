@@ -1,4 +1,4 @@
-//! What the families share: routes and name resolution, with the keys in the order of their declaration.
+//! The parts that the families share: routes and name resolution, with the keys in the order of their declaration.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! A golden file for each version and shape, and what survives a conversion.
+//! A golden file for each version and shape, and the content that survives a conversion.
 
 use super::*;
 use crate::addr::Cidr;
@@ -41,7 +41,7 @@ fn a_previous_result_must_be_of_the_configured_family() {
     );
 }
 
-/// The shapes of a result: nearly nothing, layer 2, one address, and everything that a result can hold.
+/// The shapes of a result: nearly empty, layer 2, one address, and all fields.
 fn shapes() -> [(&'static str, AddResult); 4] {
     let interface = |name: &str, sandbox: &str| Interface {
         name: name.into(),
@@ -121,7 +121,7 @@ fn every_version_of_every_shape_round_trips() {
             );
             match encode(&result, version) {
                 Ok(encoded) => assert_eq!(encoded, text, "{told}"),
-                // Such a result exists only where a plugin printed it in this version.
+                // Only a plugin that printed this version can have made such a result.
                 Err(_) => assert!(
                     version < SpecVersion::V0_3_0 && result.ips.is_empty(),
                     "{told}"

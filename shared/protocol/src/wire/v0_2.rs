@@ -42,7 +42,7 @@ pub(super) fn encode(result: &AddResult, version: SpecVersion) -> Result<String,
     Ok(reprint(result, version))
 }
 
-/// Prints a result that was of these versions before; then it may be without addresses.
+/// Prints a result that came in one of these versions; it may have no addresses.
 pub(super) fn reprint(result: &AddResult, version: SpecVersion) -> String {
     let told = express(result);
     pretty(&Out {
@@ -53,8 +53,8 @@ pub(super) fn reprint(result: &AddResult, version: SpecVersion) -> String {
     })
 }
 
-/// What these versions can tell: the first address of each family, without its interface, and the plain routes of the
-/// families that have one.
+/// The part that these versions can express: the first address of each family, without its interface, and the plain
+/// routes of the families that have one.
 pub(super) fn express(result: &AddResult) -> AddResult {
     let mut told = AddResult {
         dns: result.dns.clone(),

@@ -78,7 +78,7 @@ pub(super) fn decode(json: &Json) -> Result<AddResult, Error> {
     super::v1::decode(json).map(express)
 }
 
-/// What these versions can tell: interfaces without the properties that were added to them later.
+/// The part that these versions can express: interfaces without properties that were added later.
 pub(super) fn express(mut result: AddResult) -> AddResult {
     for interface in &mut result.interfaces {
         interface.mtu = 0;
