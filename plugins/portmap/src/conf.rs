@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
+//! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Conf {
     /// Seconds, 0 to 60, for which ADD waits for a port of a container that is still there, with nothing locked; 0 refuses at
     /// once. Default: [`PORT_WAIT`]
     port_wait_seconds: Option<i64>,
-    /// What the runtime fills in.
+    /// The capabilities that the runtime fills in.
     runtime_config: RuntimeConf,
 }
 
@@ -47,20 +47,20 @@ struct RuntimeConf {
     port_mappings: Vec<MappingConf>,
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Absent: nf_tables where the kernel has it, else iptables.
     pub(crate) backend: Option<Backend>,
     pub(crate) snat: bool,
     pub(crate) masq_all: bool,
-    /// How long a port of a living owner is waited for.
+    /// The longest wait for a port of a living owner.
     pub(crate) patience: Duration,
     pub(crate) iptables: IptablesPlan,
     pub(crate) mappings: Vec<Mapping>,
 }
 
-/// What only iptables is told.
+/// The options of iptables alone.
 #[derive(Debug)]
 pub(crate) struct IptablesPlan {
     /// The mark, one bit.
@@ -70,14 +70,13 @@ pub(crate) struct IptablesPlan {
     pub(crate) conditions_v6: Vec<String>,
 }
 
-/// How long a port is waited for, in seconds: kubelet was seen to end a predecessor 0.8 to 3.8 s after it had asked for
-/// the successor.
+/// Seconds. kubelet was seen to end a predecessor 0.8 to 3.8 s after it had asked for the successor.
 const PORT_WAIT: i64 = 5;
 
-/// A CRI call has minutes.
+/// Seconds. A CRI call may take minutes.
 const PORT_WAIT_MAX: i64 = 60;
 
-/// The bit that the reference marks with.
+/// The bit of the reference's mark.
 const MARK_BIT: i64 = 13;
 
 impl Plan {
@@ -113,7 +112,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether nothing is to be published, whatever else the configuration says.
+    /// Whether there is no port to publish. The rest of the configuration does not matter.
     pub(crate) fn has_no_mappings(conf: &Conf) -> bool {
         conf.runtime_config.port_mappings.is_empty()
     }
@@ -174,7 +173,7 @@ fn choose(backend: Option<Backend>, conf: &Conf) -> Result<Option<Backend>> {
     }
 }
 
-/// The container's address of each family: the first one that is not another interface's, or the host's.
+/// The container's address of each family: the first one that belongs neither to another interface nor to the host.
 pub(crate) fn addresses(result: &AddResult, ifname: &IfName) -> Vec<Cidr> {
     let mut found: Vec<Cidr> = Vec::new();
     for ip in &result.ips {

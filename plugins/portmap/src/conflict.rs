@@ -1,4 +1,4 @@
-//! Ports that somebody else has: the dead give them away, the living are waited for.
+//! Ports that another owner has: a dead owner's are taken over, a living owner's are waited for.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -23,17 +23,17 @@ use crate::mapping::Mapping;
 use crate::publication::{Publication, fill};
 use crate::sets::{CLAIMS, PUBLISH_ADDR, PUBLISHED, SETS};
 
-/// How long a look at an owner's life may be old. Nothing tells of the end of a namespace.
+/// The longest time between two looks at an owner's life. The kernel sends no event for the end of a namespace.
 const LIFE: Duration = Duration::from_millis(500);
 
-/// How often somebody may come between a survey and its transaction.
+/// The limit of attempts where another writer commits between a survey and its transaction.
 const ATTEMPTS: usize = 20;
 
-/// Publishes, in one transaction. The kernel decides whether a port is free, so the usual case looks at nothing. Ports of
-/// a dead owner, and our own of an earlier ADD, are replaced. Ports of a living one are waited for with nothing locked, as
-/// engines may ask for a successor before they let the predecessor go, and refused when `patience` ends. `room` makes room
-/// among what other suites have, or returns their refusal. What another
-/// interface of the same container has stays there: engines ask for a container's ports on each of its networks.
+/// Publishes, in one transaction. The kernel decides whether a port is free, so the usual case reads nothing. Ports of
+/// a dead owner, and our own of an earlier ADD, are replaced. Ports of a living owner are waited for with nothing
+/// locked, because engines may ask for a successor before they end the predecessor; they are refused when `patience`
+/// ends. `room` removes ports of other suites whose owner is gone, or returns the refusal. Ports of another interface
+/// of the same container stay: engines ask for a container's ports on each of its networks.
 pub(crate) fn publish(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -56,14 +56,14 @@ pub(crate) fn publish(
             return Err(taken);
         }
         match &changes {
-            // Looked at once more after the subscription, so that no change is missed.
+            // The loop looks once more after the subscription, so it misses no change.
             None => changes = Some(Changes::open().map_err(kernel)?),
             Some(changes) => changes.wait(left.min(LIFE)).map_err(kernel)?,
         }
     }
 }
 
-/// Publishes; the refusal where a port is taken.
+/// Publishes, or returns the refusal where a port is taken.
 fn place(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -79,7 +79,7 @@ fn place(
     }
 }
 
-/// What stands in the way of a publication.
+/// The elements that are in the way of a publication.
 #[derive(Debug)]
 struct Standing {
     /// Elements that give way.
@@ -88,7 +88,7 @@ struct Standing {
     elsewhere: Vec<Mapping>,
 }
 
-/// Publishes beside what is there; the refusal where a port is taken.
+/// Publishes beside present elements, or returns the refusal where a port is taken.
 fn settle(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -115,7 +115,7 @@ fn settle(
                 batch.delete(TABLE, set, claims);
             }
             fill(&mut batch, &wanted);
-            // Whether anybody shares a claim, no value tells.
+            // No value of an element shows whether a claim is shared, so the generation has to guard the removal.
             let is_sure = idle.iter().all(|(_, claims)| claims.is_empty());
             let guard = if is_sure {
                 Guard::Values
@@ -125,7 +125,7 @@ fn settle(
             Ok((batch, guard))
         })?;
         match done {
-            // Somebody came since the survey.
+            // Another writer committed since the survey.
             Err(err) if err.is(Errno::EEXIST) => refused = Some(err),
             done => {
                 done.map_err(kernel)?;
@@ -134,14 +134,14 @@ fn settle(
             }
         }
     }
-    // An element that belongs to no port that anybody publishes: somebody changed the table by hand.
+    // The element belongs to no published port: the table was changed by hand.
     let refused = refused.unwrap_or_else(|| Error::new("publish", "ports", 0));
     let hint =
         format!("see `nft list {TABLE}`; `linkspan clear` and `linkspan restore` make it anew");
     Err(kernel(refused).hint(hint))
 }
 
-/// What gives way and what stays; the refusal where a living owner has a port.
+/// Divides present elements into those that give way and those that stay; the refusal where a living owner has a port.
 fn survey(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -172,7 +172,7 @@ fn survey(
     let goes = |set: &Set, element: &Element| {
         condemned.contains(&element.comment)
             || publication.is_about(set, element)
-            // A part of a publication that somebody took apart: no mapping that is there needs it.
+            // A part of an incomplete publication: no present mapping needs it.
             || element.comment != SHARED && wanted.contains(&(set.name, element.key.clone()))
     };
     Ok(Ok(Standing {
@@ -211,8 +211,8 @@ fn single_addresses(elements: &Elements<'_>) -> Vec<Mapping> {
     elements.iter().flat_map(of_set).collect()
 }
 
-/// Removes the shared claims to the ports of `mappings` that nobody shares any more. One that stays, where other writers
-/// are faster, is in nobody's way: an ADD that needs the port on every address removes it.
+/// Removes the shared claims to the ports of `mappings` that no mapping uses any more. A claim that stays because other
+/// writers were faster does no harm: an ADD that needs the port on every address removes it.
 pub(crate) fn tidy(netfilter: &Netfilter, mappings: &[Mapping]) -> Result<()> {
     let single = mappings
         .iter()
@@ -224,7 +224,7 @@ pub(crate) fn tidy(netfilter: &Netfilter, mappings: &[Mapping]) -> Result<()> {
     table::tidy(netfilter, || idle_claims(netfilter, &single, &[]))
 }
 
-/// The shared claims to the ports of `mappings` that nobody shares any more once `condemned` is gone.
+/// The shared claims to the ports of `mappings` that no mapping uses any more once `condemned` is gone.
 fn idle_claims(
     netfilter: &Netfilter,
     mappings: &[&Mapping],

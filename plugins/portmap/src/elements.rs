@@ -14,13 +14,13 @@ use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST, LOCALHOST_ADDR, PUBLISH, PUBLISH_A
 /// The container as the host sees it, in one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Its address, and with it the network of its neighbours.
+    /// Its address, with the network of its neighbours.
     pub(crate) address: Cidr,
-    /// The host's own address towards it; absent where the host has no way there.
+    /// The host's own address towards it; absent where the host has no route there.
     pub(crate) source: Option<IpAddr>,
 }
 
-/// What of `snat` and `masqAll` a mapping is to have.
+/// The values of `snat` and `masqAll`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Translate {
     pub(crate) snat: bool,
@@ -30,8 +30,8 @@ pub(crate) struct Translate {
 /// The comment of a claim that mappings on single addresses share.
 pub(crate) const SHARED: &str = "ports of single addresses";
 
-/// How the mapping of the owner takes its port in a family: mappings on single addresses share a claim, another one is
-/// its owner's.
+/// The claim of the owner's mapping to its port in a family. Mappings on single addresses share a claim; any other
+/// claim is its owner's alone.
 pub(crate) fn claim(mapping: &Mapping, owner: &str, family: Family) -> (&'static Set, Element) {
     let comment = match mapping.host_ip.one() {
         None => owner,
@@ -55,8 +55,8 @@ fn digest(comment: &str) -> u32 {
     u32::from_str_radix(digits, 16).unwrap_or_default()
 }
 
-/// The elements that publish `mapping` at `target`, each with its set; the first one is the mapping itself. None where
-/// the mapping is about the other family.
+/// The elements that publish `mapping` at `target`, each with its set; the first one is the mapping itself. Empty where
+/// the mapping is of the other family.
 pub(crate) fn elements(
     mapping: &Mapping,
     target: &Target,
@@ -98,7 +98,7 @@ pub(crate) fn elements(
     elements
 }
 
-/// The element that says whom `target` is to see the host instead of.
+/// The element with the sources for which `target` sees the host's address.
 pub(crate) fn sources(target: &Target, translate: Translate) -> Option<(&'static Set, Element)> {
     let ip = target.address.ip();
     let sources = if translate.masq_all {

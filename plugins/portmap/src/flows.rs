@@ -1,7 +1,8 @@
-//! Flows of UDP that outlive their mapping: tracking remembers where each went, so a client that keeps its port would go
-//! on talking to the one that had the host's port before.
+//! Flows of UDP that outlive their mapping. Tracking remembers the destination of each flow, so a client that keeps its
+//! port would still reach the container that had the host's port before.
 //!
-//! The kernel walks its whole table for a list of flows, so there is one list for a family, however many ports it is about.
+//! The kernel walks its whole table for a list of flows, so there is one list for each family, whatever the number of
+//! ports.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -45,8 +46,8 @@ pub(crate) fn forget_own(withdrawn: &[(Mapping, IpAddr)]) -> Result<()> {
     Ok(())
 }
 
-/// The ports that DEL is told of, wherever they were published: chains of iptables do not tell their ports in a form that
-/// is worth reading. Nothing where the runtime tells no ports or no result, or where either is malformed.
+/// The ports in the input of DEL, in whatever filter they were published: chains of iptables do not list their ports in
+/// a form that is worth reading. Empty where the input has no ports or no result, or where either is malformed.
 pub(crate) fn told(call: &DelCall, conf: Conf) -> Vec<(Mapping, IpAddr)> {
     let (Ok(plan), Ok(Some(result))) = (Plan::new(conf), call.netconf.prev_result()) else {
         return Vec::new();
@@ -54,7 +55,7 @@ pub(crate) fn told(call: &DelCall, conf: Conf) -> Vec<(Mapping, IpAddr)> {
     led(&plan.mappings, &addresses(&result, &call.attachment.ifname))
 }
 
-/// Each mapping with each address that it leads to.
+/// Each mapping with each of its destination addresses.
 pub(crate) fn led(mappings: &[Mapping], addresses: &[Cidr]) -> Vec<(Mapping, IpAddr)> {
     let to = |address: &Cidr| {
         let ip = address.ip();
@@ -63,7 +64,7 @@ pub(crate) fn led(mappings: &[Mapping], addresses: &[Cidr]) -> Vec<(Mapping, IpA
     addresses.iter().flat_map(to).collect()
 }
 
-/// A port of the host, as one mapping has it.
+/// A port of the host in one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Port {
     host_ip: HostIp,
@@ -103,8 +104,8 @@ impl Ports {
             .filter(move |port| port.host_ip.one().is_none_or(|one| one == ip))
     }
 
-    /// Forgets each flow that `picked` and `confirmed` choose for one of its mappings. Only the first is asked while the
-    /// kernel lists.
+    /// Forgets each flow that `picked` and `confirmed` choose for one of its mappings. `confirmed` runs after the
+    /// kernel's list has ended.
     fn forget(
         &self,
         picked: impl Fn(&Flow, &Port) -> bool,
@@ -131,7 +132,7 @@ impl Ports {
     }
 }
 
-/// A kernel without this part of netfilter tracks nothing that could be forgotten.
+/// A kernel without this part of netfilter tracks no flows.
 fn supported<T>(answer: std::result::Result<T, linkspan_nftables::Error>) -> Result<Option<T>> {
     match answer {
         Err(err) if table::is_absent(&err) => Ok(None),
@@ -139,7 +140,7 @@ fn supported<T>(answer: std::result::Result<T, linkspan_nftables::Error>) -> Res
     }
 }
 
-/// Which addresses are the host's own, asked once for each.
+/// The host's own addresses; the kernel is asked once for each.
 struct Local<'a> {
     rtnl: &'a Rtnl,
     known: HashMap<IpAddr, bool>,

@@ -1,5 +1,5 @@
 //! Published ports outside of our own table: those of the Go suite in each of its formats, and ours of the backend
-//! `iptables`. They are read over netlink, and the legacy table is read by socket options. Nothing is executed.
+//! `iptables`. They are read over netlink, and the legacy table by socket options. Nothing is executed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use crate::mapping::{HostIp, Mapping, Protocol};
 /// The chains of the Go suite's nft backend with rules of ports: the usual one, and that of older versions.
 const GO_CHAINS: [&str; 2] = ["hostports", "hostip_hostports"];
 
-/// Where a published port is kept.
+/// The filter that holds a published port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeper {
     /// Our own table of nf_tables.
@@ -55,14 +55,14 @@ pub(crate) struct Foreign {
     /// The rule that translates, and its chain.
     pub(crate) chain: String,
     pub(crate) handle: u64,
-    /// The owner's network, which the Go suite's nft rules do not tell.
+    /// The owner's network; absent in the Go suite's nft rules.
     pub(crate) network: Option<String>,
     /// The owner's id; absent where the comment was cut.
     pub(crate) container: Option<String>,
 }
 
-/// The ports that are published on addresses of a family, by rules that `may` pick. A chain is looked for before it is
-/// read.
+/// The ports that are published on addresses of a family, by rules that `may` pick. Each chain is looked up before it
+/// is read.
 pub(crate) fn read(
     netfilter: Option<&Netfilter>,
     family: Family,
@@ -101,8 +101,8 @@ fn go_table(family: Family) -> Table {
     family.pick(v4, v6)
 }
 
-/// The ports in the containers' chains of iptables. The rule that leads to a chain tells whose it is. It names the ports
-/// of both families, so only the chain tells which are published.
+/// The ports in the containers' chains of iptables. The rule that leads to a chain names the owner. It has the ports of
+/// both families, so the published ones are read from the chain.
 fn of_containers(
     keeper: Keeper,
     family: Family,
@@ -171,7 +171,7 @@ impl Foreign {
         })
     }
 
-    /// Withdraws it: all of the container's chain, or the one rule.
+    /// Withdraws the port: the whole chain of the container, or the one rule.
     pub(crate) fn withdraw(&self, netfilter: &Netfilter) -> Result<()> {
         if self.keeper != Keeper::GoNftables {
             return remove_chain(Some(netfilter), DNAT, &self.chain);
@@ -179,7 +179,7 @@ impl Foreign {
         let mut batch = Batch::default();
         batch.delete_rule(self.table(), &self.chain, self.handle);
         match netfilter.commit(batch) {
-            // Somebody else has deleted the rule meanwhile.
+            // Another process has deleted the rule meanwhile.
             Err(err) if err.is(Errno::ENOENT) => Ok(()),
             done => done.map_err(kernel),
         }

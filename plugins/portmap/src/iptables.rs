@@ -1,5 +1,5 @@
-//! Published ports as the Go suite makes them: with iptables a chain for each container behind shared ones, with nft
-//! rules in tables of its own. Other software parses the names and comments of the former.
+//! Published ports in the Go suite's form. With iptables that is a chain for each container behind shared ones; with
+//! nft, rules in tables of its own. Other software parses the names and comments of the chains.
 
 use linkspan_filter::go_suite::{
     Register, chain, comment, has_chain, quoted, remove_chain, remove_chains, remove_rules,
@@ -35,7 +35,7 @@ const REGISTER: Register = Register {
 /// How many ports one rule of the match `multiport` takes.
 const MULTIPORT: usize = 15;
 
-/// The longest comment that iptables takes, in bytes.
+/// The longest comment that iptables accepts, in bytes.
 const COMMENT_MAX: usize = 255;
 
 /// The tables of the Go suite's nft backend, and their chains with rules of containers.
@@ -51,7 +51,7 @@ pub(crate) const NFT: [Table; 2] = [
 ];
 const NFT_CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 
-/// The container's chain, and what leads to it.
+/// The container's chain, and the comment of the rules that lead to it.
 struct Chain {
     name: String,
     comment: String,
@@ -84,9 +84,9 @@ pub(crate) fn publish(
         let iptables = Iptables::of(Family::of(ip));
         let saved = iptables.saved()?;
         let mut lines = shared(plan, &saved);
-        // An attachment that is made again has the same rules once.
+        // A repeated ADD replaces its rules instead of doubling them.
         lines.extend(saved.rules_to(&chain.name).map(deletion));
-        // A chain that is declared is made, or emptied.
+        // A declaration makes the chain, or empties it.
         lines.push(format!(":{} - [0:0]", chain.name));
         lines.extend(own(plan, &chain.name, *address));
         lines.extend(entries(plan, &chain, Family::of(ip)));
@@ -103,7 +103,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// What is made once for the host, where it is missing.
+/// The shared chains and rules of the host that are missing.
 fn shared(plan: &Plan, saved: &Saved) -> Vec<String> {
     let mut lines = Vec::new();
     let mut declare = |name: &str| {
@@ -182,7 +182,7 @@ fn own(plan: &Plan, chain: &str, address: Cidr) -> Vec<String> {
 }
 
 /// The rules that lead to the container's chain. As in the reference, ports of the other family's addresses are among
-/// them, for the chain sorts them out.
+/// them; the chain sorts them out.
 fn entries(plan: &Plan, chain: &Chain, family: Family) -> Vec<String> {
     let conditions = family.pick(&plan.iptables.conditions_v4, &plan.iptables.conditions_v6);
     let words: Vec<String> = conditions.iter().map(|word| quoted(word)).collect();
@@ -206,8 +206,8 @@ fn entries(plan: &Plan, chain: &Chain, family: Family) -> Vec<String> {
     lines
 }
 
-/// Withdraws what the Go suite, or we in its format, published for the container. Its nft rules are told apart by the
-/// container alone, as that suite does itself.
+/// Withdraws the container's ports in the Go suite's form, made by either suite. The nft rules are found by the
+/// container alone, as that suite finds them.
 pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()> {
     let container = &call.attachment.container_id;
     if let Some(netfilter) = netfilter {
@@ -223,12 +223,12 @@ pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<
     remove_chains(netfilter, &own.into())
 }
 
-/// Withdraws what was published in chains of iptables for containers of the network that have no valid attachment.
+/// Withdraws the ports in chains of iptables of containers of the network without a valid attachment.
 pub(crate) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
     REGISTER.collect(call, netfilter)
 }
 
-/// Whether the Go suite, or we in its format, published for the container.
+/// Whether the container has ports in the Go suite's form, made by either suite.
 pub(crate) fn is_there(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<bool> {
     let name = chain(&call.network, &call.attachment.container_id, "DN-");
     for family in Family::BOTH {
@@ -252,7 +252,8 @@ fn nft_rules(call: &CheckCall, netfilter: Option<&Netfilter>) -> Result<usize> {
     Ok(count)
 }
 
-/// Every rule that [`publish`] would make is there, in number, or every rule of the Go suite's nft backend is.
+/// Checks that there are as many rules as [`publish`] would make, or that every rule of the Go suite's nft backend is
+/// there.
 pub(crate) fn verify(
     call: &CheckCall,
     plan: &Plan,
@@ -294,7 +295,7 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// The programs are there and can read the tables.
+/// Checks that the programs are there and can read the tables.
 pub(crate) fn status(plan: &Plan) -> Result<()> {
     Iptables::of(Family::V4).saved()?;
     if plan.snat {

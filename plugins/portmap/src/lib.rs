@@ -1,8 +1,8 @@
 //! The `portmap` plugin: ports of the host that lead to the container. A chained plugin: it works on the result of the
 //! interface plugin before it and passes that on unchanged.
 //!
-//! An attachment owns the elements of its ports. The table, its rules and what else is in [`rules`] are shared and stay.
-//! Without `portMappings` it does nothing at all.
+//! An attachment owns the elements of its ports. The table and everything in [`rules`] are shared and stay. Without
+//! `portMappings` the plugin does nothing.
 
 mod conf;
 mod conflict;
@@ -120,7 +120,7 @@ impl Plugin for Portmap {
         }
     }
 
-    /// Looks at no mappings: a runtime has none for GC. Nft rules of the Go suite do not tell their network, and stay.
+    /// Reads no mappings: a runtime has none for GC. Nft rules of the Go suite do not name their network, and stay.
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = call.stale();
         let opened = table::open_whole(&PART)?;
@@ -137,7 +137,7 @@ impl Plugin for Portmap {
         teardown.finish()
     }
 
-    /// Nothing is put back that is there, nor beside what the Go suite, or we in its format, have published.
+    /// Puts back only what is missing, and nothing beside ports in the Go suite's form.
     fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
         let promised = promised(call)?;
         let netfilter = table::open()?;
@@ -153,7 +153,7 @@ impl Plugin for Portmap {
             }
         }
         let home = Home::of(&call.netns);
-        // A port that somebody else has by now is told at once.
+        // A port that another owner has by now is refused at once.
         let plan = Plan {
             patience: Duration::ZERO,
             ..plan
@@ -190,7 +190,7 @@ fn publish(
         let publication = publication(&host.rtnl, plan, addresses, subject)?;
         let room = || room::make(&netfilter, subject, &plan.mappings, addresses);
         let published = conflict::publish(&netfilter, &publication, home, plan.patience, room);
-        // Over a connection of its own, since answers may be left in this one.
+        // The step opens a connection of its own, because unread answers may be left in this one.
         undo.push_unless_refused(published, "withdraw the ports", move || {
             let of_us = |owner: &Owner| *owner == publication.owner;
             table::open()?.map_or(Ok(()), |netfilter| withdraw(&netfilter, of_us))
@@ -201,7 +201,7 @@ fn publish(
     flows::forget_others(&host.rtnl, &plan.mappings, addresses)
 }
 
-/// A connection to nf_tables, unless it is iptables that is asked for, or all there is.
+/// A connection to nf_tables; `None` where the configuration or the kernel leaves only iptables.
 fn native(
     backend: Option<Backend>,
     support: fn(&Part) -> Result<Support>,
@@ -213,7 +213,7 @@ fn native(
         Support::Whole(netfilter) => return Ok(Some(netfilter)),
         _ if backend.is_none() => return Ok(None),
         Support::Absent => "this kernel has no nf_tables".to_owned(),
-        Support::Lacking(err) => format!("nf_tables of this kernel cannot do it: {err}"),
+        Support::Lacking(err) => format!("this kernel's nf_tables lacks a part: {err}"),
     };
     Err(
         Failure::new(ErrorCode::INTERNAL, format!("publish ports: {why}")).hint(
@@ -246,7 +246,7 @@ fn publication(
     })
 }
 
-/// Withdraws what the condemned publish, and forgets the flows to it.
+/// Withdraws the ports of the condemned owners, and forgets the flows to them.
 fn withdraw(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result<()> {
     flows::forget_own(&native::withdraw(netfilter, condemned)?)
 }

@@ -8,11 +8,11 @@ use linkspan_nftables::ruleset::Element;
 use linkspan_owner::home::Home;
 use linkspan_owner::life::{HostEnd, Judge, Life};
 
-/// Lives as they are at one time.
+/// The lives of owners at one moment.
 #[derive(Debug)]
 pub(crate) struct Lives {
     judge: Judge,
-    /// The host's links, listed where they matter.
+    /// The host's links, listed at the first use.
     links: OnceCell<Vec<Link>>,
 }
 
@@ -24,7 +24,7 @@ impl Lives {
         }
     }
 
-    /// The life of the owner of an element, which knows where that lives.
+    /// The life of the owner of an element. The element's record has the owner's namespace.
     pub(crate) fn of(&self, element: &Element) -> Life {
         let home = Home::parse_bytes(&element.record, &element.supplement);
         let end = || self.host_end(&element.comment);

@@ -1,7 +1,7 @@
 //! Connections from 127.0.0.1 to a port that iptables publishes. Our own table needs none of this (see [`crate::rules`]).
 //!
 //! - A packet from 127.0.0.1 leaves the host only by an interface with `route_localnet`, as in the reference.
-//! - `route_localnet` also lets everybody on that interface reach what listens on 127.0.0.1 (the class of CVE-2020-8558).
+//! - `route_localnet` also lets every host on that interface reach services on 127.0.0.1 (the class of CVE-2020-8558).
 //!   So packets that another interface than `lo` brings for 127.0.0.0/8 are dropped first.
 //! - An answer to such a connection is spared. On the wire its destination is the host's address; the translation that
 //!   gives it 127.0.0.1 again is done at priority -100 (`nat`), and the drop stands at -150 (`mangle`), before it.
@@ -9,7 +9,7 @@
 //! - An interface that has the address itself is spared: a VRF has its own 127.0.0.1, and some machines have wires with
 //!   addresses of 127.0.0.0/8 in them.
 //! - The rule is shared like the chains `CNI-HOSTPORT-*`, and like `route_localnet` itself: it stays, also after the last
-//!   DEL. The Go suite neither knows nor meets it: it looks in the table `nat` alone.
+//!   DEL. The Go suite does not see it, because that looks in the table `nat` alone.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ const TABLE: &str = "mangle";
 /// The rule is found by its comment.
 const COMMENT: &str = "CNI portfwd: 127.0.0.0/8 from other interfaces";
 
-/// Lets connections from 127.0.0.1 leave towards the container's address, and nothing come back in but their answers.
+/// Lets connections from 127.0.0.1 leave towards the container's address, and lets only their answers back in.
 pub(crate) fn open_towards(ip: IpAddr) -> Result<()> {
     let host = Side::host()?;
     let way = host.rtnl.way_to(ip).map_err(kernel)?;
@@ -39,7 +39,7 @@ pub(crate) fn open_towards(ip: IpAddr) -> Result<()> {
     sysctl::set(&key, "1").map_err(|failure| failure.context("unable to enable route_localnet"))
 }
 
-/// Sees that the rule is there, before everybody else's. Two processes at once may make it twice, which does no harm.
+/// Makes the rule, before all others, where it is missing. Two processes at once may make it twice, which does no harm.
 fn ensure_shut() -> Result<()> {
     let iptables = Iptables::of(Family::V4).on(TABLE);
     let shut = || -> Result<()> {
@@ -65,7 +65,7 @@ fn rule() -> String {
     format!("-I PREROUTING 1 {outside} -m comment --comment {comment} -j DROP")
 }
 
-/// The table can be read.
+/// Checks that the table can be read.
 pub(crate) fn status() -> Result<()> {
     Iptables::of(Family::V4).on(TABLE).saved().map(drop)
 }

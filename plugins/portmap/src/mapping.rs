@@ -1,4 +1,4 @@
-//! What is to be published: ports of the host that lead to ports of the container.
+//! The ports to publish: ports of the host that lead to ports of the container.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use linkspan_protocol::error::Failure;
 use linkspan_protocol::family::Family;
 use serde::Deserialize;
 
-/// An element of `runtimeConfig.portMappings`, as it is written.
+/// An element of `runtimeConfig.portMappings`, not yet checked.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct MappingConf {
@@ -69,7 +69,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Which addresses of the host a port is published on.
+/// The addresses of the host on which a port is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostIp {
     /// Every address of both families.
@@ -81,7 +81,7 @@ pub(crate) enum HostIp {
 }
 
 impl HostIp {
-    /// Whether it is about addresses of the family.
+    /// Whether it has addresses of the family.
     pub(crate) fn concerns(self, family: Family) -> bool {
         match self {
             Self::Any => true,
@@ -98,7 +98,7 @@ impl HostIp {
         }
     }
 
-    /// Whether every address of the other is one of these.
+    /// Whether these are all addresses of the other, or more.
     pub(crate) fn covers(self, other: Self) -> bool {
         let mut families = Family::BOTH
             .into_iter()
@@ -107,7 +107,7 @@ impl HostIp {
         families.all(|family| self.concerns(family)) && self.one().is_none_or(all)
     }
 
-    /// Whether a packet could be for both. One of two that overlap covers the other, as far as a family goes.
+    /// Whether a packet could match both. Within a family, one of two that overlap covers the other.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         Family::BOTH.into_iter().any(|family| {
             let both = self.concerns(family) && other.concerns(family);
@@ -130,13 +130,13 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Whether a packet could be for both.
+    /// Whether a packet could match both.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         (self.protocol, self.host_port) == (other.protocol, other.host_port)
             && self.host_ip.overlaps(other.host_ip)
     }
 
-    /// Whether both are the same, as far as the family goes that both are about.
+    /// Whether both are the same within the family that they share.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         self.host_ip.one() == other.host_ip.one() && self.has_the_ports_of(other)
     }
@@ -147,7 +147,7 @@ impl Mapping {
         ports(self) == ports(other)
     }
 
-    /// Whether it does for another one, too.
+    /// Whether it makes the other one superfluous.
     fn is_instead_of(&self, other: &Self) -> bool {
         self.has_the_ports_of(other) && self.host_ip.covers(other.host_ip)
     }
@@ -165,7 +165,7 @@ impl fmt::Display for Mapping {
     }
 }
 
-/// Checks the mappings. Those with one destination, of which one covers the others, are one. Code 7.
+/// Checks the mappings, and merges those with one destination of which one covers the others. Code 7.
 pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
     let mut mappings: Vec<Mapping> = Vec::new();
     for conf in confs {

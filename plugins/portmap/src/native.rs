@@ -1,4 +1,4 @@
-//! Published ports in our own table: what an attachment has there, how it is withdrawn and compared.
+//! Published ports in our own table: an attachment's elements, their removal and their comparison.
 
 use std::net::IpAddr;
 
@@ -18,8 +18,8 @@ use crate::publication::Publication;
 use crate::rules::PART;
 use crate::sets::{PUBLISHED, SETS};
 
-/// Withdraws whatever the condemned publish, in one transaction, and tells what it was: the mappings with the
-/// containers' addresses.
+/// Withdraws the ports of the condemned owners, in one transaction. Returns the mappings with the containers'
+/// addresses.
 pub(crate) fn withdraw(
     netfilter: &Netfilter,
     condemned: impl Fn(&Owner) -> bool,
@@ -39,8 +39,8 @@ pub(crate) fn withdraw(
     Ok(withdrawn)
 }
 
-/// Every promised element is there, leads to the container and is the attachment's own, or another's of the same
-/// container; and so are the rules.
+/// Checks that the rules are there, and every promised element: it leads to the container, and belongs to the
+/// attachment or to another one of the same container.
 pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result<()> {
     table::verify(netfilter, &PART)?;
     let verify = |elsewhere: &[Mapping]| {
@@ -64,7 +64,7 @@ pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result
     )
 }
 
-/// The element that was found is the promised one, with its value and its owner.
+/// Compares the found element with the promised one, value and owner included.
 fn same(set: &Set, promised: &Element, what: &str, found: Option<&Element>) -> Result<()> {
     let object = || format!("{what} in set {} of {TABLE}", set.name);
     let differs = match found {

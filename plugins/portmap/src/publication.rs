@@ -14,7 +14,7 @@ use crate::elements::{self, SHARED, Target, Translate};
 use crate::mapping::Mapping;
 use crate::sets::{HAIRPIN, PUBLISHED, SETS, SOURCES};
 
-/// What one attachment publishes.
+/// The ports of one attachment.
 #[derive(Debug)]
 pub(crate) struct Publication {
     pub(crate) owner: Owner,
@@ -24,8 +24,8 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Every element with its set, and what it is for, but for what the container has elsewhere; the mapping itself comes
-    /// before what it needs. An element that several mappings need is there once.
+    /// Every element with its set and its purpose, except mappings that the container has elsewhere. The mapping itself
+    /// comes before the elements that it needs. An element that several mappings need is there once.
     pub(crate) fn elements(&self, elsewhere: &[Mapping]) -> Vec<(&'static Set, Element, String)> {
         let owner = self.owner.line();
         let mut all = Vec::new();
@@ -51,7 +51,7 @@ impl Publication {
         all
     }
 
-    /// The elements of each set, to be added. Where the attachment lives is kept with the mappings alone.
+    /// The elements of each set, to be added. The mappings alone carry the attachment's namespace.
     pub(crate) fn by_set(
         &self,
         home: Option<&Home>,
@@ -81,7 +81,7 @@ impl Publication {
             .collect()
     }
 
-    /// Whether the element is about an address of this publication: IPAM says that it is ours now.
+    /// Whether the element has an address of this publication, which IPAM has given to us by now.
     pub(crate) fn is_about(&self, set: &Set, element: &Element) -> bool {
         let sets = [HAIRPIN, SOURCES];
         self.targets.iter().any(|target| {
@@ -101,8 +101,8 @@ impl Publication {
     }
 }
 
-/// Adds elements by their sets. What mappings share may be there already; whatever else is makes the kernel refuse all
-/// (`EEXIST`).
+/// Adds elements by their sets. Elements that mappings share may be there already; any other that is makes the kernel
+/// refuse the whole batch (`EEXIST`).
 pub(crate) fn fill(batch: &mut Batch, elements: &[(&'static Set, Vec<Element>)]) {
     for (set, elements) in elements {
         let is_shared = |element: &Element| element.comment == SHARED;

@@ -20,7 +20,7 @@ use crate::{elements, room};
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// Where it is kept.
+    /// The filter that holds it.
     pub keeper: Keeper,
     /// Protocol.
     pub protocol: Protocol,
@@ -28,13 +28,13 @@ pub struct Published {
     pub host: SocketAddr,
     /// The container's address and port.
     pub container: SocketAddr,
-    /// Network, container and interface of the owner, as far as they are told.
+    /// Network, container and interface of the owner, as far as they are known.
     pub owner: [Option<String>; 3],
-    /// Whether the owner is certainly gone; absent where nothing tells.
+    /// Whether the owner is certainly gone; absent where that cannot be known.
     pub gone: Option<bool>,
 }
 
-/// The ports that are published, by us and by others, in the order of host ports.
+/// The ports of this suite and of others, in the order of host ports.
 pub fn published() -> Result<Vec<Published>> {
     let netfilter = table::open()?;
     let mut list = match &netfilter {
@@ -83,7 +83,7 @@ fn ours(netfilter: &Netfilter) -> Result<Vec<Published>> {
     Ok(list)
 }
 
-/// The ports of others. Their rules tell no namespace, so only a missing route proves that an owner is gone.
+/// The ports of others. Their rules name no namespace, so only a missing route proves that an owner is gone.
 fn foreign(netfilter: Option<&Netfilter>) -> Result<Vec<Published>> {
     let mut found: Vec<Foreign> = Vec::new();
     for family in Family::BOTH {

@@ -1,8 +1,9 @@
-//! Room for ports beside those of others. A port of a container that may live is refused. A port of a container that is
-//! certainly gone is withdrawn.
+//! Ports of other suites that are in the way. Those of a container that may live cause a refusal. Those of a container
+//! that is certainly gone are withdrawn.
 //!
-//! Rules tell no namespace, so two facts prove that a container is gone. IPAM has given its address to this attachment; or
-//! no table of routes has one to its address but a default route, where a pod behind a link of the host has one.
+//! Rules name no namespace. So one of two facts proves that a container is gone: IPAM has given its address to this
+//! attachment; or the routing tables have only a default route to its address, where a pod behind a link of the host
+//! has a route of its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,11 +22,11 @@ use linkspan_protocol::family::Family;
 use crate::foreign::{self, Foreign, Keeper};
 use crate::mapping::Mapping;
 
-/// Makes room for the mappings to the container's addresses. Returns the refusal where a port is another container's;
-/// nothing has changed then, and the caller may ask again.
+/// Removes dead ports in the way of the mappings to the container's addresses. Returns the refusal where a port is
+/// another container's; nothing has changed then, and the caller may try again.
 ///
-/// Rules of the container itself are withdrawn, too. They come before our table, and an earlier ADD may have had another
-/// address.
+/// It also withdraws rules of the container itself: they come before our table, and may have the address of an earlier
+/// ADD.
 pub(crate) fn make(
     netfilter: &Netfilter,
     subject: Subject<'_>,
@@ -63,7 +64,7 @@ pub(crate) fn make(
     Ok(None)
 }
 
-/// Whether it is of this container in this network. The Go suite's nft rules tell the container alone.
+/// Whether it is of this container in this network. The Go suite's nft rules name the container alone.
 fn is_of(found: &Foreign, subject: Subject<'_>) -> bool {
     let container = &subject.attachment.container_id;
     match found.keeper {
@@ -89,7 +90,7 @@ fn is_gone(found: &Foreign, subject: Subject<'_>, ip: IpAddr) -> Result<bool> {
     Ok(unreachable(&host.rtnl, &[found.container_ip].into())?.contains(&found.container_ip))
 }
 
-/// Those of the addresses that no route leads to but a default one.
+/// The addresses to which only a default route leads.
 pub(crate) fn unreachable(rtnl: &Rtnl, ips: &BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>> {
     let mut left = ips.clone();
     for family in Family::BOTH {
@@ -119,12 +120,12 @@ fn refusal(wanted: &Mapping, found: &Foreign) -> Failure {
         format!("host port {wanted} is already published for {owner} (backend {keeper})"),
     )
     .hint(format!(
-        "choose another hostPort or hostIP, or detach that container; where it is gone, `{}` gives the port back",
+        "choose another hostPort or hostIP, or detach that container; if it is gone, `{}` frees the port",
         remedy(found)
     ))
 }
 
-/// The command that removes the rules of a container that nobody detached.
+/// The command that removes the rules of a container without a DEL.
 fn remedy(found: &Foreign) -> String {
     let chain = &found.chain;
     let program = Family::of(found.container_ip).pick("iptables", "ip6tables");

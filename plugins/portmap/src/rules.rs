@@ -1,21 +1,21 @@
 //! Published ports in our table: rules once for the host, and elements for each port. Pure.
 //!
 //! - A new connection to an address of this host is looked up by protocol and port, first with the address and then
-//!   without, and sent to the container (`publish`). The chains come after those of `dstnat`, so that a service of
-//!   kube-proxy keeps what is its own.
-//! - A connection from the container's own network, as from the container itself or from its neighbour on the bridge, is
-//!   masqueraded: otherwise the answer would take a shorter way, and the asker would not know it.
-//! - A connection from a loopback address can leave the host only with another source: Linux routes none of 127.0.0.0/8
-//!   out of it. So each of its packets is given the address that the host has towards the container once tracking knows
-//!   it (`localhost_out`), before it is translated and routed anew. The connection is masqueraded where it leaves. An
-//!   answer comes back with its destination translated to the loopback address, and nothing would route that either: so it
-//!   is given the address it was sent to (`localhost_back`) until it is delivered (`localhost_in`). So `route_localnet`
-//!   stays off, and nobody else can reach what listens on 127.0.0.1, whatever becomes of these rules (CVE-2020-8558).
-//! - Tracking tells which packets these are, and nothing else is touched: packets of the original direction of a connection
+//!   without, and sent to the container (`publish`). The chains come after those of `dstnat`, so a service of
+//!   kube-proxy keeps its ports.
+//! - A connection from the container's own network, from the container itself or from its neighbour on the bridge, is
+//!   masqueraded. Otherwise the answer would take the direct way, and the client would not recognise it.
+//! - A connection from a loopback address can leave the host only with another source, because Linux routes none of
+//!   127.0.0.0/8 out of it. `localhost_out` gives each of its packets the host's address towards the container, after
+//!   tracking and before translation and routing. The connection is masqueraded where it leaves. An answer comes back
+//!   with its destination translated to the loopback address, which is not routable either. So `localhost_back` gives it
+//!   the address that it was sent to, until `localhost_in` delivers it. So `route_localnet` stays off, and only the host
+//!   itself reaches services on 127.0.0.1, even without these rules (CVE-2020-8558).
+//! - Tracking selects these packets, and no other packet is touched: packets of the original direction of a connection
 //!   that is new or was sent to a container, and answers of a connection from a loopback address to a container's port. An
-//!   answer of a server on 127.0.0.1 whose client has a published port as its own is neither.
-//! - A TCP packet in the middle of a connection that tracking does not know opens none. Such connections are those that
-//!   were there before the host began to track, and they are nobody's but the host's.
+//!   answer of a server on 127.0.0.1 to a client whose source port is a published one is neither.
+//! - A TCP packet in the middle of a connection that tracking does not know opens none. Such connections were there
+//!   before the host began to track, and belong to the host.
 
 use linkspan_filter::table::{LAYOUT, Part};
 use linkspan_nftables::expr::{self, Direction, Expr, Header, MetaKey};
@@ -40,7 +40,7 @@ const AFTER_DSTNAT: i32 = -95;
 const SRCNAT: i32 = 100;
 /// After connection tracking (-200), and before destinations are translated (`NF_IP_PRI_NAT_DST`, -100).
 const BEFORE_DSTNAT: i32 = -120;
-/// After the answer's source has been translated back, which is done at `SRCNAT`.
+/// After the answer's source was translated back, at `SRCNAT`.
 const AFTER_SRCNAT: i32 = 200;
 
 fn chains() -> Vec<Chain> {
@@ -124,8 +124,8 @@ fn protocol_and_port(slot: u32) -> [Expr; 2] {
     ]
 }
 
-/// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address. Nothing but this host's
-/// own addresses comes here (CVE-2025-67499, CVE-2019-9946).
+/// `dnat ip to ip daddr . meta l4proto . th dport map @publish_addr_v4`, and without the address. Only packets to this
+/// host's own addresses come here (CVE-2025-67499, CVE-2019-9946).
 fn publish() -> Vec<Rule> {
     let mut rules = vec![rule(expr::midstream(), [expr::leave()])];
     for family in Family::BOTH {
@@ -147,7 +147,7 @@ fn publish() -> Vec<Rule> {
     rules
 }
 
-/// `meta l4proto tcp`: only beside it does `nft` know what a port is, so there is a rule for each protocol.
+/// `meta l4proto tcp`: without it `nft` cannot print a port, so there is a rule for each protocol.
 fn of_protocol(number: u8) -> [Expr; 2] {
     [expr::meta(MetaKey::L4Proto, 0), expr::equal(0, &[number])]
 }
@@ -263,8 +263,8 @@ fn localhost_back() -> Vec<Rule> {
 }
 
 /// `meta l4proto tcp ct reply ip saddr . meta l4proto . ct original proto-dst @hairpin_v4 ip daddr set ct reply ip
-/// daddr`. An error that a container's kernel or a router sends about such a packet has no port: there the container
-/// itself, and whom it sees instead of the loopback address, have to do.
+/// daddr`. An ICMP error about such a packet, from a container's kernel or a router, has no port. It is matched by the
+/// container and the address that the container sees instead of the loopback address.
 fn localhost_answer() -> Vec<Rule> {
     const ICMP: u8 = 1;
     const ICMPV6: u8 = 58;

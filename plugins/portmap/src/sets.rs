@@ -1,5 +1,5 @@
-//! What is kept of published ports in our table: an element in each of these for each port. The kernel lets every element
-//! expire at DEL.
+//! The sets of published ports in our table; each has an element for each port. At DEL every element expires in the
+//! kernel.
 
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::ruleset::Set;
@@ -28,11 +28,11 @@ pub(crate) const PUBLISH_ADDR: PerFamily<&Set> = PerFamily {
     v6: set!("publish_addr_v6", [Ipv6, Proto, Port] => [Ipv6, Port]),
 };
 
-/// How a port is taken: on every address, by one mapping, or on single addresses, which mappings share. So the kernel
+/// Claims to a port: on every address, by one mapping, or on single addresses, shared by their mappings. So the kernel
 /// itself refuses one beside the other (`EEXIST`).
 ///
-/// A set of address ranges would not do: the kernel compares the two ends of a new range with those that are there, and
-/// does not see one that lies between them (`nft_pipapo_insert`; seen on Linux 5.10 to 6.18).
+/// A set of address ranges does not work: the kernel compares the two ends of a new range with the present ranges, and
+/// misses one that lies between them (`nft_pipapo_insert`; seen on Linux 5.10 to 6.18).
 pub(crate) const CLAIMS: PerFamily<&Set> = PerFamily {
     v4: set!("claims_v4", [Proto, Port] => [Mark]),
     v6: set!("claims_v6", [Proto, Port] => [Mark]),
@@ -50,14 +50,14 @@ pub(crate) const LOCALHOST_ADDR: PerFamily<&Set> = PerFamily {
     v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
 };
 
-/// Container and port of the host: to be masqueraded for those in [`SOURCES`], and for the host's loopback addresses.
+/// Container and port of the host: masqueraded for the sources in [`SOURCES`], and for the host's loopback addresses.
 pub(crate) const HAIRPIN: PerFamily<&Set> = PerFamily {
     v4: set!("hairpin_v4", [Ipv4, Proto, Port]),
     v6: set!("hairpin_v6", [Ipv6, Proto, Port]),
 };
 
-/// Container, and the range of addresses that it sees the host instead of: one element for a container, since ranges cost
-/// the kernel more than keys.
+/// Container, and the range of sources for which it sees the host's address. One element for each container, because
+/// ranges cost the kernel more than keys.
 pub(crate) const SOURCES: PerFamily<&Set> = PerFamily {
     v4: &Set::of("sources_v4", &[Ipv4, Ipv4]).of_ranges().expiring(),
     v6: &Set::of("sources_v6", &[Ipv6, Ipv6]).of_ranges().expiring(),

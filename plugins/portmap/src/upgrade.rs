@@ -1,5 +1,5 @@
-//! Elements out of the first layout, which had no claims, gave connections from a loopback address to another address of
-//! the host no source, and let nothing expire.
+//! Converts elements of the first layout. That had no claims, no source for connections from a loopback address to
+//! another address of the host, and no timeouts.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use linkspan_plugin::Result;
 use crate::elements::{claim, read};
 use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST_ADDR, PUBLISHED, SETS};
 
-/// The elements that take the place of those of former sets, and what each published port lacks.
+/// The elements in the place of those of former sets, and the missing elements of each published port.
 pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
     let mut elements = elements_of(SETS, former);
     if former.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elemen
     Ok(elements)
 }
 
-/// Everything that is in the part once former sets are converted.
+/// All elements of the part after the conversion of former sets.
 fn present(
     netfilter: &Netfilter,
     former: &[Former],
