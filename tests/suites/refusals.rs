@@ -314,7 +314,7 @@ fn a_bridge_configuration_that_cannot_be_met_is_refused() {
             (json!({ "isGateway": 1 }), 6, "isGateway: "),
             (both, 7, "cannot set hairpin mode and promiscuous mode"),
             (json!({ "disableContainerInterface": true }), 7, "IPAM"),
-            (bad_mac, 7, "runtimeConfig.mac is no MAC address"),
+            (bad_mac, 7, "runtimeConfig.mac: not a unicast MAC address"),
             (elsewhere, 7, conflict),
         ] {
             trial.refused(&trial.call("bridge", "ADD", &over), code, says);

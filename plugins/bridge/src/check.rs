@@ -4,6 +4,7 @@ use linkspan_attach::{Sides, verify};
 use linkspan_netlink::link::Link;
 use linkspan_plugin::check::{mismatch, promised, same};
 use linkspan_plugin::{CheckCall, Result, delegate};
+use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface};
 
 use crate::conf::Plan;
@@ -39,7 +40,7 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     }
 }
 
-/// The bridge as the result tells it, up and as promiscuous as the configuration wants it.
+/// Checks the bridge: its MAC and MTU in the result, its state, and promiscuity where the configuration asks for it.
 fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     let wanted = |item: &&Interface| item.name == plan.bridge && item.sandbox.is_empty();
     let promised = promised
@@ -55,12 +56,12 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     Ok(bridge)
 }
 
-/// The host's end is a port of the bridge, with the flags of the configuration. Kernels that cannot isolate ports do not
-/// tell of it either.
+/// Checks that the host's end is a port of the bridge, with the flags of the configuration. A kernel that cannot
+/// isolate ports does not report isolation.
 fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     if port.controller != Some(bridge.index) {
-        let expected = format!("a port of {}", bridge.name);
-        return Err(mismatch(&port.name, &expected, "no port of it"));
+        let detached = format!("{}: not attached to bridge {}", port.name, bridge.name);
+        return Err(Failure::new(ErrorCode::INTERNAL, detached).hint("attach the container anew"));
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),

@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
+//! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
 use linkspan_attach::creation;
 use linkspan_filter::backend::Backend;
@@ -13,7 +13,7 @@ use linkspan_protocol::json::Json;
 use linkspan_protocol::schema::word;
 use serde::Deserialize;
 
-/// The bridge that is taken where the configuration names none.
+/// The name of the bridge where the configuration has none.
 const BRIDGE: &str = "cni0";
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,7 +42,7 @@ pub(crate) struct Conf {
     port_isolation: bool,
     /// The capability `mac`.
     runtime_config: MacConf,
-    /// What an orchestrator asks for.
+    /// The requests of an orchestrator.
     args: ArgsConf,
     /// The world sees the host's address instead of the container's.
     ip_masq: bool,
@@ -76,7 +76,7 @@ struct MacConf {
     mac: String,
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Plan {
@@ -84,7 +84,7 @@ pub(crate) struct Plan {
     pub(crate) is_gateway: bool,
     pub(crate) is_default_gateway: bool,
     pub(crate) force_address: bool,
-    /// In bytes; the kernel's default where absent.
+    /// Bytes; absent: the kernel's default.
     pub(crate) mtu: Option<u32>,
     pub(crate) hairpin: bool,
     pub(crate) promiscuous: bool,
@@ -155,7 +155,7 @@ fn check_name(bridge: &str) -> Result<()> {
     IfName::parse(bridge)
         .map_err(|failure| named(failure.with_code(ErrorCode::INVALID_NETWORK_CONFIG)))?;
     if bridge.contains('%') {
-        let msg = "the kernel would make another name of one with %";
+        let msg = "the kernel replaces % in an interface's name";
         return Err(named(Failure::config(msg)));
     }
     Ok(())
@@ -175,13 +175,13 @@ fn refuse_unserved(conf: &Conf) -> Result<()> {
     }
 }
 
-/// The text may come from a pod's annotations, so the key has to do for a name.
+/// The error names the key alone, because the text may come from a pod's annotations.
 fn unicast(key: &str, text: &str) -> Result<MacAddr> {
     MacAddr::parse(text)
         .ok()
         .filter(|mac| !mac.is_multicast() && mac.0 != [0; 6])
         .ok_or_else(|| {
-            Failure::config(format!("{key} is no MAC address of a station"))
+            Failure::config(format!("{key}: not a unicast MAC address"))
                 .hint("write it as 02:00:00:00:00:01, with an even first byte")
         })
 }

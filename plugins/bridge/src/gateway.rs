@@ -1,4 +1,4 @@
-//! The gateways that the bridge is to be. Pure.
+//! The gateway addresses of the bridge. Pure.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,7 +1,8 @@
 //! The `bridge` plugin: a veth pair from the container to a port of a bridge on the host.
 //!
-//! An attachment owns its veth pair and its IPAM lease. The bridge, its gateway addresses, forwarding and the masquerade
-//! of the subnet are shared by the attachments and stay. VLANs and the MAC spoof check are not served yet, and refused.
+//! An attachment owns its veth pair and its IPAM lease. The bridge, its gateway addresses, forwarding and the
+//! masquerade of the subnet are shared by the attachments and stay. VLANs and the MAC spoof check are not implemented
+//! yet, and refused.
 
 mod check;
 mod conf;
@@ -129,7 +130,8 @@ impl Plugin for Bridge {
     }
 }
 
-/// How the packets of a network pass the host, by what the plugin would read on stdin; `None` where it would refuse that.
+/// The way of a network's packets through the host, for a configuration on stdin; `None` where the plugin would refuse
+/// it.
 pub fn passage(stdin: &[u8]) -> Option<Passage> {
     let json = Json::parse(stdin).ok()?;
     let plan = Plan::new(&NetConf::decode(&json).ok()?, "", json.decode().ok()?).ok()?;

@@ -1,6 +1,6 @@
 //! The `loopback` plugin: brings a container's `lo` up, and reports its addresses.
 //!
-//! It owns nothing on the host. `CNI_IFNAME` is not looked at: the interface is always `lo`.
+//! It owns nothing on the host. It ignores `CNI_IFNAME`: the interface is always `lo`.
 
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
@@ -42,7 +42,7 @@ impl Plugin for Loopback {
         if !lo.up {
             let netns = call.netns.clone();
             let done = lo.set_up().map_err(kernel);
-            // Over a connection of its own, since this one may be what failed.
+            // The step opens a connection of its own, because this one may have failed.
             undo.push_unless_refused(done, "set lo down", move || set_down(&netns))?;
         }
         let ips = addresses(&lo)?;
@@ -76,7 +76,7 @@ impl Plugin for Loopback {
         .hint("something inside the container set lo down"))
     }
 
-    /// What it made is in the container and goes with it.
+    /// Its only state is in the container and ends with it.
     fn gc(_call: &GcCall, _conf: Conf) -> Result<()> {
         Ok(())
     }
@@ -94,7 +94,7 @@ fn set_down(path: &NetnsPath) -> Result<()> {
     }
 }
 
-/// The first address of each family; any that is not a loopback address is refused.
+/// The first address of each family. An address outside of the loopback networks is refused.
 fn addresses(lo: &Link) -> Result<Vec<IpConfig>> {
     let mut ips: Vec<IpConfig> = Vec::new();
     for addr in lo.addrs(None).map_err(kernel)? {

@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
+//! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use linkspan_attach::creation;
 use linkspan_filter::backend::Backend;
@@ -24,10 +24,10 @@ pub(crate) struct Conf {
     ip_masq_except: Vec<String>,
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Of both ends, in bytes; the kernel's default where absent.
+    /// Bytes, of both ends; absent: the kernel's default.
     pub(crate) mtu: Option<u32>,
     pub(crate) masquerade: Option<Masquerade>,
 }

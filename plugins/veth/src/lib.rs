@@ -69,7 +69,7 @@ impl Plugin for Veth {
         let pair = veth::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
-        // The group is what masquerade knows the network's host ends by.
+        // Masquerade finds the network's host ends by this group.
         let group = owner.network_group();
         pair.host.tag(&owner.line(), group).map_err(kernel)?;
         pair.host.set_up().map_err(kernel)?;
@@ -158,12 +158,14 @@ impl Plugin for Veth {
     }
 }
 
-/// Where packets of the containers come into the host: host ends have random names, and the network's group in common.
+/// The way by which packets of the containers enter the host. Host ends have random names and share the network's
+/// group.
 fn ingress(owner: &Owner) -> Ingress {
     Ingress::Group(owner.network_group())
 }
 
-/// A host end with our tag is in the network's group, which masquerade knows it by. Those of the Go suite have neither.
+/// Checks that a host end with our tag is in the network's group, by which masquerade finds it. Host ends of the Go
+/// suite have neither.
 fn in_group(host: &Link, owner: &Owner) -> Result<()> {
     let group = owner.network_group();
     if host.alias != owner.line() || host.group == group {
@@ -174,7 +176,7 @@ fn in_group(host: &Link, owner: &Owner) -> Result<()> {
     Err(failure.hint("`linkspan restore` puts back what is missing"))
 }
 
-/// How the packets of a network pass the host: by the pairs' ends, whose names [`veth::create`] makes up.
+/// The way of a network's packets through the host: by the pairs' ends, whose names [`veth::create`] makes.
 pub fn passage() -> Passage {
     Passage {
         interface: "veth*".to_owned(),
@@ -183,7 +185,7 @@ pub fn passage() -> Passage {
     }
 }
 
-/// Each address with its gateway, without which nothing could be reached.
+/// Each address with its gateway, without which the container could reach nothing.
 fn gateways(result: &AddResult) -> Result<Vec<(IpAddr, IpAddr)>> {
     let refuse = |msg: String| Failure::new(ErrorCode::INTERNAL, msg);
     interface::has_addresses(result)?;
@@ -221,7 +223,7 @@ fn reach(host: &Link, address: IpAddr) -> Result<()> {
     host.replace_route(&route).map_err(kernel)
 }
 
-/// Two addresses may share a gateway.
+/// Ignores an address that is there already: two addresses may share a gateway.
 fn unless_there(added: std::result::Result<(), Error>) -> Result<()> {
     match added {
         Err(err) if !err.is(Errno::EEXIST) => Err(kernel(err)),
