@@ -1,4 +1,4 @@
-//! What ADD does: it writes sysctls, remembers what the link was set to, and sets it.
+//! ADD: writes sysctls, records the link's settings, and sets the link.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::kept::{Kept, Store};
 use crate::restore::inherited;
 use crate::tuned::Tuned;
 
-/// What files of sysctls say.
+/// The contents of sysctl files.
 type Saids = BTreeMap<PathBuf, String>;
 
-/// Writes the sysctls. Returns what their files say then, where that is not what was written.
+/// Writes the sysctls. Returns the contents of their files where these differ from the written text.
 pub(crate) fn sysctls(
     wishes: &Wishes,
     sandbox: &Side,
@@ -48,7 +48,7 @@ fn put_back(netns: &NetnsPath, said: &[Said]) -> Result<()> {
     }
 }
 
-/// Whose link is set.
+/// The attachment whose link is set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) network: &'a NetworkName,
@@ -62,7 +62,7 @@ impl Subject<'_> {
         Store::new(self.dir, self.network, self.attachment)
     }
 
-    /// Remembers what CHECK has to know of sysctls; what an earlier ADD remembers of the link stays.
+    /// Records the sysctls for CHECK. An earlier ADD's record of the link stays.
     pub(crate) fn remember(self, said: Saids, undo: &mut Undo) -> Result<()> {
         let store = self.store();
         let earlier = store.memory();
@@ -78,7 +78,7 @@ impl Subject<'_> {
         })
     }
 
-    /// Sets the link, after it has remembered what the link was set to.
+    /// Records the link's settings, and then sets the link.
     pub(crate) fn tune(
         self,
         sandbox: &Side,
@@ -108,7 +108,7 @@ impl Subject<'_> {
             kept.before = before.or(now);
             left = Some(of_the_dead);
         } else if let Some(backup) = backup {
-            // The Go plugin's. A setting that is already as it is wanted was tuned by an ADD before this one.
+            // This is the Go plugin's backup. A setting with the wanted value already was tuned by an earlier ADD.
             kept.before = backup.within(now.agreed(wanted)).or(now);
         }
         let back = if left.is_some() { kept.before } else { now };
@@ -119,7 +119,7 @@ impl Subject<'_> {
         left.map_or(Ok(()), |left| left.forget())
     }
 
-    /// Undoes [`Subject::tune`]. What an earlier ADD has remembered is still true, and stays.
+    /// Undoes [`Subject::tune`]. The record of an earlier ADD is still true, and stays.
     fn push_undo(self, back: Tuned, is_first: bool, undo: &mut Undo) {
         let (store, netns) = (self.store(), self.netns.clone());
         let ifname = self.attachment.ifname.as_str().to_owned();

@@ -1,4 +1,4 @@
-//! The Go plugin's file: what a link was set to before ADD. Either suite reads what the other has written.
+//! The Go plugin's file with a link's settings before ADD. Each suite reads the other's.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -43,7 +43,7 @@ impl Backup {
         }
     }
 
-    /// What it tells; nothing where that makes no sense, and none where it is not there.
+    /// Its settings. Empty where the file is malformed, `None` where it is missing.
     pub(crate) fn read(&self) -> io::Result<Option<Tuned>> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
@@ -89,13 +89,13 @@ impl Backup {
         self.dir.join(&self.name)
     }
 
-    /// The file until it is whole. Its name is the attachment's, so DEL removes what a killed ADD left.
+    /// The file until it is whole. Its name is the attachment's, so DEL removes the draft of a killed ADD.
     fn draft(&self) -> PathBuf {
         self.dir.join(format!(".{}", self.name))
     }
 }
 
-/// As Go's encoder writes it, with one space of indentation and no newline at the end.
+/// The form of Go's encoder, with one space of indentation and no newline at the end.
 fn text(before: Tuned) -> String {
     let mac = before.mac.map(|mac| format!("\"{}\"", MacAddr(mac)));
     let members = [

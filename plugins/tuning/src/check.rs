@@ -11,7 +11,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 
 use crate::tuned::Tuned;
 
-/// Each file says what was written, or what the kernel made of that at ADD. One that can only be written is not asked.
+/// Checks that each file has the written text, or the kernel's form of it at ADD. A write-only file is skipped.
 pub(crate) fn sysctls(
     sandbox: &Side,
     wishes: &Wishes,
@@ -31,7 +31,7 @@ pub(crate) fn sysctls(
     Ok(())
 }
 
-/// The link has each of the settings.
+/// Checks that the link has each of the settings.
 pub(crate) fn link(sandbox: &Side, ifname: &str, wanted: Tuned) -> Result<()> {
     if wanted.is_empty() {
         return Ok(());
@@ -80,7 +80,7 @@ fn differs(what: &str, wanted: &str, now: &str) -> Failure {
     Failure::new(ErrorCode::INTERNAL, text).hint("attach the container anew")
 }
 
-/// Whether both say the same to the kernel: it separates by tabs, and reads numbers as C writes them.
+/// Whether both mean the same to the kernel, which separates by tabs and reads numbers in C's form.
 pub(crate) fn is_same(wanted: &str, value: &str) -> bool {
     let (wanted, value) = (words(wanted), words(value));
     wanted == value

@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Nothing is touched here.
+//! The configuration, and the plan made of it. Pure.
 
 use std::path::PathBuf;
 
@@ -33,10 +33,10 @@ pub(crate) struct Conf {
     /// Where the settings before ADD are kept for DEL. Default: `/run/cni/tuning`
     #[serde(rename = "dataDir")]
     data_dir: String,
-    /// What the runtime fills in.
+    /// The capabilities that the runtime fills in.
     #[serde(rename = "runtimeConfig")]
     runtime_config: RuntimeConf,
-    /// What the orchestrator asks for.
+    /// The requests of the orchestrator.
     args: ArgsConf,
 }
 
@@ -54,7 +54,7 @@ struct ArgsConf {
     cni: CniConf,
 }
 
-/// What the orchestrator asks for; it wins over the configuration.
+/// The requests of the orchestrator; they win over the configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
@@ -73,22 +73,22 @@ struct CniConf {
     allmulti: Option<bool>,
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) wishes: Wishes,
-    /// What the link is to be set to.
+    /// The wanted settings of the link.
     pub(crate) tuned: Tuned,
-    /// The hardware address as it is written in the configuration; the result tells it so.
+    /// The hardware address as written in the configuration; the result repeats it.
     pub(crate) mac_text: String,
-    /// Where backups are.
+    /// The directory of backups.
     pub(crate) dir: PathBuf,
 }
 
 impl Plan {
     pub(crate) fn new(call: &Call, conf: Conf) -> Result<Self> {
         let dir = data_dir(&conf)?;
-        // STATUS is asked of no interface.
+        // STATUS has no interface.
         let ifname = match call.ifname() {
             "" => "IFNAME",
             named => named,
@@ -125,16 +125,16 @@ impl Plan {
         })
     }
 
-    /// Whether the container is not to be touched at all.
+    /// Whether nothing in the container changes.
     pub(crate) fn is_empty(&self) -> bool {
         self.wishes.is_empty() && self.tuned.is_empty()
     }
 }
 
-/// Where backups are: all that DEL and GC need to know.
+/// The directory of backups: the only part of the configuration that DEL and GC need.
 pub(crate) fn data_dir(conf: &Conf) -> Result<PathBuf> {
     if conf.data_dir.contains('\0') {
-        return Err(Failure::config("dataDir has a NUL, and no path has one"));
+        return Err(Failure::config("dataDir has a NUL, which no path can have"));
     }
     Ok(if conf.data_dir.is_empty() {
         DATA_DIR.into()
@@ -143,7 +143,7 @@ pub(crate) fn data_dir(conf: &Conf) -> Result<PathBuf> {
     })
 }
 
-/// A wrong value is not quoted: it may be a secret that is in the wrong place.
+/// The error does not quote a wrong value, which may be a misplaced secret.
 fn unicast(key: &str, text: &str) -> Result<[u8; 6]> {
     let mac = MacAddr::parse(text).ok();
     let mac = mac.filter(|mac| !mac.is_multicast() && mac.0 != [0; 6]);

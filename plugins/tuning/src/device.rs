@@ -1,4 +1,5 @@
-//! Which device a link is, wherever it is by now. One that host-device lent to a container is found again on the host.
+//! The identity of a device, wherever its link is by now. A device that host-device lent to a container is found again
+//! on the host.
 
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
@@ -6,14 +7,14 @@ use linkspan_netlink::settings::Settings;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 
-/// What does not change when a device is moved or renamed.
+/// The properties that stay when a device is moved or renamed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Device {
     /// Empty for hardware.
     kind: String,
-    /// The address that the hardware has of its own.
+    /// The hardware's own address.
     permanent_mac: Option<[u8; 6]>,
-    /// The name that it has on the host, where host-device has noted that.
+    /// Its name on the host, where host-device has noted that.
     alias: String,
 }
 
@@ -26,7 +27,7 @@ impl Device {
         }
     }
 
-    /// Whether it stays when the container goes. The kernel deletes the others with their namespace.
+    /// Whether it outlives the container. The kernel deletes other devices with their namespace.
     pub(crate) fn may_return(&self) -> bool {
         self.permanent_mac.is_some() || !self.alias.is_empty()
     }
@@ -41,7 +42,7 @@ impl Device {
             }
     }
 
-    /// Finds it on the host: by its own address, by the name that it has there, or by what host-device has noted on it.
+    /// Finds it on the host: by its own address, by its name there, or by host-device's note on it.
     pub(crate) fn find(&self, host: &Side) -> Result<Option<(Link, Settings)>> {
         if !self.may_return() {
             return Ok(None);
@@ -63,7 +64,7 @@ impl Device {
         Ok(None)
     }
 
-    /// One line, as it is remembered.
+    /// Its form in the memory: one line.
     pub(crate) fn text(&self) -> String {
         let or_none = |text: &str| {
             if text.is_empty() {

@@ -1,7 +1,7 @@
-//! What ADD keeps for CHECK, DEL and GC: a memory of ours, and beside it the backup that the Go plugin would write.
+//! The facts that ADD keeps for CHECK, DEL and GC: a memory of ours, and beside it the Go plugin's backup.
 //!
-//! The memory is written first, and tells which network, namespace and device it is about. A backup without one is the Go
-//! plugin's. Both are read without trust: what makes no sense is absent.
+//! The memory is written first, and names its network, namespace and device. A backup without a memory is the Go
+//! plugin's. Malformed parts of both count as absent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,18 +28,18 @@ pub(crate) struct Store {
     backup: Backup,
 }
 
-/// What is remembered of an ADD.
+/// The memory of an ADD.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) home: Option<Home>,
-    /// The index of the link in its namespace; none where no link was changed.
+    /// The index of the link in its namespace; `None` where no link was changed.
     pub(crate) index: Option<u32>,
     pub(crate) device: Device,
-    /// What the link was set to before the first ADD.
+    /// The link's settings before the first ADD.
     pub(crate) before: Tuned,
-    /// What ADD set it to.
+    /// The settings that ADD made.
     pub(crate) set: Tuned,
-    /// What files of sysctls said after ADD, where that is not what was written.
+    /// The contents of sysctl files after ADD, where they differ from the written text.
     pub(crate) said: BTreeMap<PathBuf, String>,
 }
 
@@ -51,7 +51,7 @@ impl Store {
         }
     }
 
-    /// What our ADD remembers; nothing where there is no memory.
+    /// The memory of our ADD; empty where there is none.
     pub(crate) fn memory(&self) -> Kept {
         let Facts { home, told } = self.memory.read();
         let fact = |key: &str| told.get(key).map_or("", String::as_str);
@@ -69,7 +69,7 @@ impl Store {
         }
     }
 
-    /// What the backup tells, whoever has written it.
+    /// The settings in the backup, of either suite.
     pub(crate) fn backup(&self) -> Result<Option<Tuned>> {
         self.backup
             .read()
@@ -103,7 +103,7 @@ impl Store {
         written.map_err(|err| failed("write the backup", &err))
     }
 
-    /// Forgets everything; the memory last, since GC goes by it.
+    /// Removes everything; the memory last, because GC goes by it.
     pub(crate) fn forget(&self) -> Result<()> {
         let forgotten = self.backup.remove().and_then(|()| self.memory.forget());
         forgotten.map_err(|err| failed("forget the settings", &err))
@@ -113,7 +113,7 @@ impl Store {
 impl Kept {
     /// Whether it is about this link, in the namespace `home`.
     pub(crate) fn is_about(&self, link: &Link, home: Option<&Home>) -> bool {
-        // A namespace that could not be examined differs from none.
+        // A namespace that could not be examined matches any.
         let elsewhere = self
             .home
             .as_ref()

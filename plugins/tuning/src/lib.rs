@@ -1,7 +1,7 @@
 //! The `tuning` plugin: sysctls of a container, and settings of its interface. A chained plugin.
 //!
-//! It owns a backup of the interface's settings for each attachment. DEL and GC put the settings back, also of a device
-//! that has gone home to the host. Without keys it does nothing at all.
+//! It owns a backup of the interface's settings for each attachment. DEL and GC put the settings back, also on a device
+//! that is on the host again. Without keys it does nothing.
 
 mod add;
 mod backup;
@@ -74,7 +74,7 @@ impl Plugin for Tuning {
         Ok(result)
     }
 
-    /// Needs neither the keys of the link nor a previous result: what ADD changed is remembered.
+    /// Reads neither the keys of the link nor a previous result: the memory has ADD's changes.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let store = Store::new(&data_dir(&conf)?, &call.network, &call.attachment);
         let (netns, ifname) = (call.netns.as_ref(), call.attachment.ifname.as_str());

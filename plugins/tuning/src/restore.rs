@@ -1,4 +1,4 @@
-//! Puts back what ADD changed, wherever the link is by now.
+//! Puts back ADD's changes, wherever the link is by now.
 
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::kept::{self, Kept, Store};
 use crate::tuned::Tuned;
 
-/// Puts back what our ADD remembers: in the container, or on the host where the device has come home.
+/// Puts back the settings in our memory: in the container, or on the host where the device is there again.
 pub(crate) fn by_memory(kept: &Kept, netns: Option<&NetnsPath>, ifname: &str) -> Result<()> {
     if kept.before.is_empty() {
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) fn by_memory(kept: &Kept, netns: Option<&NetnsPath>, ifname: &str) ->
     if !kept.device.may_return() {
         return Ok(());
     }
-    // On the host somebody else may have set it since.
+    // On the host another process may have changed a setting since.
     match kept.device.find(&Side::host()?)? {
         Some((link, now)) => {
             let ours = Tuned::of(&now).agreed(kept.set);
@@ -37,7 +37,7 @@ pub(crate) fn by_memory(kept: &Kept, netns: Option<&NetnsPath>, ifname: &str) ->
     }
 }
 
-/// Puts back what the Go plugin's backup tells, which is about the interface of that name.
+/// Puts back the settings in the Go plugin's backup, on the interface of that name.
 pub(crate) fn by_backup(before: Tuned, netns: Option<&NetnsPath>, ifname: &str) -> Result<()> {
     let link = netns.map(|netns| inside(netns, ifname)).transpose()?;
     link.flatten().map_or(Ok(()), |link| before.restore(&link))
@@ -51,7 +51,7 @@ fn inside(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> {
     }
 }
 
-/// What a device was set to before an attachment that is gone, and whose DEL never came; and that attachment's files.
+/// The settings of a device before an attachment that is gone without a DEL, and that attachment's files.
 pub(crate) fn inherited(dir: &Path, device: &Device) -> Result<Option<(Tuned, Store)>> {
     if !device.may_return() {
         return Ok(None);
@@ -70,12 +70,12 @@ pub(crate) fn inherited(dir: &Path, device: &Device) -> Result<Option<(Tuned, St
     Ok(None)
 }
 
-/// Puts back and forgets what an attachment without a DEL has left.
+/// Puts back the settings of an attachment without a DEL, and removes its files.
 pub(crate) fn collect(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Result<()> {
     let store = Store::new(dir, network, attachment);
     let kept = store.memory();
     let path = kept.home.as_ref().map(|home| home.path().to_string_lossy());
-    // Something else may be at that path by now.
+    // Another namespace may be at that path by now.
     let is_there = |netns: &NetnsPath| Home::of(netns) == kept.home;
     let netns = path.and_then(|path| NetnsPath::new(&path)).filter(is_there);
     by_memory(&kept, netns.as_ref(), attachment.ifname.as_str())?;

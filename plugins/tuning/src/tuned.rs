@@ -1,4 +1,4 @@
-//! Settings of a link that are configured, found, or remembered; those that nobody speaks of are absent.
+//! Settings of a link that are configured, found, or remembered; the others are absent.
 
 use linkspan_attach::kernel;
 use linkspan_netlink::error::Error;
@@ -34,7 +34,7 @@ impl Tuned {
         *self == Self::default()
     }
 
-    /// Those of `self` that `other` speaks of, too.
+    /// Those of `self` that `other` has, too.
     pub(crate) fn within(self, other: Self) -> Self {
         Self {
             mac: self.mac.filter(|_| other.mac.is_some()),
@@ -81,8 +81,7 @@ impl Tuned {
         set().map_err(kernel)
     }
 
-    /// Sets the link back to it, each setting whatever becomes of the others; a link that is gone needs none. The first
-    /// failure is told.
+    /// Sets the link back to it, and tries every setting. A missing link is not an error. Returns the first failure.
     pub(crate) fn restore(self, link: &Link) -> Result<()> {
         let steps = [
             self.mtu.map(|mtu| link.set_mtu(mtu)),
@@ -99,7 +98,7 @@ impl Tuned {
         failed.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// One line, as it is remembered.
+    /// Its form in the memory: one line.
     pub(crate) fn text(&self) -> String {
         let switch = |on: bool| u8::from(on).to_string();
         let words = [
@@ -112,7 +111,7 @@ impl Tuned {
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Reads [`Tuned::text`]; words that make no sense are absent.
+    /// Reads [`Tuned::text`]; malformed words are absent.
     pub(crate) fn parse(text: &str) -> Self {
         let mut tuned = Self::default();
         for word in text.split(' ') {
