@@ -1,4 +1,4 @@
-//! Which address an attachment gets of each range set, and why none.
+//! The choice of an address of each range set, and the reasons for none.
 
 use std::net::IpAddr;
 
@@ -26,18 +26,18 @@ fn refuse(text: String) -> Failure {
     Failure::new(ErrorCode::INTERNAL, text)
 }
 
-/// A request for addresses, with all that is known before the leases are touched.
+/// A request for addresses, with everything known before the leases are touched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) owner: &'a AttachmentId,
     /// The owner's namespace.
     pub(crate) home: Option<&'a Home>,
-    /// The state of all leases, where somebody has looked.
+    /// The state of all leases, where they were all read.
     pub(crate) judged: Option<&'a Judged>,
 }
 
-/// One address of each range set; nothing is given yet. `None` where a set is dry, and nobody has looked at its leases.
+/// Chooses one address of each range set, and gives none yet. `None` where a set is dry and its leases were not read.
 pub(crate) fn choose<'a>(
     store: &mut Store,
     attempt: Attempt<'a>,
@@ -67,7 +67,7 @@ pub(crate) fn choose<'a>(
     Err(left_over(plan, &requested))
 }
 
-/// The address that was asked for.
+/// The requested address.
 fn wish<'a>(
     store: &mut Store,
     plan: &Plan,
@@ -130,7 +130,7 @@ fn next<'a>(
     Ok(found.and_then(|ip| Some((set.range_of(ip)?, ip))))
 }
 
-/// That `set` has no free address, and what became of them.
+/// The failure that `set` has no free address, with a count of their holders.
 pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure {
     let Census {
         live,
@@ -145,12 +145,12 @@ pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure 
     };
     refuse(format!("no IP addresses available in range set: {set}"))
         .detail(format!(
-            "of {size} addresses {live} belong to live attachments, {dead} to dead ones, and of {unknown} it cannot be known"
+            "of {size} addresses {live} belong to live attachments, {dead} to dead ones, and {unknown} cannot be judged"
         ))
         .hint(format!("{hint}; the leases are in {}", plan.dir.display()))
 }
 
-/// Why addresses that were asked for fit nowhere.
+/// The failure that requested addresses fit no range set, with the reason for each.
 fn left_over(plan: &Plan, requested: &[IpAddr]) -> Failure {
     let texts: Vec<_> = requested.iter().map(ToString::to_string).collect();
     let text = format!("failed to allocate all requested IPs: {}", texts.join(" "));
@@ -166,7 +166,7 @@ fn left_over(plan: &Plan, requested: &[IpAddr]) -> Failure {
             };
             failure.detail(format!("{ip} {why}"))
         })
-        .hint("request at most one address per range set, out of its ranges")
+        .hint("request at most one address per range set, from its ranges")
 }
 
 pub(crate) fn held_by(lease: &Lease) -> String {
@@ -178,12 +178,12 @@ pub(crate) fn held_by(lease: &Lease) -> String {
         Holder::Container(id) => format!("held by {id} since {since}"),
         Holder::Nobody => format!("blocked since {since} by a file that no plugin writes"),
         Holder::Obstacle => {
-            format!("blocked since {since} by something of that name that is no file")
+            format!("blocked since {since} by an entry of that name that is not a file")
         }
     }
 }
 
-/// Seconds since 1970 as ISO 8601 has it. The date counts from 1 March of year 0, so that leap days come last.
+/// Seconds since 1970 in the form of ISO 8601. The date counts from 1 March of year 0, so that leap days come last.
 fn utc(seconds: i64) -> String {
     let days = seconds.div_euclid(86_400) + 719_468;
     let second = seconds.rem_euclid(86_400);

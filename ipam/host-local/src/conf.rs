@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Nothing is touched here; each refusal is code 7.
+//! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,8 +23,8 @@ use crate::range_conf::{RangeConf, networks};
 const NAME_MAX: usize = 255;
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
-/// Seconds. Kubelets and container runtimes give an attachment two minutes or more; ADD and the DEL after its failure both
-/// wait.
+/// Seconds. Kubelets and container runtimes allow an attachment two minutes or more, and both ADD and the DEL after its
+/// failure may wait this long.
 const LOCK_TIMEOUT: u32 = 20;
 
 #[derive(Debug, Default, Deserialize)]
@@ -32,9 +32,9 @@ const LOCK_TIMEOUT: u32 = 20;
 pub(crate) struct Conf {
     /// The keys of `host-local` itself.
     ipam: Option<IpamConf>,
-    /// What the runtime fills in.
+    /// The capabilities that the runtime fills in.
     runtime_config: RuntimeConf,
-    /// What an orchestrator asks for.
+    /// The requests of an orchestrator.
     args: ArgsConf,
 }
 
@@ -94,7 +94,7 @@ struct CniConf {
     ips: Vec<Requested>,
 }
 
-/// An address that somebody asks for, absent where the text is empty; a prefix is accepted and ignored.
+/// A requested address; absent where the text is empty. A prefix is accepted and ignored.
 #[derive(Debug)]
 struct Requested(Option<IpAddr>);
 
@@ -120,14 +120,14 @@ impl<'de> Deserialize<'de> for Requested {
     }
 }
 
-/// Where the leases are: all that DEL and GC need to know.
+/// The place of the leases: the only part of the configuration that DEL and GC need.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// The network's own directory.
     pub(crate) dir: PathBuf,
-    /// Whether addresses of the dead may be taken back without a DEL.
+    /// Whether addresses of dead attachments may be taken back without a DEL.
     pub(crate) reclaim: bool,
-    /// How long another process may keep the store locked.
+    /// The longest wait for the store's lock.
     pub(crate) lock_timeout: Duration,
 }
 
@@ -147,13 +147,13 @@ impl Place {
         };
         if call.network.as_str().len() > NAME_MAX {
             return Err(
-                Failure::config("the network's name is too long for a directory's")
+                Failure::config("the network's name is too long for a directory")
                     .hint(format!("use at most {NAME_MAX} bytes")),
             );
         }
         if data_dir.contains('\0') {
             return Err(Failure::config(
-                "ipam.dataDir has a NUL, and no path has one",
+                "ipam.dataDir has a NUL, which no path can have",
             ));
         }
         Ok(Self {
@@ -164,7 +164,7 @@ impl Place {
     }
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// An attachment gets one address of each.
@@ -173,9 +173,9 @@ pub(crate) struct Plan {
     pub(crate) routes: Vec<Route>,
     /// The network's own directory.
     pub(crate) dir: PathBuf,
-    /// Whether addresses of the dead may be taken back without a DEL.
+    /// Whether addresses of dead attachments may be taken back without a DEL.
     pub(crate) reclaim: bool,
-    /// How long another process may keep the store locked.
+    /// The longest wait for the store's lock.
     pub(crate) lock_timeout: Duration,
     pub(crate) resolv_conf: Option<PathBuf>,
 }
@@ -192,7 +192,7 @@ impl Plan {
         } = Place::of(call, &ipam)?;
         if ipam.resolv_conf.contains('\0') {
             return Err(Failure::config(
-                "ipam.resolvConf has a NUL, and no path has one",
+                "ipam.resolvConf has a NUL, which no path can have",
             ));
         }
         let mut requested = argument(&call.args)?;
@@ -227,7 +227,7 @@ impl Plan {
     }
 }
 
-/// The address that `CNI_ARGS` asks for; of several the last one counts.
+/// The address requested in `CNI_ARGS`; the last one counts.
 fn argument(text: &str) -> Result<Vec<IpAddr>> {
     let mut requested = None;
     for (_, value) in args::parse(text, &["IP"])? {

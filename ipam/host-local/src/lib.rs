@@ -1,7 +1,7 @@
-//! The `host-local` IPAM plugin: gives addresses out of ranges, and remembers them in files on this host.
+//! The `host-local` IPAM plugin: gives addresses out of ranges, and keeps leases in files on this host.
 //!
-//! It owns the files in `<dataDir>/<network>` and `<dataDir>/.linkspan/<network>`. It never touches links; of a
-//! namespace it only remembers which one it is.
+//! It owns the files in `<dataDir>/<network>` and `<dataDir>/.linkspan/<network>`. It never touches links, and records
+//! only the identity of a namespace.
 
 mod choose;
 mod conf;
@@ -31,7 +31,7 @@ use store::status::Glance;
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<HostLocal>();
 
-/// How often a lease may appear from nowhere, made by somebody who does not ask for the lock.
+/// The limit of attempts where a lease appears that another process made without the lock.
 const ATTEMPTS: usize = 5;
 
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Plugin for HostLocal {
     }
 }
 
-/// Each address of the result that is out of our ranges has a lease of the attachment.
+/// Checks that each address of the result in our ranges has a lease of the attachment.
 fn check_each(call: &CheckCall, plan: &Plan, store: &Store, held: &[IpAddr]) -> Result<()> {
     let promised = call.netconf.prev_result()?.unwrap_or_default();
     let addresses = promised.ips.iter().map(|ip| ip.address.ip());
@@ -120,8 +120,8 @@ fn check_each(call: &CheckCall, plan: &Plan, store: &Store, held: &[IpAddr]) -> 
     Err(Failure::new(ErrorCode::INTERNAL, told).hint("attach the container anew"))
 }
 
-/// Whether the store can be used and, where `strict`, whether each range set has an address. A range that is full is
-/// the pods' own doing: an engine that heard of it here would take the node out of service, and them with it.
+/// Checks that the store can be used and, where `strict`, that each range set has a free address. Without `strict` a
+/// full range is not an error: an engine would take the node out of service, and its pods with it.
 fn ready(plan: &Plan, strict: bool) -> Result<()> {
     let mut store = Glance::new(&plan.dir)?;
     for set in &plan.sets {
@@ -140,8 +140,8 @@ fn ready(plan: &Plan, strict: bool) -> Result<()> {
     Ok(())
 }
 
-/// Gives an address of each range set. Where one is dry, every lease has to be looked at for addresses of the dead. That
-/// takes long, so it is done without the lock, and by one process at a time.
+/// Gives an address of each range set. Where one is dry, every lease is read to find addresses of the dead. That is
+/// slow, so it runs without the lock, and in one process at a time.
 fn addresses(plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfig>> {
     let home = Home::of(&call.netns);
     let attempt = Attempt {
@@ -159,7 +159,7 @@ fn addresses(plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfi
         judged: told.as_ref(),
         ..attempt
     };
-    // The one who looked before may also have made room.
+    // The process that looked before may have made room already.
     if let Some(ips) = allot(attempt, undo)? {
         return Ok(ips);
     }
@@ -170,11 +170,11 @@ fn addresses(plan: &Plan, call: &AddCall, undo: &mut Undo) -> Result<Vec<IpConfi
         ..attempt
     };
     let ips = allot(attempt, undo)?;
-    ips.ok_or_else(|| Failure::new(ErrorCode::INTERNAL, "a look at all leases told nothing"))
+    ips.ok_or_else(|| Failure::new(ErrorCode::INTERNAL, "a look at all leases had no outcome"))
 }
 
-/// Gives an address of each range set, or none; the result's part that tells of them. The lock is held until the last
-/// range set has its address. `None` where one is dry, and nobody has looked at its leases.
+/// Gives an address of each range set, or none, and returns them for the result. The lock is held until the last range
+/// set has its address. `None` where one is dry and its leases were not read.
 fn allot(attempt: Attempt<'_>, undo: &mut Undo) -> Result<Option<Vec<IpConfig>>> {
     let plan = attempt.plan;
     let mut store = Store::create(&plan.dir, plan.lock_timeout)?;
@@ -230,7 +230,7 @@ fn give<'a>(store: &mut Store, attempt: Attempt<'a>) -> Result<Option<Vec<Pick<'
             store.dir().display()
         ),
     )
-    .hint("find out who else writes there"))
+    .hint("find the other process that writes there"))
 }
 
 /// Undoes [`give`], when the lock is free again.

@@ -17,12 +17,12 @@ pub(crate) struct Range {
     start: IpAddr,
     end: IpAddr,
     excluded: Vec<Span>,
-    /// What is neither the gateway nor excluded, in order.
+    /// The addresses that are neither the gateway nor excluded, in order.
     spans: Vec<Span>,
 }
 
 impl Range {
-    /// Fills in what the configuration leaves out, and refuses what cannot be.
+    /// Fills in the defaults of the configuration, and refuses an impossible one.
     pub(crate) fn new(conf: &RangeConf) -> Result<Self, String> {
         let cidr = conf.subnet.ok_or("IP <nil> not v4 nor v6")?;
         let subnet = IpNet::new(cidr.ip(), cidr.prefix()).map_err(|err| err.to_string())?;
@@ -164,8 +164,8 @@ impl RangeSet {
         spans.fold(0, |sum, span| sum.saturating_add(span.len()))
     }
 
-    /// Every address that may be given, once, in the order in which they are tried: what follows `last`, the ranges
-    /// after it and around, and what is up to `last`.
+    /// Every address that may be given, once, in the order of the search: those after `last`, the following ranges and
+    /// the first ones, and those up to `last`.
     pub(crate) fn spans(&self, last: Option<IpAddr>) -> Vec<Span> {
         let of = |ranges: &[Range]| -> Vec<Span> {
             let spans = ranges.iter().flat_map(|range| range.spans.iter().copied());

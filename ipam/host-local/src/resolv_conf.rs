@@ -7,7 +7,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::Dns;
 
-/// Reads `path`; lines that say nothing known are ignored.
+/// Reads `path`; unknown lines are ignored.
 pub(crate) fn read(path: &Path) -> Result<Dns> {
     let bytes = fs::read(path).map_err(|err| {
         let text = format!("open {}: {err}", path.display());

@@ -23,12 +23,12 @@ impl Span {
         self.first <= ip && ip <= self.last
     }
 
-    /// How many addresses; the largest number where there are more.
+    /// The number of addresses, capped at the largest number of the type.
     pub(crate) fn len(self) -> u128 {
         (self.last - self.first).saturating_add(1)
     }
 
-    /// What is left of it without `hole`, in order.
+    /// The rest of it without `hole`, in order.
     pub(crate) fn without(self, hole: Self) -> impl Iterator<Item = Self> {
         let before = hole.first.checked_sub(1).map(|last| Self {
             first: self.first,
@@ -65,7 +65,7 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// The address at a place; configurations know no IPv4-mapped addresses, so nothing is ambiguous.
+/// The address at a place. Configurations have no IPv4-mapped addresses, so this is unambiguous.
 pub(crate) fn address(number: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from(number)).to_canonical()
 }

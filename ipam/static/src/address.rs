@@ -1,4 +1,4 @@
-//! Addresses with the length of their prefix, and what is told of those that lack it.
+//! Addresses with the length of their prefix, and the failures of those without one.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(crate) struct Prefixes {
     v6: Option<u8>,
 }
 
-/// A text that is no address with a prefix length.
+/// A text that is not an address with a prefix length.
 #[derive(Debug)]
 pub(crate) struct Unfit<'a>(&'a str);
 
@@ -68,7 +68,7 @@ impl Unfit<'_> {
     }
 }
 
-/// The text where it can only be meant as an address. Anything else may be a secret that is in the wrong place.
+/// The text where it can only be meant as an address. Any other text may be a misplaced secret.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     let of_address = |c: char| c.is_ascii_hexdigit() || ".:/, ".contains(c);
     if text.len() <= 64 && text.chars().all(of_address) {

@@ -1,4 +1,4 @@
-//! The configuration, and the answer that it comes to.
+//! The configuration, and the answer made of it.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -18,11 +18,11 @@ use crate::address::{Prefixes, quoted};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// What is given.
+    /// The addresses, routes and name resolution to give.
     ipam: Option<IpamConf>,
-    /// What the runtime fills in: the capability `ips`.
+    /// The capability `ips`, which the runtime fills in.
     runtime_config: Addresses,
-    /// What the orchestrator asks for.
+    /// The requests of the orchestrator.
     args: ArgsConf,
 }
 
@@ -66,7 +66,7 @@ struct Addresses {
     ips: Vec<String>,
 }
 
-/// What ADD answers.
+/// The answer of ADD.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) ips: Vec<IpConfig>,
@@ -83,7 +83,7 @@ impl Plan {
         let configured = of_configuration(&ipam.addresses, prefixes)?;
         let mut ips = configured.clone();
         ips.extend(of_arguments(&call.args, prefixes)?);
-        // Of the two, the runtime has the last word.
+        // Of the two, the runtime's replace the others.
         for named in [conf.args.cni.ips, conf.runtime_config.ips] {
             if !named.is_empty() {
                 ips = of_caller(&named, prefixes, &configured)?;
@@ -168,7 +168,7 @@ fn gateway(item: &str) -> Result<IpAddr> {
     })
 }
 
-/// An address twice is one address; no link could be given the second.
+/// A repeated address counts once, because a link can have it only once.
 fn without_repeats(ips: Vec<IpConfig>) -> Vec<IpConfig> {
     let mut seen = HashSet::new();
     let mut ips = ips;

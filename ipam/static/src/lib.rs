@@ -41,7 +41,7 @@ impl Plugin for Static {
         Ok(())
     }
 
-    /// An address that `prevResult` lacks is no failure: the list may have been edited since ADD, and the interface
+    /// An address that `prevResult` lacks is not a failure: the list may have been edited since ADD, and the interface
     /// plugin compares `prevResult` with the kernel.
     fn check(call: &CheckCall, plan: Plan) -> Result<()> {
         let previous = call.netconf.prev_result()?;
@@ -57,7 +57,7 @@ impl Plugin for Static {
         Ok(())
     }
 
-    /// What ADD would refuse of the configuration, the plan has refused.
+    /// Succeeds, because the plan has refused every configuration that ADD would refuse.
     fn status(_call: &StatusCall, _plan: Plan) -> Result<()> {
         Ok(())
     }

@@ -165,7 +165,7 @@ fn one_look_serves_all_who_wait_for_it() {
     drop(held);
     for run in waiting {
         let told = run.wait().failed(999);
-        assert!(told.contains("and of 5 it cannot be known"), "{told}");
+        assert!(told.contains("and 5 cannot be judged"), "{told}");
     }
     let looked = logs.iter().filter(|log| has_looked(log, &pool)).count();
     assert_eq!(looked, 1);

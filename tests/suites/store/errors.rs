@@ -96,7 +96,7 @@ fn an_exhausted_pool_tells_its_size_and_what_became_of_the_addresses() {
         pool.add(id);
     }
     let failure = pool.run("ADD", "late").failed(999);
-    let told = "no IP addresses available in range set: 10.1.2.1-10.1.2.6; of 4 addresses 0 belong to live attachments, 0 to dead ones, and of 4 it cannot be known";
+    let told = "no IP addresses available in range set: 10.1.2.1-10.1.2.6; of 4 addresses 0 belong to live attachments, 0 to dead ones, and 4 cannot be judged";
     assert!(failure.contains(told), "{failure}");
     assert!(pool.strict_status().failed(50).contains(told));
     // An engine would take the node out of service, and four healthy pods with it.

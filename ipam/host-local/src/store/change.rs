@@ -1,4 +1,5 @@
-//! Giving addresses and taking them back. Every change begins by breaking the seal, and ends in [`Store::commit`].
+//! Changes of the store: giving addresses and taking them back. Each begins by breaking the seal, and ends in
+//! [`Store::commit`].
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -16,11 +17,11 @@ use super::survey::Known;
 use super::{Held, Store};
 use crate::span::Span;
 
-/// How many addresses of the dead are taken back at most while others wait for the lock.
+/// The most addresses of the dead that are taken back at once, while others wait for the lock.
 const AT_ONCE: usize = 256;
 
 impl Store {
-    /// Gives `ips` to `owner`, all or none. False where one of them is taken against our knowledge.
+    /// Gives `ips` to `owner`, all or none. False where one of them turns out to be taken.
     pub(crate) fn give(
         &mut self,
         owner: &AttachmentId,
@@ -59,7 +60,7 @@ impl Store {
         published
     }
 
-    /// Takes back what `owner` has from an earlier boot, which outlived whoever used it.
+    /// Takes back the owner's leases of an earlier boot, whose users are gone.
     pub(crate) fn release_past(&mut self, owner: &AttachmentId, held: Held) -> Result<Held, Error> {
         let now = self.boot;
         if !held.record.iter().any(|grant| is_past(grant.boot, now)) {
@@ -81,7 +82,7 @@ impl Store {
 
     /// Takes back every address of `owner`.
     ///
-    /// A container that has leases of its own form keeps the older ones: they may be another interface's.
+    /// A container with leases that name an interface keeps the older ones, which may be another interface's.
     pub(crate) fn release(&mut self, owner: &AttachmentId) -> Result<(), Error> {
         let held = self.held(owner)?;
         let exact = !held.exact.is_empty();
@@ -96,7 +97,7 @@ impl Store {
         self.remember(owner, &Record::new())
     }
 
-    /// Takes `ips` back from `owner`, unless somebody else has got them.
+    /// Takes `ips` back from `owner`, unless another attachment has them by now.
     pub(crate) fn take_back(&mut self, owner: &AttachmentId, ips: &[IpAddr]) -> Result<(), Error> {
         self.begin()?;
         let held = self.held(owner)?;
@@ -107,7 +108,7 @@ impl Store {
         self.remember(owner, &left.record)
     }
 
-    /// Takes back addresses in `spans` that `judged` found to be of the dead, and whose leases are still the same.
+    /// Takes back addresses in `spans` whose holders are dead by `judged`, and whose leases are still the same.
     pub(crate) fn reclaim(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
         let mut freed = 0;
         for lease in judged.dead(spans) {
@@ -126,7 +127,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes `ip` back where its holder cannot be there any more.
+    /// Takes `ip` back where its holder is gone.
     pub(crate) fn reclaim_one(&mut self, ip: IpAddr) -> Result<(), Error> {
         let Some(lease) = self.lease(ip)? else {
             return Ok(());
@@ -139,8 +140,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the index anew where it has an address in `spans` as taken that `judged` found without a lease, and that
-    /// has none now: somebody removed it without the lock, in the very moment in which another one had it.
+    /// Makes the index anew where it marks an address in `spans` as taken that had no lease in `judged` and has none
+    /// now. Such a lease was removed without the lock, in the moment in which another process held it.
     pub(crate) fn mend(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
         match judged.gap(spans) {
             Some(ip) if self.lease(ip)?.is_none() => self.rebuild().map(drop),
@@ -148,8 +149,8 @@ impl Store {
         }
     }
 
-    /// Takes back the addresses of everybody who is not `valid`, and with `heal` also what a crash or an earlier boot
-    /// has left.
+    /// Takes back the addresses of attachments that are not `valid`, and with `heal` also leases that a crash or an
+    /// earlier boot left.
     pub(crate) fn collect(
         &mut self,
         valid: &HashSet<AttachmentId>,
@@ -176,7 +177,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a lease and what is remembered of it.
+    /// Removes a lease and its record.
     fn forget(&mut self, lease: &Lease) -> Result<(), Error> {
         self.free(lease.ip)?;
         match &lease.holder {
@@ -196,7 +197,8 @@ impl Store {
         }
     }
 
-    /// Without its record an attachment is looked for among all leases, and nothing is sealed.
+    /// Writes the record. Where that fails, the attachment is looked for among all leases, and the store stays
+    /// unsealed.
     fn remember(&mut self, owner: &AttachmentId, record: &Record) -> Result<(), Error> {
         self.fresh &= self.records.write(owner, record)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! What goes wrong with a store.
+//! The errors of a store.
 
 use std::fmt;
 use std::io;

@@ -9,10 +9,10 @@ const MAGIC: [u8; 8] = *b"linkspn1";
 
 /// The state of a lease directory.
 ///
-/// After each of our own changes the directory gets a time of modification of our choice, in the past. Whoever else
-/// makes, removes or renames a file in it makes the kernel set the current time, and so breaks the seal. (Without the
-/// lock, and in the very moment in which we have it, that can go unnoticed; a dry pool and GC look at everything
-/// anyway.) It also holds for one boot only: after a loss of power, nothing says which writes had reached the disk.
+/// After each of our own changes the directory gets a time of modification of our choice, in the past. When any other
+/// process makes, removes or renames a file in it, the kernel sets the current time, which breaks the seal. (A change
+/// without the lock, in the moment in which we hold it, can go unnoticed; a dry pool and GC read everything anyway.)
+/// The seal holds for one boot only: after a loss of power it is unknown which writes reached the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seal {
     pub(crate) boot: BootId,
@@ -61,7 +61,7 @@ impl Head {
         head
     }
 
-    /// None where the bytes are no head, or one whose seal was broken.
+    /// `None` where the bytes are not a head, or the seal is broken.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |at| array(bytes, at).map(u64::from_le_bytes);
         let time = |at| array(bytes, at).map(i64::from_le_bytes);

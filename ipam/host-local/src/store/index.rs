@@ -1,6 +1,6 @@
-//! Which addresses are taken, as bits in one file beside the leases: what makes a full pool as cheap as an empty one.
+//! The taken addresses as bits in one file beside the leases. It makes a full pool as cheap as an empty one.
 //!
-//! It is a cache. A head names the state of the lease directory that it was made from, its [`Seal`]; whatever does
+//! It is a cache. Its head has the state of the lease directory that it was made from, the [`Seal`]. An index that does
 //! not match is rebuilt from the leases. Addresses are in blocks of 65,536, and a block that is absent is free.
 //!
 //! ```text
@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use super::head::{Head, Seal};
 use crate::span::{Span, address, number};
 
-/// What is read at once.
+/// The size of the first read, in bytes.
 const START: usize = 4096;
 const PAGES: u64 = 68 * 1024;
 const PAGE: usize = 8 * 1024;
@@ -31,27 +31,27 @@ struct Page {
     changed: bool,
 }
 
-/// The bits, of which only those are in memory that were asked for.
+/// The bits. Only the pages that were used are in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// None where nothing is stored, nor to be.
+    /// `None` for an index in memory alone.
     file: Option<File>,
     seal: Option<Seal>,
-    /// How many leases name a container alone; whoever looks for an owner must look at these too.
+    /// The number of leases that name a container alone. A search for an owner must read these, too.
     pub(crate) legacy: u32,
     blocks: Vec<u128>,
     pages: BTreeMap<usize, Page>,
 }
 
 impl Index {
-    /// One that is stored nowhere.
+    /// An index in memory alone.
     pub(crate) fn of(ips: impl IntoIterator<Item = IpAddr>) -> Self {
         let mut index = Self::default();
         index.refill(ips);
         index
     }
 
-    /// An empty one, to be written to `file` whatever that says.
+    /// An empty one for `file`, whose content is ignored.
     pub(crate) fn new(file: File) -> Self {
         Self {
             file: Some(file),
@@ -59,7 +59,7 @@ impl Index {
         }
     }
 
-    /// What `file` says, which may be nothing.
+    /// The index in `file`, which may be empty.
     pub(crate) fn load(file: File) -> io::Result<Self> {
         let mut start = vec![0; START];
         let got = file.read_at(&mut start, 0)?;
@@ -68,7 +68,7 @@ impl Index {
             return Ok(Self::new(file));
         };
         let mut table = start.split_off(Head::LEN.min(got));
-        // The first read has all of the table but for the widest pools.
+        // The first read has the whole table except in the widest pools.
         let known = table.len();
         table.resize(head.blocks.min(MAX_BLOCKS) * 16, 0);
         if let Some(rest) = table.get_mut(known..) {
@@ -84,18 +84,18 @@ impl Index {
         })
     }
 
-    /// Forgets everything, and takes `ips` as taken.
+    /// Empties it, and marks `ips` as taken.
     pub(crate) fn refill(&mut self, ips: impl IntoIterator<Item = IpAddr>) {
         self.blocks.clear();
         self.pages.clear();
         self.legacy = 0;
         for ip in ips {
-            // Nothing is read, so nothing can fail: every page is new.
+            // Every page is new, so nothing is read and nothing can fail.
             drop(self.set(ip, true));
         }
     }
 
-    /// So many leases that name no interface are gone.
+    /// Subtracts `count` leases without an interface's name that are gone.
     pub(crate) fn forget_legacy(&mut self, count: u32) {
         self.legacy = self.legacy.saturating_sub(count);
     }
@@ -170,7 +170,7 @@ impl Index {
         self.pages.get_mut(&slot).ok_or_else(absent)
     }
 
-    /// Takes the seal off the file, before the leases or what is beside them begin to change.
+    /// Removes the seal from the file, before the leases or the files beside them change.
     pub(crate) fn unseal(&mut self) -> io::Result<()> {
         self.seal = None;
         match &self.file {
@@ -179,7 +179,7 @@ impl Index {
         }
     }
 
-    /// Writes what has changed, all but the seal. False where it has outgrown the file, and must stay without a seal.
+    /// Writes the changes, without the seal. False where the index has outgrown the file; it must then stay unsealed.
     pub(crate) fn save(&mut self) -> io::Result<bool> {
         let Some(file) = self
             .file
@@ -203,7 +203,7 @@ impl Index {
         Ok(true)
     }
 
-    /// Seals what was saved.
+    /// Seals the saved index.
     pub(crate) fn seal(&mut self, seal: Seal) -> io::Result<()> {
         let head = Head {
             seal: seal.clone(),

@@ -1,5 +1,5 @@
-//! The state of every lease, found out without the lock. Reading all of them takes half a second in a pool of 65,000,
-//! and no DEL may wait for that. A lease of the dead is read once more, under the lock, before it goes.
+//! The state of every lease, read without the lock. Reading all of them takes half a second in a pool of 65,000, and no
+//! DEL may wait for that. A lease of the dead is read once more, under the lock, before it is removed.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,9 +19,9 @@ use crate::span::Span;
 /// The state of the leases at one time.
 #[derive(Debug)]
 pub(crate) enum Judged {
-    /// Each of them, and what had become of its holder.
+    /// Each lease with the life of its holder.
     Leases(Vec<(Lease, Life)>),
-    /// The pools in which nothing was free, nor anybody dead, with what there was to count.
+    /// The pools without a free address and without a dead holder, with their counts.
     Told(Vec<(String, Census)>),
 }
 
@@ -45,7 +45,7 @@ impl Judged {
         Ok(Self::Leases(judged.collect()))
     }
 
-    /// Whether it tells of the pool `spans`.
+    /// Whether it has the pool `spans`.
     pub(crate) fn knows(&self, spans: &[Span]) -> bool {
         match self {
             Self::Leases(_) => true,
@@ -69,7 +69,7 @@ impl Judged {
         census
     }
 
-    /// The leases in `spans` whose holders cannot be there any more.
+    /// The leases in `spans` whose holders are gone.
     pub(crate) fn dead(&self, spans: &[Span]) -> impl Iterator<Item = &Lease> {
         let dead = self.within(spans).filter(|(_, life)| *life == Life::Gone);
         dead.map(|(lease, _)| lease)
@@ -81,7 +81,7 @@ impl Judged {
             return None;
         };
         let mut taken = Index::of(leases.iter().map(|(lease, _)| lease.ip));
-        // It is all in memory, so nothing can fail.
+        // The index is in memory, so nothing can fail.
         let free = |span: &Span| taken.first_free(*span).ok().flatten();
         spans.iter().find_map(free)
     }

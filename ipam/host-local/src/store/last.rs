@@ -1,4 +1,4 @@
-//! The address that a range set gave last: where the search for the next one begins.
+//! The address that a range set gave last. The search for the next one begins there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::PLAIN;
 use super::error::Error;
 
-/// The address that a range set gave last, and the file that says so.
+/// The address that a range set gave last, and its file.
 #[derive(Debug)]
 pub(crate) struct Last {
     pub(crate) ip: Option<IpAddr>,
@@ -18,7 +18,7 @@ pub(crate) struct Last {
 }
 
 impl Last {
-    /// Of a range set by its place; where that cannot be read, the search begins at the start.
+    /// Reads it for a range set by its place. Where it cannot be read, the search begins at the start.
     pub(crate) fn read(dir: &Path, range_set: usize) -> Self {
         let path = dir.join(format!("last_reserved_ip.{range_set}"));
         let mut file = OpenOptions::new()
@@ -35,7 +35,7 @@ impl Last {
         Self { ip, file, path }
     }
 
-    /// Written in place, as the Go plugin does. Half a text costs nothing but the order of the addresses. The file is not
+    /// Writes in place, as the Go plugin does. Half a text changes only the order of the addresses. The file is not
     /// emptied first, because some filesystems (ext4) then write it to the disk when it is closed.
     pub(crate) fn remember(self, ip: IpAddr) -> Result<(), Error> {
         let mut options = OpenOptions::new();

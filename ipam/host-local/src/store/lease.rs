@@ -17,20 +17,20 @@ use nix::unistd::linkat;
 use super::error::Error;
 use super::{PLAIN, is_link};
 
-/// What an entry named by an address turned out to be.
+/// The content of an entry named by an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Holder {
     /// A lease.
     Attachment(AttachmentId),
     /// A lease of an older plugin.
     Container(ContainerId),
-    /// Empty, or no text that a plugin writes: what a crash has left.
+    /// Empty, or a text that no plugin writes, as after a crash.
     Nobody,
-    /// Not a file; no plugin makes it, and none removes it.
+    /// Not a file. No plugin makes or removes such an entry.
     Obstacle,
 }
 
-/// Tells one file from every other that has had its name.
+/// Distinguishes a file from every other one that has had its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) ino: u64,
@@ -88,7 +88,7 @@ impl Lease {
     }
 }
 
-/// One read is enough for all but the longest ids, and that counts where every lease is read.
+/// One read is enough for all but the longest ids, which matters where every lease is read.
 fn content(file: &mut File) -> io::Result<Vec<u8>> {
     let mut content = vec![0; 512];
     let got = file.read(&mut content)?;
@@ -119,8 +119,7 @@ pub(crate) fn path(dir: &Path, ip: IpAddr) -> PathBuf {
     dir.join(ip.to_string())
 }
 
-/// Every address that has an entry, in order; none where there is no directory. Names are all it reads, so it needs no
-/// lock.
+/// Every address that has an entry, in order; empty without a directory. It reads only names, so it needs no lock.
 pub(crate) fn names(dir: &Path) -> Result<Vec<IpAddr>, Error> {
     let broken = |err| Error::on("read directory", dir)(err);
     let entries = match fs::read_dir(dir) {
@@ -136,7 +135,7 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<IpAddr>, Error> {
     Ok(names)
 }
 
-/// Removes a lease; one that is gone is fine.
+/// Removes a lease; a missing one is not an error.
 pub(crate) fn remove(dir: &Path, ip: IpAddr) -> Result<(), Error> {
     let path = path(dir, ip);
     match fs::remove_file(&path) {
@@ -145,12 +144,12 @@ pub(crate) fn remove(dir: &Path, ip: IpAddr) -> Result<(), Error> {
     }
 }
 
-/// A lease that nobody sees yet. It is written whole and then gets its names by link(2), which never replaces a file:
-/// whoever is killed on the way leaves no lease or a whole one.
+/// A lease that is not visible yet. It is written whole and then gets its names by link(2), which never replaces a
+/// file. So a killed process leaves a whole lease or none.
 #[derive(Debug)]
 pub(crate) struct Draft {
     file: File,
-    /// A temporary name, where the filesystem cannot do without.
+    /// A temporary name, where the filesystem needs one.
     name: Option<PathBuf>,
 }
 
@@ -163,7 +162,7 @@ impl Draft {
             .open(dir);
         match nameless {
             Ok(file) => Self { file, name: None }.written(dir, owner),
-            // Filesystems without them say "not supported", old kernels that this is a directory.
+            // A filesystem without nameless files answers "not supported", an old kernel "is a directory".
             Err(err)
                 if err.raw_os_error() == Some(Errno::EOPNOTSUPP as i32)
                     || err.kind() == IsADirectory =>
@@ -174,8 +173,8 @@ impl Draft {
         }
     }
 
-    /// The same on a filesystem without nameless files. What an earlier one has left is no longer in use: we have the
-    /// lock.
+    /// The same on a filesystem without nameless files. A file that an earlier process left is not in use, because we
+    /// hold the lock.
     fn named(dir: &Path, owner: &AttachmentId) -> Result<Self, Error> {
         let name = dir.join(".linkspan-draft");
         let create = || {
@@ -225,7 +224,7 @@ impl Draft {
         }
     }
 
-    /// Takes the temporary name away.
+    /// Removes the temporary name.
     pub(crate) fn finish(self) -> Result<(), Error> {
         match self.name {
             Some(name) => fs::remove_file(&name).map_err(Error::on("remove", &name)),

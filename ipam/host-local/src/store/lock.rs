@@ -1,4 +1,4 @@
-//! The lock that we share with the Go plugin: flock(2) on `<dir>/lock`, waited for at most as long as agreed.
+//! The lock that we share with the Go plugin: flock(2) on `<dir>/lock`, with a deadline.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,10 +11,10 @@ use nix::sys::stat::{major, minor};
 
 use super::error::Error;
 
-/// How often the list of all locks is read until it shows the one in question.
+/// The limit of reads of the list of all locks until it shows this one.
 const LOOKS: usize = 20;
 
-/// Locks `file`, which was opened at `path`; the lock goes with the file, or with the process.
+/// Locks `file`, which was opened at `path`. The lock ends with the file, or with the process.
 pub(super) fn acquire(file: File, path: &Path, patience: Duration) -> Result<File, Error> {
     if let Some(lock) = patience::lock(file, patience).map_err(Error::on("lock", path))? {
         return Ok(lock);
@@ -27,9 +27,9 @@ pub(super) fn acquire(file: File, path: &Path, patience: Duration) -> Result<Fil
     })
 }
 
-/// Who holds the lock of an inode, in words.
+/// The holder of an inode's lock, in words.
 fn holder(dev: u64, ino: u64) -> String {
-    // The kernel tells a long list in parts, and a lock that goes away meanwhile makes it leave out another one.
+    // The kernel returns a long list in parts, and skips a lock when another one ends between two parts.
     let mut looks = (0..LOOKS).filter_map(|_| {
         let locks = fs::read_to_string("/proc/locks").ok()?;
         holder_in(&locks, dev, ino)
@@ -43,14 +43,14 @@ fn holder(dev: u64, ino: u64) -> String {
     }
 }
 
-/// The process that holds a flock on the inode. A filesystem of several devices (btrfs, overlayfs) tells one number in
-/// stat(2) and another in /proc/locks; there the inode decides, if only one lock has it.
+/// The process that holds a flock on the inode. A filesystem of several devices (btrfs, overlayfs) has one number in
+/// stat(2) and another in /proc/locks. There the inode decides, if only one lock has it.
 fn holder_in(locks: &str, dev: u64, ino: u64) -> Option<u32> {
     let device = format!("{:02x}:{:02x}", major(dev), minor(dev));
     let held: Vec<(&str, u32)> = locks
         .lines()
         .filter_map(|line| {
-            // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"; who waits has "->" in second place.
+            // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"; a waiter has "->" in second place.
             let mut words = line.split_whitespace().skip(1);
             let kind = words.next()?;
             let pid = words.nth(2)?.parse().ok()?;

@@ -1,9 +1,9 @@
-//! Looking at every lease of a pool that has run dry: one process at a time, and for all who wait.
+//! A look at every lease of a dry pool: one process at a time, for all that wait.
 //!
-//! A full pool has many who want an address, and each look costs as much as hundreds of ADDs. So they line up at a file
-//! of their own, which no DEL waits for. The file counts the looks that have begun, and has the outcome of the last one
-//! that ended. A process that has waited takes that outcome where the look began after the process found the pool dry:
-//! it could find out no more by itself.
+//! Many processes want an address of a full pool, and each look costs as much as hundreds of ADDs. So they queue at a
+//! file of their own, for which no DEL waits. The file counts the looks that have begun, and has the outcome of the
+//! last one that ended. A process that has waited takes that outcome where the look began after the process found the
+//! pool dry: its own look could find no more.
 //!
 //! ```text
 //! 00000000000000000007          looks that have begun, in twenty digits
@@ -11,7 +11,7 @@
 //! 250 3 10.1.2.2-10.1.2.254     live, unknown, and whose addresses
 //! ```
 //!
-//! All of this is for speed alone. Where the file cannot be used, each process looks by itself.
+//! All of this is an optimisation. Where the file cannot be used, each process looks by itself.
 
 use std::fs::File;
 use std::io;
@@ -34,18 +34,18 @@ const OUTCOME: u64 = DIGITS as u64 + 1;
 /// The bytes of an outcome that are read at most.
 const MOST: usize = 64 * 1024;
 
-/// The right to look, or at least the outcome of somebody's look.
+/// The turn to look, with the outcome of an earlier look.
 #[derive(Debug)]
 pub(crate) struct Look<'a> {
     dir: &'a Path,
-    /// The file, locked; none where it cannot be used.
+    /// The locked file; `None` where it cannot be used.
     file: Option<File>,
-    /// How many looks had begun before we waited.
+    /// The number of looks that had begun before this process waited.
     earlier: u64,
 }
 
 impl<'a> Look<'a> {
-    /// Waits until nobody else looks, or as long as `patience`.
+    /// Waits until no other process looks, at most as long as `patience`.
     pub(crate) fn wait(dir: &'a Path, patience: Duration) -> Self {
         let queue = || -> io::Result<(u64, Option<File>)> {
             let handle = open_directory(dir)?;
@@ -57,7 +57,8 @@ impl<'a> Look<'a> {
         Self { dir, file, earlier }
     }
 
-    /// The outcome of somebody's look that began after the call of [`Look::wait`], and saw the paths that we see.
+    /// The outcome of another process's look, where that began after the call of [`Look::wait`] and in our mount
+    /// namespace.
     pub(crate) fn told(&self) -> Option<Judged> {
         let mut note = vec![0; MOST];
         let read = self.file.as_ref()?.read_at(&mut note, OUTCOME).ok()?;
@@ -70,9 +71,10 @@ impl<'a> Look<'a> {
         (is_new && is_ours).then(|| Judged::Told(lines.filter_map(pool).collect()))
     }
 
-    /// Reads every lease. The others that wait are told of each of `pools` that is dry for good.
+    /// Reads every lease. Notes for the waiting processes each of `pools` that has neither a free address nor a dead
+    /// holder.
     pub(crate) fn look(&self, pools: &[Vec<Span>]) -> Result<Judged, Error> {
-        // Without a note the next one finds it out again.
+        // Without a note the next process looks again.
         let file = self.file.as_ref();
         let begun = file.and_then(|file| Some((file, begin(file).ok()?)));
         let judged = Judged::new(self.dir)?;
@@ -83,7 +85,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// How many looks have begun; none where the file does not tell.
+/// The number of looks that have begun; `None` where the file is malformed.
 fn begun(file: &File) -> io::Result<Option<u64>> {
     let mut digits = [0; DIGITS];
     Ok(match file.read_at(&mut digits, 0)? {
@@ -92,7 +94,7 @@ fn begun(file: &File) -> io::Result<Option<u64>> {
     })
 }
 
-/// Notes that one more look has begun, and that nobody knows its outcome; its number.
+/// Notes that one more look has begun without an outcome yet. Returns its number.
 fn begin(file: &File) -> io::Result<u64> {
     let number = begun(file)?.unwrap_or(0).saturating_add(1);
     file.write_all_at(format!("{number:0DIGITS$}\n").as_bytes(), 0)?;
@@ -100,7 +102,7 @@ fn begin(file: &File) -> io::Result<u64> {
     Ok(number)
 }
 
-/// Notes what a look has found of each pool in which nothing is free, nor anybody dead.
+/// Notes the outcome of a look for each pool without a free address and without a dead holder.
 fn end(file: &File, number: u64, judged: &Judged, pools: &[Vec<Span>]) -> io::Result<()> {
     let mounts = mount_namespace().unwrap_or(0);
     let mut note = format!("{number} {mounts}\n");
@@ -118,7 +120,7 @@ fn end(file: &File, number: u64, judged: &Judged, pools: &[Vec<Span>]) -> io::Re
     file.write_all_at(note.as_bytes(), OUTCOME)
 }
 
-/// A line of an outcome: a pool's addresses, and whose they are.
+/// A line of an outcome: a pool's addresses and the count of their holders.
 fn pool(line: &str) -> Option<(String, Census)> {
     let mut words = line.splitn(3, ' ');
     let mut count = || words.next()?.parse().ok();

@@ -1,19 +1,19 @@
-//! The leases on disk, in the files and under the lock of the Go plugin, so that the two can be swapped.
+//! The leases on disk, in the files and under the lock of the Go plugin, so the two can be swapped.
 //!
 //! In the network's directory are the leases (see [`lease`]), `last_reserved_ip.<n>` with the address that range set
 //! `n` gave last, and `lock`, held as long as a [`Store`] lives. These are the truth. Beside the directory, in
-//! `.linkspan/<network>`, where the Go plugin does not look, is what spares us reading all of them: an [`index`] of
-//! the addresses taken, and for each attachment a [`record`] of its own. Both are believed only while the directory is
-//! as we left it, and are made anew otherwise. There is also a queue for a pool that has run dry, see [`look`].
+//! `.linkspan/<network>`, which the Go plugin does not read, are an [`index`] of the taken addresses and a [`record`]
+//! of each attachment. They save reading all leases. Both are believed only while the directory is as we left it, and
+//! are made anew otherwise. There is also a queue for a pool that has run dry, see [`look`].
 //!
 //! Order of writes. ADD: seal broken, record, lease, last address, index, seal. DEL: seal broken, lease, record, index,
-//! seal. Killed anywhere, a process leaves whole leases, each with its record, and a broken seal for the next one to
-//! mend.
+//! seal. A process that is killed anywhere leaves whole leases, each with its record, and a broken seal that the next
+//! process mends.
 //!
-//! Nothing is synced. After a loss of power the names that survive have their records (see there), a lease without its
-//! content is nobody's, a lease that is lost was a pod's that is lost, too, and the boot id makes every index void. So a
-//! sync would buy nothing, and cost: with 0.4 ms in the median and 4 ms in the 99th percentile, for one file and its
-//! directory on a virtual disk, it would be the dearest part of an ADD. The benchmark measures it elsewhere.
+//! Nothing is synced, because a sync would gain nothing. After a loss of power the surviving names have their records
+//! (see there), a lease without content belongs to nobody, the pod of a lost lease is lost, too, and the boot id makes
+//! every index void. A sync would be the most expensive part of an ADD: 0.4 ms in the median and 4 ms in the 99th
+//! percentile, for one file and its directory on a virtual disk. The benchmark measures it elsewhere.
 
 mod change;
 pub(crate) mod error;
@@ -51,23 +51,23 @@ use lease::{Holder, Lease};
 use record::{Record, Records};
 use survey::Survey;
 
-/// The index's name among the records, which all have a colon in theirs. Who deletes all deletes both.
+/// The index's name among the records, whose names all have a colon.
 const INDEX: &str = "index";
 /// The file of [`look`], whose name has no colon either.
 const LOOKS: &str = "looks";
-/// For everything that is opened by its name in a store: a link in its place is not followed, a FIFO not waited for.
+/// The flags for every file opened by its name in a store: they do not follow a link, and do not wait for a FIFO.
 const PLAIN: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
 /// The leases of one attachment.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    /// Those that name container and interface.
+    /// The leases that name container and interface.
     exact: Vec<IpAddr>,
-    /// Those of an older plugin, which name the container alone.
+    /// The leases of an older plugin, which name the container alone.
     legacy: Vec<IpAddr>,
-    /// What is remembered of the exact ones, as far as it is true.
+    /// The record of the exact leases, as far as it agrees with them.
     record: Record,
-    /// Whether something is remembered that the leases do not say.
+    /// Whether the record contradicts the leases.
     contradicted: bool,
 }
 
@@ -86,12 +86,12 @@ pub(crate) struct Store {
     boot: Option<BootId>,
     records: Records,
     index: Index,
-    /// Whether index and records say what the leases say.
+    /// Whether index and records agree with the leases.
     fresh: bool,
 }
 
 impl Store {
-    /// Opens the store and makes what is missing; waits for its lock at most as long as `patience`.
+    /// Opens the store, and makes missing directories and files. Waits for the lock at most as long as `patience`.
     pub(crate) fn create(dir: &Path, patience: Duration) -> Result<Self, Error> {
         let handle = match open_directory(dir) {
             Err(err) if err.kind() == NotFound => {
@@ -127,7 +127,7 @@ impl Store {
             Err(err) if is_link(&err) => return Err(Error::on("open", &beside(dir))(err)),
             index => index,
         };
-        // What cannot be read is not known; refreshing it tells why, if that must be.
+        // An unreadable index counts as empty. `refresh` reports the error, where it is called.
         let index = index.and_then(Index::load).unwrap_or_default();
         let fresh = index.is_sealed(seal_of(&handle, boot).as_ref());
         Ok(Self {
@@ -141,7 +141,7 @@ impl Store {
         })
     }
 
-    /// Makes sure that index and records say what the leases say.
+    /// Makes index and records agree with the leases.
     pub(crate) fn refresh(&mut self) -> Result<(), Error> {
         if self.fresh {
             return Ok(());
@@ -162,7 +162,7 @@ impl Store {
         self.index = Index::new(file.map_err(Error::on("open", &path))?);
         self.begin()?;
         let mut survey = Survey::new(&self.dir, &self.records)?;
-        // Without every record there is no seal, and whoever has none is looked for among all leases.
+        // Without every record the store stays unsealed, and an attachment without one is looked for among all leases.
         let complete = survey.correct(&self.records, self.boot)?;
         self.index
             .refill(survey.leases.iter().map(|known| known.lease.ip));
@@ -171,13 +171,13 @@ impl Store {
         Ok(survey)
     }
 
-    /// Comes before the first change of anything: from here to [`Store::commit`] the index is void for everybody else.
+    /// Call it before the first change. From here to [`Store::commit`] the index is void for every other process.
     fn begin(&mut self) -> Result<(), Error> {
         let path = beside(&self.dir).join(INDEX);
         self.index.unseal().map_err(Error::on("write", &path))
     }
 
-    /// Ends a change. What fails here leaves the seal broken, and the next one rebuilds the index.
+    /// Ends a change. A failure here leaves the seal broken, and the next process rebuilds the index.
     pub(crate) fn commit(&mut self) {
         let sealed = self
             .index
@@ -191,12 +191,12 @@ impl Store {
         if !self.index.save()? {
             return Ok(());
         }
-        // Two seconds also differ where the filesystem counts in whole ones.
+        // Two seconds differ from now even where the filesystem counts whole seconds.
         let past = SystemTime::now() - Duration::from_secs(2);
         self.handle.set_times(FileTimes::new().set_modified(past))?;
         let kept = self.handle.metadata()?.modified()? <= past;
         match seal_of(&self.handle, self.boot) {
-            // Later than what was set: somebody made or removed a file without the lock.
+            // A time later than ours: another process made or removed a file without the lock.
             Some(seal) if kept => self.index.seal(seal),
             _ => Ok(()),
         }
@@ -206,13 +206,13 @@ impl Store {
         &self.dir
     }
 
-    /// Who has `ip`, and since when.
+    /// The lease of `ip`.
     pub(crate) fn lease(&self, ip: IpAddr) -> Result<Option<Lease>, Error> {
         Lease::read(&self.dir, ip)
     }
 
-    /// The leases of `owner`. A lease that was edited in place does not show on the directory, but contradicts its
-    /// record: then index and records are made anew.
+    /// The leases of `owner`. A lease that was edited in place does not change the directory, but contradicts its
+    /// record. Then index and records are made anew.
     pub(crate) fn held(&mut self, owner: &AttachmentId) -> Result<Held, Error> {
         let held = self.look(owner)?;
         if !held.contradicted {
@@ -222,8 +222,8 @@ impl Store {
         self.look(owner)
     }
 
-    /// The leases of `owner`, without a change. Each is looked at; where the records are in doubt and tell of none, all
-    /// are.
+    /// The leases of `owner`, without a change. Reads each of them; where the records are in doubt and have none, it
+    /// reads all leases.
     pub(crate) fn look(&self, owner: &AttachmentId) -> Result<Held, Error> {
         let mut held = Held::default();
         for mut grant in self.records.read(owner)? {
@@ -261,7 +261,7 @@ impl Store {
         for span in spans {
             let found = match self.index.first_free(*span) {
                 Ok(found) => found,
-                // Cut short under a good head: made anew, all of it is in memory.
+                // The index is cut short under a good head. A rebuilt one is whole and in memory.
                 Err(_damaged) => {
                     self.rebuild()?;
                     let found = self.index.first_free(*span);
@@ -275,7 +275,7 @@ impl Store {
         Ok(None)
     }
 
-    /// An index that cannot be kept is not sealed, and so made anew by the next one.
+    /// An index that cannot be written stays unsealed, so the next process makes it anew.
     fn mark(&mut self, ip: IpAddr, taken: bool) {
         self.fresh &= self.index.set(ip, taken).is_ok();
     }
@@ -286,14 +286,14 @@ impl Store {
     }
 }
 
-/// Where our own files about the leases of `dir` are. No network's name begins with a dot.
+/// The directory of our own files for the leases of `dir`. No network's name begins with a dot.
 fn beside(dir: &Path) -> PathBuf {
     let network = dir.file_name().unwrap_or_default();
     dir.with_file_name(".linkspan").join(network)
 }
 
-/// The administrator may have put `dataDir` elsewhere by a symbolic link. Below it no plugin makes one that leads
-/// anywhere, and following one would lead our writes to wherever somebody wants them.
+/// Follows a symbolic link that the administrator made of `dataDir`. Below it no plugin makes a link, and following one
+/// would let others redirect our writes.
 fn open_directory(dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -310,7 +310,7 @@ fn open_directory(dir: &Path) -> io::Result<File> {
     }
 }
 
-/// Looked up from the network's directory, because the way from there has no link in it.
+/// Opens it from the network's directory, because the path from there has no link in it.
 fn open_beside(dir: &Path, handle: &File, name: &str, flags: OFlag) -> io::Result<File> {
     let network = dir.file_name().unwrap_or_default();
     let path = Path::new("../.linkspan").join(network).join(name);
@@ -340,7 +340,7 @@ fn make_directory(dir: &Path, mode: u32) -> Result<(), Error> {
         .map_err(Error::on("create directory", dir))
 }
 
-/// Opened for reading as the Go plugin does; the standard library creates files only when it may write.
+/// Opens for reading as the Go plugin does; the standard library creates files only for writing.
 fn open_lock(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(create).create(create).mode(0o750);

@@ -1,7 +1,6 @@
-//! What is remembered of an attachment beside its leases: which addresses it has, and how to find out whether it can
-//! still be there.
+//! The record of an attachment beside its leases: its addresses, and the facts by which its life is judged.
 //!
-//! A record is a symbolic link that leads nowhere: its target is the text. Such a link is made whole in one call, and
+//! A record is a dangling symbolic link whose target is the text. Such a link is made whole in one call, and
 //! filesystems with a journal write it in order with the names around it. So a lease whose name survives a loss of
 //! power has its record, although nothing here waits for a disk.
 
@@ -23,13 +22,13 @@ use super::lease::Stamp;
 const LINK_MAX: usize = 1000;
 /// The longest file name on Linux.
 const NAME_MAX: usize = 255;
-/// Replaces a record; no attachment has this name.
+/// The name of a new record before it replaces the old one; no attachment has this name.
 const DRAFT: &str = ".draft";
 
-/// What one ADD gave.
+/// The addresses that one ADD gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// The boot in which it was seen.
+    /// The boot of the ADD.
     pub(crate) boot: Option<BootId>,
     pub(crate) stamp: Stamp,
     pub(crate) ips: Vec<IpAddr>,
@@ -37,7 +36,7 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// Whether it is about this very file.
+    /// Whether it names exactly this file.
     pub(crate) fn covers(&self, ip: IpAddr, stamp: Stamp) -> bool {
         self.stamp == stamp && self.ips.contains(&ip)
     }
@@ -104,11 +103,11 @@ impl Records {
         self.dir.join(name(owner))
     }
 
-    /// What is remembered of `owner`; nothing where that makes no sense.
+    /// The record of `owner`; empty where it is malformed.
     pub(crate) fn read(&self, owner: &AttachmentId) -> Result<Record, Error> {
         let path = self.path(owner);
         let text = match fs::read_link(&path) {
-            // Something that is no link was put there by somebody else.
+            // Another process put a file there that is not a link.
             Err(err) if matches!(err.kind(), NotFound | InvalidInput) => return Ok(Record::new()),
             text => text.map_err(Error::on("read", &path))?,
         };
@@ -116,8 +115,7 @@ impl Records {
         Ok(lines.filter_map(Grant::parse).collect())
     }
 
-    /// Remembers `record` of `owner`; an empty one is forgotten. False where it has more addresses than fit, and so
-    /// none is kept.
+    /// Writes the record of `owner`; removes an empty one. False where it has more addresses than fit, and is not kept.
     pub(crate) fn write(&self, owner: &AttachmentId, record: &Record) -> Result<bool, Error> {
         let path = self.path(owner);
         if record.is_empty() {
@@ -147,7 +145,7 @@ impl Records {
             .map_err(broken)
     }
 
-    /// Forgets everybody who is not among `owners`. What has no colon in its name is no record.
+    /// Removes the record of each attachment that is not among `owners`. A name without a colon is not a record's.
     pub(crate) fn retain(&self, owners: &[&AttachmentId]) -> Result<(), Error> {
         let keep: HashSet<String> = owners.iter().copied().map(name).collect();
         let broken = |err| Error::on("read directory", &self.dir)(err);
@@ -172,8 +170,8 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A name that only `owner` has: no id has a colon. Where it is too long, its hash follows what fits, and whoever reads
-/// the record compares the leases anyway.
+/// The name of the owner's record, which no other has, because no id has a colon. A name that is too long is cut and
+/// ends with its hash. Each reader of a record compares the leases anyway.
 fn name(owner: &AttachmentId) -> String {
     let name = format!("{}:{}", owner.container_id, owner.ifname);
     if name.len() <= NAME_MAX {

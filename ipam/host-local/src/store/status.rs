@@ -1,4 +1,4 @@
-//! Whether a store could serve, found out without its lock and without a write.
+//! Checks that a store could serve, without its lock and without a write.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind::NotFound};
@@ -14,7 +14,7 @@ use super::index::Index;
 use super::{INDEX, is_link, lease, open_beside, open_directory, seal_of};
 use crate::span::Span;
 
-/// A store that is only looked at.
+/// A store for reading alone.
 #[derive(Debug)]
 pub(crate) struct Glance<'a> {
     dir: &'a Path,
@@ -22,7 +22,7 @@ pub(crate) struct Glance<'a> {
 }
 
 impl<'a> Glance<'a> {
-    /// An error where nothing could be written to it, or it cannot be read.
+    /// An error where it cannot be written or read.
     pub(crate) fn new(dir: &'a Path) -> Result<Self, Error> {
         let boot = BootId::current();
         let existing = dir
@@ -36,7 +36,7 @@ impl<'a> Glance<'a> {
         writable(existing.unwrap_or(dir))?;
         let index = match stored {
             Ok(Some(index)) => index,
-            // What is not stored, or not as it should be, is found out.
+            // A missing or stale index is made from the names.
             _ => lease::names(dir).map(Index::of)?,
         };
         Ok(Self { dir, index })
@@ -52,7 +52,7 @@ impl<'a> Glance<'a> {
             }
             Ok(false)
         };
-        // An index that is cut short is as good as none.
+        // An index that is cut short counts as missing.
         if let Ok(found) = free(&mut self.index) {
             return Ok(found);
         }
@@ -61,7 +61,7 @@ impl<'a> Glance<'a> {
     }
 }
 
-/// The index, where it is true.
+/// The index, where its seal holds.
 fn stored(dir: &Path, handle: &File, boot: Option<BootId>) -> io::Result<Option<Index>> {
     let index = Index::load(open_beside(dir, handle, INDEX, OFlag::O_RDONLY)?)?;
     let seal = seal_of(handle, boot);
@@ -74,7 +74,7 @@ fn writable(dir: &Path) -> Result<(), Error> {
     let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     eaccess(dir, needed).map_err(|errno| refuse(errno.into()))?;
     let room = statvfs(dir).map_err(|errno| refuse(errno.into()))?;
-    // Some filesystems have no number of files to run out of.
+    // Some filesystems have no limit of files.
     let full = room.blocks_available() == 0 || (room.files() > 0 && room.files_available() == 0);
     if full {
         return Err(refuse(io::ErrorKind::StorageFull.into()));

@@ -1,4 +1,4 @@
-//! All leases at once, with what is remembered of each.
+//! All leases at once, with the record of each.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use super::error::Error;
 use super::lease::{self, Holder, Lease};
 use super::record::{Grant, Record, Records};
 
-/// A lease, and the grant that it comes from where that is known.
+/// A lease with its grant, where that is known.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) lease: Lease,
@@ -29,7 +29,7 @@ impl Known {
         Self { lease, grant }
     }
 
-    /// One lease, with what is remembered of it.
+    /// One lease with its record.
     pub(crate) fn of(lease: Lease, records: &Records) -> Result<Self, Error> {
         let record = match &lease.holder {
             Holder::Attachment(owner) => records.read(owner)?,
@@ -51,7 +51,7 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) leases: Vec<Known>,
-    /// What is remembered of those who have leases.
+    /// The records of attachments that have leases.
     records: HashMap<AttachmentId, Record>,
 }
 
@@ -84,8 +84,8 @@ impl Survey {
         }
     }
 
-    /// Makes the records say what the leases say, and tells whether they could. A lease that nothing is known of was
-    /// at least seen in this boot.
+    /// Makes the records agree with the leases, and returns whether all fitted. A lease without a grant gets one of
+    /// this boot.
     pub(crate) fn correct(
         &mut self,
         records: &Records,
@@ -137,7 +137,7 @@ impl Survey {
     }
 }
 
-/// Whether two records say the same, in whatever order.
+/// Whether two records are equal, in any order.
 fn same(one: &Record, other: &Record) -> bool {
     if one == other {
         return true;
