@@ -1,4 +1,4 @@
-//! What a runtime knows of one attachment.
+//! The parameters of one attachment.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::Result;
 pub struct Attachment {
     /// `CNI_CONTAINERID`
     pub container_id: ContainerId,
-    /// `CNI_NETNS`; empty where there is none any more.
+    /// `CNI_NETNS`; empty where the namespace is gone.
     pub netns: String,
     /// `CNI_IFNAME`
     pub ifname: IfName,
@@ -37,7 +37,7 @@ impl Attachment {
         })
     }
 
-    /// What identifies it within a network.
+    /// Its identity within a network.
     pub fn id(&self) -> AttachmentId {
         AttachmentId {
             container_id: self.container_id.clone(),
@@ -59,7 +59,7 @@ pub fn id_of_netns(path: &Path) -> String {
     format!("cnitool-{hex}")
 }
 
-/// A namespace's path as `cnitool` makes it absolute: by its text alone, whether it exists or not.
+/// A namespace's absolute path as `cnitool` makes it: from the text alone, without a look at the filesystem.
 pub fn absolute(netns: &str) -> Result<PathBuf> {
     let path = std::path::absolute(netns).map_err(crate::io(format!("resolve {netns:?}")))?;
     let mut clean = PathBuf::new();
@@ -81,7 +81,7 @@ pub fn parse_args(text: &str) -> Result<Vec<(String, String)>> {
             Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
                 Ok((key.to_owned(), value.to_owned()))
             }
-            // The value may be a secret; what has no key may be the rest of one.
+            // The value may be a secret; a pair without a key may be the rest of one.
             found => Err(Failure::new(
                 ErrorCode::INVALID_ENVIRONMENT,
                 match found {

@@ -1,4 +1,4 @@
-//! Results and configurations of live attachments, in libcni's format and place, so that either can read the other's.
+//! Results and configurations of live attachments, in libcni's format and place, so each can read the other's.
 //!
 //! Unlike libcni this writes by temporary file and rename: a reader sees an old entry or a new one, never half of one.
 
@@ -21,7 +21,7 @@ use crate::Result;
 use crate::attachment::Attachment;
 use crate::conflist::NetworkList;
 
-/// What marks an entry of this format.
+/// The mark of an entry of this format.
 const KIND: &str = "cniCacheV1";
 
 /// A directory of entries, by default `/var/lib/cni`.
@@ -82,12 +82,12 @@ impl Entry {
     }
 }
 
-/// Everything that is remembered.
+/// Every entry.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The entries, in the order of their files' names.
     pub entries: Vec<Entry>,
-    /// Files that are no entries, or cannot be read.
+    /// Files that are not entries, or cannot be read.
     pub unreadable: Vec<PathBuf>,
 }
 
@@ -103,12 +103,12 @@ impl Cache {
         self.dir.join(format!("{network}-{container}-{ifname}"))
     }
 
-    /// What we remember of an attachment ourselves, beside libcni's directory.
+    /// Our own memory of an attachment, beside libcni's directory.
     pub(crate) fn memory(&self, network: &NetworkName, at: &AttachmentId) -> Memory {
         Memory::new(&self.dir.with_file_name("linkspan"), network, at)
     }
 
-    /// Remembers a result and what it was made of.
+    /// Stores a result with its configuration and arguments.
     pub fn store(&self, list: &NetworkList, at: &Attachment, result: &Value) -> Result<()> {
         let network = list.network()?;
         let entry = Entry {
@@ -138,7 +138,7 @@ impl Cache {
             .recursive(true)
             .mode(0o700)
             .create(&self.dir)?;
-        // For its owner alone, as tempfile makes them.
+        // tempfile makes it readable for its owner alone.
         let mut file = Builder::new().prefix(".").tempfile_in(&self.dir)?;
         file.write_all(&serde_json::to_vec(entry)?)?;
         file.persist(path)?;
@@ -161,7 +161,7 @@ impl Cache {
         let mut paths = Vec::new();
         for file in files {
             let file = file.map_err(failed())?;
-            // No network's name begins with a dot: such a file is one that is being written.
+            // No network's name begins with a dot: such a file is still being written.
             if !file.file_name().as_encoded_bytes().starts_with(b".") {
                 paths.push(file.path());
             }
@@ -200,7 +200,7 @@ impl Cache {
         self.path(network, &at.container_id, &at.ifname).exists()
     }
 
-    /// Forgets an attachment; one that is not there is forgotten already.
+    /// Removes an attachment's entry; a missing one is not an error.
     pub fn remove(&self, network: &NetworkName, at: &Attachment) {
         drop(fs::remove_file(self.path(
             network,

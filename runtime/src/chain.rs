@@ -23,24 +23,24 @@ use crate::inject::{self, Added, Known};
 use crate::interrupt::Interrupt;
 use crate::{Result, look};
 
-/// Where plugins are found and results remembered.
+/// The places of plugins and of results.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     /// The directories searched for plugins.
     pub plugin_dirs: Vec<PathBuf>,
     /// The cache.
     pub cache: Cache,
-    /// What stops every verb but DEL.
+    /// The signal that stops every verb but DEL.
     pub stop: Option<Arc<Interrupt>>,
 }
 
 impl Runtime {
-    /// Attaches; the last plugin's result. When a plugin fails, or the result cannot be remembered, the list's DEL
-    /// takes away what was made, which libcni leaves to its caller. An attachment that was remembered before, or an
-    /// interface that was there before, is left alone.
+    /// Attaches, and returns the last plugin's result. When a plugin fails, or the result cannot be stored, the list's
+    /// DEL removes everything, which libcni leaves to its caller. There is no such DEL for an attachment that was
+    /// remembered before, or an interface that was there before.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
-        // A plugin that is not there is better found before anything has been made.
+        // Finds a missing plugin before anything is made.
         for plugin in &list.plugins {
             let found = find(plugin.kind(), &self.plugin_dirs);
             found.map_err(|err| during(err.into(), plugin, "add"))?;
@@ -50,7 +50,7 @@ impl Runtime {
             home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
             ..Facts::default()
         };
-        // Without it the attachment is judged by what libcni's cache knows.
+        // Where this fails, the attachment is judged by libcni's cache alone.
         drop(self.cache.memory(&network, &at.id()).write(&facts));
         let added = self.add_each(list, at).and_then(|result| {
             self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
@@ -94,9 +94,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// Detaches, in reverse order. Neither a result that cannot be read, which is forgotten, nor a plugin that fails
-    /// stops it; libcni stops at the first failure. A plugin that died is asked once more: it may have been in the way of
-    /// a signal, and DEL may be repeated. The attachment is remembered until every plugin succeeded.
+    /// Detaches, in reverse order. It goes on after an unreadable result, which it removes, and after a plugin that
+    /// fails; libcni stops at the first failure. A plugin that died is asked once more: a signal may have killed it,
+    /// and DEL may be repeated. The attachment is remembered until every plugin has succeeded.
     pub fn del(&self, list: &NetworkList, at: &Attachment) -> Result<()> {
         let network = list.network()?;
         let result = if list.numbers()? < (0, 4, 0) {
@@ -126,18 +126,18 @@ impl Runtime {
             return Err(failure);
         }
         self.cache.remove(&network, at);
-        // A fact that stays is compared with the entry before it is believed.
+        // A failure is harmless: a fact is compared with its entry before it is believed.
         drop(self.cache.memory(&network, &at.id()).forget());
         Ok(())
     }
 
-    /// Asks every plugin whether it could serve an ADD, until one could not, as engines do. A list of a version without
-    /// STATUS is taken to be ready, and nobody is asked.
+    /// Asks each plugin for its STATUS until one fails, as engines do. A list of a version without STATUS counts as
+    /// ready, and no plugin is asked.
     pub fn status(&self, list: &NetworkList) -> Result<()> {
         self.ask_status(list, &Added::new())
     }
 
-    /// The same, but a plugin of ours also tells when all addresses or ports are taken.
+    /// The same, but our plugins also fail where all addresses or ports are taken.
     pub fn strict_status(&self, list: &NetworkList) -> Result<()> {
         self.ask_status(list, &inject::strict_status())
     }
@@ -189,7 +189,7 @@ impl Runtime {
     }
 
     /// Executes the plugin `kind`; without an attachment, the variables that name one are empty. The rest of the
-    /// environment is handed on, and with it the context of a trace.
+    /// environment is passed on, the context of a trace included.
     pub fn exec(
         &self,
         verb: Command,
@@ -219,7 +219,7 @@ impl Runtime {
         }
     }
 
-    /// Executes what may be stopped; where it was, the failure says so and leaves in doubt what was done.
+    /// Executes a plugin that may be stopped. A stop is a failure that is marked as in doubt.
     pub(crate) fn exec_unless_stopped(
         &self,
         exe: &Path,
@@ -244,13 +244,13 @@ fn during(err: Failure, plugin: &PluginConf, verb: &str) -> Failure {
     err.context(format!("{} failed ({verb})", plugin.describe()))
 }
 
-/// Decodes what a plugin printed; a result that does not tell its version has the configuration's.
+/// Decodes a plugin's output; a result without a version has the configuration's.
 fn decode(printed: &[u8], version: &str) -> Result<Value> {
     let (text, _) = wire::convert(&Json::parse(printed)?, version, None)?;
     reread(&text)
 }
 
-/// The text of a result, in the order of keys and with the indentation that plugins print.
+/// The text of a result, with the plugins' order of keys and indentation.
 pub fn print(result: &Value) -> Result<String> {
     Ok(wire::convert(&reparse(result)?, "", None)?.0)
 }
@@ -265,7 +265,7 @@ fn convert(result: &Value, version: SpecVersion) -> Result<Value> {
     reread(&text)
 }
 
-/// A value, read as the configuration of a plugin is.
+/// A value, read as a plugin's configuration is read.
 pub fn reparse(value: &Value) -> Result<Json> {
     Ok(Json::parse(value.to_string().as_bytes())?)
 }

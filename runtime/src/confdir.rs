@@ -11,8 +11,8 @@ use crate::conflist::{NetworkList, PluginConf};
 
 /// Loads the network `name`: the first list of that name in the order of file names, else the first single plugin.
 ///
-/// A file that cannot be decoded fails the search even when it is another network's, as in libcni: a network that
-/// silently is not there is worse.
+/// A file that cannot be decoded fails the search even when it is another network's, as in libcni: a network that is
+/// silently missing is worse.
 pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
     find(dir, name)?.ok_or_else(|| {
         let is_empty = files(dir, &["conflist", "conf", "json"]).is_ok_and(|all| all.is_empty());
@@ -27,14 +27,14 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
     })
 }
 
-/// The same; none where there is no such network.
+/// The same; `None` where there is no such network.
 pub fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
     let lists = files(dir, &["conflist"])?;
     for path in &lists {
         let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
         let is_asked_for = list.name == name;
         if !is_asked_for && list.network().is_err() {
-            // Its fragments could be anywhere, and nobody asked for them.
+            // Its fragments could be anywhere, and it is not the wanted network.
             continue;
         }
         let list = with_fragments(list, dir).map_err(|err| naming(err, path))?;
@@ -83,7 +83,7 @@ pub fn with_fragments(mut list: NetworkList, dir: &Path) -> Result<NetworkList> 
     with_plugins(list)
 }
 
-/// Refuses a list that has nothing to run.
+/// Refuses a list without plugins.
 fn with_plugins(list: NetworkList) -> Result<NetworkList> {
     if list.plugins.is_empty() {
         return Err(Failure::config("no plugin configs found")
@@ -173,7 +173,7 @@ mod tests {
             ("10.json", &*single("first")),
         ]);
         assert_eq!(load(dir.path(), "n").unwrap().plugins[0].kind(), "first");
-        // What holds a list must say so by its name.
+        // A file with a list needs a list's extension.
         let dir = dir_with(&[("10.conf", LIST)]);
         let refused = load(dir.path(), "n").unwrap_err();
         assert_eq!(
@@ -237,7 +237,7 @@ mod tests {
         let broken = load(dir.path(), "n").unwrap_err().to_wire();
         assert_eq!(broken.msg, "error parsing configuration: missing 'type'");
         assert!(broken.details.contains("other/10.conf"), "{broken}");
-        // One that cannot be a directory's name has no fragments.
+        // A network whose name cannot be a directory's has no fragments.
         let dir = dir_with(&[
             ("00.conflist", &*LIST.replace("\"n\"", "\"../n\"")),
             ("10.conflist", LIST),

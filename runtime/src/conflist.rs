@@ -12,9 +12,9 @@ use crate::Result;
 /// A network: its plugins in the order of ADD.
 #[derive(Debug, Clone)]
 pub struct NetworkList {
-    /// As written; [`NetworkList::network`] validates it.
+    /// The name in the file; [`NetworkList::network`] validates it.
     pub name: String,
-    /// The version that its plugins are asked in; neither validated nor capped.
+    /// The version in which its plugins are called; neither validated nor capped.
     pub version: String,
     /// CHECK is not to be run.
     pub disable_check: bool,
@@ -31,7 +31,7 @@ pub struct NetworkList {
 /// The configuration of one plugin in a list.
 #[derive(Debug, Clone)]
 pub struct PluginConf {
-    /// The keys that every plugin knows; `type` is there, but not yet checked.
+    /// The keys that every plugin knows; `type` is present, but not yet checked.
     pub standard: NetConf,
     /// Every key as written.
     pub keys: Map<String, Value>,
@@ -86,7 +86,7 @@ impl NetworkList {
         Ok(Head { network, inlined })
     }
 
-    /// A list of one plugin, from a file that holds nothing else.
+    /// A list of one plugin, from a file with that plugin alone.
     pub fn of_single(raw: &[u8]) -> Result<Self> {
         let plugin = PluginConf::parse(raw)?;
         Ok(Self {
@@ -100,7 +100,7 @@ impl NetworkList {
         })
     }
 
-    /// Decodes bytes that [`NetworkList::raw`] once held: a list, or a single plugin.
+    /// Decodes bytes of an earlier [`NetworkList::raw`]: a list, or a single plugin.
     pub fn parse_either(raw: &[u8]) -> Result<Self> {
         let is_single = keys_of(raw)
             .is_ok_and(|keys| keys.contains_key("type") && !keys.contains_key("plugins"));
@@ -111,7 +111,7 @@ impl NetworkList {
         }
     }
 
-    /// The version's numbers; one that has none is refused.
+    /// The version's numbers; a version without numbers is refused.
     pub fn numbers(&self) -> Result<Numbers> {
         numbers(&self.version).map_err(|err| Failure::new(ErrorCode::DECODING, err))
     }
@@ -155,7 +155,7 @@ impl PluginConf {
         &self.standard.kind
     }
 
-    /// How errors name it.
+    /// Its name in errors.
     pub fn describe(&self) -> String {
         let named = match self.standard.name.as_str() {
             "" => String::new(),
@@ -243,7 +243,7 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// The members of the object that is all of a text.
+/// The members of an object that is the whole text.
 pub fn keys_of(raw: &[u8]) -> Result<Map<String, Value>> {
     object(&Json::parse(raw)?)
 }

@@ -1,5 +1,5 @@
-//! CHECK of what no plugin can answer for: the default routes of the final result. A plugin must allow for what later
-//! ones of the list changed, and so compares no gateway of a default route.
+//! CHECK of the default routes of the final result, which no plugin can do: a plugin must allow for changes by later
+//! ones of the list, and so compares no gateway of a default route.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::attachment::Attachment;
 use crate::chain::reparse;
 use crate::{Result, kernel};
 
-/// Each default route of the result is in the namespace.
+/// Checks that each default route of the result is in the namespace.
 pub fn check(at: &Attachment, result: &Value) -> Result<()> {
     let (result, _) = wire::decode(&reparse(result)?, "")?;
     let defaults = result.routes.iter().filter(|route| route.dst.is_default());
@@ -41,7 +41,7 @@ pub fn check(at: &Attachment, result: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The gateways that the route may have. One that names none goes by the gateway of an address.
+/// The gateways that the route may have. A route without one uses the gateway of an address.
 fn candidates(result: &AddResult, route: &Route) -> Vec<IpAddr> {
     if let Some(gateway) = route.gw {
         return vec![gateway];

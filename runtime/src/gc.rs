@@ -1,4 +1,5 @@
-//! GC of a whole list, as libcni does it: DEL of what is remembered and no longer valid, then GC of every plugin.
+//! GC of a whole list, as libcni does it: DEL of attachments that are remembered and no longer valid, then GC of every
+//! plugin.
 
 use std::path::{Path, PathBuf};
 
@@ -15,18 +16,18 @@ use crate::conflist::NetworkList;
 use crate::inject;
 use crate::lives::Lives;
 
-/// What GC came to. It goes on after a failure.
+/// The outcome of GC, which goes on after a failure.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// The attachments that were detached.
     pub deleted: Vec<AttachmentId>,
-    /// What failed.
+    /// The failures.
     pub failures: Vec<Failure>,
 }
 
 impl Runtime {
-    /// Detaches what is remembered of the network and not in `valid`, then lets every plugin look for what belongs to
-    /// no valid attachment. Without a list nothing is valid, and plugins are not told any.
+    /// Detaches the network's remembered attachments that are not in `valid`, then asks every plugin to collect
+    /// everything without a valid attachment. Without a list nothing is valid, and plugins get no list.
     pub fn gc(&self, list: &NetworkList, valid: Option<&[AttachmentId]>) -> Collected {
         let mut done = Collected::default();
         if list.disable_gc {
@@ -62,7 +63,7 @@ impl Runtime {
         let id = at.id();
         let mut at = at.clone();
         if is_gone && Path::new(&at.netns).exists() {
-            // What is at its path now is not the container's, and no plugin should take it for that.
+            // The namespace at its path is not the container's any more, so plugins do not get the path.
             at.netns.clear();
         }
         match self.del(list, &at) {
@@ -82,8 +83,8 @@ impl Runtime {
             .collect()
     }
 
-    /// The remembered attachments of the network whose namespaces are not gone, as far as anybody can tell. An entry
-    /// that cannot be read could be one of them, so it is an error.
+    /// The remembered attachments of the network whose namespaces are not certainly gone. An entry that cannot be read
+    /// could be one of them, so it is an error.
     pub fn alive(&self, list: &NetworkList) -> Result<Vec<AttachmentId>> {
         let prefix = format!("{}-", list.network()?);
         let may_be_of_it = |path: &PathBuf| {
@@ -92,7 +93,7 @@ impl Runtime {
         };
         let unreadable = self.cache.all()?.unreadable;
         if let Some(path) = unreadable.into_iter().find(may_be_of_it) {
-            let told = format!("cannot tell whose attachment {} is", path.display());
+            let told = format!("cannot tell which attachment {} is", path.display());
             return Err(Failure::new(ErrorCode::DECODING, told)
                 .hint("detach that container, or remove the file when it is gone"));
         }

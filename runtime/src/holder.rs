@@ -1,4 +1,4 @@
-//! Whose an interface of a namespace is already: as the cache remembers it, and as the kernel tells it.
+//! The holder of an interface in a namespace, by the cache and by the kernel.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ pub struct Holder {
     pub container: String,
 }
 
-/// What the plugins wrote beside an interface that an attachment wants.
+/// The tag that plugins wrote beside an interface that an attachment wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tag {
     /// Nothing, or there is no such interface.
@@ -34,21 +34,21 @@ pub enum Tag {
 /// Reads a tag. The runtime does not know its form.
 pub type ReadTag = fn(&NetworkName, &Attachment) -> Result<Tag>;
 
-/// Who has the interface that an attachment wants.
+/// The holder of the interface that an attachment wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// Nobody: it is not there, or the namespace cannot be looked at.
+    /// None: the interface is not there, or the namespace cannot be examined.
     No,
     /// The attachment itself.
     Own,
     /// Another attachment.
     By(Holder),
-    /// Nothing tells whose the interface is.
+    /// The interface is there, and its holder is unknown.
     Unnamed,
 }
 
 impl Runtime {
-    /// Who has the interface. A cache that cannot be listed is an error.
+    /// Finds the holder of the interface. A cache that cannot be listed is an error.
     pub fn held(&self, network: &NetworkName, at: &Attachment, read_tag: ReadTag) -> Result<Held> {
         let is_other = |entry: &Entry| {
             let id = (entry.network_name.as_str(), entry.container_id.as_str());
@@ -64,7 +64,7 @@ impl Runtime {
                 container: entry.container_id,
             }));
         }
-        // A plugin finds out by itself why a namespace cannot be looked at, and tells it better.
+        // A namespace that cannot be examined is left to the plugin, whose error is better.
         Ok(match read_tag(network, at).unwrap_or(Tag::None) {
             Tag::Other(holder) => Held::By(holder),
             Tag::Own => Held::Own,
@@ -76,7 +76,7 @@ impl Runtime {
     }
 }
 
-/// Whether two paths lead to one namespace, by device and inode. Paths that lead nowhere are compared as they are.
+/// Whether two paths lead to one namespace, by device and inode. Dangling paths are compared as texts.
 pub fn is_same(one: &str, other: &str) -> bool {
     let id = |path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     match (id(one), id(other)) {

@@ -1,4 +1,4 @@
-//! What a plugin reads on stdin: its part of the list, and what the runtime knows.
+//! The input of a plugin: its part of the list, with the runtime's own keys.
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::AttachmentId;
@@ -11,8 +11,8 @@ use crate::conflist::{NetworkList, PluginConf};
 /// Keys that a verb adds to a plugin's own.
 pub type Added = Vec<(&'static str, Value)>;
 
-/// The bytes for stdin, compact and with sorted keys. Keys that the list's author wrote stay as they are, unless the
-/// runtime has something to say under them.
+/// The bytes for stdin, compact and with sorted keys. Keys of the list's author stay as they are, unless the runtime
+/// sets the same key.
 pub fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Vec<u8>> {
     let mut keys = plugin.keys.clone();
     keys.insert("name".to_owned(), json!(list.name));
@@ -46,7 +46,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// What GC adds, under the key of today and the one of its first publication; without a list, neither.
+/// The keys that GC adds: its list under the key of today and under the first published one; without a list, neither.
 pub(crate) fn valid(attachments: Option<&[AttachmentId]>) -> Added {
     let Some(attachments) = attachments else {
         return Added::new();
@@ -61,13 +61,13 @@ pub(crate) fn valid(attachments: Option<&[AttachmentId]>) -> Added {
     ]
 }
 
-/// The key by which STATUS also tells that a range or a bridge is full. Engines do not set it: they would take the node
-/// out of service, with all its pods.
+/// The key by which STATUS also reports a full range or bridge. Engines do not set it: they would take the node out of
+/// service, with all its pods.
 pub(crate) fn strict_status() -> Added {
     vec![("strictStatus", json!(true))]
 }
 
-/// The arguments whose capability the plugin declares; without any, what its author wrote stays.
+/// The arguments whose capability the plugin declares. Without any, the author's own value stays.
 pub fn runtime_config(plugin: &PluginConf, args: &Map<String, Value>) -> Added {
     let declares = |name: &str| plugin.standard.capabilities.get(name) == Some(&true);
     let granted: Map<String, Value> = args

@@ -1,4 +1,4 @@
-//! Signals that ask this process to end, as a fact and not as an end: what is under way is stopped and undone first.
+//! Signals that ask this process to end. They are recorded, so running work is stopped and undone first.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,7 +17,7 @@ use crate::Result;
 /// The signals that ask a process to end.
 pub const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// What is known of a request to end.
+/// The requests to end.
 #[derive(Debug)]
 pub struct Interrupt {
     /// A byte for each request.
@@ -27,7 +27,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on a request to end ends nothing by itself.
+    /// Records requests to end from now on. None of them ends the process by itself.
     pub fn expect() -> Result<Self> {
         let prepare = || -> io::Result<Self> {
             let (told, teller) = UnixStream::pair()?;
@@ -42,7 +42,7 @@ impl Interrupt {
         prepare().map_err(crate::io("handle signals"))
     }
 
-    /// Refuses to go on after a request.
+    /// Fails after a request.
     pub fn check(&self) -> Result<()> {
         let Some(signal) = self.signal() else {
             return Ok(());
@@ -52,7 +52,7 @@ impl Interrupt {
         Err(Failure::new(ErrorCode::INTERNAL, told))
     }
 
-    /// Ends this process as the signal would have, where there was one.
+    /// Ends this process by the signal, where there was one.
     pub fn follow(&self) {
         if let Some(signal) = self.signal() {
             // A signal that cannot be raised leaves the process with its exit status.
@@ -72,8 +72,8 @@ impl AsFd for Interrupt {
     }
 }
 
-/// Whether the caller of this process had it ignore the signal, as `nohup` does and shells do for what runs in the
-/// background. Such a signal stays ignored, also by children.
+/// Whether the caller of this process set the signal to be ignored, as `nohup` does, and as shells do for background
+/// jobs. Such a signal stays ignored, also by children.
 pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status

@@ -1,7 +1,7 @@
-//! The bundled runtime: what kubelet's container runtime, podman or `cnitool` do around plugins.
+//! The bundled runtime. It does around plugins what kubelet's container runtime, podman or `cnitool` do.
 //!
-//! [`conflist`] and [`confdir`] read network configuration lists, [`inject`] makes of them what a plugin reads,
-//! [`chain`], [`gc`] and [`restore`] run the plugins, [`cache`] remembers results where libcni does. The command lines are
+//! [`conflist`] and [`confdir`] read network configuration lists, [`inject`] makes the plugins' input of them,
+//! [`chain`], [`gc`] and [`restore`] run the plugins, [`cache`] stores results where libcni does. The command lines are
 //! another crate.
 
 pub mod attachment;
@@ -24,10 +24,10 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 
 pub use linkspan_netlink::kernel;
 
-/// What an operation comes to.
+/// The outcome of an operation.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// For `map_err` on input and output: what was attempted, on what.
+/// For `map_err` on input and output: the attempt and its object.
 pub fn io(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
     move |err| Failure::new(ErrorCode::IO, err.to_string()).context(attempt)
 }

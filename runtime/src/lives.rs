@@ -1,5 +1,5 @@
-//! Whether the namespaces of remembered attachments live. Our own ADD remembers the namespace. An entry
-//! that libcni made knows its path alone, so the host's end that the result names is asked, too.
+//! Whether the namespaces of remembered attachments live. Our own ADD remembers the namespace. An entry of libcni has
+//! only the path, so the host's end in the result is examined, too.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use crate::cache::{Cache, Entry};
 
-/// Lives as they are at one time.
+/// The lives of attachments at one moment.
 #[derive(Debug)]
 pub struct Lives<'a> {
     cache: &'a Cache,
     judge: Judge,
-    /// The host's links, listed where they matter; none where the kernel does not tell.
+    /// The host's links, listed at the first use; `None` where the kernel refuses.
     links: OnceCell<Option<Vec<Link>>>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Lives<'a> {
         }
     }
 
-    /// Where the attachment lives, if it is ours.
+    /// The attachment's namespace, if the attachment is ours.
     fn home(&self, entry: &Entry) -> Option<Home> {
         let network = NetworkName::parse(&entry.network_name).ok()?;
         let id = entry.attachment().ok()?.id();
@@ -58,7 +58,7 @@ impl<'a> Lives<'a> {
         for name in host_interfaces(entry) {
             match links.iter().find(|link| link.name == name) {
                 Some(link) if link.peer_lives() => return HostEnd::Lives,
-                // A bridge, which is there for others.
+                // A bridge, which is shared and proves nothing.
                 Some(link) if link.peer_netns.is_none() => {}
                 _ => end = HostEnd::Gone,
             }

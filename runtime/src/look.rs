@@ -10,7 +10,7 @@ use crate::attachment::Attachment;
 /// The interface that every namespace has.
 pub(crate) const LOOPBACK: &str = "lo";
 
-/// Whether an interface of that name may be in the namespace already. `lo` always is, and counts from when it is up.
+/// Whether an interface of that name may be in the namespace already. `lo` always is, and counts once it is up.
 pub(crate) fn may_be_there(at: &Attachment) -> bool {
     look(at) != Look::Absent
 }
@@ -19,7 +19,7 @@ pub(crate) fn may_be_there(at: &Attachment) -> bool {
 pub(crate) enum Look {
     There,
     Absent,
-    /// The kernel does not let us look.
+    /// The kernel refuses the look.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! VERSION: which versions of the spec a plugin speaks, asked as libcni asks.
+//! VERSION: the versions of the spec that a plugin speaks, asked as libcni asks.
 
 use linkspan_invoke::find;
 use linkspan_protocol::command::Command;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::Result;
 use crate::chain::Runtime;
 
-/// What a plugin says that has never heard of the verb.
+/// The answer of a plugin without this verb.
 const UNKNOWN: &str = "unknown CNI_COMMAND: VERSION";
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! `linkspan restore`: what living attachments had in the packet filter, and somebody removed.
+//! `linkspan restore`: puts back the state of living attachments in the packet filter that others removed.
 //!
 //! Each plugin of an attachment's list is asked by a verb of our own (`Command::Restore`), with the input of CHECK. A plugin
 //! of another suite does not know the verb, and keeps its own state by its own means.
@@ -15,17 +15,17 @@ use crate::conflist::PluginConf;
 use crate::inject::Known;
 use crate::lives::Lives;
 
-/// What came of it. It goes on after a failure.
+/// The outcome of a restore, which goes on after a failure.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// The attachments that have all they had.
+    /// The attachments that are complete.
     pub whole: Vec<Entry>,
-    /// What failed, and files that could not be read.
+    /// The failures, also for files that could not be read.
     pub failures: Vec<Failure>,
 }
 
 impl Runtime {
-    /// Restores the attachments that are remembered, of one network or of all. One whose namespace is gone is left out.
+    /// Restores the remembered attachments of one network or of all, except those whose namespace is gone.
     pub fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
         let listing = self.cache.all()?;
         let lives = Lives::now(&self.cache);
@@ -50,7 +50,7 @@ impl Runtime {
         if network.is_none() {
             let unreadable = |path: std::path::PathBuf| {
                 let told = format!("not a remembered attachment: {}", path.display());
-                Failure::new(ErrorCode::DECODING, told).hint("remove it when nobody needs it")
+                Failure::new(ErrorCode::DECODING, told).hint("remove the file if it is not needed")
             };
             restored
                 .failures

@@ -1,4 +1,4 @@
-//! A directory that goes with its owner.
+//! A directory that is removed with its value.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ impl Scratch {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
