@@ -159,7 +159,7 @@ fn names() -> Vec<&'static str> {
 fn unknown(name: &str) -> Failure {
     Failure::new(
         ErrorCode::INTERNAL,
-        format!("{name:?} is no plugin of this binary"),
+        format!("{name:?} is not a plugin of this binary"),
     )
     .hint(format!(
         "name the file {RUNTIME} or {CNITOOL}, or as one of: {}",

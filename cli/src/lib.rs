@@ -1,7 +1,7 @@
-//! The command lines of the `linkspan` binary. [`suite`]: what they are told of its plugins.
+//! The command lines of the `linkspan` binary. [`suite`] is their view of its plugins.
 //!
 //! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
-//! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`: what single commands do.
+//! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`: one command each.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
 pub mod cnitool;

@@ -1,4 +1,4 @@
-//! `linkspan list`: what the cache remembers, and whether it is still there.
+//! `linkspan list`: the attachments in the cache, and whether their namespaces live.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ const HEADING: [&str; 5] = [
     "ADDRESSES",
 ];
 
-/// Prints the attachments, as a table or as JSON; the files that could not be read come back.
+/// Prints the attachments, as a table or as JSON. Returns a failure for each unreadable file.
 pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<Vec<Failure>> {
     let listing = cache.all()?;
     let lives = Lives::now(cache);
@@ -35,8 +35,8 @@ pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<V
     out.write_all(text.as_bytes())
         .map_err(linkspan_runtime::io("print"))?;
     let unreadable = listing.unreadable.into_iter().map(|path| {
-        let told = format!("{} is no remembered attachment", path.display());
-        Failure::new(ErrorCode::DECODING, told).hint("remove it when nobody needs it")
+        let told = format!("{} is not a remembered attachment", path.display());
+        Failure::new(ErrorCode::DECODING, told).hint("remove the file if it is not needed")
     });
     Ok(unreadable.collect())
 }
@@ -71,7 +71,7 @@ fn row((entry, life): (&Entry, Life)) -> [String; 5] {
     ]
 }
 
-/// None where the result has none, or cannot be decoded.
+/// Empty where the result has none, or cannot be decoded.
 fn addresses(entry: &Entry) -> Vec<String> {
     let decoded = entry
         .result

@@ -15,7 +15,7 @@ use crate::suite::Port;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    /// Absent where it may not be seen, or is in another PID namespace.
+    /// Absent where it cannot be seen, or is in another PID namespace.
     pub(crate) process: Option<Process>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Process {
     pub(crate) command: String,
 }
 
-/// A socket that takes what comes for its address.
+/// A socket that receives packets for its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Socket {
     protocol: &'static str,
@@ -57,7 +57,7 @@ pub(crate) fn of(ports: &[Port]) -> Result<Vec<Vec<Listener>>> {
 }
 
 /// Whether the socket would get packets to the published port. One on all addresses of IPv6 gets those of IPv4, too,
-/// unless there is another one for these: the kernel refuses both on one port then.
+/// unless there is another one for these. (The kernel refuses a dual-stack socket beside that one.)
 fn takes(socket: &Socket, port: &Port, all: &[Socket]) -> bool {
     let (own, host) = (socket.address, port.host);
     if (socket.protocol, own.port()) != (port.protocol, host.port()) {
@@ -96,7 +96,7 @@ fn sockets(protocols: &BTreeSet<&'static str>) -> Result<Vec<Socket>> {
     Ok(found)
 }
 
-/// A file of the network namespace; nothing where the kernel does not have it.
+/// A file of the network namespace; empty where the kernel does not have it.
 fn read(name: &str) -> Result<String> {
     let path = format!("/proc/self/net/{name}");
     match fs::read_to_string(&path) {
@@ -178,7 +178,7 @@ fn holders(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Process> {
     found
 }
 
-/// Of a link as `socket:[4711]`.
+/// The inode in a link such as `socket:[4711]`.
 fn inode_of(link: &str) -> Option<u64> {
     let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
     inode.parse().ok()

@@ -1,4 +1,4 @@
-//! The world outside, for the demonstration and the tests: a namespace on a link of the host's, that knows no way to any
+//! The world outside, for the demonstration and the tests: a namespace on a link of the host, without a route to any
 //! container. Its addresses are of the prefixes for documentation (RFC 5737, RFC 3849).
 
 use std::net::IpAddr;

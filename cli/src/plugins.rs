@@ -1,4 +1,4 @@
-//! Where plugins are looked for.
+//! The directories of plugins.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use linkspan_invoke::split_path;
 use linkspan_runtime::Result;
 use linkspan_runtime::scratch::Scratch;
 
-/// Where distributions and Kubernetes put plugins.
+/// The usual directory of plugins.
 const USUAL: &str = "/opt/cni/bin";
 
 /// The plugins of this very binary, executable by name as long as this lives.
@@ -35,8 +35,8 @@ pub(crate) fn own_executable() -> Result<PathBuf> {
     std::env::current_exe().map_err(linkspan_runtime::io("find the executable of this process"))
 }
 
-/// The directories to search, and what keeps them alive. An explicit list is taken as it is; without one, the usual
-/// directory comes first and what it lacks is in this binary.
+/// The directories to search, with the value that keeps one of them alive. An explicit list is taken as it is. Without
+/// one, the usual directory comes first, and this binary has the plugins that it lacks.
 pub(crate) fn search(
     explicit: Option<&str>,
     names: &[&str],

@@ -1,4 +1,5 @@
-//! `linkspan ports`: what is published on this host, whose it is, and which processes of the host listen there.
+//! `linkspan ports`: the ports that are published on this host, their owners, and the host's processes that listen
+//! there.
 
 use std::io::Write;
 
@@ -23,7 +24,7 @@ const HEADING: [&str; 7] = [
 /// The backend whose ports `clear` removes.
 const OURS: &str = "nftables";
 
-/// A reminder for those who give a node back to another suite.
+/// A reminder for a node that goes back to another suite.
 const CLEAR: &str =
     "\n`linkspan clear` removes all that has the backend nftables, and masquerade.\n";
 

@@ -7,7 +7,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::Result;
 use serde_json::{Value, json};
 
-/// A port as an element of `portMappings`. Of the protocol the plugin is the judge.
+/// A port as an element of `portMappings`. The plugin judges the protocol.
 pub(crate) fn parse(text: &str) -> Result<Value> {
     let mapping = || {
         let (ends, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));

@@ -23,15 +23,15 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-/// Exit statuses for what is not the command's own doing, as shells and container engines have them.
+/// Exit statuses for failures before the command runs, as shells and container engines have them.
 pub(crate) const NOT_ATTACHED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// What is left to tell: a failure with the exit status that goes with it.
+/// The exit status, with the failure for stderr where there is one.
 pub(crate) type Ended = std::result::Result<u8, (u8, Failure)>;
 
-/// The attachment that is wanted of a run.
+/// The attachment that a run asks for.
 pub(crate) struct Wished<'a> {
     /// The interface's name.
     pub(crate) ifname: &'a str,
@@ -39,15 +39,14 @@ pub(crate) struct Wished<'a> {
     pub(crate) capability_args: Map<String, Value>,
 }
 
-/// Signals as events in a queue: none of them ends or interrupts anything from now on.
+/// Signals as events in a queue. From now on none of them ends or interrupts anything.
 pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
     let passed_on = ENDING.into_iter().chain([SIGUSR1, SIGUSR2]);
     let handled = passed_on.filter(|signal| !is_ignored(*signal));
     SignalsInfo::new(handled.chain([SIGCHLD])).map_err(linkspan_runtime::io("handle signals"))
 }
 
-/// Runs a command with an attachment, and ends as it ends. DEL is run on every way out but the death of this
-/// process by SIGKILL.
+/// Runs a command with an attachment, and ends as it ends. DEL runs on every way out except SIGKILL of this process.
 pub(crate) fn run(
     runtime: &Runtime,
     list: &NetworkList,
@@ -156,7 +155,7 @@ fn wait(mut child: Child, signals: &mut SignalsInfo<WithOrigin>) -> Result<ExitS
     }
 }
 
-/// Passes a signal on. What the terminal sent it sent to the command, too.
+/// Passes a signal on, except one of the terminal, which sends it to the command, too.
 fn forward(child: &Child, origin: &Origin) -> io::Result<()> {
     let by_terminal = matches!(origin.cause, Cause::Kernel);
     if origin.signal == SIGCHLD || by_terminal {
@@ -164,13 +163,13 @@ fn forward(child: &Child, origin: &Origin) -> io::Result<()> {
     }
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     match kill(Pid::from_raw(pid), Signal::try_from(origin.signal)?) {
-        // It has ended meanwhile, which the next look sees.
+        // The command has ended meanwhile; the loop sees that next.
         Err(Errno::ESRCH) => Ok(()),
         sent => Ok(sent?),
     }
 }
 
-/// The status as shells tell it: 128 + N for a death by signal N.
+/// The status in the form of shells: 128 + N for a death by signal N.
 fn exit_status(status: ExitStatus) -> u8 {
     let code = status
         .code()

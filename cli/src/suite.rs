@@ -1,4 +1,4 @@
-//! What the command lines are told of the plugins of this binary.
+//! The command lines' view of the plugins of this binary.
 
 use std::net::SocketAddr;
 
@@ -6,37 +6,36 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::Result;
 use linkspan_runtime::holder::ReadTag;
 
-/// The plugins that this binary is, as values and functions.
+/// The plugins in this binary, as values and functions.
 #[derive(Debug, Clone, Copy)]
 pub struct Suite<'a> {
-    /// The names under which it is one.
+    /// The file names of the plugins.
     pub names: &'a [&'a str],
-    /// What the configuration of the plugin of a name may hold, where the plugin is one of the suite.
+    /// The schema of a plugin's configuration, by the plugin's name; `None` for a plugin of another suite.
     pub schema: fn(&str) -> Option<Schema>,
-    /// The ports that it publishes on this host.
+    /// The ports that are published on this host.
     pub ports: fn() -> Result<Vec<Port>>,
-    /// Removes all that it keeps in nf_tables; false where there is nothing.
+    /// Removes all of the suite's state in nf_tables; false where there is none.
     pub clear: fn() -> Result<bool>,
-    /// What may be in the way of packets, by a plugin's name and what it would read on stdin; nothing where the plugin is
-    /// none of the suite.
+    /// Obstacles to a network's packets, by a plugin's name and its input; empty for a plugin of another suite.
     pub warnings: fn(&str, &[u8]) -> Result<Vec<Warning>>,
-    /// Whose an interface is, as its plugins have written beside it.
+    /// Reads the holder of an interface from its tag.
     pub read_tag: ReadTag,
 }
 
-/// A warning, as the suite tells it.
+/// A warning.
 #[derive(Debug, Clone)]
 pub struct Warning {
     /// One sentence.
     pub what: String,
-    /// Commands that a person may remove the cause with.
+    /// Commands that remove the cause.
     pub remedies: Vec<String>,
 }
 
-/// A published port, as the suite tells it.
+/// A published port.
 #[derive(Debug, Clone)]
 pub struct Port {
-    /// Where it is kept.
+    /// The filter that holds it.
     pub backend: &'static str,
     /// `tcp`, `udp` or `sctp`
     pub protocol: &'static str,
@@ -44,8 +43,8 @@ pub struct Port {
     pub host: SocketAddr,
     /// Address and port of the container.
     pub container: SocketAddr,
-    /// Network, container and interface; each is empty where it is not told.
+    /// Network, container and interface; each is empty where it is unknown.
     pub owner: [String; 3],
-    /// Whether the owner is certainly gone; absent where nothing tells.
+    /// Whether the owner is certainly gone; absent where that is unknown.
     pub gone: Option<bool>,
 }

@@ -1,4 +1,5 @@
-//! Packets between namespaces, by sockets that are born where they belong. The demo and the tests prove with these.
+//! Packets between namespaces, by sockets that are made in the right namespace. The demo and the tests use them as
+//! proof.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -6,10 +7,10 @@ use std::time::Duration;
 
 use linkspan_netlink::netns::Netns;
 
-/// Long enough for the slowest machine; nothing waits for it when packets flow.
+/// The deadline is long enough for the slowest machine; nothing waits for it while packets flow.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often a datagram is sent within the deadline.
+/// The number of datagrams that are sent within the deadline.
 const ATTEMPTS: u32 = 10;
 
 const WORD: &[u8; 5] = b"hello";
@@ -20,8 +21,8 @@ pub fn udp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
     udp_through(from, &server, server.local_addr()?).map(drop)
 }
 
-/// A datagram from a namespace to `address`, which must reach `server`, and its echo; whom the server saw. Tried again
-/// for a while: the kernel may drop one while it finds out who its neighbour is.
+/// A datagram from a namespace to `address`, which must reach `server`, and its echo. Returns the sender that the
+/// server saw. It tries again for a while, because the kernel may drop one while it resolves the neighbour.
 pub fn udp_through(
     from: &Netns,
     server: &UdpSocket,
@@ -58,7 +59,8 @@ pub fn tcp(from: &Netns, to: &Netns, ip: IpAddr) -> io::Result<()> {
     tcp_through(from, &listener, listener.local_addr()?).map(drop)
 }
 
-/// A connection from a namespace to `address`, which must reach `listener`, and a word's echo; whom the server saw.
+/// A connection from a namespace to `address`, which must reach `listener`, and a word's echo. Returns the sender that
+/// the server saw.
 pub fn tcp_through(
     from: &Netns,
     listener: &TcpListener,
@@ -77,7 +79,7 @@ pub fn tcp_through(
     expect_word(buffer).map(|()| peer)
 }
 
-/// A TCP connection from a namespace; the kernel itself tells when nobody answers its ARP.
+/// A TCP connection from a namespace; the kernel reports an unanswered ARP request by itself.
 pub fn connect(from: &Netns, address: SocketAddr) -> io::Result<TcpStream> {
     at(from, || TcpStream::connect_timeout(&address, DEADLINE))
 }

@@ -1,5 +1,5 @@
-//! What `linkspan status` warns of: something of the host's own that may keep packets from containers, and what somebody
-//! removed that living containers had.
+//! The warnings of `linkspan status`: rules and switches of the host that may keep packets from containers, and state
+//! of living containers that others removed.
 
 use std::io::{self, Write};
 
@@ -12,16 +12,17 @@ use linkspan_runtime::lives::Lives;
 
 use crate::suite::{Suite, Warning};
 
-/// How many attachments are compared with what they were promised: a packet filter that was flushed has lost those of all.
+/// The number of attachments that are checked. A sample is enough, because a flush of the packet filter hits all of
+/// them.
 const SAMPLE: usize = 20;
 
-/// The command that puts back what somebody removed, as CHECK names it.
+/// The command in CHECK's hint for removed state.
 const RESTORE: &str = "linkspan restore";
 
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
 
-/// Prints to stderr what may be in the way of the network's packets. Nothing where a plugin of the list sees to that.
+/// Prints obstacles to the network's packets to stderr; none where a plugin of the list removes them.
 pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
     if list.plugins.iter().any(|plugin| plugin.kind() == FIREWALL) {
         return Ok(());
@@ -29,14 +30,14 @@ pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
     for plugin in &list.plugins {
         let stdin = inject::stdin(list, plugin, Added::new())?;
         for warning in (suite.warnings)(plugin.kind(), &stdin)? {
-            // Nobody is left to be told when stderr is closed.
+            // A closed stderr is ignored: there is no other channel.
             drop(io::stderr().write_all(text(&list.name, &warning).as_bytes()));
         }
     }
     Ok(())
 }
 
-/// Prints to stderr that living attachments have lost what they had in the packet filter, where CHECK says so.
+/// Prints to stderr that living attachments have lost state in the packet filter, where CHECK reports it.
 pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
     let entries = runtime.cache.all()?.entries;
     let lives = Lives::now(&runtime.cache);

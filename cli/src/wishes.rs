@@ -1,4 +1,4 @@
-//! What a container asks of its network beside an attachment, as values of capabilities.
+//! Requests of a container beside the attachment itself, as values of capabilities.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::publish;
 
-/// The wishes, as a person or an annotation writes them.
+/// The requests in the form of command lines and annotations.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes<'a> {
     /// Ports to publish.
@@ -22,7 +22,7 @@ pub(crate) struct Wishes<'a> {
 }
 
 impl Wishes<'_> {
-    /// The values for the network's plugins. A wish that none of them would hear is refused.
+    /// The values for the network's plugins. A request that none of them reads is refused.
     pub(crate) fn capability_args(&self, list: &NetworkList) -> Result<Map<String, Value>> {
         let mut args = Map::new();
         let mut grant = |name: &str, what: &str, value: Value| {

@@ -34,13 +34,13 @@ complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "run" -d 'Run a co
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "add" -d 'Attach a namespace to a network and print the result'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "check" -d 'Compare an attachment with what its ADD returned'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "del" -d 'Detach a namespace from a network'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "gc" -d 'Detach what is remembered of a network and has no namespace any more, and let its plugins clean up'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now, and warn of what may keep packets from it'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "list" -d 'Print what is attached'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "ports" -d 'Print the ports that are published on this host, whose they are, and which processes listen on them'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "restore" -d 'Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of nftables.service; what is there stays'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "clear" -d 'Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
-complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "validate" -d 'Say what is wrong with network configurations before any container needs them'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "gc" -d 'Detach the remembered attachments of a network whose namespace is gone, and let its plugins clean up'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now, and warn of obstacles to its packets'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "list" -d 'Print the attachments'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "ports" -d 'Print the ports that are published on this host, their owners, and processes that listen on them'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "restore" -d 'Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of nftables.service; nothing else changes'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "clear" -d 'Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
+complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "validate" -d 'List the faults of network configurations before any container needs them'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "oci-hook" -d 'Attach or detach a container as an OCI runtime\'s hook, createRuntime and poststop; its state is read from stdin'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "netns" -d 'Name network namespaces, as `ip netns` does'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "install" -d 'Put the plugins into a directory, as hard links to one copy of this binary'
@@ -84,7 +84,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l capability-arg
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l cache-dir -d 'Directory of remembered results' -r -F
-complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l force -d 'Detach whatever the interface is, also where another attachment has it'
+complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l force -d 'Detach the interface even where another attachment has it'
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F
@@ -131,7 +131,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "add" -d 'Make an empty namespace'
-complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "del" -d 'Remove a name'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "list" -d 'Print the names'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and not __fish_seen_subcommand_from add del list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from add" -l net-dir -d 'Directory of network configurations' -r -F
@@ -147,10 +147,10 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "add" -d 'Make an empty namespace'
-complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "del" -d 'Remove a name'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "list" -d 'Print the names'
 complete -c linkspan -n "__fish_linkspan_using_subcommand netns; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l conflist -d 'A network\'s configuration, to be put into --net-dir under its own name when the plugins are there, for its owner alone to read; where something is wrong with it, nothing is installed' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l conflist -d 'A network\'s configuration, put into --net-dir under its own name after the plugins, readable for its owner alone; nothing is installed where something is wrong with it' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand install" -l cache-dir -d 'Directory of remembered results' -r -F
@@ -168,13 +168,13 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_s
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "add" -d 'Attach a namespace to a network and print the result'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "check" -d 'Compare an attachment with what its ADD returned'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "del" -d 'Detach a namespace from a network'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "gc" -d 'Detach what is remembered of a network and has no namespace any more, and let its plugins clean up'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now, and warn of what may keep packets from it'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "list" -d 'Print what is attached'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "ports" -d 'Print the ports that are published on this host, whose they are, and which processes listen on them'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "restore" -d 'Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of nftables.service; what is there stays'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "clear" -d 'Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "validate" -d 'Say what is wrong with network configurations before any container needs them'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "gc" -d 'Detach the remembered attachments of a network whose namespace is gone, and let its plugins clean up'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "status" -d 'Ask a network\'s plugins whether they could attach a container now, and warn of obstacles to its packets'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "list" -d 'Print the attachments'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "ports" -d 'Print the ports that are published on this host, their owners, and processes that listen on them'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "restore" -d 'Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of nftables.service; nothing else changes'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "clear" -d 'Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back to another suite'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "validate" -d 'List the faults of network configurations before any container needs them'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "oci-hook" -d 'Attach or detach a container as an OCI runtime\'s hook, createRuntime and poststop; its state is read from stdin'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "netns" -d 'Name network namespaces, as `ip netns` does'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "install" -d 'Put the plugins into a directory, as hard links to one copy of this binary'
@@ -182,5 +182,5 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_s
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "version" -d 'Print versions and the names of the plugins'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and not __fish_seen_subcommand_from demo run add check del gc status list ports restore clear validate oci-hook netns install pause version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "add" -d 'Make an empty namespace'
-complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "del" -d 'Take a name away'
+complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "del" -d 'Remove a name'
 complete -c linkspan -n "__fish_linkspan_using_subcommand help; and __fish_seen_subcommand_from netns" -f -a "list" -d 'Print the names'

@@ -214,7 +214,7 @@ fn under_a_strange_name_the_bundle_lists_those_that_it_has() {
         for name in ["bridge2", "BRIDGE", "my-bridge"] {
             symlink(LINKSPAN, lab.bin().join(name)).unwrap();
             let call = lab.plugin(name).verb("ADD");
-            let says = format!("\"{name}\" is no plugin of this binary; hint: ");
+            let says = format!("\"{name}\" is not a plugin of this binary; hint: ");
             trial.refused(&call, 999, &says);
             trial.refused(&call, 999, "bridge, host-local, loopback");
         }

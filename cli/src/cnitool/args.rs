@@ -12,13 +12,13 @@ const COMMANDS: [(&str, &str); 5] = [
 const FLAG: &str =
     "  -i, --ifname string   Name of the interface (default CNI_IFNAME, then eth0)\n";
 
-/// Why a run ends, for stderr: the message, and what helps.
+/// The end of a run, for stderr: the message, and the usage.
 pub(super) struct Refused {
     pub(super) message: String,
     pub(super) usage: String,
 }
 
-/// What the arguments say.
+/// The request of the arguments.
 pub(super) enum Asked<'a> {
     Help(String),
     Run {
@@ -35,7 +35,7 @@ struct Taken<'a> {
     words: Vec<&'a str>,
     ifname: Option<String>,
     help: bool,
-    /// The first flag that cannot be.
+    /// The first invalid flag.
     wrong: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Taken<'a> {
     }
 }
 
-/// What the arguments ask for.
+/// Parses the arguments.
 pub(super) fn parse(args: &[String]) -> Result<Asked<'_>, Refused> {
     let Taken {
         words,

@@ -1,6 +1,6 @@
 //! The command line of the Go `cnitool`: the same commands, environment, output and exit codes.
 //!
-//! Unlike [`crate::linkspan`] it has no defaults but those of `cnitool`, and takes nothing from what is remembered.
+//! Unlike [`crate::linkspan`] it has only the defaults of `cnitool`, and uses nothing of the cache.
 
 mod args;
 
@@ -36,12 +36,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(u8::from(printed.is_err()));
     };
     let told = format!("Error: {message}\n{usage}\n{message}\n");
-    // Nobody is left to be told when stderr is closed.
+    // A closed stderr is ignored: there is no other channel.
     drop(io::stderr().write_all(told.as_bytes()));
     ExitCode::FAILURE
 }
 
-/// Does what was asked; the text for stdout.
+/// Runs the request, and returns the text for stdout.
 fn execute(asked: Asked<'_>) -> std::result::Result<String, Refused> {
     let (command, network, netns, ifname) = match asked {
         Asked::Help(text) => return Ok(text),

@@ -1,7 +1,8 @@
 //! `linkspan demo`: the main job from end to end, in namespaces of its own.
 //!
-//! A namespace stands for the host, one for the world outside and one for each pod; the plugins run as processes of their own, as they do under
-//! any runtime. Nothing of the machine is touched, and where user namespaces are allowed no privilege is needed.
+//! A namespace stands for the host, one for the world outside and one for each pod; the plugins run as processes of
+//! their own, as they do under any runtime. It touches nothing of the machine, and needs no privilege where user
+//! namespaces are allowed.
 
 mod pod;
 mod proof;
@@ -21,7 +22,7 @@ use crate::suite::Suite;
 use pod::Pod;
 use world::World;
 
-/// Runs the demonstration. An error means that something did not work; what was proved is printed.
+/// Runs the demonstration, and prints each proof. An error means that something did not work.
 pub(crate) fn run(
     out: &mut dyn Write,
     suite: Suite<'_>,

@@ -58,7 +58,7 @@ impl Pod {
         self.result.ips.iter().filter_map(|ip| ip.gateway)
     }
 
-    /// The result beside what the kernel says.
+    /// The result, beside the kernel's own values.
     pub(super) fn describe(&self, world: &World) -> Result<String> {
         let rtnl = world.rtnl_in(&self.netns)?;
         let link = rtnl.link_by_name(IFNAME).map_err(kernel)?;

@@ -1,4 +1,4 @@
-//! What the demonstration proves, with packets and with the kernel's own lists.
+//! The demonstration's proofs, by packets and by the kernel's own lists.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -42,7 +42,7 @@ pub(super) fn traffic(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
 pub(super) const HOST_PORT: u16 = 8080;
 pub(super) const CONTAINER_PORT: u16 = 80;
 
-/// What pod-a publishes.
+/// The ports that pod-a publishes.
 pub(super) fn published() -> Value {
     let mapping = |protocol: &str| json!({ "hostPort": HOST_PORT, "containerPort": CONTAINER_PORT, "protocol": protocol });
     json!([mapping("tcp"), mapping("udp")])
@@ -67,7 +67,7 @@ pub(super) fn masquerade(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> 
     Ok(lines)
 }
 
-/// Everybody to the published port of the host, also the pod itself and the host by its loopback address.
+/// Every client to the published port of the host, also the pod itself and the host by its loopback address.
 pub(super) fn ports(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
     let [pod, neighbour] = pods;
     let mut lines = Vec::new();
@@ -119,7 +119,7 @@ impl Server {
             .map_err(linkspan_runtime::io("the server's address"))
     }
 
-    /// An exchange by each protocol through `address`; whom the server saw.
+    /// An exchange by each protocol through `address`. Returns the sender that the server saw.
     fn answer(&self, from: &Netns, address: SocketAddr) -> Result<IpAddr> {
         let failed = |what: &str| {
             linkspan_runtime::io(format!("the demonstration failed: {what} to {address}"))
@@ -135,7 +135,7 @@ impl Server {
     }
 }
 
-/// No port is published any more.
+/// Proves that no port is published any more.
 pub(super) fn withdrawn(suite: Suite<'_>) -> Result<()> {
     match (suite.ports)()?.first() {
         Some(port) => Err(refuted(format!(
@@ -154,7 +154,7 @@ fn exchange(from: &Netns, to: &Netns, ip: IpAddr) -> Result<()> {
     traffic::tcp(from, to, ip).map_err(attempt("tcp"))
 }
 
-/// Nothing of the attachments is left, in the pods, on the host or on disk.
+/// Proves that nothing of the attachments is left, in the pods, on the host or on disk.
 pub(super) fn detached(world: &World, pods: &[Pod], before: &[String]) -> Result<()> {
     for pod in pods {
         let links = world.rtnl_in(&pod.netns)?.links().map_err(kernel)?;
@@ -179,7 +179,7 @@ pub(super) fn detached(world: &World, pods: &[Pod], before: &[String]) -> Result
     }
 }
 
-/// Nobody holds the namespaces, so the kernel has freed them (namespaces(7)).
+/// Proves that nothing holds the namespaces, so the kernel has freed them (namespaces(7)).
 pub(super) fn released(ids: &[NetnsId]) -> Result<()> {
     let names: Vec<String> = ids.iter().map(|id| format!("net:[{}]", id.ino)).collect();
     let held_at = |path: &Path| {

@@ -20,7 +20,7 @@ use crate::plugins::Bundled;
 /// The network that is shown.
 const EXAMPLE: &str = include_str!("../../../conf-examples/bridge.conflist");
 
-/// What every step needs.
+/// The state of every step.
 pub(super) struct World {
     pub(super) host: Netns,
     /// The world beyond the host.
@@ -34,7 +34,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Leaves the machine's network for good.
+    /// Makes the world, and leaves the machine's network for good.
     pub(super) fn new(plugins: &[&str], stop: Option<Arc<Interrupt>>) -> Result<Self> {
         Netns::isolate().map_err(|err| {
             kernel(err)

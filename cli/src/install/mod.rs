@@ -16,14 +16,14 @@ use linkspan_runtime::Result;
 use crate::plugins::own_executable;
 use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
-/// Of everything that is to be executed, whatever the umask. Never more (CVE-2024-33522).
+/// The mode of executables, whatever the umask. It is never wider (CVE-2024-33522).
 const EXECUTABLE: u32 = 0o755;
-/// Of a network's configuration, which may hold secrets.
+/// The mode of a network's configuration, which may hold secrets.
 const SECRET: u32 = 0o600;
 /// The name of the copy itself.
 const COPY: &str = "linkspan";
 
-/// A network's configuration that is good, and where it is to be.
+/// A network's configuration that passed, and its path.
 #[derive(Debug)]
 pub(crate) struct Network {
     path: PathBuf,
@@ -53,7 +53,7 @@ impl Network {
     }
 }
 
-/// Installs and tells what it did, a line for each name that changed.
+/// Installs, and prints a line for each name that changed.
 pub(crate) fn run(
     out: &mut dyn Write,
     dir: &Path,
@@ -72,7 +72,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The names that had to be changed.
+/// The names that were changed.
 fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
     make_directory(dir)?;
     let own = own_executable()?;

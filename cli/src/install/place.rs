@@ -1,4 +1,4 @@
-//! Putting files in place, each by rename and only where it is not there already. Several processes may do so at once.
+//! Puts files in place, each by rename and only where it is missing or differs. Several processes may do so at once.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
@@ -8,13 +8,13 @@ use std::path::Path;
 use nix::unistd::geteuid;
 use tempfile::{Builder, TempPath};
 
-/// How the names begin of files that are being written. They are hidden, no plugin's type, and no configuration to a
+/// The prefix of files that are being written. It hides them, and is neither a plugin's type nor a configuration to a
 /// container engine.
 const DRAFT: &str = ".linkspan-draft-";
-/// The same of links, which have nothing to write.
+/// The prefix of links before their rename.
 const LINK: &str = ".linkspan-link-";
 
-/// Makes what is missing of the way to `dir`, with this mode whatever the umask.
+/// Makes the missing directories of the path `dir`, with this mode whatever the umask.
 pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// A file of this content and mode; whether it had to be written.
+/// Makes a file of this content and mode. Returns whether it had to be written.
 pub(super) fn file(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     if is_ours(path, mode) && fs::read(path).is_ok_and(|there| there == content) {
         return Ok(false);
@@ -38,7 +38,7 @@ pub(super) fn file(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     sweep(dir);
     loop {
         match draft(dir, content, mode)?.persist(path) {
-            // Another process swept between our last look and the rename.
+            // Another process removed the draft between our last look and the rename.
             Err(err) if err.error.kind() == io::ErrorKind::NotFound => {}
             renamed => {
                 renamed?;
@@ -49,7 +49,7 @@ pub(super) fn file(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Another name of `file`; whether the link had to be made.
+/// Makes another name of `file`. Returns whether the link had to be made.
 pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
     let id = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
     let is_in_place = || id(path).is_ok_and(|there| id(file).is_ok_and(|file| file == there));
@@ -77,10 +77,10 @@ pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
     Ok(made)
 }
 
-/// A whole file under a name of its own. It is closed before it gets its place: an open one could not be executed.
+/// A whole file under a name of its own. It is closed before the rename, because an open one could not be executed.
 fn draft(dir: &Path, content: &[u8], mode: u32) -> io::Result<TempPath> {
     let mut file = Builder::new().prefix(DRAFT).tempfile_in(dir)?;
-    // The lock shows that somebody is at it. A filesystem without locks has drafts that are never swept.
+    // The lock marks the draft as in use. On a filesystem without locks drafts are never removed.
     drop(file.as_file().lock());
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
@@ -89,7 +89,7 @@ fn draft(dir: &Path, content: &[u8], mode: u32) -> io::Result<TempPath> {
     Ok(file.into_temp_path())
 }
 
-/// Removes drafts that a killed process left behind: those that nobody has locked.
+/// Removes the drafts of killed processes: those without a lock.
 fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let is_draft = entry
@@ -98,7 +98,7 @@ fn sweep(dir: &Path) {
             .starts_with(DRAFT.as_bytes());
         let is_left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if is_draft && is_left() {
-            // One that cannot be removed stays, which hinders nobody.
+            // A draft that cannot be removed stays, and does no harm.
             drop(fs::remove_file(entry.path()));
         }
     }
@@ -111,7 +111,7 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// A file of nobody else, and with the very mode that we give: neither set-user-id nor open to others.
+/// Whether the file is ours and has exactly our mode: neither set-user-id nor writable for others.
 fn is_ours(path: &Path, mode: u32) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| {
         let has_mode = meta.mode() & 0o7777 == mode;

@@ -20,8 +20,8 @@ use crate::validate::Validator;
 pub(super) struct InstallArgs {
     /// The directory, such as /opt/cni/bin
     dir: PathBuf,
-    /// A network's configuration, to be put into --net-dir under its own name when the plugins are there, for its owner
-    /// alone to read; where something is wrong with it, nothing is installed
+    /// A network's configuration, put into --net-dir under its own name after the plugins, readable for its owner
+    /// alone; nothing is installed where something is wrong with it
     #[arg(long, value_name = "FILE")]
     conflist: Option<PathBuf>,
 }
@@ -37,7 +37,8 @@ pub(super) fn run(
     install::run(out, &args.dir, network.transpose()?.as_ref(), suite.names)
 }
 
-/// Judges a list by the plugins that there will be: ours, and what lies beside them or in an engine's other directories.
+/// Judges a list by the plugins after the installation: ours, and those beside them or in an engine's other
+/// directories.
 fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<Network> {
     let own = Bundled::link(suite.names)?;
     let mut plugin_dirs = vec![own.dir().to_owned(), dir.to_owned()];

@@ -31,9 +31,9 @@ use crate::suite::Suite;
 use crate::wishes::Wishes;
 use crate::{demo, list, pause, run};
 
-/// The network that `run` uses where none is named, if it is installed: that of the example.
+/// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
-/// The one that it uses otherwise, with a bridge, addresses and leases that no other network has.
+/// The default network of `run` otherwise, with a bridge, addresses and leases of its own.
 const OWN: &str = include_str!("../own.conflist");
 
 /// A CNI plugin suite and a small runtime in one binary.
@@ -58,35 +58,35 @@ enum Command {
     Check(Target),
     /// Detach a namespace from a network
     Del(DelArgs),
-    /// Detach what is remembered of a network and has no namespace any more, and let its plugins clean up
+    /// Detach the remembered attachments of a network whose namespace is gone, and let its plugins clean up
     Gc(GcArgs),
-    /// Ask a network's plugins whether they could attach a container now, and warn of what may keep packets from it
+    /// Ask a network's plugins whether they could attach a container now, and warn of obstacles to its packets
     Status {
         /// The network's name, or the path of a file with its configuration
         network: String,
     },
-    /// Print what is attached
+    /// Print the attachments
     List {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the ports that are published on this host, whose they are, and which processes listen on them
+    /// Print the ports that are published on this host, their owners, and processes that listen on them
     Ports {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart of
-    /// nftables.service; what is there stays
+    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
+    /// of nftables.service; nothing else changes
     Restore {
         /// The network's name, or the path of a file with its configuration; without it, every network
         network: Option<String>,
     },
-    /// Remove all that the plugins keep in nf_tables, published ports and masquerade alike, as before a node goes back to
-    /// another suite
+    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
+    /// to another suite
     Clear,
-    /// Say what is wrong with network configurations before any container needs them
+    /// List the faults of network configurations before any container needs them
     Validate(ValidateArgs),
     /// Attach or detach a container as an OCI runtime's hook, createRuntime and poststop; its state is read from stdin
     OciHook(OciHookArgs),
@@ -172,7 +172,7 @@ enum NetnsCommand {
         /// Its name
         name: String,
     },
-    /// Take a name away
+    /// Remove a name
     Del {
         /// Its name
         name: String,
@@ -181,7 +181,7 @@ enum NetnsCommand {
     List,
 }
 
-/// The command line as a value, for what is made of it or compared with it.
+/// The command line as a value, for manual pages, completions and comparisons.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -192,7 +192,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
         Ok(cli) => cli,
         Err(usage) => {
             let status = u8::try_from(usage.exit_code()).unwrap_or(2);
-            // Nobody is left to be told when the terminal is closed.
+            // A closed terminal is ignored: there is no other channel.
             drop(usage.print());
             return ExitCode::from(status);
         }
@@ -209,7 +209,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
         complain(&failure);
         status
     });
-    // All that belonged to the command is gone by now. What `run` ends with is its own command's doing.
+    // All scratch of the command is gone by now. The exit of `run` is that of its own command.
     match (&cli.places.stop, &cli.command) {
         (None, _) | (_, Command::Run(_)) => {}
         (Some(interrupt), _) => interrupt.follow(),
@@ -218,11 +218,11 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
 }
 
 fn complain(failure: &Failure) {
-    // Nobody is left to be told when stderr is closed.
+    // A closed stderr is ignored: there is no other channel.
     drop(io::stderr().write_all(explain(failure).as_bytes()));
 }
 
-/// The failure as a person reads it: the sentence, and below it what goes with it.
+/// The failure for a person: the sentence, and below it the details.
 fn explain(failure: &Failure) -> String {
     let mut text = format!("linkspan: {}\n", failure.message());
     for detail in failure
@@ -275,7 +275,7 @@ fn failed(failure: Failure) -> (u8, Failure) {
 }
 
 fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {
-    // From here on a signal is an event, and what is made for the run goes on every way out.
+    // From here on a signal is an event, so everything that is made for the run is removed on every way out.
     let signals = run::signals().map_err(|failure| (run::NOT_ATTACHED, failure))?;
     let prepared = || {
         let list = match (&args.conf, &args.net) {

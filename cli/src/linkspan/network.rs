@@ -15,7 +15,7 @@ use crate::suite::Suite;
 use crate::validate::Validator;
 use crate::{validate, warnings};
 
-/// Exit status 1 where something could not be collected.
+/// The exit status is 1 where something could not be collected.
 pub(super) fn gc(
     out: &mut dyn Write,
     places: &Places,
@@ -43,7 +43,7 @@ pub(super) fn gc(
     Ok(u8::from(!collected.failures.is_empty()))
 }
 
-/// Exit status 1 where something could not be restored.
+/// The exit status is 1 where something could not be restored.
 pub(super) fn restore(
     out: &mut dyn Write,
     places: &Places,
@@ -98,16 +98,16 @@ pub(super) fn status(
     };
     print(out, &answer)?;
     if let Err(failure) = warnings::print_lost(&list, &runtime) {
-        complain(&failure.context("look for what containers have lost"));
+        complain(&failure.context("look for lost state of containers"));
     }
-    // A look that fails is told, and says nothing about the plugins.
+    // A look that fails is reported, and does not change the exit status.
     if let Err(failure) = warnings::print(&list, suite) {
-        complain(&failure.context("look for what is in the way of packets"));
+        complain(&failure.context("look for obstacles to packets"));
     }
     Ok(())
 }
 
-/// Exit status 1 where there is a problem.
+/// The exit status is 1 where there is a problem.
 pub(super) fn validate(
     out: &mut dyn Write,
     places: &Places,

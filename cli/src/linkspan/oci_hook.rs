@@ -1,5 +1,6 @@
-//! `linkspan oci-hook`: a hook of the OCI runtime specification, by which runc or crun attach a container with no engine
-//! at all. The same hook is for `createRuntime`, which attaches, and for `poststop`, which detaches: the state tells.
+//! `linkspan oci-hook`: a hook of the OCI runtime specification, by which runc or crun attach a container without an
+//! engine. The same hook serves `createRuntime`, which attaches, and `poststop`, which detaches: the container's state
+//! distinguishes them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,7 +48,7 @@ pub(super) struct OciHookArgs {
     ifname: String,
 }
 
-/// What a runtime tells its hooks of a container.
+/// The state of a container on a hook's stdin.
 #[derive(Debug, Deserialize)]
 struct State {
     id: String,
@@ -59,13 +60,13 @@ struct State {
     annotations: BTreeMap<String, String>,
 }
 
-/// Exit status 1 and one line where it failed: the runtime makes that line a part of its own.
+/// The exit status is 1, with one line, where it failed: the runtime quotes that line in its own error.
 pub(super) fn run(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> u8 {
     match called(places, args, suite) {
         Ok(()) => 0,
         Err(failure) => {
             let line = format!("linkspan: {}\n", sentence(&failure));
-            // Nobody is left to be told when stderr is closed.
+            // A closed stderr is ignored: there is no other channel.
             drop(io::stderr().write_all(line.as_bytes()));
             1
         }
@@ -96,14 +97,14 @@ fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
             verbs::add_unless_held(&runtime, places, network, &at, suite).map(drop)
         }
         "stopped" => {
-            // The process is gone, and its number may be another's: only a namespace with a path of its own is left.
+            // The process is gone, and its number may be another's, so only a namespace with a path of its own is used.
             let netns = given_netns(&state.bundle)
                 .ok()
                 .flatten()
                 .unwrap_or_default();
             let at = Attachment::new(&state.id, &netns, &args.ifname)?;
             if let Err(refused) = args.check_choice(network) {
-                // A container that is attached is detached, although its choice would be refused today.
+                // An attached container is detached even where its choice of network would be refused today.
                 let name = NetworkName::parse(network)?;
                 runtime.cache.entry(&name, &at).ok_or(refused)?;
             }
@@ -141,8 +142,8 @@ impl State {
         })
     }
 
-    /// The network that the annotation names. The author of annotations need not be root, and a file's path would have
-    /// root execute any configuration.
+    /// The network that the annotation names. It cannot be a file's path: the author of annotations need not be root,
+    /// and root would execute any configuration.
     fn network(&self) -> Result<&str> {
         let named = self.annotation(NETWORK).ok_or_else(|| {
             Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no network is named").hint(format!(
@@ -176,7 +177,7 @@ impl State {
     }
 }
 
-/// The network namespace that a bundle's configuration names by a path; one that the runtime makes has none.
+/// The path of the network namespace in a bundle's configuration; `None` for a namespace that the runtime makes.
 fn given_netns(bundle: &Path) -> Result<Option<String>> {
     let path = bundle.join("config.json");
     let reading = || format!("read {}", path.display());
@@ -194,7 +195,7 @@ fn given_netns(bundle: &Path) -> Result<Option<String>> {
     Ok(path.filter(|path| !path.is_empty()).map(str::to_owned))
 }
 
-/// The ports asked for; those of the command line take the place of those of the annotation.
+/// The requested ports. Those of the command line replace those of the annotation.
 fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
     if args.publish.is_empty() {
         let annotated = state.annotation(PORTS).into_iter();
@@ -208,7 +209,7 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
 }
 
 /// Whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop for a
-/// container that it failed to create, so nobody else would detach that.
+/// container that it failed to create, so nothing else would detach that.
 fn is_of_the_dead(runtime: &Runtime, list: &NetworkList, at: &Attachment) -> Result<bool> {
     let earlier = runtime.cache.entry(&list.network()?, at);
     Ok(earlier.is_some_and(|entry| Lives::now(&runtime.cache).of(&entry) == Life::Gone))

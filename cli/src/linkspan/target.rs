@@ -1,4 +1,4 @@
-//! The arguments that say where things are, and of which attachment a command is.
+//! The arguments with the directories, and with the attachment of a command.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct Places {
         value_name = "DIR"
     )]
     pub(super) cache_dir: PathBuf,
-    /// What stops the plugins.
+    /// The signal that stops the plugins.
     #[arg(skip)]
     pub(super) stop: Option<Arc<Interrupt>>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Target {
 }
 
 impl Places {
-    /// The runtime, and what must outlive it.
+    /// The runtime, with the value that must outlive it.
     pub(super) fn runtime(&self, plugins: &[&str]) -> Result<(Runtime, Option<Bundled>)> {
         let (plugin_dirs, bundled) = plugins::search(self.plugin_dirs.as_deref(), plugins)?;
         let runtime = Runtime {
@@ -85,7 +85,7 @@ impl Places {
         }
     }
 
-    /// The directory of fragments of `network`, which a remembered configuration does not hold.
+    /// The directory of fragments of `network`; a remembered configuration does not contain them.
     fn dir_of<'a>(&'a self, network: &'a str) -> &'a Path {
         match Path::new(network).parent() {
             Some(dir) if network.contains('/') => dir,
@@ -93,7 +93,7 @@ impl Places {
         }
     }
 
-    /// The name of the network. One that cannot be loaded may be remembered under its name.
+    /// The name of the network. A network that cannot be loaded may be remembered under its name.
     pub(super) fn name_of(&self, network: &str) -> Result<NetworkName> {
         match self.load(network) {
             Ok(list) => list.network(),

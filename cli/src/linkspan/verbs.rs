@@ -1,4 +1,4 @@
-//! ADD, CHECK and DEL of one attachment, with what is known of it already.
+//! ADD, CHECK and DEL of one attachment, with the cache's knowledge of it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::suite::Suite;
 pub(super) struct DelArgs {
     #[command(flatten)]
     target: Target,
-    /// Detach whatever the interface is, also where another attachment has it
+    /// Detach the interface even where another attachment has it
     #[arg(long)]
     force: bool,
 }
@@ -38,7 +38,7 @@ pub(super) fn add(
     super::print(out, &chain::print(&result)?)
 }
 
-/// ADD, unless another attachment has the interface: plugins would fail, and what they undid might be that one's.
+/// ADD, unless another attachment has the interface: plugins would fail, and their undo might hit that attachment.
 pub(super) fn add_unless_held(
     runtime: &Runtime,
     places: &Places,
@@ -53,7 +53,7 @@ pub(super) fn add_unless_held(
         Err(Failure::new(ErrorCode::INTERNAL, told)
             .hint(format!("choose another name with --ifname{hint}")))
     };
-    // A namespace that is not there has no interfaces, whatever was at its path before.
+    // A missing namespace has no interfaces, whatever was at its path before.
     let held = if Path::new(netns).exists() {
         runtime.held(&name, at, suite.read_tag)?
     } else {
@@ -99,7 +99,7 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     Err(Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it first with {command}")))
 }
 
-/// CHECK with the arguments of ADD, where they are remembered: ports would not be looked for without them.
+/// CHECK with the arguments of ADD, where they are remembered: without them the ports would not be checked.
 pub(super) fn check(places: &Places, target: &Target, suite: Suite<'_>) -> Result<()> {
     let (runtime, _bundled) = places.runtime(suite.names)?;
     let list = places.load(&target.network)?;
@@ -116,7 +116,7 @@ pub(super) fn check(places: &Places, target: &Target, suite: Suite<'_>) -> Resul
     }
 }
 
-/// DEL of what is remembered, or of what nobody else has.
+/// DEL of a remembered attachment, or of one that no other attachment has.
 pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<()> {
     let DelArgs { target, force } = args;
     let network = target.network.as_str();
@@ -143,16 +143,16 @@ pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<(
     places.del(network, &runtime, &at)?;
     if held != Held::Own {
         let told = format!(
-            "linkspan: nothing was attached to the network {name} as {} of container {}, as far as is remembered\n",
+            "linkspan: the cache has no attachment to the network {name} as {} of container {}\n",
             at.ifname, at.container_id
         );
-        // Nobody is left to be told when stderr is closed.
+        // A closed stderr is ignored: there is no other channel.
         drop(io::stderr().write_all(told.as_bytes()));
     }
     Ok(())
 }
 
-/// The command that detaches an attachment. A name that was too long for a tag cannot be an argument.
+/// The command that detaches an attachment. A name that is cut in the tag cannot be an argument.
 fn command(holder: &Holder, netns: &str, ifname: &str) -> String {
     let Holder { network, container } = holder;
     let is_whole = NetworkName::parse(network).is_ok() && ContainerId::parse(container).is_ok();

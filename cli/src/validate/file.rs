@@ -1,4 +1,4 @@
-//! A file as container engines would read it, and as much of it as can be judged where they would read nothing.
+//! A file as container engines would read it. Where they would read nothing, every part that can be judged is judged.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ const SINGLE: [&str; 2] = ["conf", "json"];
 
 /// The key of a list's plugins.
 const PLUGINS: &str = "plugins";
-/// The keys of a list that libcni reads, those of one decision together.
+/// The keys of a list that libcni reads, grouped where one decision needs several.
 const HEAD: &[&[&str]] = &[
     &["name"],
     &["cniVersion", "cniVersions"],
@@ -28,7 +28,7 @@ const HEAD: &[&[&str]] = &[
     &[PLUGINS],
 ];
 
-/// What could be read of a file.
+/// The readable part of a file.
 #[derive(Debug)]
 pub(super) struct Read {
     /// The network, with the plugins that could be read.
@@ -39,13 +39,13 @@ pub(super) struct Read {
     pub(super) is_list: bool,
 }
 
-/// Reads the file as it would be in `dir`; the report has what is wrong. `None` where there is nothing to judge.
+/// Reads the file as it would be in `dir`, and adds its faults to the report. `None` where there is nothing to judge.
 pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read> {
     let attempt = linkspan_runtime::io(format!("error reading {}", path.display()));
     let raw = report.unless_wrong(fs::read(path).map_err(attempt))?;
     report.raw.clone_from(&raw);
     let Ok(keys) = keys_of(&raw) else {
-        // The parser of lists knows better what is wrong with such a text.
+        // The parser of lists has the better error for such a text.
         return report.unless_wrong(NetworkList::parse(&raw)).and(None);
     };
     let is_list = is_list(path, &keys);
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read>
     })
 }
 
-/// Engines go by the name, but a list is judged as one under whatever name it has.
+/// Whether the file is a list. Engines decide by the name alone; a list is judged as one under any name.
 fn is_list(path: &Path, keys: &Map<String, Value>) -> bool {
     let is_single = extension(path).is_some_and(|extension| SINGLE.contains(&extension));
     has_a_lists_name(path)
@@ -95,7 +95,7 @@ fn extension(path: &Path) -> Option<&str> {
     path.extension().and_then(OsStr::to_str)
 }
 
-/// Judges the file's name. One without any extension, such as a pipe's, was not meant for an engine's directory.
+/// Judges the file's name. A name without an extension, such as a pipe's, is not meant for an engine's directory.
 fn name(path: &Path, is_list: bool, report: &mut Report) {
     let fits = |extension: &str| {
         let is_single = SINGLE.contains(&extension);
@@ -114,13 +114,13 @@ fn name(path: &Path, is_list: bool, report: &mut Report) {
             report.problems.push(sentence(&told));
         }
         None => {
-            let told = "its name has no extension, without which container engines pass it over";
+            let told = "its name has no extension, so container engines skip it";
             report.notes.push(told.to_owned());
         }
     }
 }
 
-/// A list in a file of another name is read as a single plugin, or not at all.
+/// The failure of a list's name without its extension: engines read it as a single plugin, or not at all.
 pub(crate) fn not_a_lists_name() -> Failure {
     Failure::config(format!("its name does not end with .{LIST}"))
         .hint("rename it: container engines take no other file for a list")
@@ -131,7 +131,7 @@ pub(crate) fn has_a_lists_name(path: &Path) -> bool {
     extension(path) == Some(LIST)
 }
 
-/// Reads the keys beside `plugins`, each in a list that is otherwise good. `None` where there can be no plugins.
+/// Reads the keys beside `plugins`, each in a list that is otherwise valid. `None` where there can be no plugins.
 fn head(keys: &Map<String, Value>, report: &mut Report) -> Option<NetworkList> {
     let parse = |keys: &Map<String, Value>| {
         let text = Value::Object(keys.clone()).to_string();
@@ -159,7 +159,7 @@ fn head(keys: &Map<String, Value>, report: &mut Report) -> Option<NetworkList> {
     parse(&good).ok()
 }
 
-/// Appends the plugins in files of their own. A name that cannot be a directory's is told elsewhere.
+/// Appends the plugins in files of their own. A name that cannot be a directory's is reported elsewhere.
 fn fragments(list: &mut NetworkList, dir: &Path, report: &mut Report) {
     if list.network().is_err() {
         return;
@@ -167,14 +167,14 @@ fn fragments(list: &mut NetworkList, dir: &Path, report: &mut Report) {
     let is_empty = list.plugins.is_empty();
     match confdir::with_fragments(list.clone(), dir) {
         Ok(whole) => *list = whole,
-        // Plugins that could not be read have been told already.
+        // Unreadable plugins are reported already.
         Err(_) if is_empty && !report.problems.is_empty() => {}
         Err(failure) => report.problems.push(sentence(&failure)),
     }
 }
 
 impl Report {
-    /// The value; where it is wrong, what is wrong with it goes into the report.
+    /// The value, or `None` with the failure in the report.
     fn unless_wrong<T>(&mut self, value: Result<T>) -> Option<T> {
         value
             .inspect_err(|failure| self.problems.push(sentence(failure)))

@@ -1,7 +1,7 @@
-//! Keys that others write into lists and that no plugin of this suite reads. One of them is never a slip of the pen.
+//! Keys that other software writes into lists and that no plugin of this suite reads. They are never misspellings.
 
-/// Written by kubenet and its heirs (kops, AKS), podman, nerdctl, Nomad, Calico, flannel and Multus; and what people
-/// write for people.
+/// The keys of kubenet and its heirs (kops, AKS), podman, nerdctl, Nomad, Calico, flannel and Multus; and keys for
+/// comments.
 const KEYS: [&str; 24] = [
     "$schema",
     "_comment",
@@ -29,7 +29,7 @@ const KEYS: [&str; 24] = [
     "policy",
 ];
 
-/// Whether the key is one of others.
+/// Whether the key is one of them.
 pub(super) fn is_known(key: &str) -> bool {
     KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
 }

@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 
 use super::{foreign, nearest::nearest};
 
-/// What was found, each with the path to it.
+/// The findings, each with its path.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// What is wrong.
+    /// The faults.
     pub(super) problems: Vec<String>,
-    /// What is worth knowing.
+    /// Remarks that are not faults.
     pub(super) notes: Vec<String>,
-    /// Paths of values that are of another type than their key's.
+    /// Paths of values of the wrong type.
     pub(super) misfits: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn judge(value: &Value, schema: &Schema, open: &[&str]) -> Found {
     judge.found
 }
 
-/// What is told of a key that nobody knows: an error where it may be meant for one that somebody does.
+/// The finding for an unknown key: a fault where it is near a known one.
 pub(super) fn unknown(key: &str, known: &[&str]) -> Result<&'static str, String> {
     match nearest(key, known.iter().copied()) {
         Some(meant) if !foreign::is_known(key) => Err(format!("did you mean {meant}?")),
@@ -42,7 +42,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn value(&mut self, value: &Value, schema: &Schema, path: &str) {
         let fits = match (schema, value) {
-            // What is null is absent to every plugin.
+            // `null` is absent to every plugin.
             (Schema::Any, _)
             | (_, Value::Null)
             | (Schema::Bool, Value::Bool(_))

@@ -1,4 +1,4 @@
-//! `linkspan validate`: what is wrong with a network's configuration, before any container needs it.
+//! `linkspan validate`: the faults of a network's configuration, before any container needs it.
 
 mod file;
 mod foreign;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use file::{has_a_lists_name, not_a_lists_name};
 
-/// The keys of a list, beside its plugins; unlike those of a plugin they are read in this case only.
+/// The keys of a list, beside its plugins; unlike those of a plugin they are case-sensitive.
 const LIST_KEYS: [&str; 7] = [
     "cniVersion",
     "cniVersions",
@@ -29,37 +29,37 @@ const LIST_KEYS: [&str; 7] = [
     "plugins",
 ];
 
-/// What configurations are compared with.
+/// The judge of configurations.
 #[derive(Debug)]
 pub(crate) struct Validator<'a> {
-    /// Finds the plugins that the network would have, which also judge its values.
+    /// Finds the network's plugins, which also judge its values.
     pub(crate) runtime: &'a Runtime,
-    /// Finds those of this binary first, which judge for one that is too old to have STATUS.
+    /// Finds this binary's plugins first, which judge in the place of one without STATUS.
     pub(crate) judges: &'a Runtime,
     /// The plugins of this binary.
     pub(crate) names: &'a [&'a str],
-    /// What the configuration of a plugin may hold, where that is known.
+    /// The schema of a plugin's configuration, where that is known.
     pub(crate) schema: fn(&str) -> Option<Schema>,
-    /// What the container runtime will have for capabilities.
+    /// The container runtime's values for capabilities.
     pub(crate) capability_args: &'a Map<String, Value>,
 }
 
-/// What was found in one file.
+/// The findings of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// What is wrong.
+    /// The faults.
     pub(crate) problems: Vec<String>,
     /// The file's content.
     pub(crate) raw: Vec<u8>,
-    /// What is worth knowing.
+    /// Remarks that are not faults.
     notes: Vec<String>,
-    /// Capabilities that somebody declares.
+    /// Capabilities that a plugin declares.
     declared: BTreeSet<String>,
-    /// Capabilities that somebody would read.
+    /// Capabilities that a plugin would read.
     readable: BTreeSet<String>,
 }
 
-/// Prints what is wrong with each file, a line each; whether nothing is.
+/// Prints the findings of each file, a line each. Returns whether there is no fault.
 pub(crate) fn run(
     out: &mut dyn Write,
     validator: &Validator<'_>,
@@ -83,7 +83,7 @@ pub(crate) fn run(
 }
 
 impl Validator<'_> {
-    /// Judges a file as it would be in the directory `dir`: all of it, whatever is wrong with a part.
+    /// Judges a file as it would be in the directory `dir`: all of it, even where a part is wrong.
     pub(crate) fn file(&self, path: &Path, dir: &Path) -> Report {
         let mut report = Report::default();
         if let Some(read) = file::read(path, dir, &mut report) {
@@ -106,7 +106,7 @@ impl Validator<'_> {
         self.capabilities(report);
     }
 
-    /// Values that reach nobody.
+    /// Reports values that no plugin gets.
     fn capabilities(&self, report: &mut Report) {
         let undeclared = |name: &&String| !report.declared.contains(*name);
         let lost: Vec<String> = self

@@ -1,6 +1,6 @@
-//! The known word that somebody may have meant.
+//! The known word nearest to an unknown one.
 
-/// The known word nearest to `word`, where one is near: about one letter in three may be wrong.
+/// The known word nearest to `word`, where one is near enough: about one letter in three may be wrong.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     known
@@ -10,7 +10,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be inserted, deleted, replaced or swapped with their neighbour; case does not count.
+/// The number of letters to insert, delete, replace or swap with their neighbour; case does not count.
 fn distance(one: &str, other: &str) -> usize {
     let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
     let (one, other) = (letters(one), letters(other));

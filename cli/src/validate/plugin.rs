@@ -1,4 +1,4 @@
-//! One plugin of a list: whether it is there, speaks the version, knows the keys, and takes the values.
+//! Judges one plugin of a list: its presence, versions, keys and values.
 
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::standard_schema;
@@ -15,31 +15,31 @@ use super::{Report, Validator, keys};
 
 const IPAM: &str = "ipam";
 
-/// How much of the protocol a plugin knows, the most first.
+/// A plugin's part of the protocol, the largest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Speaks {
     /// It knows STATUS.
     Status,
-    /// It is too old for that.
+    /// It is too old for STATUS.
     Less,
-    /// It is not there.
+    /// It is missing.
     Missing,
 }
 
-/// What the plugins are asked about.
+/// The question to the plugins.
 struct Asked {
     /// The configuration without values of a wrong type.
     plugin: PluginConf,
-    /// Whether that of the IPAM plugin is whole.
+    /// Whether the IPAM plugin's part is complete.
     ipam_is_whole: bool,
     /// The plugin and its IPAM plugin.
     speaks: [Speaks; 2],
 }
 
-/// Who judges by which plugin, and what to say of that.
+/// The runtime, the plugin that judges, and a remark about it.
 type Judge<'a> = (&'a Runtime, &'a str, &'static str);
 
-/// What may be said of a plugin's keys.
+/// The known keys of a plugin.
 struct Known {
     schema: Schema,
     /// The paths of objects that may have other keys.
@@ -83,8 +83,8 @@ impl Validator<'_> {
         }
     }
 
-    /// Has the plugins judge the values. The IPAM plugin comes first, since the plugin before it may lack rights here and
-    /// never ask.
+    /// Has the plugins judge the values. The IPAM plugin comes first, because the plugin that delegates to it may lack
+    /// rights here and never ask it.
     fn values(&self, list: &NetworkList, asked: &Asked, place: &str, report: &mut Report) {
         let [speaks, ipam_speaks] = asked.speaks;
         let both = speaks.max(ipam_speaks);
@@ -112,7 +112,7 @@ impl Validator<'_> {
         }
     }
 
-    /// Judges whether a plugin is there and speaks the list's version.
+    /// Judges a plugin's presence and versions.
     fn speaks(&self, list: &NetworkList, kind: &str, place: &str, report: &mut Report) -> Speaks {
         let wanted = match list.version.as_str() {
             "" => SpecVersion::V0_1_0.as_str(),
@@ -143,7 +143,7 @@ impl Validator<'_> {
         }
     }
 
-    /// The plugin `kind` as one that knows STATUS: the network's own, or else that of this binary, if it has one.
+    /// The plugin `kind` with STATUS: the network's own, or else this binary's, if it has one.
     fn judge_of<'a>(&'a self, kind: &'a str, speaks: Speaks) -> Option<Judge<'a>> {
         let is_ours = (self.schema)(kind).is_some();
         match (speaks == Speaks::Status, is_ours) {
@@ -153,7 +153,8 @@ impl Validator<'_> {
         }
     }
 
-    /// The same of the plugin's IPAM plugin. One of others may give it another configuration than what is written.
+    /// The same for the plugin's IPAM plugin. A plugin of another suite may give it another configuration than the
+    /// written one.
     fn delegate_of<'a>(&'a self, plugin: &'a PluginConf, speaks: Speaks) -> Option<Judge<'a>> {
         let ipam = plugin.standard.ipam.kind.as_str();
         let is_handed_on = !ipam.is_empty() && (self.schema)(plugin.kind()).is_some();
@@ -200,8 +201,7 @@ impl Validator<'_> {
     }
 }
 
-/// The configuration without the members that hold a value of another type than their key's, which have been told. Of an
-/// IPAM plugin's the name stays.
+/// The configuration without members of the wrong type, which are reported already. The IPAM plugin's name stays.
 fn without(plugin: &PluginConf, misfits: &[String]) -> PluginConf {
     let mut plugin = plugin.clone();
     for name in misfits.iter().map(|path| member(path)) {
@@ -220,7 +220,7 @@ fn member(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or_default()
 }
 
-/// Tells what a plugin said to the values of its configuration.
+/// Reports a plugin's answer to the values of its configuration.
 fn tell(failure: &Failure, place: &str, is_there: bool, report: &mut Report) {
     let told = format!("{place}: {}", sentence(failure));
     match failure.code() {
@@ -229,13 +229,14 @@ fn tell(failure: &Failure, place: &str, is_there: bool, report: &mut Report) {
         }
         // A foreign IPAM plugin has no STATUS.
         ErrorCode::INCOMPATIBLE_VERSION | ErrorCode::INVALID_ENVIRONMENT => {}
-        // The configuration is good, but this machine is not, or not now. Of a plugin that is missing that is no news.
+        // The configuration is valid, but this machine cannot attach, or not now. For a missing plugin that is
+        // expected.
         _ if is_there => report.notes.push(told),
         _ => {}
     }
 }
 
-/// Notes which capabilities the plugin declares and which ones it could, and judges the former by the latter.
+/// Notes the capabilities that the plugin declares and those that it could, and judges the former by the latter.
 fn declared(plugin: &PluginConf, known: &Known, place: &str, report: &mut Report) {
     let readable = known.schema.key("runtimeConfig");
     let readable = readable.unwrap_or(&Schema::Any);

@@ -253,7 +253,7 @@ fn del_of_what_nobody_has_asks_the_plugins_and_says_so() {
             ));
             let done = del.run();
             assert_eq!(done.succeeded(), "");
-            let says = "linkspan: nothing was attached to the network other as eth0 of container c1, as far as is remembered\n";
+            let says = "linkspan: the cache has no attachment to the network other as eth0 of container c1\n";
             assert_eq!(done.stderr, says);
             assert_eq!(recorder.verbs(), ["DEL second c1", "DEL first c1"]);
         }

@@ -147,7 +147,7 @@ pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
 fn unsupported(unable: &Unable) -> Failure {
     let why = match unable {
         Unable::Absent => "this kernel has no nf_tables".to_owned(),
-        Unable::Lacking(err) => format!("nf_tables of this kernel cannot do it: {err}"),
+        Unable::Lacking(err) => format!("this kernel's nf_tables lacks a part: {err}"),
     };
     Failure::new(ErrorCode::INTERNAL, format!("masquerade: {why}")).hint(
         "load the kernel modules nf_tables, nft_chain_nat and nft_masq, or set \"ipMasqBackend\" to \"iptables\"",
