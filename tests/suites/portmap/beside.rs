@@ -208,7 +208,7 @@ fn the_hint_gives_back_the_port_of_one_that_nobody_detached() {
             };
             let second = Pod::attach(lab, "second", &one);
             let told = second.portmap(lab).verb("ADD").run().failed(999);
-            let (_, hint) = told.split_once("where it is gone, `").unwrap();
+            let (_, hint) = told.split_once("if it is gone, `").unwrap();
             let (command, _) = hint.split_once('`').unwrap();
             if let Some(rule) = command.strip_prefix("nft ") {
                 nft(&[rule]);
