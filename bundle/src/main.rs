@@ -36,6 +36,7 @@ use linkspan_runtime::holder::{Holder, Tag};
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
+    &linkspan_dhcp::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
@@ -50,10 +51,16 @@ const RUNTIME: &str = "linkspan";
 /// The name under which it is the runtime with the command line of the Go one.
 const CNITOOL: &str = "cnitool";
 
+/// The command of the runtime that is the daemon of the plugin `dhcp`.
+const DHCP_DAEMON: &str = "dhcp-daemon";
+
 fn main() -> ExitCode {
     let args = std::env::args_os();
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(flags) = daemon_flags(&name) {
+        return linkspan_dhcp::daemon::main(&flags);
+    }
     match find(&name) {
         Some(entry) => process::run_among(ENTRIES, entry),
         None if name == RUNTIME => {
@@ -71,6 +78,18 @@ fn main() -> ExitCode {
         None if name == CNITOOL => cnitool::main(args.skip(1)),
         None => process::fail(&unknown(&name)),
     }
+}
+
+/// The arguments of the daemon, where this process is to be it: `dhcp daemon` or `linkspan dhcp-daemon`.
+fn daemon_flags(name: &str) -> Option<Vec<String>> {
+    let command = match name {
+        "dhcp" => linkspan_dhcp::DAEMON,
+        RUNTIME => DHCP_DAEMON,
+        _ => return None,
+    };
+    let mut args = std::env::args_os().skip(1);
+    (args.next()? == command).then_some(())?;
+    Some(args.map(|arg| arg.to_string_lossy().into_owned()).collect())
 }
 
 fn find(name: &str) -> Option<&'static Entry> {

@@ -32,6 +32,11 @@ impl Call {
         &self.env.ifname
     }
 
+    /// The configuration as it came, for those who hand it on.
+    pub fn stdin(&self) -> &[u8] {
+        &self.stdin
+    }
+
     /// The environment of a delegate that is asked to do `verb`.
     pub(crate) fn delegate_env(&self, verb: Command) -> Vec<(&'static str, String)> {
         Var::ALL

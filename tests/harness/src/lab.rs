@@ -22,8 +22,9 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 8] = [
+pub const PLUGINS: &[&str] = &[
     "bridge",
+    "dhcp",
     "host-local",
     "loopback",
     "portmap",

@@ -1,0 +1,423 @@
+//! The attachments that have a lease, or are about to, and what the calls do to them.
+//!
+//! Calls for one attachment wait for each other, but DEL first ends an ADD that is under way: its engine has given it up.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use linkspan_owner::home::Home;
+use linkspan_owner::life::{HostEnd, Judge, Life};
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::conf::NetConf;
+use linkspan_protocol::json::Json;
+use linkspan_protocol::result::AddResult;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Daemon, complain};
+use crate::answer;
+use crate::conf::{Conf, Plan, names};
+use crate::exchange::{Client, Ladder, Patience, blocking};
+use crate::identity::Names;
+use crate::link::Spot;
+use crate::record::{Lease4, Record};
+use crate::release;
+use crate::rpc::Args;
+use crate::trouble::Trouble;
+
+/// How many addresses are asked for at once; the others wait for their turn within their time.
+const AT_ONCE: usize = 256;
+
+/// Every attachment by its names.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    slots: RefCell<BTreeMap<Names, Rc<Slot>>>,
+    turns: Rc<Semaphore>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self {
+            slots: RefCell::default(),
+            turns: Rc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+}
+
+/// One attachment.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// Held by the call that is served.
+    held: Mutex<Option<Held>>,
+    /// Ends an ADD.
+    cancel: Notify,
+}
+
+/// A lease and the task that keeps it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) record: Rc<RefCell<Record>>,
+    keepers: Vec<JoinHandle<()>>,
+}
+
+impl Held {
+    /// Whether the lease is still kept: its task ends when it is lost.
+    fn is_kept(&self) -> bool {
+        self.keepers.iter().any(|keeper| !keeper.is_finished())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for keeper in &self.keepers {
+            keeper.abort();
+        }
+    }
+}
+
+/// Forgets an empty slot, also where the call ends because its client went away.
+struct Tidy<'a>(&'a Daemon, Names);
+
+impl Drop for Tidy<'_> {
+    fn drop(&mut self) {
+        self.0.tidy(&self.1);
+    }
+}
+
+/// What a call is about.
+struct Call {
+    names: Names,
+    plan: Plan,
+    netns: PathBuf,
+}
+
+impl Daemon {
+    fn slot(&self, names: &Names) -> Rc<Slot> {
+        let mut slots = self.leases.slots.borrow_mut();
+        Rc::clone(slots.entry(names.clone()).or_default())
+    }
+
+    /// The slot, and what forgets it when it is of no use any more.
+    fn entered(&self, names: &Names) -> (Tidy<'_>, Rc<Slot>) {
+        (Tidy(self, names.clone()), self.slot(names))
+    }
+
+    /// Forgets a slot that nobody uses and that has no lease.
+    fn tidy(&self, names: &Names) {
+        let mut slots = self.leases.slots.borrow_mut();
+        let is_unused = slots.get(names).is_some_and(|slot| {
+            let is_empty = slot.held.try_lock().is_ok_and(|held| held.is_none());
+            is_empty && Rc::strong_count(slot) == 1
+        });
+        if is_unused {
+            slots.remove(names);
+        }
+    }
+
+    pub(crate) fn patience(&self, own: Option<Duration>) -> Patience {
+        let whole = own.unwrap_or(self.flags.resend_timeout);
+        Patience {
+            timeout: self.flags.timeout.min(whole),
+            longest_pause: self.flags.resend_max,
+            whole,
+        }
+    }
+
+    /// Where a namespace of the host is for this process.
+    pub(crate) fn seen_from_here(&self, path: &std::path::Path) -> PathBuf {
+        let prefix = &self.flags.host_prefix;
+        if prefix.is_empty() {
+            return path.to_owned();
+        }
+        let mut seen = std::ffi::OsString::from(prefix);
+        seen.push(path);
+        seen.into()
+    }
+
+    /// The result of the attachment: of the lease that it has, or of a new one.
+    pub(super) async fn allocate(self: &Rc<Self>, args: &Args) -> Result<AddResult, Trouble> {
+        let call = call(args)?;
+        let (_tidy, slot) = self.entered(&call.names);
+        let mut held = slot.held.lock().await;
+        self.allocate_in(&slot, &mut held, &call).await
+    }
+
+    async fn allocate_in(
+        self: &Rc<Self>,
+        slot: &Slot,
+        held: &mut Option<Held>,
+        call: &Call,
+    ) -> Result<AddResult, Trouble> {
+        let spot = Spot {
+            path: self.seen_from_here(&call.netns),
+            ifname: call.names.ifname.clone(),
+            id: None,
+        };
+        let looked = spot.clone();
+        let (facts, home) = blocking(move || {
+            let facts = looked.visit(|facts| Ok(facts.clone()))?;
+            let path = NetnsPath::new(&looked.path.to_string_lossy());
+            Ok((facts, path.and_then(|path| Home::of(&path))))
+        })
+        .await?;
+        if let Some(known) = held.as_ref().filter(|held| held.is_kept()) {
+            let record = known.record.borrow();
+            if record.id == facts.id {
+                return Ok(answer::result(&record, &call.plan.shape));
+            }
+        }
+        // A lease of an earlier container of these names is of no use to anybody.
+        *held = None;
+        let spot = Spot {
+            id: Some(facts.id),
+            ..spot
+        };
+        let client = Client {
+            id: call.plan.client.bytes(&call.names, facts.mac),
+            profile: self.profile(&call.plan),
+            timeout: self.patience(call.plan.timeout).timeout,
+            spot,
+        };
+        let (four, six) = {
+            let acquired = pin!(self.acquire(&client, &call.plan));
+            let cancelled = pin!(slot.cancel.notified());
+            match select(cancelled, acquired).await {
+                Either::Left(_) => return Err(Trouble::Cancelled),
+                Either::Right((acquired, _)) => acquired?,
+            }
+        };
+        let record = Record {
+            names: call.names.clone(),
+            netns: call.netns.clone(),
+            id: facts.id,
+            home,
+            profile: client.profile,
+            client: client.id,
+            four,
+            six,
+        };
+        if let Err(err) = self.store.write(&record) {
+            let told = format!("remember the lease of {}: {err}", call.names.key());
+            let spot = client.spot;
+            blocking(move || release::all(&record, &spot)).await?;
+            return Err(Trouble::Kernel(told));
+        }
+        let result = answer::result(&record, &call.plan.shape);
+        *held = Some(self.hold(record));
+        Ok(result)
+    }
+
+    fn profile(&self, plan: &Plan) -> crate::conf::Profile {
+        let mut profile = plan.profile.clone();
+        profile.broadcast |= self.flags.broadcast;
+        profile
+    }
+
+    /// Keeps the lease from now on.
+    fn hold(self: &Rc<Self>, record: Record) -> Held {
+        let record = Rc::new(RefCell::new(record));
+        let keepers = super::keep::start(self, &record);
+        Held { record, keepers }
+    }
+
+    async fn acquire(
+        &self,
+        client: &Client,
+        plan: &Plan,
+    ) -> Result<(Option<Lease4>, Option<crate::six::lease::Lease6>), Trouble> {
+        let turn = self.leases.turns.acquire().await;
+        let _turn = turn.map_err(|_closed| Trouble::Cancelled)?;
+        let four = async {
+            match plan.families.four {
+                true => self.acquire_four(client, plan.timeout).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let six = async {
+            match plan.families.six {
+                true => {
+                    let patience = self.patience(plan.timeout6);
+                    crate::six::acquire(client, patience).await.map(Some)
+                }
+                false => Ok(None),
+            }
+        };
+        let (four, six) = futures_util::future::join(four, six).await;
+        match (four, six) {
+            (Ok(four), Ok(six)) => Ok((four, six)),
+            (Ok(four @ Some(_)), Err(err)) if plan.families.partial => {
+                complain(&format!("no IPv6 address for {}: {err}", client.spot.ifname));
+                Ok((four, None))
+            }
+            (Err(err), Ok(six @ Some(_))) if plan.families.partial => {
+                complain(&format!("no IPv4 address for {}: {err}", client.spot.ifname));
+                Ok((None, six))
+            }
+            (four, six) => {
+                self.give_up(client, four.as_ref().ok(), six.as_ref().ok()).await;
+                let err = four.err().or_else(|| six.err());
+                Err(err.unwrap_or(Trouble::NoTries))
+            }
+        }
+    }
+
+    /// Gives back the address of one family, since there is none of the other.
+    async fn give_up(
+        &self,
+        client: &Client,
+        four: Option<&Option<Lease4>>,
+        six: Option<&Option<crate::six::lease::Lease6>>,
+    ) {
+        let (four, six) = (four.cloned().flatten(), six.cloned().flatten());
+        let client = client.clone();
+        let given = blocking(move || {
+            let four = four.map_or(Ok(()), |lease| release::of_client(&client, &lease));
+            let six = six.map_or(Ok(()), |lease| lease.release(&client.spot));
+            four.and(six)
+        });
+        if let Err(err) = given.await {
+            complain(&format!("release: {err}"));
+        }
+    }
+
+    /// An address, by as many attempts as there is time for.
+    async fn acquire_four(
+        &self,
+        client: &Client,
+        own: Option<Duration>,
+    ) -> Result<Lease4, Trouble> {
+        let patience = self.patience(own);
+        let deadline = Instant::now() + patience.whole;
+        let mut ladder = Ladder::default();
+        loop {
+            let trouble = match client.acquire(None, deadline).await {
+                Ok(lease) if answer::address(&lease.ack).is_some() => return Ok(lease),
+                Ok(lease) => {
+                    let client = client.clone();
+                    blocking(move || release::of_client(&client, &lease)).await?;
+                    let text = "DHCP option Subnet Mask not found in DHCPACK";
+                    return Err(Trouble::Answer(text.to_owned()));
+                }
+                Err(trouble) if trouble.may_pass() => trouble,
+                Err(trouble) => return Err(trouble),
+            };
+            let until = Instant::now() + ladder.pause(patience.longest_pause);
+            if until >= deadline {
+                complain(&format!("{}: {trouble}", client.spot.ifname));
+                // The plugin is told as soon as another attempt would come too late.
+                return Err(Trouble::NoTries);
+            }
+            complain(&format!("{}: {trouble}; another attempt follows", client.spot.ifname));
+            drop(timeout_at(until, std::future::pending::<()>()).await);
+        }
+    }
+
+    /// The result of the lease that the attachment has.
+    pub(super) async fn look(self: &Rc<Self>, args: &Args) -> Result<AddResult, Trouble> {
+        let call = call(args)?;
+        let (_tidy, slot) = self.entered(&call.names);
+        let held = slot.held.lock().await;
+        let kept = held.as_ref().filter(|held| held.is_kept());
+        let found = kept.map(|held| answer::result(&held.record.borrow(), &call.plan.shape));
+        let missing = || Trouble::Call(format!("no lease of {}", call.names.key()));
+        found.ok_or_else(missing)
+    }
+
+    /// Gives the attachment's address back; nothing to give back is success.
+    pub(super) async fn release(&self, args: &Args) -> Result<(), Trouble> {
+        let json = Json::parse(&args.stdin).map_err(netconf)?;
+        let netconf = NetConf::decode_leniently(&json).map_err(netconf)?;
+        self.release_of(&names(args, &netconf.name)).await;
+        Ok(())
+    }
+
+    async fn release_of(&self, names: &Names) {
+        let (_tidy, slot) = self.entered(names);
+        slot.cancel.notify_waiters();
+        let mut held = slot.held.lock().await;
+        let known = held.take().map(|held| held.record.borrow().clone());
+        if let Some(record) = known.or_else(|| self.store.read(names)) {
+            let spot = self.spot(&record);
+            let given = blocking(move || release::all(&record, &spot)).await;
+            if let Err(err) = given {
+                complain(&format!("release the lease of {}: {err}", names.key()));
+            }
+        }
+        if let Err(err) = self.store.forget(names) {
+            complain(&format!("forget the lease of {}: {err}", names.key()));
+        }
+    }
+
+    /// Where a record's interface is.
+    pub(super) fn spot(&self, record: &Record) -> Spot {
+        Spot {
+            path: self.seen_from_here(&record.netns),
+            ifname: record.names.ifname.clone(),
+            id: Some(record.id),
+        }
+    }
+
+    /// Gives back the addresses of the network's attachments that are not on the list of the valid ones.
+    pub(super) async fn collect(&self, args: &Args) -> Result<(), Trouble> {
+        let json = Json::parse(&args.stdin).map_err(netconf)?;
+        let conf = NetConf::decode_leniently(&json).map_err(netconf)?;
+        let valid = conf.valid_attachments.unwrap_or_default();
+        let is_stale = |names: &Names| {
+            let is_valid = valid.iter().any(|valid| {
+                valid.container_id == names.container && valid.ifname == names.ifname
+            });
+            names.network == conf.name && !is_valid
+        };
+        let stale: Vec<Names> = {
+            let slots = self.leases.slots.borrow();
+            slots.keys().filter(|names| is_stale(names)).cloned().collect()
+        };
+        for names in stale {
+            self.release_of(&names).await;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped.
+    pub(super) fn restore(self: &Rc<Self>) -> std::io::Result<()> {
+        let judge = Judge::now();
+        for record in self.store.all()? {
+            let home = record.home.as_ref();
+            let life = home.map(|home| judge.home(home, || HostEnd::Untold));
+            if life == Some(Life::Gone) {
+                self.store.forget(&record.names)?;
+                continue;
+            }
+            let names = record.names.clone();
+            let slot = Slot {
+                held: Mutex::new(Some(self.hold(record))),
+                cancel: Notify::new(),
+            };
+            self.leases.slots.borrow_mut().insert(names, Rc::new(slot));
+        }
+        Ok(())
+    }
+}
+
+fn netconf(err: linkspan_protocol::json::Error) -> Trouble {
+    Trouble::Call(format!("error parsing netconf: {err}"))
+}
+
+fn call(args: &Args) -> Result<Call, Trouble> {
+    let json = Json::parse(&args.stdin).map_err(netconf)?;
+    let conf: Conf = json.decode().map_err(netconf)?;
+    let network: NetConf = json.decode().map_err(netconf)?;
+    let plan = conf.plan(&args.args);
+    let plan = plan.map_err(|failure| Trouble::Call(format!("error parsing netconf: {failure}")))?;
+    Ok(Call {
+        names: names(args, &network.name),
+        plan,
+        netns: PathBuf::from(&args.netns),
+    })
+}

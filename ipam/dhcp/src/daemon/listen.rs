@@ -1,0 +1,44 @@
+//! The daemon's socket: one of systemd, or one of our own.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use super::activation;
+
+/// The socket that systemd handed over, or else one at `path`.
+pub(crate) fn listener(path: &Path) -> io::Result<UnixListener> {
+    let listener = match activation::handed()? {
+        Some(handed) => UnixListener::from(OwnedFd::from(handed)),
+        None => bind(path)?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A file that nobody listens at is one that a killed daemon left.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    let bound = match UnixListener::bind(path) {
+        Err(err) if err.kind() == ErrorKind::AddrInUse && is_stale(path) => {
+            fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    };
+    let listener = bound.map_err(|err| {
+        io::Error::new(err.kind(), format!("listen unix {}: bind: {err}", path.display()))
+    })?;
+    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+fn is_stale(path: &Path) -> bool {
+    let refused = |err: io::Error| err.kind() == ErrorKind::ConnectionRefused;
+    UnixStream::connect(path).is_err_and(refused)
+}

@@ -1,0 +1,176 @@
+//! The daemon: one thread for everything that waits, and a few that visit namespaces.
+
+mod activation;
+mod connection;
+pub(crate) mod flags;
+mod keep;
+mod leases;
+mod listen;
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use linkspan_protocol::result::AddResult;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+pub use flags::Flags;
+use leases::Leases;
+
+use crate::rpc::{ALLOCATE, Args, COLLECT, LOOK, NO_METHOD, RELEASE};
+use crate::store::Store;
+use crate::trouble::Trouble;
+
+/// How many threads visit namespaces at once.
+const VISITORS: usize = 4;
+
+/// Everything that the daemon knows.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    flags: Flags,
+    store: Store,
+    leases: Leases,
+}
+
+/// Runs `dhcp daemon` with these arguments until it is asked to end.
+pub fn main(args: &[String]) -> ExitCode {
+    let flags = match Flags::parse(args) {
+        Ok(flags) => flags,
+        Err(told) => {
+            complain(&told);
+            complain(flags::USAGE.trim_end());
+            return ExitCode::from(2);
+        }
+    };
+    match run(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            complain(&err.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: Flags) -> io::Result<()> {
+    let pid_file = flags.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let socket = PathBuf::from(format!("{}{}", flags.host_prefix, flags.socket));
+    let store = Store::beside(&socket);
+    let getting = |err: io::Error| io::Error::new(err.kind(), format!("Error getting listener: {err}"));
+    let lock = store.claim().map_err(getting)?;
+    let listener = listen::listener(&socket).map_err(getting)?;
+    more_descriptors();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(VISITORS)
+        .build()?;
+    let daemon = Rc::new(Daemon {
+        flags,
+        store,
+        leases: Leases::default(),
+    });
+    let ended = LocalSet::new().block_on(&runtime, until_asked(daemon.work(listener)));
+    fs::remove_file(&socket).or_else(unless_missing)?;
+    drop((lock, pid_file));
+    ended
+}
+
+/// Leases are not given back when the daemon ends: the next one goes on with them.
+async fn until_asked(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let (interrupted, terminated) = (pin!(interrupt.recv()), pin!(terminate.recv()));
+    let asked = select(interrupted, terminated);
+    match select(pin!(work), asked).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(_) => Ok(()),
+    }
+}
+
+impl Daemon {
+    async fn work(self: &Rc<Self>, listener: std::os::unix::net::UnixListener) -> io::Result<()> {
+        let listener = UnixListener::from_std(listener)?;
+        self.restore()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let daemon = Rc::clone(self);
+                    tokio::task::spawn_local(async move {
+                        if let Err(err) = connection::serve(daemon, stream).await {
+                            complain(&format!("a client's call: {err}"));
+                        }
+                    });
+                }
+                // Out of descriptors: those of a client that leaves are free again.
+                Err(err) if err.raw_os_error() == Some(nix::libc::EMFILE) => {
+                    tokio::task::yield_now().await;
+                }
+                Err(err) => return Err(err),
+            }
+        }
+    }
+
+    /// Serves one call.
+    async fn call(self: &Rc<Self>, method: &str, args: &Args) -> Result<Option<AddResult>, Trouble> {
+        match method {
+            ALLOCATE => self.allocate(args).await.map(Some),
+            LOOK => self.look(args).await.map(Some),
+            RELEASE => self.release(args).await.map(|()| None),
+            COLLECT => self.collect(args).await.map(|()| None),
+            _ => Err(Trouble::Call(format!("{NO_METHOD}method {method}"))),
+        }
+    }
+}
+
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &Path) -> io::Result<Self> {
+        let fail = |told: String| {
+            let path = path.display();
+            io::Error::other(format!("Error writing pidfile \"{path}\": {told}"))
+        };
+        if !path.is_absolute() {
+            return Err(fail("path not absolute".to_owned()));
+        }
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(|err| fail(err.to_string()))?;
+        }
+        fs::write(path, std::process::id().to_string()).map_err(|err| fail(err.to_string()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+fn unless_missing(err: io::Error) -> io::Result<()> {
+    match err.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(err),
+    }
+}
+
+/// Every client and every exchange has one descriptor; the usual limit is for programs that still use select(2).
+fn more_descriptors() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        drop(setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    }
+}
+
+/// Writes a line to stderr, where the service manager keeps it.
+pub(crate) fn complain(text: &str) {
+    drop(io::Write::write_all(&mut io::stderr(), format!("{text}\n").as_bytes()));
+}

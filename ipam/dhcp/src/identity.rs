@@ -1,0 +1,134 @@
+//! Who a client is to a server: option 61, and the identifiers of DHCPv6.
+
+use linkspan_owner::hash;
+use linkspan_plugin::Result;
+use linkspan_protocol::error::Failure;
+
+/// The longest identifier after its type, as the reference cuts it.
+const LONGEST: usize = 254;
+/// The type of an identifier that is no hardware address.
+const OPAQUE: u8 = 0;
+const ETHERNET: u8 = 1;
+/// The type of an identifier with a DUID (RFC 4361).
+const NODE: u8 = 255;
+
+/// Which attachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Names {
+    pub(crate) container: String,
+    pub(crate) network: String,
+    pub(crate) ifname: String,
+}
+
+impl Names {
+    /// The reference's name of a lease.
+    pub(crate) fn key(&self) -> String {
+        let Self {
+            container,
+            network,
+            ifname,
+        } = self;
+        format!("{container}/{network}/{ifname}")
+    }
+}
+
+/// The form of an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClientId {
+    /// The reference's: container, network and interface.
+    Reference,
+    /// The hardware address.
+    Mac,
+    /// A DUID of the hardware address, and a number of the interface (RFC 4361).
+    Duid,
+    /// Words with placeholders.
+    Template(String),
+}
+
+impl ClientId {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text {
+            "" => Ok(Self::Reference),
+            "mac" => Ok(Self::Mac),
+            "duid" => Ok(Self::Duid),
+            template => {
+                let left = ["containerID", "network", "ifname", "mac"]
+                    .iter()
+                    .fold(template.to_owned(), |text, word| {
+                        text.replace(&format!("{{{word}}}"), "")
+                    });
+                if left.contains(['{', '}']) {
+                    return Err(Failure::config(format!(
+                        "ipam.clientID: unknown placeholder in {template:?}"
+                    ))
+                    .hint("use mac, duid, or words with {containerID}, {network}, {ifname} and {mac}"));
+                }
+                Ok(Self::Template(template.to_owned()))
+            }
+        }
+    }
+
+    /// The value of option 61.
+    pub(crate) fn bytes(&self, names: &Names, mac: [u8; 6]) -> Vec<u8> {
+        let opaque = |text: &str| {
+            let text = text.bytes().take(LONGEST);
+            [OPAQUE].into_iter().chain(text).collect()
+        };
+        match self {
+            Self::Reference => opaque(&names.key()),
+            Self::Mac => [ETHERNET].into_iter().chain(mac).collect(),
+            Self::Duid => {
+                let mut bytes = vec![NODE];
+                bytes.extend(iaid(&names.ifname));
+                bytes.extend(duid(mac));
+                bytes
+            }
+            Self::Template(template) => {
+                let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+                let text = template
+                    .replace("{containerID}", &names.container)
+                    .replace("{network}", &names.network)
+                    .replace("{ifname}", &names.ifname)
+                    .replace("{mac}", &mac);
+                opaque(&text)
+            }
+        }
+    }
+}
+
+/// The number of an interface among those of a client: four bytes that its name gives.
+pub(crate) fn iaid(ifname: &str) -> [u8; 4] {
+    let digest = hash::hex(ifname);
+    let number = digest.get(..8).and_then(|text| u32::from_str_radix(text, 16).ok());
+    number.unwrap_or_default().to_be_bytes()
+}
+
+/// A DUID of type 3: the hardware address (RFC 8415, section 11.4).
+pub(crate) fn duid(mac: [u8; 6]) -> Vec<u8> {
+    [0, 3, 0, 1].into_iter().chain(mac).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_of_every_form() {
+        let names = Names {
+            container: "c".repeat(300),
+            network: "net".to_owned(),
+            ifname: "eth0".to_owned(),
+        };
+        let short = Names { container: "c".to_owned(), ..names.clone() };
+        let mac = [2, 0, 0, 0, 0, 9];
+        let bytes = |text: &str, names| ClientId::parse(text).unwrap().bytes(names, mac);
+        assert_eq!(bytes("", &short), b"\0c/net/eth0");
+        assert_eq!(bytes("", &names), [vec![0], vec![b'c'; 254]].concat());
+        assert_eq!(bytes("mac", &short), [1, 2, 0, 0, 0, 0, 9]);
+        assert_eq!(bytes("x-{mac}-{ifname}", &short), b"\0x-02:00:00:00:00:09-eth0");
+        let duid = bytes("duid", &short);
+        assert_eq!((duid.len(), duid[0]), (15, 255));
+        assert_eq!(duid[5..], [0, 3, 0, 1, 2, 0, 0, 0, 0, 9]);
+        assert!(ClientId::parse("{pod}").is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! The `dhcp` IPAM plugin and its daemon: addresses from the network's own server.
+//!
+//! The plugin asks the daemon over a unix socket ([`rpc`] has the reference's calls); the daemon speaks with the servers from
+//! inside the container's namespace, and keeps the leases until DEL. It owns the files beside its socket, and of a
+//! namespace nothing but packets: it sets the interface up before it asks, and down when a lease has run out.
+//!
+//! The protocol is read and written here ([`wire`]), without a crate for it. Two were compared, by their sources:
+//! `dhcproto` 0.15 would add some fifty crates, most of them for the Unicode tables of international domain names, which
+//! option 119 has no use for, and a value tree for each option that we hand on as bytes; `mozim` 0.3.4 is a whole client
+//! for one namespace, with sockets, threads of its own and older releases of crates that we have, has no way to
+//! choose option 61's bytes, and keeps no leases. What is left of the protocol is a header and lists of bytes, and every
+//! plugin of this binary starts with what is linked.
+
+mod answer;
+mod client;
+mod clock;
+mod conf;
+pub mod daemon;
+mod exchange;
+mod filter;
+pub mod gob;
+mod identity;
+mod link;
+mod random;
+mod record;
+mod release;
+pub mod rpc;
+mod six;
+mod store;
+mod trouble;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linkspan_plugin::call::Call;
+use linkspan_plugin::check::{mismatch, promised};
+use linkspan_plugin::{
+    AddCall, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo,
+};
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::AttachmentId;
+use linkspan_protocol::result::AddResult;
+
+use client::{Daemon, Outcome};
+use conf::Conf;
+use identity::Names;
+use link::Spot;
+use rpc::Args;
+use store::Store;
+
+/// The plugin under its name.
+pub static ENTRY: Entry = Entry::of::<Dhcp>();
+
+/// The word behind the plugin's name that makes a process the daemon.
+pub const DAEMON: &str = "daemon";
+
+/// How long the daemon may take for what needs no answer of a server.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Dhcp;
+
+impl Plugin for Dhcp {
+    type Conf = Conf;
+    const NAMES: &'static [&'static str] = &["dhcp"];
+    const NEEDED: &'static [&'static str] = &["ipam.daemonSocketPath"];
+
+    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+        let socket = conf.socket()?;
+        conf.plan(&call.args)?;
+        let args = args(call, &call.attachment, Some(&call.netns));
+        let outcome = Daemon::dial(&socket)?.call(rpc::ALLOCATE, &args, None);
+        let outcome = undo.push_unless_refused(outcome, "release the address", move || {
+            release(&socket, &args)
+        })?;
+        acquired(outcome)
+    }
+
+    /// Needs nothing but the socket's path. Without a daemon the address is given back from here.
+    fn del(call: &DelCall, conf: Conf) -> Result<()> {
+        let args = args(call, &call.attachment, call.netns.as_ref());
+        let socket = conf.socket()?;
+        if Daemon::connect(&socket)?.is_some() {
+            return release(&socket, &args);
+        }
+        let names = conf::names(&args, call.network.as_str());
+        forget(&Store::beside(&socket), &names)
+    }
+
+    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
+        let socket = conf.socket()?;
+        conf.plan(&call.args)?;
+        let promised = promised(call)?;
+        let args = args(call, &call.attachment, Some(&call.netns));
+        let outcome = Daemon::dial(&socket)?.call(rpc::LOOK, &args, Some(PATIENCE))?;
+        let leased = match outcome {
+            Outcome::Done(leased) => leased,
+            // The other suite's daemon has no way to ask without acquiring.
+            Outcome::Unknown => {
+                acquired(Daemon::dial(&socket)?.call(rpc::ALLOCATE, &args, None)?)?
+            }
+        };
+        for ip in &leased.ips {
+            if !promised.ips.iter().any(|promised| promised.address == ip.address) {
+                let told: Vec<_> = promised.ips.iter().map(|ip| ip.address.to_string()).collect();
+                let found = ip.address.to_string();
+                return Err(mismatch("dhcp: address of the lease", &told.join(", "), &found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Needs nothing but the socket's path, for the same reason as DEL.
+    fn gc(call: &GcCall, conf: Conf) -> Result<()> {
+        let socket = conf.socket()?;
+        if let Some(daemon) = Daemon::connect(&socket)? {
+            let args = Args {
+                stdin: call.stdin().to_vec(),
+                ..Args::default()
+            };
+            // The other suite's daemon collects nothing.
+            return daemon.call(rpc::COLLECT, &args, Some(PATIENCE)).map(drop);
+        }
+        let store = Store::beside(&socket);
+        let leases = store.all().map_err(|err| io_failure("list leases", &err))?;
+        let stale = leases.into_iter().map(|record| record.names).filter(|names| {
+            let is_valid = |valid: &AttachmentId| {
+                let container = valid.container_id.as_str() == names.container;
+                container && valid.ifname.as_str() == names.ifname
+            };
+            names.network == call.network.as_str() && !call.valid_attachments.iter().any(is_valid)
+        });
+        for names in stale {
+            forget(&store, &names)?;
+        }
+        Ok(())
+    }
+
+    /// No ADD succeeds without a daemon.
+    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
+        let socket = conf.socket()?;
+        conf.plan(&call.args)?;
+        let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
+        Daemon::dial(&socket).map(drop).map_err(unavailable)
+    }
+}
+
+/// What the daemon is told of a call. It may be in another directory, so the path is absolute.
+fn args(call: &Call, attachment: &AttachmentId, netns: Option<&NetnsPath>) -> Args {
+    let absolute = |netns: &NetnsPath| {
+        let path = netns.as_path();
+        std::path::absolute(path).unwrap_or_else(|_no_directory| PathBuf::from(path))
+    };
+    let netns = netns.map(absolute).unwrap_or_default();
+    Args {
+        container: attachment.container_id.to_string(),
+        netns: netns.to_string_lossy().into_owned(),
+        ifname: attachment.ifname.to_string(),
+        args: call.args.clone(),
+        stdin: call.stdin().to_vec(),
+    }
+}
+
+fn acquired(outcome: Outcome) -> Result<AddResult> {
+    match outcome {
+        Outcome::Done(result) if !result.ips.is_empty() => Ok(result),
+        Outcome::Done(_) | Outcome::Unknown => Err(Failure::new(
+            ErrorCode::INTERNAL,
+            "the daemon told no address",
+        )
+        .hint("let the daemon and the plugin be of one suite")),
+    }
+}
+
+fn release(socket: &Path, args: &Args) -> Result<()> {
+    Daemon::dial(socket)?.call(rpc::RELEASE, args, Some(PATIENCE)).map(drop)
+}
+
+/// Gives an address back without a daemon. One that cannot be is the server's again when the lease ends.
+fn forget(store: &Store, names: &Names) -> Result<()> {
+    if let Some(record) = store.read(names) {
+        let spot = Spot {
+            path: record.netns.clone(),
+            ifname: names.ifname.clone(),
+            id: Some(record.id),
+        };
+        // DEL has to end all the same: neither the link nor the namespace may be there any more.
+        drop(release::all(&record, &spot));
+    }
+    store.forget(names).map_err(|err| io_failure("forget the lease", &err))
+}
+
+fn io_failure(what: &str, err: &std::io::Error) -> Failure {
+    Failure::new(ErrorCode::IO, format!("{what}: {err}"))
+}

@@ -1,0 +1,160 @@
+//! The interface of an attachment, in its namespace. A visit is short and synchronous, and leaves no descriptor behind but
+//! the socket that it was made for.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use linkspan_netlink::link::Link;
+use linkspan_netlink::netns::{Netns, NetnsId};
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{LinkAddr, bind};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::trouble::Trouble;
+use crate::wire::frame;
+
+/// Where an interface is.
+#[derive(Debug, Clone)]
+pub(crate) struct Spot {
+    /// The namespace's path, as this process sees it.
+    pub(crate) path: PathBuf,
+    pub(crate) ifname: String,
+    /// Which namespace it has to be, where that is known.
+    pub(crate) id: Option<NetnsId>,
+}
+
+/// An interface as a visit found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) mac: [u8; 6],
+    /// Its kind, such as `veth`.
+    pub(crate) kind: String,
+    pub(crate) index: u32,
+    /// The namespace that it is in.
+    pub(crate) id: NetnsId,
+}
+
+/// A kind of packet, as `linux/if_ether.h` numbers it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ether {
+    V4 = 0x0800,
+    V6 = 0x86dd,
+}
+
+impl Spot {
+    /// Runs `visit` in the namespace, with the interface, which is up from then on.
+    pub(crate) fn visit<T>(
+        &self,
+        visit: impl FnOnce(&Facts) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        self.look(|link, facts| {
+            if !link.up {
+                link.set_up().map_err(kernel)?;
+            }
+            visit(facts)
+        })
+    }
+
+    /// Whether the interface is there.
+    pub(crate) fn is_there(&self) -> Result<(), Trouble> {
+        self.look(|_link, _facts| Ok(()))
+    }
+
+    /// Sets the interface down: its address is somebody else's now.
+    pub(crate) fn set_down(&self) -> Result<(), Trouble> {
+        self.look(|link, _facts| link.set_down().map_err(kernel))
+    }
+
+    fn look<T>(
+        &self,
+        look: impl FnOnce(&Link, &Facts) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let netns = Netns::open(&self.path).map_err(|err| {
+            if err.is_gone() {
+                Trouble::NoNamespace(err.to_string())
+            } else {
+                Trouble::Kernel(err.to_string())
+            }
+        })?;
+        let id = netns.id().map_err(kernel)?;
+        if self.id.is_some_and(|known| known != id) {
+            let path = self.path.display();
+            return Err(Trouble::NoNamespace(format!("{path} leads to another namespace")));
+        }
+        let looked = netns.scope(|| {
+            let rtnl = Rtnl::here(&Context::new()?)?;
+            let link = rtnl.link_by_name(&self.ifname)?;
+            Ok::<_, linkspan_netlink::error::Error>(link.map(|link| {
+                let facts = Facts {
+                    mac: link.mac,
+                    kind: link.kind.clone(),
+                    index: link.index,
+                    id,
+                };
+                look(&link, &facts)
+            }))
+        });
+        let looked = looked.and_then(|looked| looked).map_err(kernel)?;
+        looked.unwrap_or_else(|| Err(Trouble::NoLink(self.ifname.clone())))
+    }
+
+    /// A socket that sends and receives whole frames of the interface; of the others it sees those alone that `filter`
+    /// takes.
+    pub(crate) fn packets(
+        &self,
+        ether: Ether,
+        filter: &[SockFilter],
+    ) -> Result<(Facts, Socket), Trouble> {
+        self.visit(|facts| Ok((facts.clone(), packet_socket(&self.ifname, ether, filter)?)))
+    }
+
+    /// Sends one datagram as any program of the container would, from an address that it has.
+    pub(crate) fn send_from(
+        &self,
+        source: Ipv4Addr,
+        server: Ipv4Addr,
+        payload: &[u8],
+    ) -> Result<(), Trouble> {
+        self.visit(|_facts| {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).map_err(io)?;
+            socket.set_reuse_address(true).map_err(io)?;
+            let from = SocketAddrV4::new(source, frame::CLIENT);
+            socket.bind(&from.into()).map_err(io)?;
+            let to = SocketAddrV4::new(server, frame::SERVER);
+            socket.send_to(payload, &to.into()).map_err(io).map(drop)
+        })
+    }
+}
+
+fn packet_socket(
+    ifname: &str,
+    ether: Ether,
+    filter: &[SockFilter],
+) -> Result<Socket, Trouble> {
+    // The list of addresses has that of the link itself, in the form that a socket is bound to.
+    let addresses = getifaddrs().map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
+    let of_link = |found: nix::ifaddrs::InterfaceAddress| {
+        let address = found.address.filter(|_any| found.interface_name == ifname)?;
+        address.as_link_addr().copied()
+    };
+    let mut links = addresses.filter_map(of_link);
+    let link: LinkAddr = links.next().ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
+    let kind = Protocol::from(i32::from((ether as u16).to_be()));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind)).map_err(io)?;
+    if !filter.is_empty() {
+        socket.attach_filter(filter).map_err(io)?;
+    }
+    bind(socket.as_raw_fd(), &link).map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
+    socket.set_nonblocking(true).map_err(io)?;
+    Ok(socket)
+}
+
+fn kernel(err: linkspan_netlink::error::Error) -> Trouble {
+    Trouble::Kernel(err.to_string())
+}
+
+pub(crate) fn io(err: std::io::Error) -> Trouble {
+    Trouble::Kernel(err.to_string())
+}

@@ -1,0 +1,54 @@
+//! Giving an address back, so that the server believes it: by unicast from the address itself.
+//!
+//! A server on the same link gets a frame of our own: the kernel would first ask for the server's hardware address, which
+//! we know, and the link is deleted as soon as we return. A server elsewhere is for the kernel's routes.
+
+use std::net::Ipv4Addr;
+
+use crate::answer::address;
+use crate::exchange::Client;
+use crate::link::{Ether, Spot, io};
+use crate::random;
+use crate::record::{Lease4, Record};
+use crate::trouble::Trouble;
+use crate::wire::frame::{self, EVERYBODY, Way};
+use crate::wire::message::{Kind, Message};
+use crate::wire::option;
+
+/// Gives back what the record has, from its place. Each family is tried, and the first failure told.
+pub(crate) fn all(record: &Record, spot: &Spot) -> Result<(), Trouble> {
+    let four = record.four.as_ref().map_or(Ok(()), |lease| {
+        let options = record.profile.identity(&record.client);
+        four(lease, spot, options)
+    });
+    let six = record.six.as_ref().map_or(Ok(()), |lease| lease.release(spot));
+    four.and(six)
+}
+
+/// The same of one lease that no record has yet.
+pub(crate) fn of_client(client: &Client, lease: &Lease4) -> Result<(), Trouble> {
+    four(lease, &client.spot, client.profile.identity(&client.id))
+}
+
+fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(), Trouble> {
+    let source = lease.ack.yours;
+    if let Some(server) = lease.ack.options.get(&option::SERVER) {
+        options.insert(option::SERVER, server.clone());
+    }
+    let server = lease.ack.address(option::SERVER).unwrap_or(Ipv4Addr::BROADCAST);
+    let mut message = Message::new(Kind::Release, random::number(), lease.ack.hardware, options);
+    message.client = source;
+    let payload = message.encode();
+    let is_neighbour = address(&lease.ack).is_some_and(|net| net.contains(server.into()));
+    if !is_neighbour && spot.send_from(source, server, &payload).is_ok() {
+        return Ok(());
+    }
+    let (facts, socket) = spot.packets(Ether::V4, &[])?;
+    let way = Way {
+        from: facts.mac,
+        to: if server.is_broadcast() { EVERYBODY } else { lease.server_mac },
+        source,
+        destination: server,
+    };
+    socket.send(&frame::build(&way, &payload)).map_err(io).map(drop)
+}

@@ -1,0 +1,164 @@
+//! Leases in files, one for each attachment, beside the daemon's socket: `/run/cni/dhcp.leases` for `/run/cni/dhcp.sock`.
+//!
+//! A file is written beside its place and renamed, so a process that is killed leaves the one before. Neither files nor
+//! namespaces outlive the boot.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use linkspan_owner::boot::{BootId, is_past};
+use linkspan_owner::hash;
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+use crate::identity::Names;
+use crate::record::Record;
+
+const SUFFIX: &str = "lease";
+const LOCK: &str = ".lock";
+/// The longest file: a message of 64 KiB in hexadecimal digits, and room.
+const MAX: u64 = 256 * 1024;
+
+/// The directory of the leases.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// That of the daemon that listens at `socket`.
+    pub(crate) fn beside(socket: &Path) -> Self {
+        let dir = match socket.extension() {
+            Some(_) => socket.with_extension("leases"),
+            None => {
+                let mut name = socket.as_os_str().to_owned();
+                name.push(".leases");
+                name.into()
+            }
+        };
+        Self { dir }
+    }
+
+    /// Makes the directory, and keeps other daemons out of it as long as the file is open.
+    pub(crate) fn claim(&self) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.custom_flags(O_NOFOLLOW).open(self.dir.join(LOCK))?;
+        lock.try_lock().map_err(|_held| {
+            let told = format!("another daemon has the leases in {}", self.dir.display());
+            io::Error::new(ErrorKind::AddrInUse, told)
+        })?;
+        Ok(lock)
+    }
+
+    fn path(&self, names: &Names) -> PathBuf {
+        let digest = hash::hex(&names.key());
+        let digest = digest.get(..32).unwrap_or_default();
+        self.dir.join(format!("{digest}.{SUFFIX}"))
+    }
+
+    /// Remembers a lease in the place of what was remembered.
+    pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
+        let path = self.path(&record.names);
+        let draft = path.with_extension("draft");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.custom_flags(O_NOFOLLOW).open(&draft)?;
+        file.write_all(record.text(BootId::current()).as_bytes())?;
+        fs::rename(&draft, &path)
+    }
+
+    /// The lease of an attachment, where it is of this boot.
+    pub(crate) fn read(&self, names: &Names) -> Option<Record> {
+        let record = read(&self.path(names), BootId::current())?;
+        (record.names == *names).then_some(record)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has(&self, names: &Names) -> bool {
+        self.path(names).exists()
+    }
+
+    /// Forgets a lease; nothing to forget is success.
+    pub(crate) fn forget(&self, names: &Names) -> io::Result<()> {
+        remove(&self.path(names))
+    }
+
+    /// Every lease of this boot. Files that are none are removed: nobody could use them.
+    pub(crate) fn all(&self) -> io::Result<Vec<Record>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let boot = BootId::current();
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            match path.extension().and_then(|suffix| suffix.to_str()) {
+                Some(SUFFIX) => match read(&path, boot) {
+                    Some(record) => records.push(record),
+                    None => remove(&path)?,
+                },
+                Some("draft") => remove(&path)?,
+                _ => {}
+            }
+        }
+        Ok(records)
+    }
+}
+
+fn read(path: &Path, boot: Option<BootId>) -> Option<Record> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+    let file = options.open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MAX).read_to_string(&mut text).ok()?;
+    let (then, record) = Record::parse(&text)?;
+    (!is_past(then, boot)).then_some(record)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::sample;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn leases_are_found_again_and_what_is_none_goes() {
+        let dir = std::env::temp_dir().join(format!("linkspan-dhcp-{}", std::process::id()));
+        let store = Store::beside(&dir.join("dhcp.sock"));
+        assert_eq!(store.dir, dir.join("dhcp.leases"));
+        assert!(store.all().unwrap().is_empty());
+        let lock = store.claim().unwrap();
+        assert!(store.claim().is_err());
+        drop(lock);
+        let _lock = store.claim().unwrap();
+        for name in ["a", "b", "a"] {
+            store.write(&sample(name, 60)).unwrap();
+        }
+        fs::write(store.dir.join("x.lease"), "nothing").unwrap();
+        fs::write(store.dir.join("x.draft"), "nothing").unwrap();
+        assert_eq!(store.all().unwrap().len(), 2);
+        let names = sample("a", 60).names;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&store.dir), mode(&store.path(&names))), (0o700, 0o600));
+        assert_eq!(store.read(&names), Some(sample("a", 60)));
+        store.forget(&names).unwrap();
+        store.forget(&names).unwrap();
+        assert!(!store.has(&names) && store.read(&names).is_none());
+        assert_eq!(fs::read_dir(&store.dir).unwrap().count(), 2);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,47 @@
+//! Why an address could not be had, in the words that go to the plugin.
+
+use std::fmt;
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The namespace is not there, or another one is in its place.
+    NoNamespace(String),
+    /// The namespace has no such interface.
+    NoLink(String),
+    /// The kernel refused.
+    Kernel(String),
+    /// The server refused.
+    Nak(String),
+    /// No server answered in time.
+    NoTries,
+    /// A server's answer is of no use.
+    Answer(String),
+    /// DEL came, or the plugin went away.
+    Cancelled,
+    /// The call makes no sense.
+    Call(String),
+}
+
+impl Trouble {
+    /// Whether a second try could go better.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Nak(_) | Self::NoTries | Self::Kernel(_) | Self::Answer(_))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNamespace(text) | Self::Kernel(text) | Self::Answer(text) | Self::Call(text) => {
+                f.write_str(text)
+            }
+            Self::NoLink(name) => write!(f, "error looking up {name:?}: Link not found"),
+            Self::Nak(words) => write!(f, "server rejected request with Nak (msg: {words})"),
+            Self::NoTries => f.write_str("no more tries"),
+            Self::Cancelled => f.write_str("the request for an address was cancelled"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
