@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::{AddResult, Dns, IpConfig, Route};
 
+use crate::clock::Moment;
 use crate::conf::Shape;
 use crate::record::{Lease4, Record};
 use crate::wire::domain;
@@ -54,6 +55,23 @@ fn add_four(result: &mut AddResult, lease: &Lease4, shape: &Shape) {
     if shape.dns {
         merge(&mut result.dns, dns(&lease.ack));
     }
+}
+
+/// The result that a message would make.
+pub(crate) fn of_bytes(payload: &[u8]) -> Option<AddResult> {
+    let lease = Lease4 {
+        ack: Message::parse(payload)?,
+        server_mac: [0; 6],
+        obtained: Moment(0),
+    };
+    let shape = Shape {
+        dns: true,
+        mtu: true,
+        ..Shape::default()
+    };
+    let mut result = AddResult::default();
+    add_four(&mut result, &lease, &shape);
+    lease.times().is_none_or(|times| times.t1 <= times.t2).then_some(result)
 }
 
 /// The address with the length of its subnet; nothing where the server told no mask.

@@ -1,10 +1,10 @@
 //! The `dhcp` IPAM plugin and its daemon: addresses from the network's own server.
 //!
-//! The plugin asks the daemon over a unix socket ([`rpc`] has the reference's calls); the daemon speaks with the servers from
+//! The plugin asks the daemon over a unix socket (`rpc` has the reference's calls); the daemon speaks with the servers from
 //! inside the container's namespace, and keeps the leases until DEL. It owns the files beside its socket, and of a
 //! namespace nothing but packets: it sets the interface up before it asks, and down when a lease has run out.
 //!
-//! The protocol is read and written here ([`wire`]), without a crate for it. Two were compared, by their sources:
+//! The protocol is read and written here (`wire`), without a crate for it. Two were compared, by their sources:
 //! `dhcproto` 0.15 would add some fifty crates, most of them for the Unicode tables of international domain names, which
 //! option 119 has no use for, and a value tree for each option that we hand on as bytes; `mozim` 0.3.4 is a whole client
 //! for one namespace, with sockets, threads of its own and older releases of crates that we have, has no way to
@@ -18,17 +18,17 @@ mod conf;
 pub mod daemon;
 mod exchange;
 mod filter;
-pub mod gob;
+mod gob;
 mod identity;
 mod link;
 mod random;
 mod record;
 mod release;
-pub mod rpc;
+mod rpc;
 mod six;
 mod store;
 mod trouble;
-pub mod wire;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -190,6 +190,29 @@ fn forget(store: &Store, names: &Names) -> Result<()> {
         drop(release::all(&record, &spot));
     }
     store.forget(names).map_err(|err| io_failure("forget the lease", &err))
+}
+
+/// Reads a frame as an exchange would, and all that an answer may hold; for those who try what no frame may do.
+pub fn examine(frame: &[u8]) -> Option<AddResult> {
+    let received = wire::frame::parse(frame)?;
+    answer::of_bytes(received.payload)
+}
+
+/// Reads a message of the daemon's socket; the same.
+pub fn examine_call(message: &[u8]) -> bool {
+    let mut reader = gob::read::Reader::default();
+    let mut rest = message;
+    // One byte for the length is enough for messages that are tried.
+    while let Some((length, after)) = rest.split_first() {
+        let (one, after) = after.split_at(after.len().min((*length).into()));
+        match reader.message(one) {
+            Ok(Some(value)) => drop((Args::from(&value), rpc::result(&value))),
+            Ok(None) => {}
+            Err(_) => return false,
+        }
+        rest = after;
+    }
+    true
 }
 
 fn io_failure(what: &str, err: &std::io::Error) -> Failure {

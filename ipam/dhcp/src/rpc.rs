@@ -14,21 +14,21 @@ use crate::gob::write::{Fields, Shape, Type, strings};
 use crate::gob::{Error, Value};
 
 /// How a client begins.
-pub const HELLO: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
+pub(crate) const HELLO: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
 /// How a server answers that.
-pub const WELCOME: &[u8] = b"HTTP/1.0 200 Connected to Go RPC\n\n";
+pub(crate) const WELCOME: &[u8] = b"HTTP/1.0 200 Connected to Go RPC\n\n";
 
 /// Gives the attachment an address, or tells the one that it has.
-pub const ALLOCATE: &str = "DHCP.Allocate";
+pub(crate) const ALLOCATE: &str = "DHCP.Allocate";
 /// Gives the address back.
-pub const RELEASE: &str = "DHCP.Release";
+pub(crate) const RELEASE: &str = "DHCP.Release";
 /// Ours: tells the lease of the attachment, and fails where it has none.
-pub const LOOK: &str = "DHCP.Look";
+pub(crate) const LOOK: &str = "DHCP.Look";
 /// Ours: gives back the addresses of all attachments that are not valid.
-pub const COLLECT: &str = "DHCP.Collect";
+pub(crate) const COLLECT: &str = "DHCP.Collect";
 
 /// How Go's server begins its answer to a method that it does not have.
-pub const NO_METHOD: &str = "rpc: can't find ";
+pub(crate) const NO_METHOD: &str = "rpc: can't find ";
 
 static REQUEST: Type = Type {
     id: 64,
@@ -146,28 +146,28 @@ static EMPTY: Type = Type {
 
 /// What the plugin was called with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Args {
+pub(crate) struct Args {
     /// `CNI_CONTAINERID`
-    pub container: String,
+    pub(crate) container: String,
     /// `CNI_NETNS`
-    pub netns: String,
+    pub(crate) netns: String,
     /// `CNI_IFNAME`
-    pub ifname: String,
+    pub(crate) ifname: String,
     /// `CNI_ARGS`
-    pub args: String,
+    pub(crate) args: String,
     /// The configuration.
-    pub stdin: Vec<u8>,
+    pub(crate) stdin: Vec<u8>,
 }
 
 /// The header of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// The method.
-    pub method: String,
+    pub(crate) method: String,
     /// The number of the call.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Of an answer: why it failed; empty where it did not.
-    pub error: String,
+    pub(crate) error: String,
 }
 
 impl From<&Value> for Args {
@@ -193,7 +193,7 @@ impl From<&Value> for Header {
 }
 
 /// The first call on a connection, definitions included.
-pub fn call(method: &str, args: &Args) -> Vec<u8> {
+pub(crate) fn call(method: &str, args: &Args) -> Vec<u8> {
     let mut out = Vec::new();
     REQUEST.define(&mut out);
     REQUEST.value(&mut out, |fields| fields.text(0, method));
@@ -210,7 +210,7 @@ pub fn call(method: &str, args: &Args) -> Vec<u8> {
 
 /// What a server answers, one connection long: a definition is sent once.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     header: bool,
     result: bool,
     empty: bool,
@@ -218,7 +218,7 @@ pub struct Answers {
 
 impl Answers {
     /// The answer to a call: a result, success without one, or why it failed.
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         call: &Header,
         outcome: Result<Option<&AddResult>, &str>,
@@ -297,7 +297,7 @@ fn mask(cidr: Cidr) -> Vec<u8> {
 }
 
 /// Reads the result of [`ALLOCATE`].
-pub fn result(value: &Value) -> Result<AddResult, Error> {
+pub(crate) fn result(value: &Value) -> Result<AddResult, Error> {
     let ips = value.list("IPs").iter().map(|ip| {
         Ok(IpConfig {
             interface: ip.int("Interface"),
@@ -409,7 +409,7 @@ mod tests {
         let start = unhex(
             "2e7f030101075265717565737401ff800001020 10d536572766963654d6574686f64010c0001035365710106000000
              12ff80010d444843502e416c6c6f6361746500
-             6cff81030107436d644172677301ff82000107010b436f6e7461696e65724944010c0001054e65746e73010c000106
+             6cff8103010107436d644172677301ff82000107010b436f6e7461696e65724944010c0001054e65746e73010c000106
              49664e616d65010c00010441726773010c00010450617468010c00010d4e65746e734f76657272696465010c000109
              5374 64696e44617461010a000000",
         );

@@ -7,21 +7,21 @@ use crate::conf::SOCKET;
 
 /// What the daemon was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// Where to write the process' number.
-    pub pid_file: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
     /// What stands before every path but that of the PID file: the host's root in a container.
-    pub host_prefix: String,
+    pub(crate) host_prefix: String,
     /// Where to listen.
-    pub socket: String,
+    pub(crate) socket: String,
     /// Whether servers are to answer by broadcast.
-    pub broadcast: bool,
+    pub(crate) broadcast: bool,
     /// How long a server has for the answer to the first message.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// The longest pause between two attempts.
-    pub resend_max: Duration,
+    pub(crate) resend_max: Duration,
     /// How long an address may take.
-    pub resend_timeout: Duration,
+    pub(crate) resend_timeout: Duration,
 }
 
 impl Default for Flags {
@@ -59,7 +59,7 @@ Usage of dhcp daemon:
 
 impl Flags {
     /// Reads the arguments; the error is a line for the user.
-    pub fn parse(args: &[String]) -> Result<Self, String> {
+    pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
         let mut flags = Self::default();
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {

@@ -2,7 +2,7 @@
 
 mod activation;
 mod connection;
-pub(crate) mod flags;
+mod flags;
 mod keep;
 mod leases;
 mod listen;
@@ -22,7 +22,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
-pub use flags::Flags;
+use flags::Flags;
 use leases::Leases;
 
 use crate::rpc::{ALLOCATE, Args, COLLECT, LOOK, NO_METHOD, RELEASE};
@@ -166,7 +166,9 @@ fn unless_missing(err: io::Error) -> io::Result<()> {
 /// Every client and every exchange has one descriptor; the usual limit is for programs that still use select(2).
 fn more_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        drop(setrlimit(Resource::RLIMIT_NOFILE, most, most));
+        if let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
+            complain(&format!("allow more descriptors: {}", errno.desc()));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// A decoded value. Fields with Go's zero value are not transmitted, so they are absent.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// A boolean.
     Bool(bool),
     /// A signed number.
@@ -66,7 +66,7 @@ impl Value {
 
 /// Why a stream makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
+pub(crate) enum Error {
     /// A message ends in the middle of a value.
     Short,
     /// A message is longer than any that the two halves send.

@@ -22,13 +22,13 @@ enum Definition {
 
 /// The definitions that a stream has brought so far.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub(crate) struct Reader {
     known: BTreeMap<i64, Definition>,
 }
 
 impl Reader {
     /// Reads one message without its length: a value, or nothing where it was a definition.
-    pub fn message(&mut self, message: &[u8]) -> Result<Option<Value>, Error> {
+    pub(crate) fn message(&mut self, message: &[u8]) -> Result<Option<Value>, Error> {
         if message.len() > MAX {
             return Err(Error::Long);
         }

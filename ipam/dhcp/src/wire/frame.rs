@@ -34,11 +34,11 @@ pub(crate) struct Way {
 
 /// A datagram that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received<'a> {
+pub(crate) struct Received<'a> {
     /// Hardware address of the sender.
-    pub from: [u8; 6],
+    pub(crate) from: [u8; 6],
     /// The payload of UDP.
-    pub payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// The frame of a datagram from a client to a server.
@@ -102,7 +102,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 /// Reads a frame that may hold a datagram to the port of clients; nothing where it holds something else.
 ///
 /// The checksum of UDP is not looked at: a frame from this machine has none yet.
-pub fn parse(frame: &[u8]) -> Option<Received<'_>> {
+pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
     let [_, _, _, _, _, _, from @ .., high, low] = ethernet;
     let (version, header) = packet.first().map(|byte| (byte >> 4, usize::from(byte & 0xf) * 4))?;

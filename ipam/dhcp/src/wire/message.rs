@@ -18,7 +18,7 @@ const BROADCAST: u16 = 0x8000;
 
 /// Option 53.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Who gives an address?
     Discover,
     /// I do.
@@ -57,21 +57,21 @@ impl Kind {
 
 /// A message to or from a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Whether a server sent it.
-    pub reply: bool,
+    pub(crate) reply: bool,
     /// The number of the exchange.
-    pub xid: u32,
+    pub(crate) xid: u32,
     /// Whether the client asks to be answered by broadcast.
-    pub broadcast: bool,
+    pub(crate) broadcast: bool,
     /// The address that the client has.
-    pub client: Ipv4Addr,
+    pub(crate) client: Ipv4Addr,
     /// The address that the server gives.
-    pub yours: Ipv4Addr,
+    pub(crate) yours: Ipv4Addr,
     /// The hardware address of the client.
-    pub hardware: [u8; 6],
+    pub(crate) hardware: [u8; 6],
     /// The options.
-    pub options: Options,
+    pub(crate) options: Options,
 }
 
 impl Message {
@@ -91,7 +91,7 @@ impl Message {
     }
 
     /// The bytes of the message.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![if self.reply { REPLY } else { REQUEST }, ETHERNET, 6, 0];
         out.extend(self.xid.to_be_bytes());
         let flags = if self.broadcast { BROADCAST } else { 0 };
@@ -113,7 +113,7 @@ impl Message {
     }
 
     /// Reads a message; nothing where this is none of DHCP over Ethernet.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<4>()?;
         let reply = match header {
             [REPLY, ETHERNET, 6, _] => true,
@@ -147,7 +147,7 @@ impl Message {
     }
 
     /// Option 53.
-    pub fn kind(&self) -> Option<Kind> {
+    pub(crate) fn kind(&self) -> Option<Kind> {
         match self.options.get(&option::KIND)?.as_slice() {
             [code] => Kind::of(*code),
             _ => None,
