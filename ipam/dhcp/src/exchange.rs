@@ -135,11 +135,12 @@ impl Client {
         let is_offer = |message: &Message| {
             let fits = wanted.is_none_or(|wanted| message.yours == wanted);
             let is_address = !message.yours.is_unspecified();
-            fits && is_address && message.kind() == Some(Kind::Offer)
+            let is_named = message.address(option::SERVER).is_some();
+            fits && is_address && is_named && message.kind() == Some(Kind::Offer)
         };
         let (offer, _) = exchange.ask(&discover, None, is_offer, deadline).await?;
         let server = offer.options.get(&option::SERVER).cloned();
-        let server = server.ok_or_else(|| Trouble::Answer("an offer names no server".to_owned()))?;
+        let server = server.unwrap_or_default();
         let mut options = self.profile.options(&self.id);
         options.insert(option::ADDRESS, offer.yours.octets().to_vec());
         options.insert(option::SERVER, server.clone());

@@ -7,6 +7,7 @@
 )]
 
 mod lease;
+mod others;
 mod plugin;
 mod segment;
 mod server;

@@ -125,12 +125,13 @@ impl Message {
         }
         let four = |at: usize| bytes.get(at..)?.first_chunk::<4>().copied();
         let mut options = Options::new();
-        option::read(bytes.get(OPTIONS_AT..)?, &mut options);
+        option::read(bytes.get(OPTIONS_AT..)?, &mut options).then_some(())?;
         let overloaded = options.get(&option::OVERLOAD).and_then(|value| value.first());
         let file = overloaded.is_some_and(|which| which & 1 == 1);
         let name = overloaded.is_some_and(|which| which & 2 == 2);
         for (is_used, field) in [(file, 108..=235_usize), (name, 44..=107)] {
             let field: RangeInclusive<usize> = field;
+            // Full to the last byte, a field has no room for the end.
             if is_used {
                 option::read(bytes.get(field)?, &mut options);
             }
@@ -229,7 +230,8 @@ mod tests {
     #[test]
     fn what_is_cut_or_no_message_is_nothing() {
         let bytes = offer().encode();
-        for cut in 0..OPTIONS_AT {
+        let end = bytes.iter().rposition(|byte| *byte == 255).unwrap();
+        for cut in 0..=end {
             assert_eq!(Message::parse(&bytes[..cut]), None, "{cut}");
         }
         for at in [0, 1, 2, 236, 239] {
@@ -237,7 +239,7 @@ mod tests {
             bad[at] ^= 0x40;
             assert_eq!(Message::parse(&bad), None, "{at}");
         }
-        let bare = Message::parse(&bytes[..OPTIONS_AT]).unwrap();
+        let bare = Message::parse(&[&bytes[..OPTIONS_AT], &[255]].concat()).unwrap();
         assert_eq!(bare.kind(), None);
     }
 }

@@ -86,27 +86,28 @@ pub(crate) fn write(options: &Options, out: &mut Vec<u8>) {
     out.push(END);
 }
 
-/// Adds the options of `field`; pieces of one option are put together (RFC 3396). What is behind one that is cut off is
-/// not read.
-pub(crate) fn read(field: &[u8], options: &mut Options) {
+/// Adds the options of `field`; pieces of one option are put together (RFC 3396). Whether they come to their end, and none
+/// is cut off.
+pub(crate) fn read(field: &[u8], options: &mut Options) -> bool {
     let mut rest = field;
     while let Some((code, after)) = rest.split_first() {
         rest = after;
         match *code {
             PAD => {}
-            END => return,
+            END => return true,
             code => {
                 let Some((length, after)) = rest.split_first() else {
-                    return;
+                    return false;
                 };
                 let Some((value, after)) = after.split_at_checked((*length).into()) else {
-                    return;
+                    return false;
                 };
                 options.entry(code).or_default().extend(value);
                 rest = after;
             }
         }
     }
+    false
 }
 
 #[cfg(test)]
@@ -136,10 +137,10 @@ mod tests {
         write(&options, &mut out);
         assert_eq!(out[..4], [12, 0, 60, 255]);
         let mut found = Options::new();
-        read(&out, &mut found);
+        assert!(read(&out, &mut found));
         assert_eq!(found, options);
         for cut in 0..out.len() {
-            read(&out[..cut], &mut Options::new());
+            assert!(!read(&out[..cut], &mut Options::new()), "{cut}");
         }
     }
 }
