@@ -42,16 +42,20 @@ pub(crate) fn result(record: &Record, shape: &Shape) -> AddResult {
 
 fn add_four(result: &mut AddResult, lease: &Lease4, shape: &Shape) {
     let gateway = lease.ack.addresses(option::ROUTERS).first().copied();
-    result.ips.extend(address(&lease.ack).map(|address| IpConfig {
-        interface: None,
-        address,
-        gateway: gateway.map(IpAddr::from),
-    }));
+    result
+        .ips
+        .extend(address(&lease.ack).map(|address| IpConfig {
+            interface: None,
+            address,
+            gateway: gateway.map(IpAddr::from),
+        }));
     let mtu = if shape.mtu { mtu(&lease.ack) } else { None };
-    result.routes.extend(routes(&lease.ack).into_iter().map(|route| Route {
-        mtu: mtu.unwrap_or_default(),
-        ..route
-    }));
+    result
+        .routes
+        .extend(routes(&lease.ack).into_iter().map(|route| Route {
+            mtu: mtu.unwrap_or_default(),
+            ..route
+        }));
     if shape.dns {
         merge(&mut result.dns, dns(&lease.ack));
     }
@@ -71,7 +75,10 @@ pub(crate) fn of_bytes(payload: &[u8]) -> Option<AddResult> {
     };
     let mut result = AddResult::default();
     add_four(&mut result, &lease, &shape);
-    lease.times().is_none_or(|times| times.t1 <= times.t2).then_some(result)
+    lease
+        .times()
+        .is_none_or(|times| times.t1 <= times.t2)
+        .then_some(result)
 }
 
 /// The address with the length of its subnet; nothing where the server told no mask.
@@ -92,11 +99,15 @@ fn dns(ack: &Message) -> Dns {
     let servers = ack.addresses(option::DNS).into_iter();
     let servers = servers.filter(|ip| !ip.is_unspecified() && !ip.is_broadcast());
     let told = ack.options.get(&option::SEARCH);
-    let domain = ack.text(option::DOMAIN).and_then(|text| domain::plain(&text));
+    let domain = ack
+        .text(option::DOMAIN)
+        .and_then(|text| domain::plain(&text));
     Dns {
         nameservers: servers.map(|ip| ip.to_string()).collect(),
         domain: domain.unwrap_or_default(),
-        search: told.and_then(|option| domain::search(option)).unwrap_or_default(),
+        search: told
+            .and_then(|option| domain::search(option))
+            .unwrap_or_default(),
         options: Vec::new(),
     }
 }
@@ -143,8 +154,18 @@ mod tests {
         assert_eq!(result.ips[0].address.to_string(), "10.0.0.9/24");
         assert_eq!(result.ips[0].gateway, Some([10, 0, 0, 1].into()));
         assert!(result.dns.is_empty());
-        let routes: Vec<_> = result.routes.iter().map(|route| (route.dst.to_string(), route.mtu)).collect();
-        assert_eq!(routes, [("192.168.7.0/24".to_owned(), 0), ("0.0.0.0/0".to_owned(), 0)]);
+        let routes: Vec<_> = result
+            .routes
+            .iter()
+            .map(|route| (route.dst.to_string(), route.mtu))
+            .collect();
+        assert_eq!(
+            routes,
+            [
+                ("192.168.7.0/24".to_owned(), 0),
+                ("0.0.0.0/0".to_owned(), 0)
+            ]
+        );
     }
 
     #[test]
@@ -165,10 +186,16 @@ mod tests {
             .collect();
         assert_eq!(
             routes,
-            [("192.168.7.0/24".to_owned(), 1280, 7), ("10.9.0.0/16".to_owned(), 0, 7)]
+            [
+                ("192.168.7.0/24".to_owned(), 1280, 7),
+                ("10.9.0.0/16".to_owned(), 0, 7)
+            ]
         );
         assert_eq!(result.dns.nameservers, ["10.0.0.3"]);
-        assert_eq!((result.dns.domain.as_str(), result.dns.search.len()), ("lan", 2));
+        assert_eq!(
+            (result.dns.domain.as_str(), result.dns.search.len()),
+            ("lan", 2)
+        );
     }
 
     #[test]

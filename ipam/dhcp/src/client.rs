@@ -36,14 +36,22 @@ impl Daemon {
     pub(crate) fn connect(path: &Path) -> Result<Option<Self>> {
         let dialled = UnixStream::connect(path);
         let stream = match dialled {
-            Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            Err(err)
+                if matches!(
+                    err.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) =>
+            {
                 return Ok(None);
             }
             dialled => dialled.map_err(|err| not_dialled(path, &err.to_string()))?,
         };
         let mut daemon = Self { stream };
         daemon.greet().map_err(|err| {
-            let told = format!("error dialing DHCP daemon: {}: no answer ({err})", path.display());
+            let told = format!(
+                "error dialing DHCP daemon: {}: no answer ({err})",
+                path.display()
+            );
             Failure::new(ErrorCode::TRY_AGAIN_LATER, told).hint("look at the log of the daemon")
         })?;
         Ok(Some(daemon))
@@ -72,11 +80,18 @@ impl Daemon {
         args: &Args,
         patience: Option<Duration>,
     ) -> Result<Outcome> {
-        let fail = |told: String| Failure::new(ErrorCode::INTERNAL, format!("error calling {method}: {told}"));
+        let fail = |told: String| {
+            Failure::new(
+                ErrorCode::INTERNAL,
+                format!("error calling {method}: {told}"),
+            )
+        };
         // From here on the daemon may have done it all the same.
         let lost = |err: io::Error| fail(err.to_string()).in_doubt();
         self.stream.set_read_timeout(patience).map_err(lost)?;
-        self.stream.write_all(&rpc::call(method, args)).map_err(lost)?;
+        self.stream
+            .write_all(&rpc::call(method, args))
+            .map_err(lost)?;
         let mut reader = Reader::default();
         let header = Header::from(&self.value(&mut reader).map_err(lost)?);
         if header.error.starts_with(NO_METHOD) {
@@ -96,7 +111,10 @@ impl Daemon {
         loop {
             let mut head = vec![0];
             self.stream.read_exact(&mut head)?;
-            let mut more = head.first().filter(|byte| **byte >= 0x80).map_or(0, |byte| byte.wrapping_neg());
+            let mut more = head
+                .first()
+                .filter(|byte| **byte >= 0x80)
+                .map_or(0, |byte| byte.wrapping_neg());
             while more > 0 && head.len() < 9 {
                 let mut byte = [0];
                 self.stream.read_exact(&mut byte)?;
@@ -116,7 +134,10 @@ impl Daemon {
 }
 
 fn not_dialled(path: &Path, why: &str) -> Failure {
-    let told = format!("error dialing DHCP daemon: dial unix {}: connect: {why}", path.display());
+    let told = format!(
+        "error dialing DHCP daemon: dial unix {}: connect: {why}",
+        path.display()
+    );
     Failure::new(ErrorCode::INTERNAL, told)
         .hint("start the daemon: `dhcp daemon`, or the unit cni-dhcp.socket")
 }

@@ -29,42 +29,63 @@ const POD: &str = "K8S_POD_NAME";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// How addresses are asked for.
     ipam: Option<IpamConf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct IpamConf {
+    /// The socket of the daemon. Default: `/run/cni/dhcp.sock`
     daemon_socket_path: String,
+    /// Options to ask the server for.
     request: Vec<RequestConf>,
+    /// Options to tell the server.
     provide: Vec<ProvideConf>,
+    /// The metric of every route; 0 leaves them as they are.
     priority: i64,
+    /// The host name that the server is told: `pod` for the pod's name, or the name itself.
     hostname: String,
+    /// The client identifier, or a template of it. Default: container, network and interface, as the Go suite has it
     #[serde(rename = "clientID")]
     client_id: String,
+    /// Servers are asked to answer by broadcast, which ipvlan needs.
     broadcast: bool,
+    /// The result tells the server's name servers and domains.
     dns: bool,
+    /// The routes of the result get the server's MTU.
     mtu: bool,
+    /// Parts of the answer to leave out: `gateway`.
     suppress: Vec<String>,
+    /// Routes beside those of the server.
     routes: Vec<RouteConf>,
+    /// The families: 4, 6, or 46 for both. Default: 4
     ip_family: Option<u32>,
+    /// With both families, one that gets no answer is left out.
     partial: bool,
+    /// How long IPv4 servers may take, in seconds. Default: the daemon's own time
     timeout: Option<u32>,
+    /// The same of IPv6 servers.
     timeout6: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RequestConf {
+    /// The options that are asked for by default are not.
     skip_default: bool,
+    /// The option, by name or number.
     option: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ProvideConf {
+    /// The option, by name or number.
     option: String,
+    /// Its value.
     value: String,
+    /// The argument of `CNI_ARGS` that has its value.
     from_arg: String,
 }
 
@@ -118,7 +139,10 @@ pub(crate) struct Plan {
 impl Conf {
     /// Where the daemon listens: all that DEL and GC need to know.
     pub(crate) fn socket(&self) -> Result<PathBuf> {
-        let path = self.ipam.as_ref().map(|ipam| ipam.daemon_socket_path.as_str());
+        let path = self
+            .ipam
+            .as_ref()
+            .map(|ipam| ipam.daemon_socket_path.as_str());
         let path = path.filter(|path| !path.is_empty()).unwrap_or(SOCKET);
         if path.contains('\0') {
             return Err(Failure::config(
@@ -139,7 +163,10 @@ impl Conf {
             priority: ipam.priority,
             no_gateway: no_gateway(&ipam.suppress)?,
             routes: ipam.routes.into_iter().map(RouteConf::into_route).collect(),
-            dns: ipam.dns || [option::DNS, option::DOMAIN, option::SEARCH].into_iter().any(has),
+            dns: ipam.dns
+                || [option::DNS, option::DOMAIN, option::SEARCH]
+                    .into_iter()
+                    .any(has),
             mtu: has(option::MTU),
         };
         let mut provided = provided(&ipam.provide, args)?;
@@ -150,7 +177,11 @@ impl Conf {
         Ok(Plan {
             profile: Profile {
                 provided,
-                asked: if asked.is_empty() { BARE.to_vec() } else { asked },
+                asked: if asked.is_empty() {
+                    BARE.to_vec()
+                } else {
+                    asked
+                },
                 broadcast: ipam.broadcast,
             },
             client: ClientId::parse(&ipam.client_id)?,
@@ -195,7 +226,11 @@ fn asked(ipam: &IpamConf) -> Result<Vec<u8>> {
             asked.push(code);
         }
     };
-    for request in ipam.request.iter().filter(|request| !request.option.is_empty()) {
+    for request in ipam
+        .request
+        .iter()
+        .filter(|request| !request.option.is_empty())
+    {
         ask(code(&request.option)?);
     }
     if !ipam.request.iter().any(|request| request.skip_default) {
@@ -216,7 +251,10 @@ fn asked(ipam: &IpamConf) -> Result<Vec<u8>> {
 /// The value of a key of `CNI_ARGS`; pieces without `=` are nothing.
 pub(crate) fn argument<'a>(args: &'a str, key: &str) -> Option<&'a str> {
     let pairs = args.split(';').filter_map(|piece| piece.split_once('='));
-    pairs.filter(|(known, _)| *known == key).map(|(_, value)| value).last()
+    pairs
+        .filter(|(known, _)| *known == key)
+        .map(|(_, value)| value)
+        .last()
 }
 
 /// The options to send. Where both a value and an argument are given, the argument wins.
@@ -266,8 +304,10 @@ fn host_name(hostname: &str, args: &str) -> Result<Option<String>> {
 
 fn no_gateway(suppress: &[String]) -> Result<bool> {
     match suppress.iter().find(|word| *word != "gateway") {
-        Some(word) => Err(Failure::config(format!("ipam.suppress: unknown word {word:?}"))
-            .hint("the only one is gateway")),
+        Some(word) => Err(
+            Failure::config(format!("ipam.suppress: unknown word {word:?}"))
+                .hint("the only one is gateway"),
+        ),
         None => Ok(!suppress.is_empty()),
     }
 }
@@ -278,8 +318,10 @@ fn families(ip_family: Option<u32>, partial: bool) -> Result<Families> {
         Some(6) => (false, true),
         Some(46 | 64) => (true, true),
         Some(other) => {
-            return Err(Failure::config(format!("ipam.ipFamily: no such family {other}"))
-                .hint("use 4, 6 or 46"));
+            return Err(
+                Failure::config(format!("ipam.ipFamily: no such family {other}"))
+                    .hint("use 4, 6 or 46"),
+            );
         }
     };
     Ok(Families { four, six, partial })
@@ -309,30 +351,55 @@ mod tests {
     fn the_list_of_options_is_the_references() {
         for (ipam, want) in [
             ("{}", vec![3, 1]),
-            (r#"{"request":[{"option":"12"},{"option":"routers"}]}"#, vec![12, 3, 1]),
+            (
+                r#"{"request":[{"option":"12"},{"option":"routers"}]}"#,
+                vec![12, 3, 1],
+            ),
             (r#"{"request":[{"skipDefault":true}]}"#, vec![1, 3, 15, 6]),
-            (r#"{"request":[{"skipDefault":true,"option":"42"}]}"#, vec![42]),
+            (
+                r#"{"request":[{"skipDefault":true,"option":"42"}]}"#,
+                vec![42],
+            ),
             (r#"{"dns":true,"mtu":true}"#, vec![3, 1, 6, 15, 119, 26]),
         ] {
             assert_eq!(plan(ipam, "").unwrap().profile.asked, want, "{ipam}");
         }
-        assert!(!plan(r#"{"request":[{"skipDefault":true}]}"#, "").unwrap().shape.dns);
-        assert!(plan(r#"{"request":[{"option":"6"}]}"#, "").unwrap().shape.dns);
+        assert!(
+            !plan(r#"{"request":[{"skipDefault":true}]}"#, "")
+                .unwrap()
+                .shape
+                .dns
+        );
+        assert!(
+            plan(r#"{"request":[{"option":"6"}]}"#, "")
+                .unwrap()
+                .shape
+                .dns
+        );
     }
 
     #[test]
     fn options_to_send_come_from_values_and_arguments() {
         let ipam = r#"{"hostname":"pod","provide":[
             {"option":"60","value":"v","fromArg":"V"},{"option":"77","value":"u"},{"option":"61","fromArg":"none"}]}"#;
-        let sent = plan(ipam, "V=w;odd;K8S_POD_NAME=web-0").unwrap().profile.provided;
+        let sent = plan(ipam, "V=w;odd;K8S_POD_NAME=web-0")
+            .unwrap()
+            .profile
+            .provided;
         let want = [(12, &b"web-0"[..]), (60, b"w"), (77, b"u")];
-        assert_eq!(sent, want.map(|(code, value)| (code, value.to_vec())).into());
+        assert_eq!(
+            sent,
+            want.map(|(code, value)| (code, value.to_vec())).into()
+        );
         assert!(plan(ipam, "").unwrap().profile.provided.get(&12).is_none());
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let long = format!(r#"{{"provide":[{{"option":"60","value":"{}"}}]}}"#, "x".repeat(256));
+        let long = format!(
+            r#"{{"provide":[{{"option":"60","value":"{}"}}]}}"#,
+            "x".repeat(256)
+        );
         for ipam in [
             r#"{"request":[{"option":"router"}]}"#,
             r#"{"provide":[{"option":"256","value":"x"}]}"#,

@@ -117,7 +117,11 @@ impl Client {
         let opened = blocking(move || spot.packets(Ether::V4, &of_exchange(xid))).await?;
         let (facts, socket) = opened;
         let wire = Wire::new(facts, socket)?;
-        Ok(Exchange { client: self, wire, xid })
+        Ok(Exchange {
+            client: self,
+            wire,
+            xid,
+        })
     }
 
     /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is.

@@ -22,7 +22,8 @@ fn all(steps: &[(u16, u32, Test)]) -> Vec<SockFilter> {
     for (load, offset, test) in steps {
         program.push(SockFilter::new(*load, 0, 0, *offset));
         // Where the refusal is, counted from the instruction after the test.
-        let refusal = u8::try_from((total + 1).saturating_sub(program.len() + 1)).unwrap_or(u8::MAX);
+        let refusal =
+            u8::try_from((total + 1).saturating_sub(program.len() + 1)).unwrap_or(u8::MAX);
         match test {
             Test::Equal(number) => {
                 program.push(SockFilter::new(IF_EQUAL, 0, refusal, *number));

@@ -61,7 +61,9 @@ impl ClientId {
                     return Err(Failure::config(format!(
                         "ipam.clientID: unknown placeholder in {template:?}"
                     ))
-                    .hint("use mac, duid, or words with {containerID}, {network}, {ifname} and {mac}"));
+                    .hint(
+                        "use mac, duid, or words with {containerID}, {network}, {ifname} and {mac}",
+                    ));
                 }
                 Ok(Self::Template(template.to_owned()))
             }
@@ -99,7 +101,9 @@ impl ClientId {
 /// The number of an interface among those of a client: four bytes that its name gives.
 pub(crate) fn iaid(ifname: &str) -> [u8; 4] {
     let digest = hash::hex(ifname);
-    let number = digest.get(..8).and_then(|text| u32::from_str_radix(text, 16).ok());
+    let number = digest
+        .get(..8)
+        .and_then(|text| u32::from_str_radix(text, 16).ok());
     number.unwrap_or_default().to_be_bytes()
 }
 
@@ -119,13 +123,19 @@ mod tests {
             network: "net".to_owned(),
             ifname: "eth0".to_owned(),
         };
-        let short = Names { container: "c".to_owned(), ..names.clone() };
+        let short = Names {
+            container: "c".to_owned(),
+            ..names.clone()
+        };
         let mac = [2, 0, 0, 0, 0, 9];
         let bytes = |text: &str, names| ClientId::parse(text).unwrap().bytes(names, mac);
         assert_eq!(bytes("", &short), b"\0c/net/eth0");
         assert_eq!(bytes("", &names), [vec![0], vec![b'c'; 254]].concat());
         assert_eq!(bytes("mac", &short), [1, 2, 0, 0, 0, 0, 9]);
-        assert_eq!(bytes("x-{mac}-{ifname}", &short), b"\0x-02:00:00:00:00:09-eth0");
+        assert_eq!(
+            bytes("x-{mac}-{ifname}", &short),
+            b"\0x-02:00:00:00:00:09-eth0"
+        );
         let duid = bytes("duid", &short);
         assert_eq!((duid.len(), duid[0]), (15, 255));
         assert_eq!(duid[5..], [0, 3, 0, 1, 2, 0, 0, 0, 0, 9]);

@@ -64,12 +64,18 @@ struct Dhcp;
 
 impl Plugin for Dhcp {
     type Conf = Conf;
+    /// Where the daemon listens. It decodes the configuration itself.
+    type Plan = PathBuf;
     const NAMES: &'static [&'static str] = &["dhcp"];
     const NEEDED: &'static [&'static str] = &["ipam.daemonSocketPath"];
 
-    fn add(call: &AddCall, conf: Conf, undo: &mut Undo) -> Result<AddResult> {
+    fn plan(call: &Call, conf: Conf) -> Result<PathBuf> {
         let socket = conf.socket()?;
         conf.plan(&call.args)?;
+        Ok(socket)
+    }
+
+    fn add(call: &AddCall, socket: PathBuf, undo: &mut Undo) -> Result<AddResult> {
         let args = args(call, &call.attachment, Some(&call.netns));
         let outcome = Daemon::dial(&socket)?.call(rpc::ALLOCATE, &args, None);
         let outcome = undo.push_unless_refused(outcome, "release the address", move || {
@@ -89,9 +95,7 @@ impl Plugin for Dhcp {
         forget(&Store::beside(&socket), &names)
     }
 
-    fn check(call: &CheckCall, conf: Conf) -> Result<()> {
-        let socket = conf.socket()?;
-        conf.plan(&call.args)?;
+    fn check(call: &CheckCall, socket: PathBuf) -> Result<()> {
         let promised = promised(call)?;
         let args = args(call, &call.attachment, Some(&call.netns));
         let outcome = Daemon::dial(&socket)?.call(rpc::LOOK, &args, Some(PATIENCE))?;
@@ -103,10 +107,22 @@ impl Plugin for Dhcp {
             }
         };
         for ip in &leased.ips {
-            if !promised.ips.iter().any(|promised| promised.address == ip.address) {
-                let told: Vec<_> = promised.ips.iter().map(|ip| ip.address.to_string()).collect();
+            if !promised
+                .ips
+                .iter()
+                .any(|promised| promised.address == ip.address)
+            {
+                let told: Vec<_> = promised
+                    .ips
+                    .iter()
+                    .map(|ip| ip.address.to_string())
+                    .collect();
                 let found = ip.address.to_string();
-                return Err(mismatch("dhcp: address of the lease", &told.join(", "), &found));
+                return Err(mismatch(
+                    "dhcp: address of the lease",
+                    &told.join(", "),
+                    &found,
+                ));
             }
         }
         Ok(())
@@ -125,13 +141,17 @@ impl Plugin for Dhcp {
         }
         let store = Store::beside(&socket);
         let leases = store.all().map_err(|err| io_failure("list leases", &err))?;
-        let stale = leases.into_iter().map(|record| record.names).filter(|names| {
-            let is_valid = |valid: &AttachmentId| {
-                let container = valid.container_id.as_str() == names.container;
-                container && valid.ifname.as_str() == names.ifname
-            };
-            names.network == call.network.as_str() && !call.valid_attachments.iter().any(is_valid)
-        });
+        let stale = leases
+            .into_iter()
+            .map(|record| record.names)
+            .filter(|names| {
+                let is_valid = |valid: &AttachmentId| {
+                    let container = valid.container_id.as_str() == names.container;
+                    container && valid.ifname.as_str() == names.ifname
+                };
+                names.network == call.network.as_str()
+                    && !call.valid_attachments.iter().any(is_valid)
+            });
         for names in stale {
             forget(&store, &names)?;
         }
@@ -139,9 +159,7 @@ impl Plugin for Dhcp {
     }
 
     /// No ADD succeeds without a daemon.
-    fn status(call: &StatusCall, conf: Conf) -> Result<()> {
-        let socket = conf.socket()?;
-        conf.plan(&call.args)?;
+    fn status(_call: &StatusCall, socket: PathBuf) -> Result<()> {
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
         Daemon::dial(&socket).map(drop).map_err(unavailable)
     }
@@ -175,7 +193,9 @@ fn acquired(outcome: Outcome) -> Result<AddResult> {
 }
 
 fn release(socket: &Path, args: &Args) -> Result<()> {
-    Daemon::dial(socket)?.call(rpc::RELEASE, args, Some(PATIENCE)).map(drop)
+    Daemon::dial(socket)?
+        .call(rpc::RELEASE, args, Some(PATIENCE))
+        .map(drop)
 }
 
 /// Gives an address back without a daemon. One that cannot be is the server's again when the lease ends.
@@ -189,7 +209,9 @@ fn forget(store: &Store, names: &Names) -> Result<()> {
         // DEL has to end all the same: neither the link nor the namespace may be there any more.
         drop(release::all(&record, &spot));
     }
-    store.forget(names).map_err(|err| io_failure("forget the lease", &err))
+    store
+        .forget(names)
+        .map_err(|err| io_failure("forget the lease", &err))
 }
 
 /// Reads a frame as an exchange would, and all that an answer may hold; for those who try what no frame may do.

@@ -81,7 +81,9 @@ impl Spot {
         let id = netns.id().map_err(kernel)?;
         if self.id.is_some_and(|known| known != id) {
             let path = self.path.display();
-            return Err(Trouble::NoNamespace(format!("{path} leads to another namespace")));
+            return Err(Trouble::NoNamespace(format!(
+                "{path} leads to another namespace"
+            )));
         }
         let looked = netns.scope(|| {
             let rtnl = Rtnl::here(&Context::new()?)?;
@@ -128,19 +130,19 @@ impl Spot {
     }
 }
 
-fn packet_socket(
-    ifname: &str,
-    ether: Ether,
-    filter: &[SockFilter],
-) -> Result<Socket, Trouble> {
+fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<Socket, Trouble> {
     // The list of addresses has that of the link itself, in the form that a socket is bound to.
     let addresses = getifaddrs().map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
     let of_link = |found: nix::ifaddrs::InterfaceAddress| {
-        let address = found.address.filter(|_any| found.interface_name == ifname)?;
+        let address = found
+            .address
+            .filter(|_any| found.interface_name == ifname)?;
         address.as_link_addr().copied()
     };
     let mut links = addresses.filter_map(of_link);
-    let link: LinkAddr = links.next().ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
+    let link: LinkAddr = links
+        .next()
+        .ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
     let kind = Protocol::from(i32::from((ether as u16).to_be()));
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind)).map_err(io)?;
     if !filter.is_empty() {

@@ -151,8 +151,14 @@ impl Record {
                 _ => record.read(name, value)?,
             }
         }
-        let Names { container, network, ifname } = &record.names;
-        let is_named = ![container, network, ifname].into_iter().any(String::is_empty);
+        let Names {
+            container,
+            network,
+            ifname,
+        } = &record.names;
+        let is_named = ![container, network, ifname]
+            .into_iter()
+            .any(String::is_empty);
         let has_lease = record.four.is_some() || record.six.is_some();
         (is_named && has_lease).then_some((boot, record))
     }
@@ -201,7 +207,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
         .collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
     let pairs = digits.chunks_exact(2).filter_map(|pair| match pair {
@@ -269,11 +279,16 @@ pub(crate) mod tests {
     fn times_are_the_servers_where_they_make_sense() {
         let mut lease = sample("c", 100).four.unwrap();
         let times = |lease: &Lease4| {
-            lease.times().map(|times| [times.t1.0, times.t2.0, times.expiry.0])
+            lease
+                .times()
+                .map(|times| [times.t1.0, times.t2.0, times.expiry.0])
         };
         assert_eq!(times(&lease), Some([51_000, 86_000, 101_000]));
         let mut set = |code, seconds: u32| {
-            lease.ack.options.insert(code, seconds.to_be_bytes().to_vec());
+            lease
+                .ack
+                .options
+                .insert(code, seconds.to_be_bytes().to_vec());
             times(&lease)
         };
         assert_eq!(set(option::T1, 10), Some([11_000, 86_000, 101_000]));

@@ -21,7 +21,10 @@ pub(crate) fn all(record: &Record, spot: &Spot) -> Result<(), Trouble> {
         let options = record.profile.identity(&record.client);
         four(lease, spot, options)
     });
-    let six = record.six.as_ref().map_or(Ok(()), |lease| lease.release(spot));
+    let six = record
+        .six
+        .as_ref()
+        .map_or(Ok(()), |lease| lease.release(spot));
     four.and(six)
 }
 
@@ -35,7 +38,10 @@ fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(),
     if let Some(server) = lease.ack.options.get(&option::SERVER) {
         options.insert(option::SERVER, server.clone());
     }
-    let server = lease.ack.address(option::SERVER).unwrap_or(Ipv4Addr::BROADCAST);
+    let server = lease
+        .ack
+        .address(option::SERVER)
+        .unwrap_or(Ipv4Addr::BROADCAST);
     let mut message = Message::new(Kind::Release, random::number(), lease.ack.hardware, options);
     message.client = source;
     let payload = message.encode();
@@ -46,9 +52,16 @@ fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(),
     let (facts, socket) = spot.packets(Ether::V4, &[])?;
     let way = Way {
         from: facts.mac,
-        to: if server.is_broadcast() { EVERYBODY } else { lease.server_mac },
+        to: if server.is_broadcast() {
+            EVERYBODY
+        } else {
+            lease.server_mac
+        },
         source,
         destination: server,
     };
-    socket.send(&frame::build(&way, &payload)).map_err(io).map(drop)
+    socket
+        .send(&frame::build(&way, &payload))
+        .map_err(io)
+        .map(drop)
 }

@@ -186,7 +186,10 @@ impl From<&Value> for Header {
     fn from(value: &Value) -> Self {
         Self {
             method: value.text("ServiceMethod"),
-            seq: value.int("Seq").and_then(|seq| seq.try_into().ok()).unwrap_or_default(),
+            seq: value
+                .int("Seq")
+                .and_then(|seq| seq.try_into().ok())
+                .unwrap_or_default(),
             error: value.text("Error"),
         }
     }
@@ -293,7 +296,8 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 fn mask(cidr: Cidr) -> Vec<u8> {
     let bytes = if cidr.ip().is_ipv4() { 4 } else { 16 };
     let ones = (0..bytes).map(|at: u32| u32::from(cidr.prefix()).saturating_sub(at * 8).min(8));
-    ones.map(|ones| !0xff_u8.checked_shr(ones).unwrap_or_default()).collect()
+    ones.map(|ones| !0xff_u8.checked_shr(ones).unwrap_or_default())
+        .collect()
 }
 
 /// Reads the result of [`ALLOCATE`].
@@ -347,7 +351,9 @@ fn cidr(value: &Value) -> Result<Cidr, Error> {
     let prefix: u32 = mask.iter().map(|byte| byte.leading_ones()).sum();
     let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
     let first_zero = mask.iter().position(|byte| *byte != 0xff);
-    let rest = first_zero.and_then(|at| mask.get(at + 1..)).unwrap_or_default();
+    let rest = first_zero
+        .and_then(|at| mask.get(at + 1..))
+        .unwrap_or_default();
     if prefix != ones || rest.iter().any(|byte| *byte != 0) {
         return Err(Error::Form);
     }
@@ -376,13 +382,18 @@ mod tests {
     fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
         let pairs = digits.chunks(2);
-        pairs.map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+        pairs
+            .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+            .collect()
     }
 
     fn sample() -> AddResult {
         let route = Route {
             priority: 7,
-            ..Route::via(Cidr::parse("0.0.0.0/0").unwrap(), Some([10, 8, 0, 1].into()))
+            ..Route::via(
+                Cidr::parse("0.0.0.0/0").unwrap(),
+                Some([10, 8, 0, 1].into()),
+            )
         };
         AddResult {
             ips: vec![IpConfig {
@@ -415,7 +426,10 @@ mod tests {
         );
         assert_eq!(&sent[..start.len()], &start[..]);
         let told = Answers::default().answer(
-            &Header { method: ALLOCATE.to_owned(), ..Header::default() },
+            &Header {
+                method: ALLOCATE.to_owned(),
+                ..Header::default()
+            },
             Ok(Some(&sample())),
         );
         let want = unhex(
@@ -434,9 +448,16 @@ mod tests {
 
     #[test]
     fn a_result_is_read_as_it_was_written() {
-        let header = Header { method: ALLOCATE.to_owned(), seq: 300, error: String::new() };
+        let header = Header {
+            method: ALLOCATE.to_owned(),
+            seq: 300,
+            error: String::new(),
+        };
         let mut result_in = sample();
-        result_in.routes.push(Route::via(Cidr::parse("::/0").unwrap(), Some("fe80::1".parse().unwrap())));
+        result_in.routes.push(Route::via(
+            Cidr::parse("::/0").unwrap(),
+            Some("fe80::1".parse().unwrap()),
+        ));
         result_in.dns.nameservers = vec!["10.8.0.1".to_owned(), "fd00::1".to_owned()];
         result_in.dns.domain = "lan".to_owned();
         result_in.dns.search = vec!["lan".to_owned()];

@@ -42,7 +42,10 @@ impl Store {
 
     /// Makes the directory, and keeps other daemons out of it as long as the file is open.
     pub(crate) fn claim(&self) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.custom_flags(O_NOFOLLOW).open(self.dir.join(LOCK))?;
@@ -153,7 +156,10 @@ mod tests {
         assert_eq!(store.all().unwrap().len(), 2);
         let names = sample("a", 60).names;
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&store.dir), mode(&store.path(&names))), (0o700, 0o600));
+        assert_eq!(
+            (mode(&store.dir), mode(&store.path(&names))),
+            (0o700, 0o600)
+        );
         assert_eq!(store.read(&names), Some(sample("a", 60)));
         store.forget(&names).unwrap();
         store.forget(&names).unwrap();

@@ -26,16 +26,20 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Whether a second try could go better.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Nak(_) | Self::NoTries | Self::Kernel(_) | Self::Answer(_))
+        matches!(
+            self,
+            Self::Nak(_) | Self::NoTries | Self::Kernel(_) | Self::Answer(_)
+        )
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNamespace(text) | Self::Kernel(text) | Self::Answer(text) | Self::Call(text) => {
-                f.write_str(text)
-            }
+            Self::NoNamespace(text)
+            | Self::Kernel(text)
+            | Self::Answer(text)
+            | Self::Call(text) => f.write_str(text),
             Self::NoLink(name) => write!(f, "error looking up {name:?}: Link not found"),
             Self::Nak(words) => write!(f, "server rejected request with Nak (msg: {words})"),
             Self::NoTries => f.write_str("no more tries"),

@@ -22,7 +22,7 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: &[&str] = &[
+pub const PLUGINS: [&str; 9] = [
     "bridge",
     "dhcp",
     "host-local",

@@ -31,7 +31,10 @@ fn a_lease_is_renewed_by_unicast_then_by_broadcast_and_the_interface_is_down_whe
                 break request;
             }
         };
-        assert_eq!((rebound.source, rebound.client), (renewal.source, renewal.client));
+        assert_eq!(
+            (rebound.source, rebound.client),
+            (renewal.source, renewal.client)
+        );
         // The server answered that, so the interface stays up until the next term ends without an answer.
         server.now(|manners| manners.deaf = true);
         assert!(pod.is_up());
@@ -86,7 +89,9 @@ fn a_killed_daemon_is_followed_by_one_that_renews_and_releases() {
         assert!(daemon.socket.exists());
         drop(gone);
         let second = segment.daemon();
-        until("the lease of the namespace that is gone is dropped", || segment.kept() == 1);
+        until("the lease of the namespace that is gone is dropped", || {
+            segment.kept() == 1
+        });
         call.check(&result);
         server.forget_seen();
         assert_eq!(server.next(REQUEST).source, ip);

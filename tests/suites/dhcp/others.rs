@@ -40,9 +40,10 @@ impl Foreign {
             leases: lab.dir().join("server.leases"),
             log,
         };
-        until(&format!("{ready:?} in the log of {}", exe.display()), || {
-            server.log().contains(ready)
-        });
+        until(
+            &format!("{ready:?} in the log of {}", exe.display()),
+            || server.log().contains(ready),
+        );
         server
     }
 
@@ -76,12 +77,31 @@ fn file(lab: &Lab, name: &str, text: &str) -> String {
 
 fn dnsmasq(lab: &Lab, range: &str, more: &[&str]) -> Option<Foreign> {
     let exe = skip::without("dnsmasq")?;
-    let leases = format!("--dhcp-leasefile={}", lab.dir().join("server.leases").display());
-    let (wire, range) = (format!("--interface={WIRE}"), format!("--dhcp-range={range}"));
+    let leases = format!(
+        "--dhcp-leasefile={}",
+        lab.dir().join("server.leases").display()
+    );
+    let (wire, range) = (
+        format!("--interface={WIRE}"),
+        format!("--dhcp-range={range}"),
+    );
     let mut args = vec![
-        "--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--port=0", "--bind-interfaces",
-        "--conf-file=/dev/null", "--no-ping", "--user=", "--group=", "--pid-file=", "--except-interface=lo",
-        "--leasefile-ro=0", "--dhcp-authoritative", &leases, &wire, &range,
+        "--keep-in-foreground",
+        "--log-facility=-",
+        "--log-dhcp",
+        "--port=0",
+        "--bind-interfaces",
+        "--conf-file=/dev/null",
+        "--no-ping",
+        "--user=",
+        "--group=",
+        "--pid-file=",
+        "--except-interface=lo",
+        "--leasefile-ro=0",
+        "--dhcp-authoritative",
+        &leases,
+        &wire,
+        &range,
     ];
     args.retain(|arg| *arg != "--leasefile-ro=0");
     args.extend(more);
@@ -97,7 +117,9 @@ fn dnsmasq_has_its_only_address_back_each_time() {
         };
         let _daemon = segment.daemon();
         ten_turns(&segment);
-        until("the last release is in the log", || server.log().matches("DHCPRELEASE").count() == 10);
+        until("the last release is in the log", || {
+            server.log().matches("DHCPRELEASE").count() == 10
+        });
         until("no lease is left", || server.leases().is_empty());
     });
 }
@@ -135,7 +157,9 @@ fn isc_dhcpd_has_its_only_address_back_each_time() {
         let text = "default-lease-time 600;\nping-check false;\nauthoritative;\n\
             subnet 10.77.0.0 netmask 255.255.255.0 { range 10.77.0.10 10.77.0.10; option routers 10.77.0.1; }\n";
         let conf = file(lab, "dhcpd.conf", text);
-        let args = ["-4", "-f", "-d", "--no-pid", "-cf", &conf, "-lf", &leases, "-pf", &pid, WIRE];
+        let args = [
+            "-4", "-f", "-d", "--no-pid", "-cf", &conf, "-lf", &leases, "-pf", &pid, WIRE,
+        ];
         let server = Foreign::start(lab, &exe, &args, "Server starting service");
         let _daemon = segment.daemon();
         ten_turns(&segment);
@@ -156,12 +180,20 @@ fn either_suites_plugin_talks_to_either_suites_daemon() {
         let segment = Segment::new(lab);
         let server = segment.server(3600, 1);
         server.now(|manners| {
-            manners.options = vec![(3, vec![10, 77, 0, 1]), (33, vec![192, 168, 7, 0, 10, 77, 0, 2])];
+            manners.options = vec![
+                (3, vec![10, 77, 0, 1]),
+                (33, vec![192, 168, 7, 0, 10, 77, 0, 2]),
+            ];
         });
         let bin = lab.bin();
         let mut results = Vec::new();
         let pod = segment.container("c1");
-        for (daemon, plugins) in [(bin.as_path(), go), (go, bin.as_path()), (bin.as_path(), bin.as_path()), (go, go)] {
+        for (daemon, plugins) in [
+            (bin.as_path(), go),
+            (go, bin.as_path()),
+            (bin.as_path(), bin.as_path()),
+            (go, go),
+        ] {
             let mut running = segment.daemon_of(daemon, &[]);
             let call = segment.call_in(plugins, &pod, &json!({ "priority": 5 }));
             let mut conf = segment.conf(&json!({ "priority": 5 }));

@@ -42,7 +42,10 @@ fn an_address_is_had_checked_and_given_back_with_the_references_messages() {
         call.del();
         let release = server.next(RELEASE);
         assert_eq!(release.order, [53, 54, 61]);
-        assert_eq!((release.source, release.client), (request_ip(ip), request_ip(ip)));
+        assert_eq!(
+            (release.source, release.client),
+            (request_ip(ip), request_ip(ip))
+        );
         assert_eq!(release.destination, crate::server::ADDRESS);
         call.del();
         assert_eq!((server.given(), segment.kept()), (0, 0));
@@ -118,7 +121,10 @@ fn options_are_sent_and_told_as_the_configuration_says() {
         assert_eq!(discover.options[&12], b"web-0");
         assert_eq!(discover.options[&55], [3, 1, 6, 15, 119, 26]);
         assert_eq!(discover.options[&60], b"blue");
-        assert_eq!((discover.options[&61][0], discover.options[&61].len()), (1, 7));
+        assert_eq!(
+            (discover.options[&61][0], discover.options[&61].len()),
+            (1, 7)
+        );
         assert!(discover.broadcast);
     });
 }
@@ -133,7 +139,10 @@ fn without_a_server_add_ends_in_time_and_del_ends_an_add() {
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
         let told = call.clone().verb("ADD").run().failed(999);
-        assert!(told.starts_with("error calling DHCP.Allocate: no more tries;"), "{told}");
+        assert!(
+            told.starts_with("error calling DHCP.Allocate: no more tries;"),
+            "{told}"
+        );
         let patient = segment.call(&pod, &json!({ "timeout": 600 }));
         let waiting = patient.verb("ADD").spawn();
         server.forget_seen();
@@ -141,8 +150,16 @@ fn without_a_server_add_ends_in_time_and_del_ends_an_add() {
         call.del();
         let told = waiting.wait().failed(999);
         assert!(told.contains("cancelled"), "{told}");
-        let missing = call.clone().env("CNI_IFNAME", "nope").verb("ADD").run().failed(999);
-        assert!(missing.contains("error looking up \"nope\": Link not found"), "{missing}");
+        let missing = call
+            .clone()
+            .env("CNI_IFNAME", "nope")
+            .verb("ADD")
+            .run()
+            .failed(999);
+        assert!(
+            missing.contains("error looking up \"nope\": Link not found"),
+            "{missing}"
+        );
         assert_eq!((server.given(), segment.kept()), (0, 0));
     });
 }
@@ -166,9 +183,17 @@ fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
                 .collect();
             let mut conf = segment.conf(&json!({}));
             conf["cni.dev/valid-attachments"] = json!(valid);
-            lab.plugin("dhcp").conf(&conf).verb("GC").run().succeeded().to_owned()
+            lab.plugin("dhcp")
+                .conf(&conf)
+                .verb("GC")
+                .run()
+                .succeeded()
+                .to_owned()
         };
-        let status = lab.plugin("dhcp").conf(&segment.conf(&json!({}))).verb("STATUS");
+        let status = lab
+            .plugin("dhcp")
+            .conf(&segment.conf(&json!({})))
+            .verb("STATUS");
         status.run().succeeded();
         gc(&["c1", "c2"]);
         assert_eq!((server.given(), segment.kept()), (2, 2));

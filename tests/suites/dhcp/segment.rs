@@ -94,19 +94,35 @@ impl<'a> Segment<'a> {
 
     /// The daemon, with times of a test.
     pub(crate) fn daemon(&self) -> Daemon {
-        self.daemon_of(&self.lab.bin(), &["-timeout", "300ms", "-resendtimeout", "8s"])
+        self.daemon_of(
+            &self.lab.bin(),
+            &["-timeout", "300ms", "-resendtimeout", "8s"],
+        )
     }
 
     pub(crate) fn daemon_of(&self, dir: &Path, args: &[&str]) -> Daemon {
         let socket = self.lab.dir().join("cni/dhcp.sock");
         let log = self.lab.dir().join("daemon.log");
-        let file = File::options().append(true).create(true).open(&log).unwrap();
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(&log)
+            .unwrap();
         let mut command = Command::new(dir.join("dhcp"));
-        command.arg("daemon").arg("-socketpath").arg(&socket).args(args);
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        command
+            .arg("daemon")
+            .arg("-socketpath")
+            .arg(&socket)
+            .args(args);
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
         let child = forks::start(&mut command).unwrap();
         let daemon = Daemon { child, socket, log };
-        until("the daemon listens", || UnixStream::connect(&daemon.socket).is_ok());
+        until("the daemon listens", || {
+            UnixStream::connect(&daemon.socket).is_ok()
+        });
         daemon
     }
 
@@ -123,15 +139,23 @@ impl<'a> Segment<'a> {
     }
 
     pub(crate) fn call_in(&self, dir: &Path, container: &Container, over: &Value) -> Call {
-        let call = self.lab.foreign(dir, "dhcp").of(&container.id, &container.sandbox);
+        let call = self
+            .lab
+            .foreign(dir, "dhcp")
+            .of(&container.id, &container.sandbox);
         call.conf(&self.conf(over))
     }
 
     /// How many leases are in files.
     pub(crate) fn kept(&self) -> usize {
         let entries = fs::read_dir(self.lab.dir().join("cni/dhcp.leases"));
-        let names = entries.into_iter().flatten().map(|entry| entry.unwrap().file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".lease")).count()
+        let names = entries
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".lease"))
+            .count()
     }
 }
 
@@ -146,7 +170,12 @@ impl Container {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.sandbox.rtnl().link_by_name("eth0").unwrap().unwrap().up
+        self.sandbox
+            .rtnl()
+            .link_by_name("eth0")
+            .unwrap()
+            .unwrap()
+            .up
     }
 }
 

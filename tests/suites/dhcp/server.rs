@@ -78,7 +78,9 @@ impl Server {
         setsockopt(&socket, Ipv4PacketInfo, &true).unwrap();
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 67);
         socket.bind(&any.into()).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
         let manners = Arc::new(Mutex::new(manners));
         let (tell, seen) = channel();
         let leases = Arc::new(Mutex::new(BTreeMap::new()));

@@ -1,5 +1,8 @@
 //! Sockets that systemd hands over (sd_listen_fds(3)).
-#![expect(unsafe_code, reason = "a descriptor that somebody else opened has a number only")]
+#![expect(
+    unsafe_code,
+    reason = "a descriptor that somebody else opened has a number only"
+)]
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -21,7 +24,9 @@ pub(crate) fn handed() -> io::Result<Option<OwnedFd>> {
         None | Some(0) => return Ok(None),
         Some(1) => {}
         Some(count) => {
-            return refuse(format!("Too many ({count}) FDs passed through socket activation"));
+            return refuse(format!(
+                "Too many ({count}) FDs passed through socket activation"
+            ));
         }
     }
     let is_socket = getsockname::<SockaddrStorage>(FIRST)

@@ -87,7 +87,11 @@ impl Connection {
         let path = HELLO.strip_suffix(b" HTTP/1.0\n\n").unwrap_or(HELLO);
         loop {
             let text = &self.buffer;
-            let ends = |mark: &[u8]| text.windows(mark.len()).position(|part| part == mark).map(|at| at + mark.len());
+            let ends = |mark: &[u8]| {
+                text.windows(mark.len())
+                    .position(|part| part == mark)
+                    .map(|at| at + mark.len())
+            };
             if let Some(end) = ends(b"\n\n").or_else(|| ends(b"\r\n\r\n")) {
                 let is_ours = self.buffer.starts_with(path);
                 self.buffer.drain(..end);

@@ -81,7 +81,10 @@ impl Flags {
                 next.ok_or_else(|| format!("flag needs an argument: -{name}"))
             };
             match name {
-                "pidfile" => flags.pid_file = Some(value()?.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty()),
+                "pidfile" => {
+                    flags.pid_file =
+                        Some(value()?.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+                }
                 "hostprefix" => flags.host_prefix = value()?,
                 "socketpath" => flags.socket = value()?,
                 "timeout" => flags.timeout = duration(name, &value()?)?,
@@ -98,7 +101,9 @@ fn switch(value: Option<&str>) -> Result<bool, String> {
     match value {
         None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
         Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(other) => Err(format!("invalid boolean value {other:?} for -broadcast: parse error")),
+        Some(other) => Err(format!(
+            "invalid boolean value {other:?} for -broadcast: parse error"
+        )),
     }
 }
 
@@ -114,7 +119,9 @@ fn go_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, after) = rest.split_at_checked(digits)?;
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(end)?;
         let seconds = match unit {
             "ns" => 1e-9,
@@ -163,9 +170,18 @@ mod tests {
         for (line, told) in [
             ("-x", "flag provided but not defined: -x"),
             ("-timeout", "flag needs an argument: -timeout"),
-            ("-timeout 10", "invalid value \"10\" for flag -timeout: parse error"),
-            ("-timeout -1s", "invalid value \"-1s\" for flag -timeout: parse error"),
-            ("-broadcast=maybe", "invalid boolean value \"maybe\" for -broadcast: parse error"),
+            (
+                "-timeout 10",
+                "invalid value \"10\" for flag -timeout: parse error",
+            ),
+            (
+                "-timeout -1s",
+                "invalid value \"-1s\" for flag -timeout: parse error",
+            ),
+            (
+                "-broadcast=maybe",
+                "invalid boolean value \"maybe\" for -broadcast: parse error",
+            ),
         ] {
             assert_eq!(parse(line), Err(told.to_owned()), "{line}");
         }

@@ -132,7 +132,11 @@ impl Keeper {
                 }
                 Err(trouble) => complain(&format!("{}: renew: {trouble}", client.spot.ifname)),
             }
-            let next = if times.t2.is_past() { times.expiry } else { times.t2 };
+            let next = if times.t2.is_past() {
+                times.expiry
+            } else {
+                times.t2
+            };
             let pause = ladder.pause(self.daemon.patience(None).longest_pause);
             wait(Moment::now().after(pause).min(next).instant()).await;
         }
@@ -143,7 +147,10 @@ impl Keeper {
         record.four = Some(lease);
         // A restart would go on with the lease before, which is shorter and no worse.
         if let Err(err) = self.daemon.store.write(&record) {
-            complain(&format!("remember the lease of {}: {err}", record.names.key()));
+            complain(&format!(
+                "remember the lease of {}: {err}",
+                record.names.key()
+            ));
         }
         Ok(())
     }

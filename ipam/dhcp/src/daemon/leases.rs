@@ -252,15 +252,22 @@ impl Daemon {
         match (four, six) {
             (Ok(four), Ok(six)) => Ok((four, six)),
             (Ok(four @ Some(_)), Err(err)) if plan.families.partial => {
-                complain(&format!("no IPv6 address for {}: {err}", client.spot.ifname));
+                complain(&format!(
+                    "no IPv6 address for {}: {err}",
+                    client.spot.ifname
+                ));
                 Ok((four, None))
             }
             (Err(err), Ok(six @ Some(_))) if plan.families.partial => {
-                complain(&format!("no IPv4 address for {}: {err}", client.spot.ifname));
+                complain(&format!(
+                    "no IPv4 address for {}: {err}",
+                    client.spot.ifname
+                ));
                 Ok((None, six))
             }
             (four, six) => {
-                self.give_up(client, four.as_ref().ok(), six.as_ref().ok()).await;
+                self.give_up(client, four.as_ref().ok(), six.as_ref().ok())
+                    .await;
                 let err = four.err().or_else(|| six.err());
                 Err(err.unwrap_or(Trouble::NoTries))
             }
@@ -313,7 +320,10 @@ impl Daemon {
                 // The plugin is told as soon as another attempt would come too late.
                 return Err(Trouble::NoTries);
             }
-            complain(&format!("{}: {trouble}; another attempt follows", client.spot.ifname));
+            complain(&format!(
+                "{}: {trouble}; another attempt follows",
+                client.spot.ifname
+            ));
             drop(timeout_at(until, std::future::pending::<()>()).await);
         }
     }
@@ -369,14 +379,18 @@ impl Daemon {
         let conf = NetConf::decode_leniently(&json).map_err(netconf)?;
         let valid = conf.valid_attachments.unwrap_or_default();
         let is_stale = |names: &Names| {
-            let is_valid = valid.iter().any(|valid| {
-                valid.container_id == names.container && valid.ifname == names.ifname
-            });
+            let is_valid = valid
+                .iter()
+                .any(|valid| valid.container_id == names.container && valid.ifname == names.ifname);
             names.network == conf.name && !is_valid
         };
         let stale: Vec<Names> = {
             let slots = self.leases.slots.borrow();
-            slots.keys().filter(|names| is_stale(names)).cloned().collect()
+            slots
+                .keys()
+                .filter(|names| is_stale(names))
+                .cloned()
+                .collect()
         };
         for names in stale {
             self.release_of(&names).await;
@@ -414,7 +428,8 @@ fn call(args: &Args) -> Result<Call, Trouble> {
     let conf: Conf = json.decode().map_err(netconf)?;
     let network: NetConf = json.decode().map_err(netconf)?;
     let plan = conf.plan(&args.args);
-    let plan = plan.map_err(|failure| Trouble::Call(format!("error parsing netconf: {failure}")))?;
+    let plan =
+        plan.map_err(|failure| Trouble::Call(format!("error parsing netconf: {failure}")))?;
     Ok(Call {
         names: names(args, &network.name),
         plan,

@@ -32,7 +32,10 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         bound => bound,
     };
     let listener = bound.map_err(|err| {
-        io::Error::new(err.kind(), format!("listen unix {}: bind: {err}", path.display()))
+        io::Error::new(
+            err.kind(),
+            format!("listen unix {}: bind: {err}", path.display()),
+        )
     })?;
     fs::set_permissions(path, Permissions::from_mode(0o660))?;
     Ok(listener)

@@ -63,7 +63,8 @@ fn run(flags: Flags) -> io::Result<()> {
     let pid_file = flags.pid_file.as_deref().map(PidFile::write).transpose()?;
     let socket = PathBuf::from(format!("{}{}", flags.host_prefix, flags.socket));
     let store = Store::beside(&socket);
-    let getting = |err: io::Error| io::Error::new(err.kind(), format!("Error getting listener: {err}"));
+    let getting =
+        |err: io::Error| io::Error::new(err.kind(), format!("Error getting listener: {err}"));
     let lock = store.claim().map_err(getting)?;
     let listener = listen::listener(&socket).map_err(getting)?;
     more_descriptors();
@@ -120,7 +121,11 @@ impl Daemon {
     }
 
     /// Serves one call.
-    async fn call(self: &Rc<Self>, method: &str, args: &Args) -> Result<Option<AddResult>, Trouble> {
+    async fn call(
+        self: &Rc<Self>,
+        method: &str,
+        args: &Args,
+    ) -> Result<Option<AddResult>, Trouble> {
         match method {
             ALLOCATE => self.allocate(args).await.map(Some),
             LOOK => self.look(args).await.map(Some),
@@ -174,5 +179,8 @@ fn more_descriptors() {
 
 /// Writes a line to stderr, where the service manager keeps it.
 pub(crate) fn complain(text: &str) {
-    drop(io::Write::write_all(&mut io::stderr(), format!("{text}\n").as_bytes()));
+    drop(io::Write::write_all(
+        &mut io::stderr(),
+        format!("{text}\n").as_bytes(),
+    ));
 }

@@ -134,12 +134,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A slice of structs as a field.
-    pub(crate) fn list<T>(
-        &mut self,
-        at: u64,
-        items: &[T],
-        write: impl Fn(&mut Fields<'_>, &T),
-    ) {
+    pub(crate) fn list<T>(&mut self, at: u64, items: &[T], write: impl Fn(&mut Fields<'_>, &T)) {
         if !items.is_empty() {
             let out = self.begin(at);
             count(out, items.len());

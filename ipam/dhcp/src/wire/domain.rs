@@ -64,9 +64,7 @@ fn host(label: &[u8]) -> Option<&str> {
 /// A domain that may stand in resolv.conf, out of an option that holds its text.
 pub(crate) fn plain(text: &str) -> Option<String> {
     let text = text.trim_end_matches('.');
-    let fits = |label: &str| {
-        (1..=LABEL).contains(&label.len()) && host(label.as_bytes()).is_some()
-    };
+    let fits = |label: &str| (1..=LABEL).contains(&label.len()) && host(label.as_bytes()).is_some();
     (text.len() <= NAME && text.split('.').all(fits)).then(|| text.to_owned())
 }
 

@@ -105,7 +105,9 @@ fn checksum(bytes: &[u8]) -> u16 {
 pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
     let [_, _, _, _, _, _, from @ .., high, low] = ethernet;
-    let (version, header) = packet.first().map(|byte| (byte >> 4, usize::from(byte & 0xf) * 4))?;
+    let (version, header) = packet
+        .first()
+        .map(|byte| (byte >> 4, usize::from(byte & 0xf) * 4))?;
     if (*high, *low) != (0x08, 0x00) || version != 4 || header < IPV4 {
         return None;
     }
@@ -148,7 +150,10 @@ mod tests {
         let padded = [frame.clone(), vec![0; 20]].concat();
         for frame in [&frame, &padded] {
             let received = parse(frame).unwrap();
-            assert_eq!((received.from, received.payload), (way().from, &b"hello"[..]));
+            assert_eq!(
+                (received.from, received.payload),
+                (way().from, &b"hello"[..])
+            );
         }
         assert_eq!(checksum(&frame[ETHERNET..ETHERNET + IPV4]), 0);
         assert_eq!(parse(&build(&way(), b"hello")), None);
@@ -171,7 +176,14 @@ mod tests {
         for cut in 0..frame.len() {
             assert_eq!(parse(&frame[..cut]), None, "cut at {cut}");
         }
-        for (at, byte) in [(14, 0x65), (14, 0x44), (20, 0x20), (21, 1), (23, 6), (12, 0x86)] {
+        for (at, byte) in [
+            (14, 0x65),
+            (14, 0x44),
+            (20, 0x20),
+            (21, 1),
+            (23, 6),
+            (12, 0x86),
+        ] {
             let mut bad = frame.clone();
             bad[at] = byte;
             assert_eq!(parse(&bad), None, "byte {at}");

@@ -126,7 +126,9 @@ impl Message {
         let four = |at: usize| bytes.get(at..)?.first_chunk::<4>().copied();
         let mut options = Options::new();
         option::read(bytes.get(OPTIONS_AT..)?, &mut options).then_some(())?;
-        let overloaded = options.get(&option::OVERLOAD).and_then(|value| value.first());
+        let overloaded = options
+            .get(&option::OVERLOAD)
+            .and_then(|value| value.first());
         let file = overloaded.is_some_and(|which| which & 1 == 1);
         let name = overloaded.is_some_and(|which| which & 2 == 2);
         for (is_used, field) in [(file, 108..=235_usize), (name, 44..=107)] {
@@ -163,7 +165,11 @@ impl Message {
 
     /// The addresses that an option holds; what does not make a whole one is left out.
     pub(crate) fn addresses(&self, code: u8) -> Vec<Ipv4Addr> {
-        let value = self.options.get(&code).map(Vec::as_slice).unwrap_or_default();
+        let value = self
+            .options
+            .get(&code)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let fours = value.chunks_exact(4);
         let fours = fours.filter_map(|four| <[u8; 4]>::try_from(four).ok());
         fours.map(Ipv4Addr::from).collect()

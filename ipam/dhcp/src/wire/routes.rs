@@ -74,7 +74,12 @@ mod tests {
         let message = Message::new(Kind::Ack, 1, [0; 6], options);
         let text = |route: Route| {
             let scope = route.scope.map(|scope| format!(" scope {scope}"));
-            format!("{} {}{}", route.dst, route.gw.unwrap(), scope.unwrap_or_default())
+            format!(
+                "{} {}{}",
+                route.dst,
+                route.gw.unwrap(),
+                scope.unwrap_or_default()
+            )
         };
         routes(&message).into_iter().map(text).collect()
     }
@@ -83,8 +88,14 @@ mod tests {
     fn option_121_is_the_only_one_where_it_gives_a_route() {
         let routers = (option::ROUTERS, vec![10, 0, 0, 1]);
         let by_class = (option::STATIC_ROUTES, vec![192, 168, 7, 0, 10, 0, 0, 2, 1]);
-        let classless = vec![0, 10, 0, 0, 9, 24, 192, 168, 5, 10, 0, 0, 3, 16, 172, 16, 0, 0, 0, 0];
-        let all = Options::from([routers.clone(), by_class.clone(), (option::ROUTES, classless)]);
+        let classless = vec![
+            0, 10, 0, 0, 9, 24, 192, 168, 5, 10, 0, 0, 3, 16, 172, 16, 0, 0, 0, 0,
+        ];
+        let all = Options::from([
+            routers.clone(),
+            by_class.clone(),
+            (option::ROUTES, classless),
+        ]);
         assert_eq!(
             told(all),
             [
@@ -93,9 +104,16 @@ mod tests {
                 "172.16.0.0/16 0.0.0.0 scope 253"
             ]
         );
-        for broken in [vec![], vec![33, 1, 2, 3, 4, 5, 10, 0, 0, 1], vec![24, 10, 0]] {
+        for broken in [
+            vec![],
+            vec![33, 1, 2, 3, 4, 5, 10, 0, 0, 1],
+            vec![24, 10, 0],
+        ] {
             let some = Options::from([routers.clone(), by_class.clone(), (option::ROUTES, broken)]);
-            assert_eq!(told(some), ["192.168.7.0/24 10.0.0.2", "0.0.0.0/0 10.0.0.1"]);
+            assert_eq!(
+                told(some),
+                ["192.168.7.0/24 10.0.0.2", "0.0.0.0/0 10.0.0.1"]
+            );
         }
     }
 
