@@ -165,8 +165,8 @@ fn isc_dhcpd_has_its_only_address_back_each_time() {
         ten_turns(&segment);
         until("the last lease is free", || {
             let leases = server.leases();
-            leases.matches("binding state free").count() == 10
-                && leases.rfind("binding state free") > leases.rfind("binding state active")
+            let last = |state: &str| leases.rfind(&format!("\n  binding state {state};"));
+            leases.matches("\n  binding state free;").count() == 10 && last("free") > last("active")
         });
     });
 }
@@ -195,15 +195,18 @@ fn either_suites_plugin_talks_to_either_suites_daemon() {
             (go, go),
         ] {
             let mut running = segment.daemon_of(daemon, &[]);
-            let call = segment.call_in(plugins, &pod, &json!({ "priority": 5 }));
-            let mut conf = segment.conf(&json!({ "priority": 5 }));
+            let call = segment.call_in(plugins, &pod, &json!({}));
+            let mut conf = segment.conf(&json!({}));
             conf["cniVersion"] = json!("1.0.0");
             let call = call.conf(&conf);
             let result = call.add();
             call.after(&result).verb("CHECK").run().succeeded();
             results.push(result);
             call.del();
-            server.next(RELEASE);
+            // A server's kernel drops the other daemon's release, which comes from no address.
+            if daemon == bin {
+                server.next(RELEASE);
+            }
             let told = call.env("CNI_IFNAME", "nope").verb("ADD").run().failed(999);
             let error = "error calling DHCP.Allocate: error looking up \"nope\": Link not found";
             assert!(told.starts_with(error), "{told}");
