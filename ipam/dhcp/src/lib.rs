@@ -220,6 +220,14 @@ pub fn examine(frame: &[u8]) -> Option<AddResult> {
     answer::of_bytes(received.payload)
 }
 
+/// Reads a frame and a message of IPv6; the same.
+pub fn examine_six(bytes: &[u8]) -> bool {
+    let routed = six::advertisement::parse(bytes).is_some();
+    let message = six::message::Message::parse(bytes);
+    let told = message.map(|message| (message.refusal(), message.given([0; 4])));
+    routed || told.is_some()
+}
+
 /// Reads a message of the daemon's socket; the same.
 pub fn examine_call(message: &[u8]) -> bool {
     let mut reader = gob::read::Reader::default();

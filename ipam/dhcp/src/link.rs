@@ -1,13 +1,14 @@
 //! The interface of an attachment, in its namespace. A visit is short and synchronous, and leaves no descriptor behind but
 //! the socket that it was made for.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::addr::Cidr;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -112,6 +113,35 @@ impl Spot {
         self.visit(|facts| Ok((facts.clone(), packet_socket(&self.ifname, ether, filter)?)))
     }
 
+    /// A socket for the messages of DHCPv6.
+    pub(crate) fn messages(&self) -> Result<(Facts, Socket), Trouble> {
+        self.visit(|facts| Ok((facts.clone(), message_socket(&self.ifname)?)))
+    }
+
+    /// Sends one message to all servers of DHCPv6.
+    pub(crate) fn send_to_servers(&self, payload: &[u8]) -> Result<(), Trouble> {
+        self.visit(|facts| {
+            let socket = message_socket(&self.ifname)?;
+            let to = servers(facts.index);
+            socket.send_to(payload, &to.into()).map_err(io).map(drop)
+        })
+    }
+
+    /// Has the kernel leave router advertisements to us: two default routes of one router would be in each other's way.
+    /// Where that is not allowed, the plugin that adds ours will tell.
+    pub(crate) fn refuse_advertisements(&self) {
+        let path = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", self.ifname);
+        drop(self.look(|_link, _facts| std::fs::write(&path, "0").map_err(io)));
+    }
+
+    /// Takes an address from the interface.
+    pub(crate) fn take(&self, address: Cidr) -> Result<(), Trouble> {
+        self.look(|link, _facts| {
+            link.del_addr(address.ip(), address.prefix())
+                .map_err(kernel)
+        })
+    }
+
     /// Sends one datagram as any program of the container would, from an address that it has.
     pub(crate) fn send_from(
         &self,
@@ -128,6 +158,23 @@ impl Spot {
             socket.send_to(payload, &to.into()).map_err(io).map(drop)
         })
     }
+}
+
+/// Where all servers of DHCPv6 are on a link.
+pub(crate) fn servers(link: u32) -> SocketAddrV6 {
+    let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+    SocketAddrV6::new(all, 547, 0, link)
+}
+
+fn message_socket(ifname: &str) -> Result<Socket, Trouble> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).map_err(io)?;
+    socket.set_only_v6(true).map_err(io)?;
+    socket.set_reuse_address(true).map_err(io)?;
+    socket.bind_device(Some(ifname.as_bytes())).map_err(io)?;
+    let from = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 546, 0, 0);
+    socket.bind(&from.into()).map_err(io)?;
+    socket.set_nonblocking(true).map_err(io)?;
+    Ok(socket)
 }
 
 fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<Socket, Trouble> {

@@ -11,5 +11,6 @@ mod others;
 mod plugin;
 mod segment;
 mod server;
+mod six;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");

@@ -14,7 +14,7 @@ use crate::segment::{Segment, WIRE, until};
 use crate::server::RELEASE;
 
 /// A server that runs until it is dropped.
-struct Foreign {
+pub(crate) struct Foreign {
     child: Child,
     leases: PathBuf,
     log: PathBuf,
@@ -28,7 +28,7 @@ impl Drop for Foreign {
 }
 
 impl Foreign {
-    fn start(lab: &Lab, exe: &Path, args: &[&str], ready: &str) -> Self {
+    pub(crate) fn start(lab: &Lab, exe: &Path, args: &[&str], ready: &str) -> Self {
         let log = lab.dir().join("server.log");
         let file = File::create(&log).unwrap();
         let mut command = Command::new(exe);
@@ -47,11 +47,11 @@ impl Foreign {
         server
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    fn leases(&self) -> String {
+    pub(crate) fn leases(&self) -> String {
         fs::read_to_string(&self.leases).unwrap_or_default()
     }
 }
@@ -69,13 +69,13 @@ fn ten_turns(segment: &Segment<'_>) {
     }
 }
 
-fn file(lab: &Lab, name: &str, text: &str) -> String {
+pub(crate) fn file(lab: &Lab, name: &str, text: &str) -> String {
     let path = lab.dir().join(name);
     fs::write(&path, text).unwrap();
     path.display().to_string()
 }
 
-fn dnsmasq(lab: &Lab, range: &str, more: &[&str]) -> Option<Foreign> {
+pub(crate) fn dnsmasq(lab: &Lab, range: &str, more: &[&str]) -> Option<Foreign> {
     let exe = skip::without("dnsmasq")?;
     let leases = format!(
         "--dhcp-leasefile={}",

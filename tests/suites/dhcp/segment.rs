@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::with;
+use linkspan_harness::conf::{addresses, with};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::world::{self, Cable};
@@ -17,6 +17,9 @@ use linkspan_netlink::link::BridgeSpec;
 use serde_json::{Value, json};
 
 use crate::server::{ADDRESS, Manners, Server};
+
+/// The server's address of IPv6.
+pub(crate) const ADDRESS6: &str = "fd77::1";
 
 /// The link that servers are on.
 pub(crate) const WIRE: &str = "wire";
@@ -61,6 +64,7 @@ impl<'a> Segment<'a> {
         rtnl.create_bridge(&spec).unwrap();
         let bridge = rtnl.link_by_name(WIRE).unwrap().unwrap();
         world::add_address(&bridge, ADDRESS.into());
+        world::add_address(&bridge, ADDRESS6.parse().unwrap());
         bridge.set_up().unwrap();
         Self {
             lab,
@@ -162,11 +166,12 @@ impl<'a> Segment<'a> {
 impl Container {
     /// Does what the plugin that makes the interface does with the result.
     pub(crate) fn configure(&self, result: &Value) -> IpAddr {
-        let address = result["ips"][0]["address"].as_str().unwrap();
-        let ip: IpAddr = address.split('/').next().unwrap().parse().unwrap();
         let link = self.sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
-        world::add_address(&link, ip);
-        ip
+        let addresses = addresses(result);
+        for ip in &addresses {
+            world::add_address(&link, *ip);
+        }
+        addresses[0]
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -10,45 +10,54 @@ use tokio::time::{Instant, timeout_at};
 use super::{Daemon, complain};
 use crate::clock::Moment;
 use crate::exchange::{Client, Ladder, blocking};
-use crate::record::{Lease4, Record, Times};
+use crate::record::{Record, Times};
+use crate::six;
 use crate::trouble::Trouble;
 
 /// How often the interface of a lease without an end is looked at.
 const LOOK: Duration = Duration::from_secs(3600);
 
+/// Which of an attachment's two leases.
+#[derive(Debug, Clone, Copy)]
+enum Family {
+    Four,
+    Six,
+}
+
 /// Starts a task for each family of the record.
 pub(super) fn start(daemon: &Rc<Daemon>, record: &Rc<RefCell<Record>>) -> Vec<JoinHandle<()>> {
-    let mut tasks = Vec::new();
-    if record.borrow().four.is_some() {
-        let (daemon, record) = (Rc::clone(daemon), Rc::clone(record));
-        tasks.push(tokio::task::spawn_local(async move {
-            let ended = Keeper { daemon, record }.keep().await;
-            ended.told();
-        }));
-    }
-    tasks
+    let has = |family| match family {
+        Family::Four => record.borrow().four.is_some(),
+        Family::Six => record.borrow().six.is_some(),
+    };
+    let families = [Family::Four, Family::Six]
+        .into_iter()
+        .filter(|family| has(*family));
+    let keeper = |family| {
+        let keeper = Keeper {
+            daemon: Rc::clone(daemon),
+            record: Rc::clone(record),
+            family,
+        };
+        tokio::task::spawn_local(keeper.keep())
+    };
+    families.map(keeper).collect()
 }
 
 struct Keeper {
     daemon: Rc<Daemon>,
     record: Rc<RefCell<Record>>,
-}
-
-/// Why a lease is no longer kept.
-struct Ended {
-    key: String,
-    why: String,
-}
-
-impl Ended {
-    fn told(&self) {
-        complain(&format!("the lease of {} ended: {}", self.key, self.why));
-    }
+    family: Family,
 }
 
 impl Keeper {
-    fn lease(&self) -> Option<Lease4> {
-        self.record.borrow().four.clone()
+    /// When the lease has to be renewed; nothing where it has no end.
+    fn times(&self) -> Option<Times> {
+        let record = self.record.borrow();
+        match self.family {
+            Family::Four => record.four.as_ref()?.times(),
+            Family::Six => record.six.as_ref()?.times(),
+        }
     }
 
     fn client(&self) -> Client {
@@ -61,12 +70,9 @@ impl Keeper {
         }
     }
 
-    async fn keep(self) -> Ended {
+    async fn keep(self) {
         let why = loop {
-            let times = self.lease().map(|lease| lease.times());
-            let Some(times) = times else {
-                break "there is none".to_owned();
-            };
+            let times = self.times();
             let wake = times.map_or_else(|| Instant::now() + LOOK, |times| times.t1.instant());
             wait(wake).await;
             if let Some(times) = times
@@ -78,14 +84,25 @@ impl Keeper {
                 break why;
             }
         };
-        let names = self.record.borrow().names.clone();
-        if let Err(err) = self.daemon.store.forget(&names) {
-            complain(&format!("forget the lease of {}: {err}", names.key()));
+        let key = self.record.borrow().names.key();
+        if let Err(err) = self.forget() {
+            complain(&format!("forget the lease of {key}: {err}"));
         }
-        Ended {
-            key: names.key(),
-            why,
+        complain(&format!("the lease of {key} ended: {why}"));
+    }
+
+    /// Forgets this lease, and the attachment where it was the last one.
+    fn forget(&self) -> std::io::Result<()> {
+        let mut record = self.record.borrow_mut();
+        match self.family {
+            Family::Four => record.four = None,
+            Family::Six => record.six = None,
         }
+        let store = &self.daemon.store;
+        if record.four.is_none() && record.six.is_none() || !store.has(&record.names) {
+            return store.forget(&record.names);
+        }
+        store.write(&record)
     }
 
     /// The interface is there, and nobody took the record away, as the plugin does when it cannot reach us.
@@ -109,42 +126,58 @@ impl Keeper {
         let mut ladder = Ladder::default();
         loop {
             self.is_wanted().await?;
-            let Some(lease) = self.lease() else {
-                return Err("there is none".to_owned());
-            };
-            let client = self.client();
-            let rebinds = times.t2.is_past();
-            let until = if rebinds { times.expiry } else { times.t2 };
-            let outcome = client.renew(&lease, rebinds, until.instant()).await;
-            let outcome = match outcome {
-                // The server has forgotten us: the same address is asked for anew.
-                Err(Trouble::Nak(words)) => {
-                    complain(&format!("{}: rejected ({words})", client.spot.ifname));
-                    let until = times.expiry.instant();
-                    client.acquire(Some(lease.ack.yours), until).await
-                }
-                outcome => outcome,
-            };
-            match outcome {
-                Ok(lease) => return self.remember(lease),
+            let ifname = self.record.borrow().names.ifname.clone();
+            let everybody = times.t2.is_past();
+            match self.attempt(times, everybody).await {
+                Ok(()) => return Ok(()),
                 Err(trouble) if times.expiry.is_past() => {
                     return Err(self.expired(&trouble).await);
                 }
-                Err(trouble) => complain(&format!("{}: renew: {trouble}", client.spot.ifname)),
+                Err(trouble) => complain(&format!("{ifname}: renew: {trouble}")),
             }
-            let next = if times.t2.is_past() {
-                times.expiry
-            } else {
-                times.t2
-            };
+            // Others are asked as soon as the server of the lease has had its time.
+            if times.t2.is_past() && !everybody {
+                continue;
+            }
+            let next = if everybody { times.expiry } else { times.t2 };
             let pause = ladder.pause(self.daemon.patience(None).longest_pause);
             wait(Moment::now().after(pause).min(next).instant()).await;
         }
     }
 
-    fn remember(&self, lease: Lease4) -> Result<(), String> {
-        let mut record = self.record.borrow_mut();
-        record.four = Some(lease);
+    /// Asks once: the server of the lease until `times.t2`, then all.
+    async fn attempt(&self, times: Times, everybody: bool) -> Result<(), Trouble> {
+        let until = if everybody { times.expiry } else { times.t2 };
+        let (until, client) = (until.instant(), self.client());
+        let (four, six) = {
+            let record = self.record.borrow();
+            (record.four.clone(), record.six.clone())
+        };
+        match (self.family, four, six) {
+            (Family::Four, Some(lease), _) => {
+                let renewed = match client.renew(&lease, everybody, until).await {
+                    // The server has forgotten us: the same address is asked for anew.
+                    Err(Trouble::Nak(words)) => {
+                        complain(&format!("{}: rejected ({words})", client.spot.ifname));
+                        let until = times.expiry.instant();
+                        client.acquire(Some(lease.ack.yours), until).await
+                    }
+                    renewed => renewed,
+                };
+                self.record.borrow_mut().four = Some(renewed?);
+            }
+            (Family::Six, _, Some(lease)) => {
+                let renewed = six::renew(&client, &lease, everybody, until).await;
+                self.record.borrow_mut().six = Some(renewed?);
+            }
+            _ => return Ok(()),
+        }
+        self.remember();
+        Ok(())
+    }
+
+    fn remember(&self) {
+        let record = self.record.borrow();
         // A restart would go on with the lease before, which is shorter and no worse.
         if let Err(err) = self.daemon.store.write(&record) {
             complain(&format!(
@@ -152,15 +185,25 @@ impl Keeper {
                 record.names.key()
             ));
         }
-        Ok(())
     }
 
     /// The address belongs to somebody else from now on, so the interface stops using it.
     async fn expired(&self, trouble: &Trouble) -> String {
         let spot = self.client().spot;
-        match blocking(move || spot.set_down()).await {
-            Ok(()) => format!("it ran out ({trouble}), and its interface is down"),
-            Err(err) => format!("it ran out ({trouble}); set its interface down: {err}"),
+        let six = self.record.borrow().six.as_ref().map(|lease| lease.address);
+        let (done, undone) = match (self.family, six) {
+            (Family::Six, Some(address)) => (
+                "its address is taken away",
+                blocking(move || spot.take(address)).await,
+            ),
+            _ => (
+                "its interface is down",
+                blocking(move || spot.set_down()).await,
+            ),
+        };
+        match undone {
+            Ok(()) => format!("it ran out ({trouble}), and {done}"),
+            Err(err) => format!("it ran out ({trouble}), and {done}, but for an error: {err}"),
         }
     }
 }

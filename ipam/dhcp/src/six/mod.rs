@@ -1,12 +1,8 @@
-//! DHCPv6: one address (IA_NA), and the router that advertises itself.
+//! DHCPv6 (RFC 8415): one address, and the router that advertises itself (RFC 4861).
 
+pub(crate) mod advertisement;
+mod client;
 pub(crate) mod lease;
+pub(crate) mod message;
 
-use crate::exchange::{Client, Patience};
-use crate::trouble::Trouble;
-use lease::Lease6;
-
-/// An address, by as many attempts as there is time for.
-pub(crate) async fn acquire(_client: &Client, _patience: Patience) -> Result<Lease6, Trouble> {
-    Err(Trouble::NoTries)
-}
+pub(crate) use client::{acquire, renew};

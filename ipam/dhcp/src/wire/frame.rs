@@ -86,7 +86,8 @@ fn write(bytes: &mut [u8], at: usize, number: u16) {
     }
 }
 
-fn checksum(bytes: &[u8]) -> u16 {
+/// The checksum of the internet protocols.
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|word| match *word {
         [high, low] => u32::from(u16::from_be_bytes([high, low])),
         [high] => u32::from(high) << 8,

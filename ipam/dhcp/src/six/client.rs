@@ -1,0 +1,260 @@
+//! Asking servers and routers for IPv6.
+
+use std::io;
+use std::net::SocketAddrV6;
+use std::time::Duration;
+
+use futures_util::future::join;
+use linkspan_protocol::addr::Cidr;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use super::advertisement::{self, Advertised};
+use super::lease::Lease6;
+use super::message::{self, Given, Kind, Message, Options, find, interface};
+use crate::clock::Moment;
+use crate::exchange::{Client, Ladder, Patience, Wire, blocking};
+use crate::filter::{LONGEST, of_advertisements};
+use crate::identity::{duid, iaid};
+use crate::link::{Ether, io as trouble, servers};
+use crate::random;
+use crate::trouble::Trouble;
+
+/// How often a message is sent before its exchange has failed.
+const SENT: u32 = 3;
+/// The first pause of RFC 8415 and of RFC 4861.
+const FIRST: Duration = Duration::from_secs(1);
+/// How soon a message is tried again for which the interface has no address yet: that takes a second or two.
+const NOT_READY: Duration = Duration::from_millis(100);
+
+/// An address, by as many attempts as there is time for, and the router of the link where it tells of itself.
+pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease6, Trouble> {
+    let deadline = Instant::now() + patience.whole;
+    let routed = advertised(client, deadline);
+    let leased = async {
+        let mut ladder = Ladder::default();
+        loop {
+            let trouble = match attempt(client, deadline).await {
+                Err(trouble) if trouble.may_pass() => trouble,
+                outcome => return outcome,
+            };
+            let until = Instant::now() + ladder.pause(patience.longest_pause);
+            if until >= deadline {
+                return Err(trouble);
+            }
+            drop(timeout_at(until, std::future::pending::<()>()).await);
+        }
+    };
+    let (advertised, leased) = join(routed, leased).await;
+    let mut lease = leased?;
+    if let Ok(Advertised { router, on_link }) = advertised {
+        lease.router = router;
+        let prefix = on_link
+            .into_iter()
+            .find(|prefix| prefix.contains(lease.address.ip()));
+        let with_prefix = prefix.and_then(|prefix| Cidr::new(lease.address.ip(), prefix.prefix()));
+        lease.address = with_prefix.unwrap_or(lease.address);
+    }
+    Ok(lease)
+}
+
+/// Renews the lease with its server, or with any where `everybody` is asked.
+pub(crate) async fn renew(
+    client: &Client,
+    lease: &Lease6,
+    everybody: bool,
+    deadline: Instant,
+) -> Result<Lease6, Trouble> {
+    let exchange = Exchange::open(client).await?;
+    let mut options = lease.options();
+    options.push(asked());
+    let kind = if everybody {
+        Kind::Rebind
+    } else {
+        options.insert(1, (message::SERVER, lease.server.clone()));
+        Kind::Renew
+    };
+    let reply = exchange.ask(kind, options, Kind::Reply, deadline).await?;
+    let given = given(&reply, lease.iaid)?;
+    if Some(given.address) != lease.ip() {
+        return Err(Trouble::Answer("a server gives another address".to_owned()));
+    }
+    let renewed = exchange.lease(&reply, given, lease.iaid)?;
+    Ok(Lease6 {
+        address: lease.address,
+        router: lease.router,
+        ..renewed
+    })
+}
+
+/// What the first router tells; asked three times.
+async fn advertised(client: &Client, deadline: Instant) -> Result<Advertised, Trouble> {
+    let spot = client.spot.clone();
+    let opened = blocking(move || {
+        spot.refuse_advertisements();
+        spot.packets(Ether::V6, &of_advertisements())
+    });
+    let (facts, socket) = opened.await?;
+    let wire = Wire::new(facts, socket)?;
+    for _attempt in 0..SENT {
+        wire.send(&advertisement::solicitation(wire.facts.mac))
+            .await?;
+        let until = deadline.min(Instant::now() + FIRST.min(client.timeout));
+        if let Ok(told) = timeout_at(until, wire.receive(advertisement::parse)).await {
+            return told;
+        }
+    }
+    Err(Trouble::NoTries)
+}
+
+async fn attempt(client: &Client, deadline: Instant) -> Result<Lease6, Trouble> {
+    let exchange = Exchange::open(client).await?;
+    let iaid = iaid(&client.spot.ifname);
+    let who = (message::CLIENT, exchange.duid.clone());
+    let elapsed = (message::ELAPSED, vec![0, 0]);
+    let solicit = vec![who.clone(), elapsed.clone(), interface(iaid, None), asked()];
+    let advertise = exchange
+        .ask(Kind::Solicit, solicit, Kind::Advertise, deadline)
+        .await?;
+    let offered = given(&advertise, iaid)?;
+    let server = find(&advertise.options, message::SERVER).unwrap_or_default();
+    let request = vec![
+        who,
+        (message::SERVER, server.to_vec()),
+        elapsed,
+        interface(iaid, Some(offered.address)),
+        asked(),
+    ];
+    let reply = exchange
+        .ask(Kind::Request, request, Kind::Reply, deadline)
+        .await?;
+    let given = given(&reply, iaid)?;
+    exchange.lease(&reply, given, iaid)
+}
+
+fn asked() -> (u16, Vec<u8>) {
+    let codes = [message::DNS, message::SEARCH].map(u16::to_be_bytes);
+    (message::ASKED, codes.concat())
+}
+
+fn given(message: &Message, iaid: [u8; 4]) -> Result<Given, Trouble> {
+    let nothing = || {
+        message
+            .refusal()
+            .unwrap_or_else(|| "a server gives no address".to_owned())
+    };
+    message
+        .given(iaid)
+        .ok_or_else(|| Trouble::Answer(nothing()))
+}
+
+/// A socket for messages, and who the client is.
+struct Exchange<'a> {
+    client: &'a Client,
+    socket: UdpSocket,
+    to: SocketAddrV6,
+    duid: Vec<u8>,
+}
+
+impl<'a> Exchange<'a> {
+    async fn open(client: &'a Client) -> Result<Self, Trouble> {
+        let spot = client.spot.clone();
+        let (facts, socket) = blocking(move || spot.messages()).await?;
+        Ok(Self {
+            client,
+            socket: UdpSocket::from_std(socket.into()).map_err(trouble)?,
+            to: servers(facts.index),
+            duid: duid(facts.mac),
+        })
+    }
+
+    fn lease(&self, reply: &Message, given: Given, iaid: [u8; 4]) -> Result<Lease6, Trouble> {
+        let option = |code| find(&reply.options, code).unwrap_or_default().to_vec();
+        let address = Cidr::new(given.address.into(), 128);
+        Ok(Lease6 {
+            obtained: Moment::now(),
+            address: address.ok_or_else(|| Trouble::Answer("no address".to_owned()))?,
+            router: None,
+            iaid,
+            client: self.duid.clone(),
+            server: option(message::SERVER),
+            valid: given.valid,
+            t1: given.t1,
+            t2: given.t2,
+            dns: option(message::DNS),
+            search: option(message::SEARCH),
+        })
+    }
+
+    /// Sends the message up to three times, and waits for an answer of the kind.
+    async fn ask(
+        &self,
+        kind: Kind,
+        options: Options,
+        answer: Kind,
+        deadline: Instant,
+    ) -> Result<Message, Trouble> {
+        let [_, xid @ ..] = random::number().to_be_bytes();
+        let message = Message {
+            kind: kind as u8,
+            xid,
+            options,
+        };
+        let bytes = message.encode();
+        let is_answer = |bytes: &[u8]| {
+            let found = Message::parse(bytes)?;
+            let is_ours = found.kind == answer as u8
+                && found.xid == xid
+                && find(&found.options, message::CLIENT) == Some(&self.duid)
+                && find(&found.options, message::SERVER).is_some();
+            is_ours.then_some(found)
+        };
+        for attempt in 0..SENT {
+            self.send(&bytes, deadline).await?;
+            let patience = FIRST.min(self.client.timeout).saturating_mul(1 << attempt);
+            let until = deadline.min(Instant::now() + patience);
+            if let Ok(answer) = timeout_at(until, self.receive(is_answer)).await {
+                return answer;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(Trouble::NoTries)
+    }
+
+    /// Sends as soon as the interface has an address of its own.
+    async fn send(&self, bytes: &[u8], deadline: Instant) -> Result<(), Trouble> {
+        loop {
+            let err = match self.socket.send_to(bytes, self.to).await {
+                Ok(_sent) => return Ok(()),
+                Err(err) => err,
+            };
+            let next = Instant::now() + NOT_READY;
+            let is_early = matches!(
+                err.kind(),
+                io::ErrorKind::AddrNotAvailable | io::ErrorKind::NetworkUnreachable
+            );
+            if !is_early || next >= deadline {
+                return Err(trouble(err));
+            }
+            drop(timeout_at(next, std::future::pending::<()>()).await);
+        }
+    }
+
+    async fn receive<T>(&self, accept: impl Fn(&[u8]) -> Option<T>) -> Result<T, Trouble> {
+        loop {
+            self.socket.readable().await.map_err(trouble)?;
+            let mut buffer = [0; LONGEST];
+            match self.socket.try_recv(&mut buffer) {
+                Ok(length) => {
+                    if let Some(taken) = accept(buffer.get(..length).unwrap_or_default()) {
+                        return Ok(taken);
+                    }
+                }
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                Err(err) => return Err(trouble(err)),
+            }
+        }
+    }
+}
