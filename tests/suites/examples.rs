@@ -61,6 +61,10 @@ fn every_example_attaches_checks_and_detaches() {
             install(lab, &dir, file, list.clone());
         }
         for (file, list) in &lists {
+            // That one needs a server and a daemon: the suite `dhcp` has both.
+            if list.to_string().contains("\"type\":\"dhcp\"") {
+                continue;
+            }
             let by_iptables = list.to_string().contains("ackend\":\"iptables\"");
             if by_iptables && skip::without("iptables-restore").is_none() {
                 continue;
