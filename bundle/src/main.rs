@@ -35,6 +35,7 @@ use linkspan_runtime::holder::{Holder, Tag};
 
 /// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
+    &linkspan_bandwidth::ENTRY,
     &linkspan_bridge::ENTRY,
     &linkspan_dhcp::ENTRY,
     &linkspan_host_local::ENTRY,

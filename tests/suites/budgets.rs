@@ -225,6 +225,32 @@ fn tuning_keeps_to_its_budget() {
 }
 
 #[test]
+fn bandwidth_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let rates = json!({
+            "ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 8_000_000, "egressBurst": 8_000_000,
+        });
+        vec![
+            bridge(lab, &json!({})),
+            conf(
+                "bandwidth",
+                &json!({ "runtimeConfig": { "bandwidth": rates } }),
+            ),
+        ]
+    };
+    keeps_to(
+        "bandwidth",
+        plugins,
+        [
+            &[budget(1, 16, 2, 29), budget(1, 20, 1, 4)],
+            &[budget(1, 11, 7, 11), budget(1, 9, 1, 4)],
+            &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 12, 1, 4)],
+        ],
+    );
+}
+
+#[test]
 fn tuning_without_keys_costs_nothing() {
     let plugins = |lab: &Lab, _| vec![bridge(lab, &json!({})), conf("tuning", &json!({}))];
     keeps_to(

@@ -8,15 +8,18 @@ pub mod error;
 pub mod failure;
 mod gateway;
 mod group;
+pub mod ifb;
 pub mod link;
 pub mod named;
 pub mod netns;
 mod peer;
+pub mod qdisc;
 mod request;
 pub mod route;
 pub mod routing;
 pub mod rtnl;
 pub mod settings;
+pub mod tc_filter;
 pub mod watch;
 
 pub use failure::kernel;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -42,6 +43,20 @@ impl Rtnl {
     ) -> Result<Option<RouteNetlinkMessage>, Error> {
         match self.exchange(&attempt, 0, message) {
             Err(err) if err.is(Errno::ENODEV) => Ok(None),
+            Err(err) => Err(err),
+            Ok((messages, _)) => Ok(messages.into_iter().next()),
+        }
+    }
+
+    /// The same of a queueing discipline. The kernel tells of one as it would of a change, to everybody who listens and, for
+    /// the echo, to us; of the one that it chose by itself it says nothing but the acknowledgement.
+    pub(crate) fn get_acknowledged<D: fmt::Display>(
+        &self,
+        attempt: Attempt<'_, D>,
+        message: RouteNetlinkMessage,
+    ) -> Result<Option<RouteNetlinkMessage>, Error> {
+        match self.exchange(&attempt, NLM_F_ACK | NLM_F_ECHO, message) {
+            Err(err) if err.is(Errno::ENODEV) || err.is(Errno::ENOENT) => Ok(None),
             Err(err) => Err(err),
             Ok((messages, _)) => Ok(messages.into_iter().next()),
         }

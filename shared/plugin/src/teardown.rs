@@ -20,6 +20,11 @@ impl Teardown {
         }
     }
 
+    /// Whether nothing has failed so far.
+    pub fn is_clean(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// The first failure, with the others noted on it.
     pub fn finish(self) -> Result<()> {
         self.first.map_or(Ok(()), Err)

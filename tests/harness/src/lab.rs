@@ -22,7 +22,8 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 9] = [
+pub const PLUGINS: [&str; 10] = [
+    "bandwidth",
     "bridge",
     "dhcp",
     "host-local",

@@ -14,6 +14,9 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_veth::ENTRY, &nowhere(verb), data);
     }
     for verb in ["CHECK", "STATUS"] {
+        serve(&linkspan_bandwidth::ENTRY, &nowhere(verb), data);
+    }
+    for verb in ["CHECK", "STATUS"] {
         serve(&linkspan_tuning::ENTRY, &nowhere(verb), data);
     }
     for verb in ["ADD", "CHECK", "STATUS"] {

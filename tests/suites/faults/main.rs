@@ -124,6 +124,30 @@ fn tuning_behind_a_bridge() {
     }));
 }
 
+/// Limits of both directions, by the runtime.
+fn limits(shape_in: &str) -> Value {
+    let rates = json!({
+        "ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 8_000_000, "egressBurst": 8_000_000,
+    });
+    let over = json!({ "runtimeConfig": { "bandwidth": rates }, "shapeIn": shape_in });
+    conf("bandwidth", &over)
+}
+
+#[test]
+fn bandwidth_behind_a_bridge() {
+    withstands(Case::second("bridge and bandwidth", |lab, _| {
+        vec![on_bridge(lab, V4), limits("host")]
+    }));
+}
+
+#[test]
+fn bandwidth_of_a_pair_with_subnets() {
+    withstands(Case::second("ptp and bandwidth of subnets", |lab, _| {
+        let subnets = json!({ "unshapedSubnets": ["10.0.0.0/8", "fd00::/8"] });
+        vec![pair(lab, DUAL), with(limits("host"), &subnets)]
+    }));
+}
+
 #[test]
 fn ports_behind_a_bridge() {
     withstands(Case::second("bridge and portmap, IPv4", |lab, port| {

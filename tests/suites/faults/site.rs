@@ -10,6 +10,7 @@ use linkspan_harness::fault::STRACE;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::{table, tool};
+use linkspan_netlink::rtnl::Rtnl;
 use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
@@ -196,6 +197,7 @@ pub(crate) fn stand_in(lab: &Lab, path: PathBuf, real: &Path) {
 }
 
 fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
+    let sandbox_rtnl = sandbox.rtnl();
     let (host, sandbox) = (Snapshot::of_host(lab), Snapshot::of_sandbox(sandbox));
     let within = sandbox
         .lines()
@@ -203,6 +205,8 @@ fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
     lines.extend(backups(lab));
+    lines.extend(queues(&lab.rtnl()));
+    lines.extend(queues(&sandbox_rtnl));
     lines.extend(table::everything(lab));
     lines.extend(legacy());
     lines.extend(settings.iter().map(setting));
@@ -217,6 +221,17 @@ fn leases(lab: &Lab) -> Vec<String> {
         format!("{ip} of {lease:?}")
     };
     lab.leased("net").into_iter().map(told).collect()
+}
+
+/// What packets wait in, and what leads them there.
+fn queues(rtnl: &Rtnl) -> Vec<String> {
+    let mut lines = Vec::new();
+    for link in rtnl.links().unwrap() {
+        let held = [link.root_qdisc(), link.ingress_qdisc()].map(Result::unwrap);
+        let made = held.into_iter().flatten().filter(|qdisc| qdisc.handle != 0);
+        lines.extend(made.map(|qdisc| format!("{} {qdisc:?}", link.name)));
+    }
+    lines
 }
 
 /// What tuning keeps.

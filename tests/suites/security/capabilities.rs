@@ -53,6 +53,15 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
                 "runtimeConfig": { "portMappings": [mapping] },
             })
         }
+        "bandwidth" => {
+            let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
+            json!({
+                "prevResult": previous,
+                "shapeIn": "container",
+                "egressRate": 8_000_000,
+                "egressBurst": 8_000_000,
+            })
+        }
         "tuning" => {
             let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
             json!({ "prevResult": previous })
@@ -65,7 +74,10 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
 
 /// An interface that is there where the plugin needs one.
 fn ifname(plugin: &str) -> &'static str {
-    if plugin == "tuning" { "lo" } else { "eth0" }
+    match plugin {
+        "bandwidth" | "tuning" => "lo",
+        _ => "eth0",
+    }
 }
 
 #[test]
@@ -112,6 +124,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 9, "capabilities of all plugins together");
+        assert_eq!(count, 11, "capabilities of all plugins together");
     });
 }

@@ -13,7 +13,8 @@ use crate::LINKSPAN;
 
 const SECRET: &str = "canary-5e1f";
 /// `veth` is `ptp`.
-const PLUGINS: [&str; 7] = [
+const PLUGINS: [&str; 8] = [
+    "bandwidth",
     "bridge",
     "host-local",
     "loopback",
@@ -58,7 +59,8 @@ fn no_secret_of_the_input_is_told() {
         json!({ "prevResult": { "ips": SECRET } }),
         json!({ "prevResult": { "ips": [SECRET], "interfaces": SECRET } }),
         json!({ "mtu": SECRET, "ipMasq": SECRET }),
-        json!({ "mac": SECRET }),
+        json!({ "mac": SECRET, "ingressRate": SECRET, "shapedSubnets": [SECRET] }),
+        json!({ "runtimeConfig": { "bandwidth": SECRET } }),
         json!({ "sysctl": SECRET }),
         json!({ "sysctl": [SECRET], "txQLen": SECRET }),
         json!({ "capabilities": SECRET }),

@@ -1,0 +1,129 @@
+//! Takes away what ADD made, from any half of it. What others have put on the link stays.
+
+use std::collections::BTreeSet;
+
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::link::Link;
+use linkspan_netlink::qdisc::Qdisc;
+use linkspan_netlink::tc_filter::{Filter, Hook};
+use linkspan_owner::line::{Owner, Stale};
+use linkspan_plugin::{Result, Teardown};
+use nix::errno::Errno;
+
+use crate::names::{Names, PREFIX};
+use crate::shape::{Point, WITH_QDISC, is_of_another};
+
+impl Point<'_> {
+    /// Takes everything from the link, and then the links that packets waited in.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let ifbs = waiting(self.side, self.names, self.owner)?;
+        let mut teardown = Teardown::default();
+        clear(self.link, &ifbs, &mut teardown);
+        if teardown.is_clean() {
+            delete(&ifbs, &mut teardown);
+        }
+        teardown.finish()
+    }
+}
+
+/// Takes everything from the link. The links that packets waited in stay until that is done: they tell what was made.
+fn clear(link: &Link, ifbs: &[Link], teardown: &mut Teardown) {
+    teardown.run("delete the bucket", || {
+        let root = link.root_qdisc().map_err(kernel)?;
+        match root.filter(Qdisc::is_bucket) {
+            Some(_) => gone(link.delete_bucket()),
+            None => Ok(()),
+        }
+    });
+    if !ifbs.is_empty() {
+        teardown.run("delete filters", || delete_filters(link, ifbs));
+    }
+}
+
+pub(crate) fn delete(ifbs: &[Link], teardown: &mut Teardown) {
+    for ifb in ifbs {
+        teardown.run("delete ifb", || ifb.delete().map_err(kernel));
+    }
+}
+
+/// Deletes the filters of a link that lead to `ifbs`, and what held them, if that was made for them.
+fn delete_filters(link: &Link, ifbs: &[Link]) -> Result<()> {
+    let Some(there) = link.ingress_qdisc().map_err(kernel)? else {
+        return Ok(());
+    };
+    let hooks: &[Hook] = if there.kind == "clsact" {
+        &[Hook::ClsactIngress, Hook::ClsactEgress]
+    } else {
+        &[Hook::Ingress]
+    };
+    let mut left = 0;
+    for hook in hooks {
+        let filters = link.filters(*hook).map_err(kernel)?;
+        let is_ours = |filter: &&Filter| {
+            let leads = ifbs.iter().any(|ifb| filter.through == Some(ifb.index));
+            leads || filter.passes
+        };
+        let ours = filters.iter().filter(is_ours);
+        let places: BTreeSet<u16> = ours.map(|filter| filter.priority).collect();
+        let others = filters.iter().filter(|one| !places.contains(&one.priority));
+        left += others.count();
+        for place in places {
+            gone(link.delete_filters(*hook, place))?;
+        }
+    }
+    if left == 0 && ifbs.iter().any(|ifb| ifb.group == WITH_QDISC) {
+        gone(link.delete_filter_qdisc())?;
+    }
+    Ok(())
+}
+
+/// What goes by itself is gone.
+fn gone(deleted: std::result::Result<(), linkspan_netlink::error::Error>) -> Result<()> {
+    match deleted {
+        Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ENODEV) || err.is(Errno::EINVAL) => {
+            Ok(())
+        }
+        deleted => deleted.map_err(kernel),
+    }
+}
+
+/// The links that packets of the attachment wait in, the Go plugin's included.
+pub(crate) fn waiting(side: &Side, names: &Names, owner: &Owner) -> Result<Vec<Link>> {
+    let mut found = Vec::new();
+    for name in names.all() {
+        let link = side.find(name)?;
+        found.extend(link.filter(|link| link.kind == "ifb" && !is_of_another(link, owner)));
+    }
+    Ok(found)
+}
+
+/// Takes the limits of attachments that are not valid from what is left on the host. Links of the Go plugin do not tell
+/// their network, and stay.
+pub(crate) fn collect(stale: &Stale) -> Result<()> {
+    let host = Side::host()?;
+    let links = host.rtnl.links().map_err(kernel)?;
+    let is_stale = |link: &&Link| match Owner::parse(&link.alias) {
+        Some(owner) => stale.includes(&owner),
+        // Made, and not tagged yet.
+        None => link.alias.is_empty() && stale.includes_group(link.group),
+    };
+    let is_ifb = |link: &Link| link.kind == "ifb" && link.name.starts_with(PREFIX);
+    let (ifbs, others): (Vec<Link>, Vec<Link>) = links
+        .into_iter()
+        .filter(|link| is_stale(&link))
+        .partition(is_ifb);
+    let mut teardown = Teardown::default();
+    for end in others.iter().filter(|link| link.kind == "veth") {
+        let of_end = ifbs.iter().filter(|ifb| ifb.alias == end.alias);
+        clear(end, &of_end.cloned().collect::<Vec<_>>(), &mut teardown);
+    }
+    delete(&ifbs, &mut teardown);
+    teardown.finish()
+}
+
+/// The host's end that has the attachment's tag, whatever has become of the container.
+pub(crate) fn tagged(host: &Side, owner: &Owner) -> Result<Option<Link>> {
+    let links = host.rtnl.links().map_err(kernel)?;
+    let mut ends = links.into_iter().filter(|link| link.kind == "veth");
+    Ok(ends.find(|link| link.alias == owner.line()))
+}

@@ -1,0 +1,129 @@
+//! `bandwidth`: the kernel's numbers for each direction, what others have on the link, and what is left by whom.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod container;
+mod limits;
+mod others;
+mod refusal;
+mod subnets;
+mod swap;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::{fixed, with};
+use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::skip;
+use linkspan_netlink::ifb::IfbSpec;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::qdisc::Bucket;
+use linkspan_netlink::rtnl::Rtnl;
+use linkspan_netlink::tc_filter::Hook;
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+const ADDRESS: &str = "10.1.0.7";
+const GATEWAY: &str = "10.1.0.1";
+
+/// What runtimes hand over as the burst: containerd, CRI-O, and an old kubelet.
+const CONTAINERD: u64 = (1 << 32) - 1;
+const CRIO: u64 = 8 * ((1 << 32) - 1) - 1;
+const KUBELET: u64 = (1 << 31) - 1;
+
+fn conf(over: &Value) -> Value {
+    let base = json!({ "cniVersion": "1.0.0", "name": "mynet", "type": "bandwidth" });
+    with(base, over)
+}
+
+/// The interface plugin of the container.
+fn pair(lab: &Lab, id: &str, sandbox: &Sandbox) -> Call {
+    let conf = json!({
+        "cniVersion": "1.0.0",
+        "name": "mynet",
+        "type": "bridge",
+        "bridge": "br0",
+        "isGateway": true,
+        "mtu": 1400,
+        "ipam": fixed(&["10.1.0.7/24"]),
+    });
+    lab.plugin("bridge").of(id, sandbox).conf(&conf)
+}
+
+fn call(lab: &Lab, id: &str, sandbox: &Sandbox, previous: &Value, over: &Value) -> Call {
+    let call = lab.plugin("bandwidth").of(id, sandbox);
+    call.conf(&conf(over)).after(previous)
+}
+
+/// Rates of both directions by the configuration: 8 kbit/s to the container, 16 from it.
+fn both() -> Value {
+    json!({ "ingressRate": 8000, "ingressBurst": 80_000, "egressRate": 16_000, "egressBurst": 160_000 })
+}
+
+/// Rates of both directions by the runtime.
+fn by_runtime(rate: u64, burst: u64) -> Value {
+    json!({ "runtimeConfig": { "bandwidth": {
+        "ingressRate": rate, "ingressBurst": burst, "egressRate": rate, "egressBurst": burst,
+    } } })
+}
+
+/// Whether the kernel has what the plugin needs; told where it lacks any of it.
+fn is_able(lab: &Lab) -> bool {
+    let rtnl = lab.rtnl();
+    let spec = IfbSpec {
+        name: "probe".to_owned(),
+        mtu: 1500,
+        group: 0,
+    };
+    let bucket = Bucket {
+        rate: 1000,
+        ticks: 1_000_000,
+        limit: 1000,
+    };
+    let tried = rtnl.create_ifb(&spec).and_then(|()| {
+        let probe = rtnl.link_by_name("probe")?.unwrap();
+        let tried = probe
+            .add_bucket(bucket)
+            .and_then(|()| probe.add_filter_qdisc(true));
+        probe.delete()?;
+        tried
+    });
+    if let Err(err) = &tried {
+        skip::tell(&format!(
+            "limits of bandwidth: the kernel lacks a module: {err}"
+        ));
+    }
+    tried.is_ok()
+}
+
+/// The host's end of the attachment.
+fn host_end(lab: &Lab, result: &Value) -> Link {
+    let name = result["interfaces"][1]["name"].as_str().unwrap();
+    lab.rtnl().link_by_name(name).unwrap().unwrap()
+}
+
+fn bucket(link: &Link) -> Option<Bucket> {
+    link.root_qdisc().unwrap().and_then(|root| root.bucket)
+}
+
+/// The links that packets wait in.
+fn ifbs(rtnl: &Rtnl) -> Vec<Link> {
+    let links = rtnl.links().unwrap().into_iter();
+    links.filter(|link| link.name.starts_with("bwp")).collect()
+}
+
+/// Disciplines and filters of a link.
+fn queues(link: &Link) -> Vec<String> {
+    let mut lines = Vec::new();
+    let root = link.root_qdisc().unwrap().filter(|root| root.handle != 0);
+    lines.extend(root.map(|root| format!("{root:?}")));
+    if let Some(held) = link.ingress_qdisc().unwrap() {
+        lines.push(held.kind);
+        for hook in [Hook::Ingress, Hook::ClsactIngress, Hook::ClsactEgress] {
+            let filters = link.filters(hook).unwrap();
+            lines.extend(filters.iter().map(|filter| format!("{hook:?} {filter:?}")));
+        }
+    }
+    lines
+}
