@@ -216,7 +216,7 @@ fn under_a_strange_name_the_bundle_lists_those_that_it_has() {
             let call = lab.plugin(name).verb("ADD");
             let says = format!("\"{name}\" is not a plugin of this binary; hint: ");
             trial.refused(&call, 999, &says);
-            trial.refused(&call, 999, "or as one of: bridge, ");
+            trial.refused(&call, 999, ", bridge, dhcp, ");
         }
     });
 }

@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
         "plugins/*",
         &["plugin", "protocol", "owner", "attach", "filter", "netlink"],
     ),
+    ("ipam/dhcp", &["plugin", "protocol", "owner", "netlink"]),
     ("ipam/*", &["plugin", "protocol", "owner"]),
     ("runtime", &["protocol", "invoke", "owner", "netlink"]),
     (
@@ -62,7 +63,7 @@ const KEPT: [(&str, &[&str]); 8] = [
     ),
     ("netlink-packet-netfilter", &["shared/nftables"]),
     ("netlink-sys", &["shared/nftables"]),
-    ("tokio", &["shared/netlink"]),
+    ("tokio", &["shared/netlink", "ipam/dhcp"]),
     ("clap", &["cli"]),
     ("serde_json", &["shared/protocol", "runtime", "cli"]),
 ];
