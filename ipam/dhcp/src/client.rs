@@ -67,10 +67,10 @@ impl Daemon {
         self.stream.write_all(HELLO)?;
         let mut welcome = vec![0; WELCOME.len()];
         self.stream.read_exact(&mut welcome)?;
-        match welcome == WELCOME {
-            true => Ok(()),
-            false => Err(ErrorKind::InvalidData.into()),
+        if welcome != WELCOME {
+            return Err(ErrorKind::InvalidData.into());
         }
+        Ok(())
     }
 
     /// Makes a call, and waits for the answer at most as long as said.

@@ -35,6 +35,7 @@ pub(crate) struct Conf {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of a configuration")]
 struct IpamConf {
     /// The socket of the daemon. Default: `/run/cni/dhcp.sock`
     daemon_socket_path: String,
@@ -251,10 +252,8 @@ fn asked(ipam: &IpamConf) -> Result<Vec<u8>> {
 /// The value of a key of `CNI_ARGS`; pieces without `=` are nothing.
 pub(crate) fn argument<'a>(args: &'a str, key: &str) -> Option<&'a str> {
     let pairs = args.split(';').filter_map(|piece| piece.split_once('='));
-    pairs
-        .filter(|(known, _)| *known == key)
-        .map(|(_, value)| value)
-        .last()
+    let of_key = pairs.filter(|(known, _)| *known == key);
+    of_key.map(|(_, value)| value).next_back()
 }
 
 /// The options to send. Where both a value and an argument are given, the argument wins.
@@ -391,7 +390,7 @@ mod tests {
             sent,
             want.map(|(code, value)| (code, value.to_vec())).into()
         );
-        assert!(plan(ipam, "").unwrap().profile.provided.get(&12).is_none());
+        assert!(!plan(ipam, "").unwrap().profile.provided.contains_key(&12));
     }
 
     #[test]

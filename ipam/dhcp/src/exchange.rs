@@ -62,12 +62,16 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(facts: Facts, socket: Socket) -> Result<Self, Trouble> {
-        let socket = UdpSocket::from_std(socket.into()).map_err(trouble)?;
+        let socket = UdpSocket::from_std(socket.into()).map_err(|err| trouble(&err))?;
         Ok(Self { socket, facts })
     }
 
     pub(crate) async fn send(&self, frame: &[u8]) -> Result<(), Trouble> {
-        self.socket.send(frame).await.map_err(trouble).map(drop)
+        self.socket
+            .send(frame)
+            .await
+            .map_err(|err| trouble(&err))
+            .map(drop)
     }
 
     /// Waits for a frame that `accept` takes.
@@ -76,7 +80,7 @@ impl Wire {
         mut accept: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<T, Trouble> {
         loop {
-            self.socket.readable().await.map_err(trouble)?;
+            self.socket.readable().await.map_err(|err| trouble(&err))?;
             let mut buffer = [0; LONGEST];
             match self.socket.try_recv(&mut buffer) {
                 Ok(length) => {
@@ -87,7 +91,7 @@ impl Wire {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
                 // Someone set the link down; it may be up again before the time is over.
                 Err(err) if err.raw_os_error() == Some(nix::libc::ENETDOWN) => {}
-                Err(err) => return Err(trouble(err)),
+                Err(err) => return Err(trouble(&err)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use socket2::SockFilter;
 
-/// Codes of linux/bpf_common.h: loads of a word, a half and a byte, those behind the header of IP, and what decides.
+/// Codes of `linux/bpf_common.h`: loads of a word, a half and a byte, those behind the header of IP, and what decides.
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_WORD_BEHIND: u16 = 0x40;
@@ -67,7 +67,7 @@ pub(crate) fn of_exchange(xid: u32) -> Vec<SockFilter> {
     ])
 }
 
-/// Router advertisements: ICMPv6 of type 134, at first hand.
+/// Router advertisements: `ICMPv6` of type 134, at first hand.
 pub(crate) fn of_advertisements() -> Vec<SockFilter> {
     all(&[
         (LOAD_HALF, 12, Test::Equal(0x86dd)),

@@ -1,4 +1,4 @@
-//! Who a client is to a server: option 61, and the identifiers of DHCPv6.
+//! Who a client is to a server: option 61, and the identifiers of `DHCPv6`.
 
 use linkspan_owner::hash;
 use linkspan_plugin::Result;

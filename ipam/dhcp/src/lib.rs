@@ -176,7 +176,7 @@ fn args(call: &Call, attachment: &AttachmentId, netns: Option<&NetnsPath>) -> Ar
         container: attachment.container_id.to_string(),
         netns: netns.to_string_lossy().into_owned(),
         ifname: attachment.ifname.to_string(),
-        args: call.args.clone(),
+        pairs: call.args.clone(),
         stdin: call.stdin().to_vec(),
     }
 }

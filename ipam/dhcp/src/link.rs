@@ -52,7 +52,7 @@ impl Spot {
     ) -> Result<T, Trouble> {
         self.look(|link, facts| {
             if !link.up {
-                link.set_up().map_err(kernel)?;
+                link.set_up().map_err(|err| kernel(&err))?;
             }
             visit(facts)
         })
@@ -65,7 +65,7 @@ impl Spot {
 
     /// Sets the interface down: its address is somebody else's now.
     pub(crate) fn set_down(&self) -> Result<(), Trouble> {
-        self.look(|link, _facts| link.set_down().map_err(kernel))
+        self.look(|link, _facts| link.set_down().map_err(|err| kernel(&err)))
     }
 
     fn look<T>(
@@ -79,7 +79,7 @@ impl Spot {
                 Trouble::Kernel(err.to_string())
             }
         })?;
-        let id = netns.id().map_err(kernel)?;
+        let id = netns.id().map_err(|err| kernel(&err))?;
         if self.id.is_some_and(|known| known != id) {
             let path = self.path.display();
             return Err(Trouble::NoNamespace(format!(
@@ -99,7 +99,9 @@ impl Spot {
                 look(&link, &facts)
             }))
         });
-        let looked = looked.and_then(|looked| looked).map_err(kernel)?;
+        let looked = looked
+            .and_then(|looked| looked)
+            .map_err(|err| kernel(&err))?;
         looked.unwrap_or_else(|| Err(Trouble::NoLink(self.ifname.clone())))
     }
 
@@ -113,17 +115,20 @@ impl Spot {
         self.visit(|facts| Ok((facts.clone(), packet_socket(&self.ifname, ether, filter)?)))
     }
 
-    /// A socket for the messages of DHCPv6.
+    /// A socket for the messages of `DHCPv6`.
     pub(crate) fn messages(&self) -> Result<(Facts, Socket), Trouble> {
         self.visit(|facts| Ok((facts.clone(), message_socket(&self.ifname)?)))
     }
 
-    /// Sends one message to all servers of DHCPv6.
+    /// Sends one message to all servers of `DHCPv6`.
     pub(crate) fn send_to_servers(&self, payload: &[u8]) -> Result<(), Trouble> {
         self.visit(|facts| {
             let socket = message_socket(&self.ifname)?;
             let to = servers(facts.index);
-            socket.send_to(payload, &to.into()).map_err(io).map(drop)
+            socket
+                .send_to(payload, &to.into())
+                .map_err(|err| io(&err))
+                .map(drop)
         })
     }
 
@@ -131,14 +136,14 @@ impl Spot {
     /// Where that is not allowed, the plugin that adds ours will tell.
     pub(crate) fn refuse_advertisements(&self) {
         let path = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", self.ifname);
-        drop(self.look(|_link, _facts| std::fs::write(&path, "0").map_err(io)));
+        drop(self.look(|_link, _facts| std::fs::write(&path, "0").map_err(|err| io(&err))));
     }
 
     /// Takes an address from the interface.
     pub(crate) fn take(&self, address: Cidr) -> Result<(), Trouble> {
         self.look(|link, _facts| {
             link.del_addr(address.ip(), address.prefix())
-                .map_err(kernel)
+                .map_err(|err| kernel(&err))
         })
     }
 
@@ -150,30 +155,37 @@ impl Spot {
         payload: &[u8],
     ) -> Result<(), Trouble> {
         self.visit(|_facts| {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).map_err(io)?;
-            socket.set_reuse_address(true).map_err(io)?;
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
+                .map_err(|err| io(&err))?;
+            socket.set_reuse_address(true).map_err(|err| io(&err))?;
             let from = SocketAddrV4::new(source, frame::CLIENT);
-            socket.bind(&from.into()).map_err(io)?;
+            socket.bind(&from.into()).map_err(|err| io(&err))?;
             let to = SocketAddrV4::new(server, frame::SERVER);
-            socket.send_to(payload, &to.into()).map_err(io).map(drop)
+            socket
+                .send_to(payload, &to.into())
+                .map_err(|err| io(&err))
+                .map(drop)
         })
     }
 }
 
-/// Where all servers of DHCPv6 are on a link.
+/// Where all servers of `DHCPv6` are on a link.
 pub(crate) fn servers(link: u32) -> SocketAddrV6 {
     let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
     SocketAddrV6::new(all, 547, 0, link)
 }
 
 fn message_socket(ifname: &str) -> Result<Socket, Trouble> {
-    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).map_err(io)?;
-    socket.set_only_v6(true).map_err(io)?;
-    socket.set_reuse_address(true).map_err(io)?;
-    socket.bind_device(Some(ifname.as_bytes())).map_err(io)?;
+    let socket =
+        Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).map_err(|err| io(&err))?;
+    socket.set_only_v6(true).map_err(|err| io(&err))?;
+    socket.set_reuse_address(true).map_err(|err| io(&err))?;
+    socket
+        .bind_device(Some(ifname.as_bytes()))
+        .map_err(|err| io(&err))?;
     let from = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 546, 0, 0);
-    socket.bind(&from.into()).map_err(io)?;
-    socket.set_nonblocking(true).map_err(io)?;
+    socket.bind(&from.into()).map_err(|err| io(&err))?;
+    socket.set_nonblocking(true).map_err(|err| io(&err))?;
     Ok(socket)
 }
 
@@ -191,19 +203,19 @@ fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<So
         .next()
         .ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
     let kind = Protocol::from(i32::from((ether as u16).to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind)).map_err(io)?;
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind)).map_err(|err| io(&err))?;
     if !filter.is_empty() {
-        socket.attach_filter(filter).map_err(io)?;
+        socket.attach_filter(filter).map_err(|err| io(&err))?;
     }
     bind(socket.as_raw_fd(), &link).map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
-    socket.set_nonblocking(true).map_err(io)?;
+    socket.set_nonblocking(true).map_err(|err| io(&err))?;
     Ok(socket)
 }
 
-fn kernel(err: linkspan_netlink::error::Error) -> Trouble {
+fn kernel(err: &linkspan_netlink::error::Error) -> Trouble {
     Trouble::Kernel(err.to_string())
 }
 
-pub(crate) fn io(err: std::io::Error) -> Trouble {
+pub(crate) fn io(err: &std::io::Error) -> Trouble {
     Trouble::Kernel(err.to_string())
 }

@@ -62,6 +62,6 @@ fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(),
     };
     socket
         .send(&frame::build(&way, &payload))
-        .map_err(io)
+        .map_err(|err| io(&err))
         .map(drop)
 }

@@ -154,7 +154,7 @@ pub(crate) struct Args {
     /// `CNI_IFNAME`
     pub(crate) ifname: String,
     /// `CNI_ARGS`
-    pub(crate) args: String,
+    pub(crate) pairs: String,
     /// The configuration.
     pub(crate) stdin: Vec<u8>,
 }
@@ -176,7 +176,7 @@ impl From<&Value> for Args {
             container: value.text("ContainerID"),
             netns: value.text("Netns"),
             ifname: value.text("IfName"),
-            args: value.text("Args"),
+            pairs: value.text("Args"),
             stdin: value.bytes("StdinData").to_vec(),
         }
     }
@@ -205,7 +205,7 @@ pub(crate) fn call(method: &str, args: &Args) -> Vec<u8> {
         fields.text(0, &args.container);
         fields.text(1, &args.netns);
         fields.text(2, &args.ifname);
-        fields.text(3, &args.args);
+        fields.text(3, &args.pairs);
         fields.bytes(6, &args.stdin);
     });
     out
@@ -413,7 +413,7 @@ mod tests {
             container: "c1".to_owned(),
             netns: "/n".to_owned(),
             ifname: "eth0".to_owned(),
-            args: "A=1".to_owned(),
+            pairs: "A=1".to_owned(),
             stdin: b"{}".to_vec(),
         };
         let sent = call(ALLOCATE, &args);

@@ -29,15 +29,9 @@ pub(crate) struct Store {
 impl Store {
     /// That of the daemon that listens at `socket`.
     pub(crate) fn beside(socket: &Path) -> Self {
-        let dir = match socket.extension() {
-            Some(_) => socket.with_extension("leases"),
-            None => {
-                let mut name = socket.as_os_str().to_owned();
-                name.push(".leases");
-                name.into()
-            }
-        };
-        Self { dir }
+        Self {
+            dir: socket.with_extension("leases"),
+        }
     }
 
     /// Makes the directory, and keeps other daemons out of it as long as the file is open.

@@ -9,6 +9,7 @@
 mod lease;
 mod others;
 mod plugin;
+mod scale;
 mod segment;
 mod server;
 mod six;

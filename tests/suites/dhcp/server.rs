@@ -40,6 +40,8 @@ pub(crate) struct Manners {
     pub(crate) deaf_to_unicast: bool,
     /// It does not hear anything.
     pub(crate) deaf: bool,
+    /// It answers by broadcast whoever asks.
+    pub(crate) shouts: bool,
     /// It rejects whoever has an address.
     pub(crate) rejects: bool,
     /// Each answer comes behind so many frames that make no sense.
@@ -203,7 +205,7 @@ impl Work {
             leases.insert(client, address);
         }
         let reply = reply(message, kind, address, &manners);
-        let to = match has_one && kind == ACK {
+        let to = match has_one && kind == ACK && !manners.shouts {
             true => seen.client,
             false => Ipv4Addr::BROADCAST,
         };

@@ -1,4 +1,4 @@
-//! Sockets that systemd hands over (sd_listen_fds(3)).
+//! Sockets that systemd hands over (`sd_listen_fds(3)`).
 #![expect(
     unsafe_code,
     reason = "a descriptor that somebody else opened has a number only"

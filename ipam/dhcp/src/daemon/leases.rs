@@ -234,19 +234,17 @@ impl Daemon {
         let turn = self.leases.turns.acquire().await;
         let _turn = turn.map_err(|_closed| Trouble::Cancelled)?;
         let four = async {
-            match plan.families.four {
-                true => self.acquire_four(client, plan.timeout).await.map(Some),
-                false => Ok(None),
+            if !plan.families.four {
+                return Ok(None);
             }
+            self.acquire_four(client, plan.timeout).await.map(Some)
         };
         let six = async {
-            match plan.families.six {
-                true => {
-                    let patience = self.patience(plan.timeout6);
-                    crate::six::acquire(client, patience).await.map(Some)
-                }
-                false => Ok(None),
+            if !plan.families.six {
+                return Ok(None);
             }
+            let patience = self.patience(plan.timeout6);
+            crate::six::acquire(client, patience).await.map(Some)
         };
         let (four, six) = futures_util::future::join(four, six).await;
         match (four, six) {
@@ -341,8 +339,8 @@ impl Daemon {
 
     /// Gives the attachment's address back; nothing to give back is success.
     pub(super) async fn release(&self, args: &Args) -> Result<(), Trouble> {
-        let json = Json::parse(&args.stdin).map_err(netconf)?;
-        let netconf = NetConf::decode_leniently(&json).map_err(netconf)?;
+        let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
+        let netconf = NetConf::decode_leniently(&json).map_err(|err| netconf(&err))?;
         self.release_of(&names(args, &netconf.name)).await;
         Ok(())
     }
@@ -375,8 +373,8 @@ impl Daemon {
 
     /// Gives back the addresses of the network's attachments that are not on the list of the valid ones.
     pub(super) async fn collect(&self, args: &Args) -> Result<(), Trouble> {
-        let json = Json::parse(&args.stdin).map_err(netconf)?;
-        let conf = NetConf::decode_leniently(&json).map_err(netconf)?;
+        let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
+        let conf = NetConf::decode_leniently(&json).map_err(|err| netconf(&err))?;
         let valid = conf.valid_attachments.unwrap_or_default();
         let is_stale = |names: &Names| {
             let is_valid = valid
@@ -419,15 +417,15 @@ impl Daemon {
     }
 }
 
-fn netconf(err: linkspan_protocol::json::Error) -> Trouble {
+fn netconf(err: &linkspan_protocol::json::Error) -> Trouble {
     Trouble::Call(format!("error parsing netconf: {err}"))
 }
 
 fn call(args: &Args) -> Result<Call, Trouble> {
-    let json = Json::parse(&args.stdin).map_err(netconf)?;
-    let conf: Conf = json.decode().map_err(netconf)?;
-    let network: NetConf = json.decode().map_err(netconf)?;
-    let plan = conf.plan(&args.args);
+    let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
+    let conf: Conf = json.decode().map_err(|err| netconf(&err))?;
+    let network: NetConf = json.decode().map_err(|err| netconf(&err))?;
+    let plan = conf.plan(&args.pairs);
     let plan =
         plan.map_err(|failure| Trouble::Call(format!("error parsing netconf: {failure}")))?;
     Ok(Call {

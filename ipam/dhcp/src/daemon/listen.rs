@@ -2,7 +2,6 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -12,7 +11,7 @@ use super::activation;
 /// The socket that systemd handed over, or else one at `path`.
 pub(crate) fn listener(path: &Path) -> io::Result<UnixListener> {
     let listener = match activation::handed()? {
-        Some(handed) => UnixListener::from(OwnedFd::from(handed)),
+        Some(handed) => UnixListener::from(handed),
         None => bind(path)?,
     };
     listener.set_nonblocking(true)?;

@@ -106,7 +106,8 @@ impl Daemon {
                 Ok((stream, _)) => {
                     let daemon = Rc::clone(self);
                     tokio::task::spawn_local(async move {
-                        if let Err(err) = connection::serve(daemon, stream).await {
+                        let served = connection::serve(daemon, stream).await;
+                        if let Err(err) = served.or_else(unless_gone) {
                             complain(&format!("a client's call: {err}"));
                         }
                     });
@@ -164,6 +165,14 @@ impl Drop for PidFile {
 fn unless_missing(err: io::Error) -> io::Result<()> {
     match err.kind() {
         io::ErrorKind::NotFound => Ok(()),
+        _ => Err(err),
+    }
+}
+
+/// A client may leave at any time.
+fn unless_gone(err: io::Error) -> io::Result<()> {
+    match err.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(()),
         _ => Err(err),
     }
 }

@@ -13,6 +13,7 @@ use super::advertisement::{self, Advertised};
 use super::lease::Lease6;
 use super::message::{self, Given, Kind, Message, Options, find, interface};
 use crate::clock::Moment;
+use crate::daemon::complain;
 use crate::exchange::{Client, Ladder, Patience, Wire, blocking};
 use crate::filter::{LONGEST, of_advertisements};
 use crate::identity::{duid, iaid};
@@ -40,7 +41,8 @@ pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease
             };
             let until = Instant::now() + ladder.pause(patience.longest_pause);
             if until >= deadline {
-                return Err(trouble);
+                complain(&format!("{}: {trouble}", client.spot.ifname));
+                return Err(Trouble::NoTries);
             }
             drop(timeout_at(until, std::future::pending::<()>()).await);
         }
@@ -162,7 +164,7 @@ impl<'a> Exchange<'a> {
         let (facts, socket) = blocking(move || spot.messages()).await?;
         Ok(Self {
             client,
-            socket: UdpSocket::from_std(socket.into()).map_err(trouble)?,
+            socket: UdpSocket::from_std(socket.into()).map_err(|err| trouble(&err))?,
             to: servers(facts.index),
             duid: duid(facts.mac),
         })
@@ -236,7 +238,7 @@ impl<'a> Exchange<'a> {
                 io::ErrorKind::AddrNotAvailable | io::ErrorKind::NetworkUnreachable
             );
             if !is_early || next >= deadline {
-                return Err(trouble(err));
+                return Err(trouble(&err));
             }
             drop(timeout_at(next, std::future::pending::<()>()).await);
         }
@@ -244,7 +246,7 @@ impl<'a> Exchange<'a> {
 
     async fn receive<T>(&self, accept: impl Fn(&[u8]) -> Option<T>) -> Result<T, Trouble> {
         loop {
-            self.socket.readable().await.map_err(trouble)?;
+            self.socket.readable().await.map_err(|err| trouble(&err))?;
             let mut buffer = [0; LONGEST];
             match self.socket.try_recv(&mut buffer) {
                 Ok(length) => {
@@ -253,7 +255,7 @@ impl<'a> Exchange<'a> {
                     }
                 }
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                Err(err) => return Err(trouble(err)),
+                Err(err) => return Err(trouble(&err)),
             }
         }
     }

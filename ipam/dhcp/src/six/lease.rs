@@ -1,4 +1,4 @@
-//! A lease of DHCPv6: what the server gave, and the router that advertised itself.
+//! A lease of `DHCPv6`: what the server gave, and the router that advertised itself.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Messages of DHCPv6: a kind, a number and options.
+//! Messages of `DHCPv6`: a kind, a number and options.
 
 use std::net::Ipv6Addr;
 
@@ -46,7 +46,7 @@ pub(crate) struct Message {
 /// Options in their order; one may be there twice.
 pub(crate) type Options = Vec<(u16, Vec<u8>)>;
 
-/// The address that an IA_NA holds, and its times in seconds.
+/// The address that an `IA_NA` holds, and its times in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Given {
     pub(crate) address: Ipv6Addr,

@@ -1,4 +1,4 @@
-//! DHCPv6 (RFC 8415): one address, and the router that advertises itself (RFC 4861).
+//! `DHCPv6` (RFC 8415): one address, and the router that advertises itself (RFC 4861).
 
 pub(crate) mod advertisement;
 mod client;
