@@ -4,7 +4,6 @@ use linkspan_attach::{Sides, verify};
 use linkspan_netlink::link::Link;
 use linkspan_plugin::check::{mismatch, promised, same};
 use linkspan_plugin::{CheckCall, Result, delegate};
-use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::{AddResult, Interface};
 
 use crate::conf::Plan;
@@ -60,8 +59,8 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
 /// isolate ports does not report isolation.
 fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     if port.controller != Some(bridge.index) {
-        let detached = format!("{}: not attached to bridge {}", port.name, bridge.name);
-        return Err(Failure::new(ErrorCode::INTERNAL, detached).hint("attach the container anew"));
+        let expected = format!("a port of {}", bridge.name);
+        return Err(mismatch(&port.name, &expected, "not attached to it"));
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),
