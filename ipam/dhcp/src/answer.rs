@@ -7,7 +7,9 @@ use linkspan_protocol::result::{AddResult, Dns, IpConfig, Route};
 
 use crate::clock::Moment;
 use crate::conf::Shape;
-use crate::record::{Lease4, Record};
+use crate::lease::Lease4;
+use crate::merge::merge;
+use crate::record::Record;
 use crate::wire::domain;
 use crate::wire::message::Message;
 use crate::wire::option;
@@ -109,23 +111,6 @@ fn dns(ack: &Message) -> Dns {
             .and_then(|option| domain::search(option))
             .unwrap_or_default(),
         options: Vec::new(),
-    }
-}
-
-/// Adds what both families told once.
-pub(crate) fn merge(dns: &mut Dns, more: Dns) {
-    for (have, more) in [
-        (&mut dns.nameservers, more.nameservers),
-        (&mut dns.search, more.search),
-    ] {
-        for word in more {
-            if !have.contains(&word) {
-                have.push(word);
-            }
-        }
-    }
-    if dns.domain.is_empty() {
-        dns.domain = more.domain;
     }
 }
 

@@ -14,13 +14,17 @@
 mod answer;
 mod client;
 mod clock;
+mod complain;
 mod conf;
 pub mod daemon;
 mod exchange;
 mod filter;
 mod gob;
+mod hex;
 mod identity;
+mod lease;
 mod link;
+mod merge;
 mod random;
 mod record;
 mod release;

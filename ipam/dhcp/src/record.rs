@@ -1,7 +1,6 @@
 //! What is remembered of a lease, as lines of text. A later release may add lines; those of an unknown name are skipped.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use linkspan_netlink::netns::NetnsId;
 use linkspan_owner::boot::BootId;
@@ -9,35 +8,14 @@ use linkspan_owner::home::Home;
 
 use crate::clock::Moment;
 use crate::conf::Profile;
+use crate::hex::{hex, unhex};
 use crate::identity::Names;
+use crate::lease::Lease4;
 use crate::six::lease::Lease6;
 use crate::wire::message::Message;
-use crate::wire::option;
 
 const HEADER: &str = "linkspan-dhcp 1";
 const END: &str = "end";
-
-/// A lease without option 51 lasts as long as the reference has it.
-const HOUR: Duration = Duration::from_secs(3600);
-/// Option 51 of a lease without an end.
-const FOREVER: u32 = u32::MAX;
-
-/// When a lease has to be renewed, rebound and given up. A lease without an end has none of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) t1: Moment,
-    pub(crate) t2: Moment,
-    pub(crate) expiry: Moment,
-}
-
-/// A lease of DHCP for IPv4: the server's last answer, and when it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease4 {
-    pub(crate) ack: Message,
-    /// Hardware address of the server, or of the relay.
-    pub(crate) server_mac: [u8; 6],
-    pub(crate) obtained: Moment,
-}
 
 /// What is remembered of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,42 +32,6 @@ pub(crate) struct Record {
     pub(crate) client: Vec<u8>,
     pub(crate) four: Option<Lease4>,
     pub(crate) six: Option<Lease6>,
-}
-
-impl Lease4 {
-    /// When to do what; nothing for a lease without an end.
-    pub(crate) fn times(&self) -> Option<Times> {
-        let told = self.ack.seconds(option::LEASE);
-        if told == Some(FOREVER) {
-            return None;
-        }
-        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        let lease = told.map_or(HOUR, seconds);
-        Some(Times::of(
-            self.obtained,
-            lease,
-            self.ack.seconds(option::T1).map(seconds),
-            self.ack.seconds(option::T2).map(seconds),
-        ))
-    }
-}
-
-impl Times {
-    /// Of a lease; times of the server that contradict each other are replaced by the usual ones.
-    pub(crate) fn of(
-        obtained: Moment,
-        lease: Duration,
-        t1: Option<Duration>,
-        t2: Option<Duration>,
-    ) -> Self {
-        let t2 = t2.filter(|t2| *t2 <= lease).unwrap_or(lease * 85 / 100);
-        let t1 = t1.filter(|t1| *t1 <= t2).unwrap_or((lease / 2).min(t2));
-        Self {
-            t1: obtained.after(t1),
-            t2: obtained.after(t2),
-            expiry: obtained.after(lease),
-        }
-    }
 }
 
 impl Record {
@@ -198,37 +140,11 @@ impl Record {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    nibbles
-        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-        .collect()
-}
-
-/// Bytes of hexadecimal digits.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    let pairs = digits.chunks_exact(2).filter_map(|pair| match pair {
-        [high, low] => Some(high << 4 | low),
-        _ => None,
-    });
-    Some(pairs.collect())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::wire::message::Kind;
-    use crate::wire::option::Options;
+    use crate::wire::option::{self, Options};
 
     /// A record of the attachment, with a lease of `seconds`.
     pub(crate) fn sample(container: &str, seconds: u32) -> Record {

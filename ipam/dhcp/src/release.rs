@@ -7,9 +7,10 @@ use std::net::Ipv4Addr;
 
 use crate::answer::address;
 use crate::exchange::Client;
+use crate::lease::Lease4;
 use crate::link::{Ether, Spot, io};
 use crate::random;
-use crate::record::{Lease4, Record};
+use crate::record::Record;
 use crate::trouble::Trouble;
 use crate::wire::frame::{self, EVERYBODY, Way};
 use crate::wire::message::{Kind, Message};

@@ -82,8 +82,8 @@ impl Flags {
             };
             match name {
                 "pidfile" => {
-                    flags.pid_file =
-                        Some(value()?.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+                    let path = PathBuf::from(value()?);
+                    flags.pid_file = Some(path).filter(|path| !path.as_os_str().is_empty());
                 }
                 "hostprefix" => flags.host_prefix = value()?,
                 "socketpath" => flags.socket = value()?,

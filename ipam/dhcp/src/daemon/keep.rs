@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Daemon, complain};
+use super::Daemon;
 use crate::clock::Moment;
+use crate::complain::complain;
 use crate::exchange::{Client, Ladder, blocking};
-use crate::record::{Record, Times};
+use crate::lease::Times;
+use crate::record::Record;
 use crate::six;
 use crate::trouble::Trouble;
 

@@ -1,6 +1,7 @@
 //! The attachments that have a lease, or are about to, and what the calls do to them.
 //!
 //! Calls for one attachment wait for each other, but DEL first ends an ADD that is under way: its engine has given it up.
+//! More than 400 lines: the calls share the state of an attachment, and each step of it is told.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,13 +21,15 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Daemon, complain};
+use super::Daemon;
 use crate::answer;
+use crate::complain::complain;
 use crate::conf::{Conf, Plan, names};
 use crate::exchange::{Client, Ladder, Patience, blocking};
 use crate::identity::Names;
+use crate::lease::Lease4;
 use crate::link::Spot;
-use crate::record::{Lease4, Record};
+use crate::record::Record;
 use crate::release;
 use crate::rpc::Args;
 use crate::trouble::Trouble;

@@ -25,6 +25,7 @@ use tokio::task::LocalSet;
 use flags::Flags;
 use leases::Leases;
 
+use crate::complain::complain;
 use crate::rpc::{ALLOCATE, Args, COLLECT, LOOK, NO_METHOD, RELEASE};
 use crate::store::Store;
 use crate::trouble::Trouble;
@@ -179,17 +180,9 @@ fn unless_gone(err: io::Error) -> io::Result<()> {
 
 /// Every client and every exchange has one descriptor; the usual limit is for programs that still use select(2).
 fn more_descriptors() {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        if let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
-            complain(&format!("allow more descriptors: {}", errno.desc()));
-        }
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
+    {
+        complain(&format!("allow more descriptors: {}", errno.desc()));
     }
-}
-
-/// Writes a line to stderr, where the service manager keeps it.
-pub(crate) fn complain(text: &str) {
-    drop(io::Write::write_all(
-        &mut io::stderr(),
-        format!("{text}\n").as_bytes(),
-    ));
 }

@@ -13,7 +13,7 @@ use super::advertisement::{self, Advertised};
 use super::lease::Lease6;
 use super::message::{self, Given, Kind, Message, Options, find, interface};
 use crate::clock::Moment;
-use crate::daemon::complain;
+use crate::complain::complain;
 use crate::exchange::{Client, Ladder, Patience, Wire, blocking};
 use crate::filter::{LONGEST, of_advertisements};
 use crate::identity::{duid, iaid};

@@ -7,12 +7,13 @@ use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::result::{AddResult, Dns, IpConfig, Route};
 
 use super::message::{self, Kind, Message, Options, interface};
-use crate::answer::merge;
 use crate::clock::Moment;
 use crate::conf::Shape;
+use crate::hex::{hex, unhex};
+use crate::lease::Times;
 use crate::link::Spot;
+use crate::merge::merge;
 use crate::random;
-use crate::record::{Times, hex, unhex};
 use crate::trouble::Trouble;
 use crate::wire::domain;
 
