@@ -1,6 +1,7 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
 use linkspan_attach::creation;
+use linkspan_attach::wishes::Wanted;
 use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::{Ingress, Masquerade};
 use linkspan_plugin::Result;
@@ -40,6 +41,9 @@ pub(crate) struct Conf {
     disable_container_interface: bool,
     /// Isolates the port: it exchanges frames with the bridge itself and with ports that are not isolated.
     port_isolation: bool,
+    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// `net.ipv6.conf.IFNAME.disable_ipv6`.
+    sysctl: Wanted,
     /// The capability `mac`.
     runtime_config: MacConf,
     /// The requests of an orchestrator.
@@ -90,6 +94,7 @@ pub(crate) struct Plan {
     pub(crate) promiscuous: bool,
     pub(crate) dad: bool,
     pub(crate) leave_down: bool,
+    pub(crate) sysctl: Wanted,
     pub(crate) isolated: bool,
     pub(crate) mac: Option<MacAddr>,
     /// Whether an IPAM plugin gives addresses.
@@ -138,6 +143,7 @@ impl Plan {
             promiscuous: conf.promisc_mode,
             dad: conf.enabledad,
             leave_down: conf.disable_container_interface,
+            sysctl: conf.sysctl,
             isolated: conf.port_isolation,
             mac: mac.map(|(key, mac)| unicast(key, mac)).transpose()?,
             layer3,

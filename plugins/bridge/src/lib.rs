@@ -10,6 +10,7 @@ mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::veth::{self, Pair};
+use linkspan_attach::wishes::Wishes;
 use linkspan_attach::{Side, Sides, bridge, forwarding, kernel};
 use linkspan_filter::masquerade;
 use linkspan_filter::obstacles::Passage;
@@ -45,6 +46,7 @@ impl Plugin for Bridge {
     }
 
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
+        let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let sides = Sides::open(&call.netns)?;
         if plan.layer3 {
             delegate::locate(call)?;
@@ -73,10 +75,14 @@ impl Plugin for Bridge {
                 sides: &sides,
                 bridge: &bridge,
                 pair: &pair,
+                wishes: &wishes,
             };
             configure(call, &plan, &made, &mut result, undo)?;
-        } else if !plan.leave_down {
-            pair.sandbox.set_up().map_err(kernel)?;
+        } else {
+            wishes.apply(&sides.sandbox)?;
+            if !plan.leave_down {
+                pair.sandbox.set_up().map_err(kernel)?;
+            }
         }
         if !plan.leave_down {
             pair = veth::wait_until_up(&sides, &pair)?;
@@ -147,6 +153,7 @@ struct Made<'a> {
     sides: &'a Sides,
     bridge: &'a Link,
     pair: &'a Pair,
+    wishes: &'a Wishes,
 }
 
 /// Addresses of the container and gateways of the bridge.
@@ -168,6 +175,7 @@ fn configure(
         &made.pair.sandbox,
         result,
         Scheme::Subnet { dad: plan.dad },
+        made.wishes,
     )?;
     for gateway in &gateways {
         bridge::ensure_address(made.bridge, *gateway, &gateways, plan.force_address)?;

@@ -1,6 +1,7 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use linkspan_attach::creation;
+use linkspan_attach::wishes::Wanted;
 use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::Masquerade;
 use linkspan_plugin::Result;
@@ -22,6 +23,9 @@ pub(crate) struct Conf {
     /// Networks that see the container's own address, beside its own subnet: the rest of a cluster, such as
     /// `["10.0.0.0/8"]`.
     ip_masq_except: Vec<String>,
+    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// `net.ipv6.conf.IFNAME.disable_ipv6`.
+    sysctl: Wanted,
 }
 
 /// The checked plan of a call.
@@ -30,6 +34,7 @@ pub(crate) struct Plan {
     /// Bytes, of both ends; absent: the kernel's default.
     pub(crate) mtu: Option<u32>,
     pub(crate) masquerade: Option<Masquerade>,
+    pub(crate) sysctl: Wanted,
 }
 
 impl Plan {
@@ -45,6 +50,7 @@ impl Plan {
                 conf.ip_masq_backend.as_deref(),
                 &conf.ip_masq_except,
             )?,
+            sysctl: conf.sysctl.clone(),
         })
     }
 }

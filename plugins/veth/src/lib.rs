@@ -9,6 +9,7 @@ mod conf;
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme};
+use linkspan_attach::wishes::Wishes;
 use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
 use linkspan_filter::masquerade;
 use linkspan_filter::masquerade::Ingress;
@@ -53,6 +54,7 @@ impl Plugin for Veth {
     }
 
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
+        let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let sides = Sides::open(&call.netns)?;
         veth::is_free(&sides, &call.attachment.ifname)?;
         let mut result = interface::lease(call, CONTAINER, undo)?;
@@ -80,7 +82,13 @@ impl Plugin for Veth {
             ]
         };
         result.interfaces = interfaces(&pair);
-        addressing::apply(&sides.sandbox, &pair.sandbox, &result, Scheme::PointToPoint)?;
+        addressing::apply(
+            &sides.sandbox,
+            &pair.sandbox,
+            &result,
+            Scheme::PointToPoint,
+            &wishes,
+        )?;
         for (address, gateway) in gateways {
             forwarding::enable(&sides.host, &pair.host, address)?;
             answer_as(&pair.host, gateway)?;

@@ -12,6 +12,7 @@ use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
 use crate::sysctl::{self, of_interface, put_if_known, set, set_if_known};
+use crate::wishes::Wishes;
 use crate::{Side, kernel};
 
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
@@ -56,12 +57,19 @@ pub fn possible(result: &AddResult, mtu: Option<u32>) -> Result<()> {
 }
 
 /// Applies `result` to `link` in `sandbox` and brings it up.
-pub fn apply(sandbox: &Side, link: &Link, result: &AddResult, scheme: Scheme) -> Result<()> {
+pub fn apply(
+    sandbox: &Side,
+    link: &Link,
+    result: &AddResult,
+    scheme: Scheme,
+    wishes: &Wishes,
+) -> Result<()> {
     let ips = addresses_of(result, &link.name)?;
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
     let has_ipv6 = ips.iter().any(|ip| ip.address.ip().is_ipv6());
     sandbox.sysctl(|| prepare(&link.name, has_ipv6, dad))?;
+    wishes.apply(sandbox)?;
     for ip in &ips {
         let flags = AddrFlags {
             nodad: !dad,

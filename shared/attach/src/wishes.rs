@@ -79,6 +79,23 @@ impl Wishes {
         Ok(Self(wishes))
     }
 
+    /// Those that an interface plugin writes before its interface is up: sysctls of that interface alone, which go with it,
+    /// and which the administrator allows.
+    pub fn of_interface(wanted: &Wanted, ifname: &str) -> Result<Self> {
+        let wishes = Self::new(wanted.clone(), Wanted::default(), ifname)?;
+        let dirs = ["ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh"];
+        let own = dirs.map(|dir| Path::new("/proc/sys/net").join(dir).join(ifname));
+        let is_own = |wish: &&Wish| own.iter().any(|dir| wish.path.parent() == Some(dir));
+        if let Some(other) = wishes.0.iter().find(|wish| !is_own(wish)) {
+            let text = format!("sysctl {} is not one of the interface", other.key);
+            return Err(Failure::config(text).hint(
+                "name it net.ipv6.conf.IFNAME.KEY or the like, and the others in the plugin tuning",
+            ));
+        }
+        wishes.permit()?;
+        Ok(wishes)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -112,6 +129,9 @@ impl Wishes {
 
     /// Writes them all, and returns what the files say then. Where one has changed another, that one is written again.
     pub fn apply(&self, side: &Side) -> Result<Vec<Said>> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
         side.sysctl(|| {
             let mut said = Vec::new();
             for wish in &self.0 {

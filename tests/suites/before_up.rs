@@ -1,0 +1,86 @@
+//! Sysctls that bridge and ptp write before the container's interface is up, so that nothing comes in under other ones.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use linkspan_harness::conf::{good, with};
+use linkspan_harness::lab::{Sandbox, in_lab};
+use linkspan_harness::trial::Trial;
+use serde_json::json;
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+fn says(sandbox: &Sandbox, key: &str) -> String {
+    let read = || fs::read_to_string(format!("/proc/sys/net/{key}")).unwrap();
+    sandbox.netns.scope(read).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_interface_comes_up_with_the_sysctls_that_are_wanted() {
+    in_lab(LINKSPAN, |lab| {
+        let sysctl = json!({
+            "net.ipv6.conf.IFNAME.disable_ipv6": "1",
+            "net.ipv4.conf.IFNAME.arp_filter": "1",
+            "net/ipv6/conf/eth0/accept_ra": "2",
+            "net.ipv6.conf.IFNAME.autoconf": "0",
+        });
+        let networks = [
+            good(lab, "ptp"),
+            with(
+                good(lab, "bridge"),
+                &json!({ "ipam": good(lab, "ptp")["ipam"] }),
+            ),
+            with(
+                good(lab, "bridge"),
+                &json!({ "ipam": null, "isDefaultGateway": null }),
+            ),
+        ];
+        for conf in networks {
+            let sandbox = lab.sandbox();
+            let plugin = conf["type"].as_str().unwrap();
+            let call = lab.plugin(plugin).of("pod", &sandbox);
+            let call = call.conf(&with(conf.clone(), &json!({ "sysctl": sysctl })));
+            let result = call.add();
+            call.check(&result);
+            for (key, value) in [
+                ("ipv6/conf/eth0/disable_ipv6", "1"),
+                ("ipv4/conf/eth0/arp_filter", "1"),
+                ("ipv6/conf/eth0/accept_ra", "2"),
+                ("ipv6/conf/eth0/autoconf", "0"),
+            ] {
+                assert_eq!(says(&sandbox, key), value, "{plugin} {key}");
+            }
+            // The kernel gives a link its own address when it comes up, and would have.
+            let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+            let addresses = eth0.addrs(None).unwrap();
+            assert!(
+                addresses.iter().all(|addr| addr.ip.is_ipv4()),
+                "{addresses:?}"
+            );
+            call.del();
+        }
+    });
+}
+
+#[test]
+fn sysctls_of_others_are_refused_and_nothing_is_made() {
+    in_lab(LINKSPAN, |lab| {
+        let trial = Trial::new(lab);
+        for plugin in ["bridge", "ptp"] {
+            for (key, told) in [
+                (
+                    "net.ipv4.ip_forward",
+                    "sysctl net.ipv4.ip_forward is not one of the interface",
+                ),
+                (
+                    "net.ipv4.conf.all.forwarding",
+                    "is not one of the interface",
+                ),
+                ("kernel.hostname", "invalid net sysctl key"),
+            ] {
+                let over = json!({ "sysctl": { (key): "1" } });
+                trial.refused(&trial.call(plugin, "ADD", &over), 7, told);
+            }
+        }
+    });
+}
