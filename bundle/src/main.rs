@@ -18,7 +18,7 @@ mod sources;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use linkspan_attach::{forwarding, sysctl, veth};
+use linkspan_attach::{forwarding, sysctl, tag};
 use linkspan_cli::suite::{Port, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
@@ -104,7 +104,7 @@ fn schema(name: &str) -> Option<Schema> {
 
 fn read_tag(network: &NetworkName, at: &Attachment) -> Result<Tag, Failure> {
     let sandbox = NetnsPath::new(&at.netns);
-    let named = sandbox.map(|sandbox| veth::holder(&sandbox, &at.ifname));
+    let named = sandbox.map(|sandbox| tag::holder(&sandbox, &at.ifname));
     let own = Owner::of(network, &at.id());
     Ok(match named.transpose()?.flatten() {
         None => Tag::None,

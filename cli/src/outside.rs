@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
-use linkspan_netlink::link::{Link, VethSpec};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::watch::Watch;
@@ -30,16 +30,10 @@ pub fn beyond(host: &Netns) -> Result<Netns, Error> {
     let world = Netns::create()?;
     let context = Context::new()?;
     let here = Rtnl::open(&context, host)?;
-    here.create_veth(&VethSpec {
-        name: UPLINK.into(),
-        controller: None,
-        group: 0,
-        mac: None,
-        mtu: None,
-        peer_name: "eth0".into(),
-        peer_mac: None,
-        peer_netns: world.as_fd(),
-    })?;
+    here.create_pair(
+        &LinkSpec::new(UPLINK, Kind::Veth),
+        &Peer::new("eth0", world.as_fd()),
+    )?;
     let there = Rtnl::open(&context, &world)?;
     let (near, far) = (link(&here, UPLINK)?, link(&there, "eth0")?);
     for (link, addresses) in [(&near, HOST), (&far, WORLD)] {

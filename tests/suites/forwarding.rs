@@ -15,7 +15,7 @@ use linkspan_harness::conf::{host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::traffic::{self, advertise_router, wait_for_link_local};
 use linkspan_harness::world::{HOST, WORLD, beyond, bring_up};
-use linkspan_netlink::link::{Link, VethSpec};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::route::Route;
 use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
@@ -64,17 +64,9 @@ fn harden() {
 
 /// A link of somebody else's on the host.
 fn bystander(lab: &Lab, name: &str, other: &Sandbox) -> Link {
-    let spec = VethSpec {
-        name: name.into(),
-        controller: None,
-        group: 0,
-        mac: None,
-        mtu: None,
-        peer_name: "eth0".into(),
-        peer_mac: None,
-        peer_netns: other.netns.as_fd(),
-    };
-    lab.rtnl().create_veth(&spec).unwrap();
+    let spec = LinkSpec::new(name, Kind::Veth);
+    let far = Peer::new("eth0", other.netns.as_fd());
+    lab.rtnl().create_pair(&spec, &far).unwrap();
     on_host(lab, name)
 }
 

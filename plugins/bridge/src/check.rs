@@ -15,7 +15,7 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     }
     let sides = Sides::open(&call.netns)?;
     let bridge = bridge(&sides, plan, &promised)?;
-    let container = verify::container(call, &sides.sandbox, &promised)?;
+    let container = verify::container(call, &sides.sandbox, &promised, "veth")?;
     if !plan.leave_down {
         verify::up(&sides.sandbox, &container)?;
     }

@@ -9,9 +9,9 @@ mod conf;
 mod gateway;
 
 use linkspan_attach::addressing::{self, Scheme};
-use linkspan_attach::veth::{self, Pair};
+use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Side, Sides, bridge, forwarding, kernel};
+use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel};
 use linkspan_filter::masquerade;
 use linkspan_filter::obstacles::Passage;
 use linkspan_netlink::link::{Link, PortFlags};
@@ -53,14 +53,14 @@ impl Plugin for Bridge {
         }
         let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
         let owner = call.owner();
-        let request = veth::Request {
+        let request = pair::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
             bridge: Some(&bridge),
             mtu: plan.mtu,
             mac: plan.mac,
         };
-        let mut pair = veth::create(&sides, &request, undo)?;
+        let mut pair = pair::create(&sides, &request, undo)?;
         let flags = PortFlags {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
@@ -85,7 +85,7 @@ impl Plugin for Bridge {
             }
         }
         if !plan.leave_down {
-            pair = veth::wait_until_up(&sides, &pair)?;
+            pair = pair::wait_until_up(&sides, &pair)?;
         }
         interface::resolve_names(call, &mut result);
         // A bridge without an address of its own may have taken on that of its new port.
@@ -100,7 +100,7 @@ impl Plugin for Bridge {
             if layer3 {
                 teardown.run("remove masquerade", || masquerade::remove(call));
             }
-            teardown.run("delete the interface", || veth::delete(call));
+            teardown.run("delete the interface", || pair::delete(call));
         })
     }
 
@@ -110,7 +110,7 @@ impl Plugin for Bridge {
 
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = call.stale();
-        let interfaces = || veth::collect(&stale);
+        let interfaces = || pair::collect(&stale);
         interface::collect(call, Ipam::Optional, interfaces, |teardown| {
             teardown.run("remove masquerade", || masquerade::collect(call, &stale));
         })
@@ -189,8 +189,8 @@ fn configure(
 
 fn interfaces(bridge: &Link, pair: &Pair, sandbox: &str) -> Vec<Interface> {
     vec![
-        veth::interface(bridge, ""),
-        veth::interface(&pair.host, ""),
-        veth::interface(&pair.sandbox, sandbox),
+        creation::interface(bridge, ""),
+        creation::interface(&pair.host, ""),
+        creation::interface(&pair.sandbox, sandbox),
     ]
 }

@@ -9,8 +9,9 @@ mod conf;
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme};
+use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Sides, forwarding, kernel, sysctl, verify, veth};
+use linkspan_attach::{Sides, creation, forwarding, kernel, sysctl, verify};
 use linkspan_filter::masquerade;
 use linkspan_filter::masquerade::Ingress;
 use linkspan_filter::obstacles::Passage;
@@ -56,29 +57,29 @@ impl Plugin for Veth {
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let sides = Sides::open(&call.netns)?;
-        veth::is_free(&sides, &call.attachment.ifname)?;
+        creation::is_free(&sides, &call.attachment.ifname)?;
         let mut result = interface::lease(call, CONTAINER, undo)?;
         let gateways = gateways(&result)?;
         addressing::possible(&result, plan.mtu)?;
         let owner = call.owner();
-        let request = veth::Request {
+        let request = pair::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
             bridge: None,
             mtu: plan.mtu,
             mac: None,
         };
-        let pair = veth::create(&sides, &request, undo)?;
+        let pair = pair::create(&sides, &request, undo)?;
         sysctl::refuse_router_advertisements(&pair.host.name)?;
         sysctl::trust_link_local_address(&pair.host.name)?;
         // Masquerade finds the network's host ends by this group.
         let group = owner.network_group();
         pair.host.tag(&owner.line(), group).map_err(kernel)?;
         pair.host.set_up().map_err(kernel)?;
-        let interfaces = |pair: &veth::Pair| {
+        let interfaces = |pair: &Pair| {
             vec![
-                veth::interface(&pair.host, ""),
-                veth::interface(&pair.sandbox, &call.netns.to_string()),
+                creation::interface(&pair.host, ""),
+                creation::interface(&pair.sandbox, &call.netns.to_string()),
             ]
         };
         result.interfaces = interfaces(&pair);
@@ -97,7 +98,7 @@ impl Plugin for Veth {
         if let Some(masquerade) = &plan.masquerade {
             masquerade.apply(call.into(), &ingress(&owner), &result, undo)?;
         }
-        result.interfaces = interfaces(&veth::wait_until_up(&sides, &pair)?);
+        result.interfaces = interfaces(&pair::wait_until_up(&sides, &pair)?);
         interface::resolve_names(call, &mut result);
         Ok(result)
     }
@@ -105,7 +106,7 @@ impl Plugin for Veth {
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         interface::detach(call, Ipam::Needed, |teardown| {
             teardown.run("remove masquerade", || masquerade::remove(call));
-            teardown.run("delete the interface", || veth::delete(call));
+            teardown.run("delete the interface", || pair::delete(call));
         })
     }
 
@@ -113,7 +114,7 @@ impl Plugin for Veth {
         let promised = promised(call)?;
         delegate::check(call)?;
         let sides = Sides::open(&call.netns)?;
-        let container = verify::container(call, &sides.sandbox, &promised)?;
+        let container = verify::container(call, &sides.sandbox, &promised, "veth")?;
         let host = verify::host_end(&sides.host, &container, &promised)?;
         for (side, end) in [(&sides.sandbox, &container), (&sides.host, &host)] {
             verify::up(side, end)?;
@@ -140,7 +141,7 @@ impl Plugin for Veth {
 
     fn gc(call: &GcCall, _conf: Conf) -> Result<()> {
         let stale = call.stale();
-        let interfaces = || veth::collect(&stale);
+        let interfaces = || pair::collect(&stale);
         interface::collect(call, Ipam::Needed, interfaces, |teardown| {
             teardown.run("remove masquerade", || masquerade::collect(call, &stale));
         })
@@ -184,7 +185,7 @@ fn in_group(host: &Link, owner: &Owner) -> Result<()> {
     Err(failure.hint("`linkspan restore` puts back what is missing"))
 }
 
-/// The way of a network's packets through the host: by the pairs' ends, whose names [`veth::create`] makes.
+/// The way of a network's packets through the host: by the pairs' ends, whose names [`pair::create`] makes.
 pub fn passage() -> Passage {
     Passage {
         interface: "veth*".to_owned(),

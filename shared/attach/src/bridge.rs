@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use linkspan_netlink::addr::AddrFlags;
-use linkspan_netlink::link::{BridgeSpec, Link, PortFlags};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, PortFlags};
 use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
@@ -82,10 +82,10 @@ fn is_bridge(link: &Link) -> Result<()> {
 
 /// An address given at creation stays; otherwise the bridge would take on that of its lowest port, and lose it again.
 fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
-    let made = host.rtnl.create_bridge(&BridgeSpec {
-        name: name.to_owned(),
-        mac: MacAddr::local(random()).0,
+    let made = host.rtnl.create(&LinkSpec {
+        mac: Some(MacAddr::local(random()).0),
         mtu,
+        ..LinkSpec::new(name, Kind::Bridge)
     });
     match made {
         Err(err) if !err.is(Errno::EEXIST) => Err(uncreated(err, mtu)),

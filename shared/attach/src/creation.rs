@@ -1,13 +1,45 @@
-//! What the creation of a link of any kind shares: the MTU that is asked for, refusals, and random numbers.
+//! What the creation of a link of any kind shares: whether its name is free, the MTU that is asked for, refusals, how a
+//! result tells it, and random numbers.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use linkspan_netlink::error::Error;
+use linkspan_netlink::link::Link;
 use linkspan_plugin::Result;
-use linkspan_protocol::error::Failure;
+use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::IfName;
+use linkspan_protocol::result::Interface;
 use nix::errno::Errno;
 
-use crate::kernel;
+use crate::{Sides, kernel};
+
+/// Refuses an interface of that name that is there already. To be asked before IPAM is: an address that it gives to the
+/// attachment once more is not to be taken from the living by the undo of this ADD.
+pub fn is_free(sides: &Sides, ifname: &IfName) -> Result<()> {
+    if sides.sandbox.find(ifname.as_str())?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::INTERNAL,
+        format!(
+            "container interface {:?} already exists in {}",
+            ifname.as_str(),
+            sides.sandbox
+        ),
+    )
+    .hint("detach it with DEL first, or choose another CNI_IFNAME"))
+}
+
+/// A link as a result tells it; `sandbox` is empty for the host.
+pub fn interface(link: &Link, sandbox: &str) -> Interface {
+    Interface {
+        name: link.name.clone(),
+        mac: MacAddr(link.mac).to_string(),
+        sandbox: sandbox.to_owned(),
+        ..Interface::default()
+    }
+}
 
 /// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
 pub fn mtu(key: i64) -> Result<Option<u32>> {

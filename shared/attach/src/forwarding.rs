@@ -109,7 +109,7 @@ fn keep_hearing_routers(host: &Side) -> Result<()> {
     for link in host.rtnl.links().map_err(kernel)? {
         let by_router = |route: &Route| route.advertised && route.oif == Some(link.index);
         let heard_router = link.routing.heard_router || routes.iter().any(by_router);
-        let may_live_on_it = heard_router || is_hardware(&link.name, &link.kind);
+        let may_live_on_it = heard_router || is_hardware(&link.name, link.kind.as_str());
         if link.routing.accept_ra == 1 && may_live_on_it {
             let key = sysctl::of_interface("ipv6", &link.name, "accept_ra");
             sysctl::set_if_known(&key, "2")?;

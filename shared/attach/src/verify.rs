@@ -33,8 +33,13 @@ pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -
     same(what, &expected.to_string(), &link.mtu.to_string())
 }
 
-/// The container's end of a veth pair, as it was promised for this attachment.
-pub fn container(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<Link> {
+/// The container's interface, of the given kind, as it was promised for this attachment.
+pub fn container(
+    call: &CheckCall,
+    sandbox: &Side,
+    promised: &AddResult,
+    kind: &str,
+) -> Result<Link> {
     let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
     let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
     let item = promised.interfaces.iter().rfind(mine).ok_or_else(|| {
@@ -44,7 +49,7 @@ pub fn container(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Resu
             "none",
         )
     })?;
-    interface(sandbox, item, "veth")
+    interface(sandbox, item, kind)
 }
 
 /// One of the promised host interfaces is the container's other end.
@@ -78,7 +83,7 @@ pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> 
         return Err(mismatch(
             format!("kind of {name:?} in {side}"),
             kind,
-            &link.kind,
+            link.kind.as_str(),
         ));
     }
     hardware_address(&link, promised)?;

@@ -18,7 +18,9 @@ mod request;
 pub mod route;
 pub mod routing;
 pub mod rtnl;
+pub mod rule;
 pub mod settings;
+pub mod stored;
 pub mod tc_filter;
 pub mod watch;
 

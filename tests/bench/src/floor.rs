@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use linkspan_netlink::addr::AddrFlags;
-use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -224,12 +224,11 @@ impl Floor {
     }
 
     fn make_bridge(&self) -> Link {
-        let spec = BridgeSpec {
-            name: self.on.clone(),
-            mac: [2, 0, 0, 0, 0, 1],
-            mtu: None,
+        let spec = LinkSpec {
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            ..LinkSpec::new(&*self.on, Kind::Bridge)
         };
-        self.host.create_bridge(&spec).unwrap();
+        self.host.create(&spec).unwrap();
         let bridge = self.host.link_by_name(&spec.name).unwrap().unwrap();
         bridge.set_up().unwrap();
         bridge.add_addr(four(1), 16, AddrFlags::default()).unwrap();
@@ -238,17 +237,12 @@ impl Floor {
 
     /// Both ends, as the result tells them.
     fn pair(&self) -> (Link, Link) {
-        let spec = VethSpec {
-            name: "benchfloor".to_owned(),
+        let spec = LinkSpec {
             controller: self.bridge,
-            group: 0,
-            mac: None,
-            mtu: None,
-            peer_name: "eth0".to_owned(),
-            peer_mac: None,
-            peer_netns: self.netns.as_fd(),
+            ..LinkSpec::new("benchfloor", Kind::Veth)
         };
-        self.host.create_veth(&spec).unwrap();
+        let far = Peer::new("eth0", self.netns.as_fd());
+        self.host.create_pair(&spec, &far).unwrap();
         let host = self.host.link_by_name(&spec.name).unwrap().unwrap();
         (host, self.sandbox_link("eth0"))
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use linkspan_cli::outside;
-use linkspan_netlink::link::{Link, VethSpec};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 
@@ -57,16 +57,13 @@ pub fn another_node(lab: &Lab, world: &Sandbox) -> Sandbox {
 /// Puts somebody on a link of the host's.
 pub fn plug(lab: &Lab, far: &Sandbox, cable: Cable<'_>) {
     let here = lab.rtnl();
-    here.create_veth(&VethSpec {
-        name: cable.name.into(),
-        controller: cable.bridge,
-        group: 0,
-        mac: None,
-        mtu: None,
-        peer_name: "eth0".into(),
-        peer_mac: None,
-        peer_netns: far.netns.as_fd(),
-    })
+    here.create_pair(
+        &LinkSpec {
+            controller: cable.bridge,
+            ..LinkSpec::new(cable.name, Kind::Veth)
+        },
+        &Peer::new("eth0", far.netns.as_fd()),
+    )
     .unwrap();
     let near = here.link_by_name(cable.name).unwrap().unwrap();
     let there = far.rtnl().link_by_name("eth0").unwrap().unwrap();

@@ -8,6 +8,8 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::{Route, Way};
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rule::Rule;
+use linkspan_netlink::stored::Stored;
 use linkspan_protocol::family::Family;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -40,8 +42,13 @@ fn read(payload: NetlinkPayload<RouteNetlinkMessage>) {
 
 fn value(answer: &RouteNetlinkMessage) {
     Addr::of(answer.clone());
-    for family in [Family::V4, Family::V6] {
+    for family in Family::BOTH {
         drop(Route::of(answer.clone(), family));
+        let _rule = Rule::of(answer.clone(), family);
+        if let Some(route) = Stored::of(answer.clone(), family) {
+            let moved = route.clone().in_table(1000);
+            assert_eq!((moved.table(), moved.hops()), (1000, route.hops()));
+        }
     }
     let _way = Way::of(answer.clone());
     RTNL.with(|rtnl| {

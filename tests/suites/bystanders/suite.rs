@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use linkspan_harness::world::{Cable, add_address, lead, plug};
-use linkspan_netlink::link::BridgeSpec;
+use linkspan_netlink::link::{self, LinkSpec};
 use linkspan_nftables::expr::{self, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 use linkspan_protocol::family::Family;
@@ -34,10 +34,9 @@ const SRCNAT: i32 = 100;
 fn build(stage: &mut Stage<'_>) {
     let lab = stage.lab;
     let host = lab.rtnl();
-    host.create_bridge(&BridgeSpec {
-        name: BRIDGE.into(),
-        mac: [2, 0, 0, 0, 0, 17],
-        mtu: None,
+    host.create(&LinkSpec {
+        mac: Some([2, 0, 0, 0, 0, 17]),
+        ..LinkSpec::new(BRIDGE, link::Kind::Bridge)
     })
     .unwrap();
     let bridge = host.link_by_name(BRIDGE).unwrap().unwrap();

@@ -3,7 +3,7 @@
 
 use linkspan_harness::world::{Cable, lead, plug};
 use linkspan_netlink::addr::AddrFlags;
-use linkspan_netlink::link::BridgeSpec;
+use linkspan_netlink::link::{self, LinkSpec};
 
 use crate::stage::Stage;
 use crate::{Kind, conversation};
@@ -22,10 +22,9 @@ const STATIONS: [(&str, &str, [&str; 2]); 2] = [
 fn build(stage: &mut Stage<'_>) {
     let lab = stage.lab;
     let host = lab.rtnl();
-    host.create_bridge(&BridgeSpec {
-        name: "twin0".into(),
-        mac: [2, 0, 0, 0, 0, 18],
-        mtu: None,
+    host.create(&LinkSpec {
+        mac: Some([2, 0, 0, 0, 0, 18]),
+        ..LinkSpec::new("twin0", link::Kind::Bridge)
     })
     .unwrap();
     let bridge = host.link_by_name("twin0").unwrap().unwrap();

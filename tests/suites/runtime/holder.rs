@@ -9,7 +9,7 @@ use linkspan_harness::conf::{bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::recorder::Recorder;
 use linkspan_harness::snapshot::Snapshot;
-use linkspan_netlink::link::VethSpec;
+use linkspan_netlink::link::{Kind, LinkSpec, Peer};
 use serde_json::json;
 
 use crate::gc::list;
@@ -29,17 +29,9 @@ fn seen(lab: &Lab, sandbox: &Sandbox) -> (Snapshot, Snapshot) {
 
 /// `eth0` as the Go suite makes it: nobody's name is beside it.
 fn untagged(lab: &Lab, sandbox: &Sandbox) {
-    let pair = VethSpec {
-        name: "veth0".into(),
-        controller: None,
-        group: 0,
-        mac: None,
-        mtu: None,
-        peer_name: "eth0".into(),
-        peer_mac: None,
-        peer_netns: sandbox.netns.as_fd(),
-    };
-    lab.rtnl().create_veth(&pair).unwrap();
+    let pair = LinkSpec::new("veth0", Kind::Veth);
+    let far = Peer::new("eth0", sandbox.netns.as_fd());
+    lab.rtnl().create_pair(&pair, &far).unwrap();
 }
 
 fn has_eth0(sandbox: &Sandbox) -> bool {

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking and runs mkfifo"
 )]
 
+mod kinds;
+mod policy;
+
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -16,7 +19,7 @@ use std::time::Duration;
 
 use linkspan_harness::skip;
 use linkspan_netlink::addr::AddrFlags;
-use linkspan_netlink::link::{BridgeSpec, Link, PortFlags, VethSpec};
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -43,11 +46,10 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn bridge(name: &str) -> BridgeSpec {
-    BridgeSpec {
-        name: name.into(),
-        mac: [2, 0, 0, 0, 0, 7],
-        mtu: None,
+fn bridge(name: &str) -> LinkSpec<'static> {
+    LinkSpec {
+        mac: Some([2, 0, 0, 0, 0, 7]),
+        ..LinkSpec::new(name, Kind::Bridge)
     }
 }
 
@@ -67,25 +69,23 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
         return;
     };
     assert_ne!(host.id(), pod.id());
-    rtnl.create_bridge(&bridge("br0")).unwrap();
-    assert!(
-        rtnl.create_bridge(&bridge("br0"))
-            .unwrap_err()
-            .is(Errno::EEXIST)
-    );
+    rtnl.create(&bridge("br0")).unwrap();
+    assert!(rtnl.create(&bridge("br0")).unwrap_err().is(Errno::EEXIST));
     let br0 = rtnl.link_by_name("br0").unwrap().unwrap();
     assert_eq!((br0.kind.as_str(), br0.mac), ("bridge", [2, 0, 0, 0, 0, 7]));
     br0.set_up().unwrap();
-    rtnl.create_veth(&VethSpec {
-        name: "veth0".into(),
-        controller: Some(br0.index),
-        group: 0,
-        mac: None,
-        mtu: Some(1400),
-        peer_name: "eth0".into(),
-        peer_mac: Some([2, 0, 0, 0, 0, 1]),
-        peer_netns: pod.as_fd(),
-    })
+    rtnl.create_pair(
+        &LinkSpec {
+            controller: Some(br0.index),
+            mtu: Some(1400),
+            ..LinkSpec::new("veth0", Kind::Veth)
+        },
+        &Peer {
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            mtu: Some(1400),
+            ..Peer::new("eth0", pod.as_fd())
+        },
+    )
     .unwrap();
     let mut watch = Watch::open(&context, Some(&host)).unwrap();
     let flags = PortFlags {
@@ -126,7 +126,7 @@ fn addresses_and_routes_are_added_listed_and_removed() {
     let Some((_netns, rtnl)) = namespace(&context) else {
         return;
     };
-    rtnl.create_bridge(&bridge("br0")).unwrap();
+    rtnl.create(&bridge("br0")).unwrap();
     let br0 = rtnl.link_by_name("br0").unwrap().unwrap();
     br0.set_up().unwrap();
     let nodad = AddrFlags {
@@ -216,8 +216,8 @@ fn many_links_are_deleted_at_once_and_the_others_stay() {
         return;
     };
     for at in 0..6 {
-        rtnl.create_bridge(&bridge(&format!("goes{at}"))).unwrap();
-        rtnl.create_bridge(&bridge(&format!("stays{at}"))).unwrap();
+        rtnl.create(&bridge(&format!("goes{at}"))).unwrap();
+        rtnl.create(&bridge(&format!("stays{at}"))).unwrap();
     }
     let goes = |at: usize| {
         move |link: &Link| link.name.starts_with("goes") && !link.name.ends_with(&at.to_string())
@@ -242,13 +242,13 @@ fn a_list_is_whole_while_links_come_and_go() {
     };
     // Enough links for several messages, so that a list takes long enough to be disturbed.
     for at in 0..64 {
-        rtnl.create_bridge(&bridge(&format!("stay{at}"))).unwrap();
+        rtnl.create(&bridge(&format!("stay{at}"))).unwrap();
     }
     let enough = AtomicBool::new(false);
     let churn = || {
         let rtnl = Rtnl::open(&Context::new().unwrap(), &host).unwrap();
         while !enough.load(Ordering::Relaxed) {
-            rtnl.create_bridge(&bridge("goes")).unwrap();
+            rtnl.create(&bridge("goes")).unwrap();
             rtnl.link_by_name("goes")
                 .unwrap()
                 .unwrap()

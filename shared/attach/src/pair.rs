@@ -1,0 +1,170 @@
+//! A veth pair with one end on each side. The host's end has a random name, and the tag that names its owner.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use linkspan_netlink::error::Error;
+use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
+use linkspan_netlink::netns::Netns;
+use linkspan_owner::{Owner, Stale};
+use linkspan_plugin::{DelCall, Result, Undo};
+use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::ident::IfName;
+use nix::errno::Errno;
+
+use crate::creation::{self, random, uncreated};
+use crate::{Side, Sides, bridge, kernel, tag};
+
+/// How often a random name may be taken before we stop believing in chance.
+const ATTEMPTS: usize = 10;
+
+/// How long an end may take to come up.
+const UP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the pair shall be.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Name of the sandbox's end.
+    pub ifname: &'a IfName,
+    /// Whose it is.
+    pub owner: &'a Owner,
+    /// The bridge that takes the host's end.
+    pub bridge: Option<&'a Link>,
+    /// MTU of both ends.
+    pub mtu: Option<u32>,
+    /// Hardware address of the sandbox's end.
+    pub mac: Option<MacAddr>,
+}
+
+/// Both ends; neither is up.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host's end.
+    pub host: Link,
+    /// The sandbox's end.
+    pub sandbox: Link,
+}
+
+/// Makes the pair with each end born where it belongs, so that no name can clash on the way.
+pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
+    let host = create_named(sides, request, undo)?;
+    let sandbox = sides.sandbox.link(request.ifname.as_str())?;
+    Ok(Pair { host, sandbox })
+}
+
+/// Waits until frames can pass both ends. The kernel starts a device's queue some time after its other end came up, and
+/// until then drops what it is given. There is nothing to subscribe to where that has happened already. Both ends as they are
+/// then.
+pub fn wait_until_up(sides: &Sides, pair: &Pair) -> Result<Pair> {
+    Ok(Pair {
+        host: up(&sides.host, &pair.host)?,
+        sandbox: up(&sides.sandbox, &pair.sandbox)?,
+    })
+}
+
+fn up(side: &Side, link: &Link) -> Result<Link> {
+    let look = || side.rtnl.link_by_index(link.index);
+    if let Some(now) = look().map_err(kernel)?.filter(|now| now.oper_up) {
+        return Ok(now);
+    }
+    let mut state = "gone".to_owned();
+    let up = side.watch()?.until(UP_DEADLINE, || {
+        let now = look()?;
+        state = now
+            .as_ref()
+            .map_or("gone".to_owned(), |link| link.oper_state.clone());
+        Ok(now.filter(|link| link.oper_up))
+    });
+    up.map_err(kernel)?.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::INTERNAL,
+            format!(
+                "interface {:?} in {side} is in state {state}, expected up within {} s",
+                link.name,
+                UP_DEADLINE.as_secs()
+            ),
+        )
+    })
+}
+
+/// Deletes the pair of the attachment. Its container's end is looked for first. Where there is none, the host's end is
+/// looked for by its tag: the namespace may live without its path.
+pub fn delete(call: &DelCall) -> Result<()> {
+    if tag::delete_inside(call)? {
+        return Ok(());
+    }
+    let own = call.owner();
+    let is_own = |link: &Link| match Owner::parse(&link.alias) {
+        Some(owner) => owner == own,
+        None => tag::is_pending(link, own.network()) && link.group == own.group(),
+    };
+    let own_end = |link: &Link| link.kind == "veth" && is_own(link);
+    let host = Side::host()?;
+    host.rtnl.delete_links(own_end).map(drop).map_err(kernel)
+}
+
+/// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. Any
+/// other pair without a tag, as the Go suite and administrators make them, is nobody's.
+pub fn collect(stale: &Stale) -> Result<()> {
+    let condemned = |link: &Link| {
+        if link.kind != "veth" {
+            return false;
+        }
+        match Owner::parse(&link.alias) {
+            Some(owner) => stale.includes(&owner),
+            None => tag::is_pending(link, stale.network()) && stale.includes_group(link.group),
+        }
+    };
+    let host = Side::host()?;
+    host.rtnl.delete_links(condemned).map(drop).map_err(kernel)
+}
+
+/// Over a connection of its own, since what failed may have been the other one.
+fn uncreate(name: &str) -> Result<()> {
+    match Side::host()?.find(name)? {
+        Some(link) => link.delete().map_err(kernel),
+        None => Ok(()),
+    }
+}
+
+fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Link> {
+    let ifname = request.ifname.as_str();
+    let own = Netns::current().map_err(kernel)?;
+    let netns = sides.sandbox.netns().unwrap_or(&own);
+    for _ in 0..ATTEMPTS {
+        let name = tag::random_name(request.owner.network());
+        let near = LinkSpec {
+            controller: request.bridge.map(|bridge| bridge.index),
+            group: Some(request.owner.group()),
+            mtu: request.mtu,
+            // One that is given is left alone by udev's MACAddressPolicy.
+            mac: Some(MacAddr::local(random()).0),
+            ..LinkSpec::new(&*name, Kind::Veth)
+        };
+        let far = Peer {
+            name: ifname.to_owned(),
+            netns: netns.as_fd(),
+            mac: request.mac.map(|mac| mac.0),
+            mtu: request.mtu,
+        };
+        let made = sides.host.rtnl.create_pair(&near, &far);
+        if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
+            let name = name.clone();
+            undo.push("delete the veth pair", move || uncreate(&name));
+        }
+        match made {
+            Ok(()) => return sides.host.link(&name),
+            Err(err) if err.is(Errno::EXFULL) => {
+                return Err(request.bridge.map_or_else(|| kernel(err), bridge::full));
+            }
+            Err(err) if !err.is(Errno::EEXIST) => return Err(uncreated(err, request.mtu)),
+            // The random name is taken, unless the other one is.
+            Err(_) => creation::is_free(sides, request.ifname)?,
+        }
+    }
+    Err(Failure::new(
+        ErrorCode::INTERNAL,
+        format!("no free veth name on the host after {ATTEMPTS} attempts"),
+    ))
+}

@@ -1,0 +1,132 @@
+//! Changing and deleting a link.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+};
+use nix::errno::Errno;
+
+use super::{Link, message};
+use crate::error::Error;
+use crate::request::Attempt;
+
+/// Settings of a bridge port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortFlags {
+    /// Frames may leave by the port they came from.
+    pub hairpin: bool,
+    /// No frames to other isolated ports.
+    pub isolated: bool,
+}
+
+impl Link {
+    /// Sets it up.
+    pub fn set_up(&self) -> Result<(), Error> {
+        self.set_flag("set up", LinkFlags::Up, true)
+    }
+
+    /// Notes `alias` on it and puts it into `group`, in one request; to be called before it is set up. Of a link that is up
+    /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
+    pub fn tag(&self, alias: &str, group: u32) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias, group)));
+        self.rtnl.change(Attempt("tag", &self.name), 0, message)
+    }
+
+    /// Sets it down.
+    pub fn set_down(&self) -> Result<(), Error> {
+        self.set_flag("set down", LinkFlags::Up, false)
+    }
+
+    /// Makes it receive every frame.
+    pub fn set_promiscuous(&self) -> Result<(), Error> {
+        self.set_flag("set promiscuous", LinkFlags::Promisc, true)
+    }
+
+    fn set_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
+        let mut message = message(self.index, Vec::new());
+        message.header.change_mask = flag;
+        message.header.flags = if on { flag } else { LinkFlags::empty() };
+        self.rtnl.change(
+            Attempt(action, &self.name),
+            0,
+            RouteNetlinkMessage::SetLink(message),
+        )
+    }
+
+    /// Gives it a hardware address, which it then keeps.
+    pub fn set_mac(&self, mac: [u8; 6]) -> Result<(), Error> {
+        let message = message(self.index, vec![LinkAttribute::Address(mac.to_vec())]);
+        let attempt = Attempt("set hardware address of", &self.name);
+        self.rtnl
+            .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
+    }
+
+    /// Gives it another name; `EBUSY` where it is up and the kernel is older than 6.2.
+    pub fn set_name(&self, name: &str) -> Result<(), Error> {
+        self.set("rename", vec![LinkAttribute::IfName(name.to_owned())])
+    }
+
+    /// Notes `alias` on it; an empty one takes the note away.
+    pub fn set_alias(&self, alias: &str) -> Result<(), Error> {
+        self.set(
+            "note an alias on",
+            vec![LinkAttribute::IfAlias(alias.to_owned())],
+        )
+    }
+
+    /// Sets its MTU, in bytes.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
+        self.set("set the MTU of", vec![LinkAttribute::Mtu(mtu)])
+    }
+
+    /// Moves it into another namespace, under a name that is free there. It is down then, and has lost its addresses.
+    pub fn move_to(&self, netns: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
+        let attributes = vec![
+            LinkAttribute::NetNsFd(netns.as_raw_fd()),
+            LinkAttribute::IfName(name.to_owned()),
+        ];
+        self.set("move to another namespace", attributes)
+    }
+
+    fn set(&self, action: &str, attributes: Vec<LinkAttribute>) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::SetLink(message(self.index, attributes));
+        self.rtnl.change(Attempt(action, &self.name), 0, message)
+    }
+
+    /// Sets the port's flags and tags it, in one request; see [`Link::tag`]. It is put into group 0.
+    pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
+        let settings = vec![
+            InfoBridgePort::HairpinMode(port.hairpin),
+            InfoBridgePort::Isolated(port.isolated),
+        ];
+        let mut attributes = tag(alias, 0);
+        attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
+        ]));
+        let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
+        let attempt = Attempt("set bridge port flags of", &self.name);
+        self.rtnl.change(attempt, 0, message)
+    }
+
+    /// Deletes it; one that is gone is fine.
+    pub fn delete(&self) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::DelLink(message(self.index, Vec::new()));
+        match self
+            .rtnl
+            .change(Attempt("delete link", &self.name), 0, message)
+        {
+            Err(err) if err.is(Errno::ENODEV) => Ok(()),
+            deleted => deleted,
+        }
+    }
+}
+
+fn tag(alias: &str, group: u32) -> Vec<LinkAttribute> {
+    vec![
+        LinkAttribute::IfAlias(alias.to_owned()),
+        LinkAttribute::Group(group),
+    ]
+}

@@ -1,0 +1,143 @@
+//! What a link is, with the settings that only its kind has: as they are asked for, and as the kernel tells them.
+
+mod ipvlan;
+mod macvlan;
+mod tun;
+mod vlan;
+
+use std::fmt;
+
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVrf};
+
+pub use ipvlan::{Ipvlan, IpvlanMode, IpvlanReach};
+pub use macvlan::{Macvlan, MacvlanMode};
+pub use tun::Tun;
+pub use vlan::{QosMap, Vlan, VlanProtocol};
+
+/// What a link is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Hardware, or loopback.
+    None,
+    /// Forwards frames between its ports.
+    Bridge,
+    /// Drops what it is given.
+    Dummy,
+    /// Gives back what it is given, for a queueing discipline on what comes in.
+    Ifb,
+    /// One end of a pair.
+    Veth,
+    /// A link with a hardware address of its own on another link.
+    Macvlan(Macvlan),
+    /// A link that shares the hardware address of another link.
+    Ipvlan(Ipvlan),
+    /// The frames of one VLAN on another link.
+    Vlan(Vlan),
+    /// A routing table of its own for its ports.
+    Vrf {
+        /// The table's number.
+        table: u32,
+    },
+    /// A device of user space. It is made over `/dev/net/tun` and not over rtnetlink.
+    Tun(Tun),
+    /// Another one, by its name.
+    Other(String),
+}
+
+impl Kind {
+    /// Its name, as `ip link` has it; empty for hardware and loopback.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::None => "",
+            Self::Bridge => "bridge",
+            Self::Dummy => "dummy",
+            Self::Ifb => "ifb",
+            Self::Veth => "veth",
+            Self::Macvlan(_) => "macvlan",
+            Self::Ipvlan(_) => "ipvlan",
+            Self::Vlan(_) => "vlan",
+            Self::Vrf { .. } => "vrf",
+            Self::Tun(_) => "tun",
+            Self::Other(name) => name,
+        }
+    }
+
+    pub(super) fn number(&self) -> InfoKind {
+        match self {
+            Self::None => InfoKind::Other(String::new()),
+            Self::Bridge => InfoKind::Bridge,
+            Self::Dummy => InfoKind::Dummy,
+            Self::Ifb => InfoKind::Ifb,
+            Self::Veth => InfoKind::Veth,
+            Self::Macvlan(_) => InfoKind::MacVlan,
+            Self::Ipvlan(_) => InfoKind::IpVlan,
+            Self::Vlan(_) => InfoKind::Vlan,
+            Self::Vrf { .. } => InfoKind::Vrf,
+            Self::Tun(_) => InfoKind::Tun,
+            Self::Other(name) => InfoKind::Other(name.clone()),
+        }
+    }
+
+    /// The settings as they are asked for.
+    pub(super) fn data(&self) -> Option<InfoData> {
+        Some(match self {
+            Self::Macvlan(macvlan) => InfoData::MacVlan(macvlan.data()),
+            Self::Ipvlan(ipvlan) => InfoData::IpVlan(ipvlan.data()),
+            Self::Vlan(vlan) => InfoData::Vlan(vlan.data()),
+            Self::Vrf { table } => InfoData::Vrf(vec![InfoVrf::TableId(*table)]),
+            _ => return None,
+        })
+    }
+
+    /// The kind of that name, without settings yet.
+    pub(super) fn of(kind: &InfoKind) -> Self {
+        match kind {
+            InfoKind::Bridge => Self::Bridge,
+            InfoKind::Dummy => Self::Dummy,
+            InfoKind::Ifb => Self::Ifb,
+            InfoKind::Veth => Self::Veth,
+            InfoKind::MacVlan => Self::Macvlan(Macvlan::UNTOLD),
+            InfoKind::IpVlan => Self::Ipvlan(Ipvlan::UNTOLD),
+            InfoKind::Vlan => Self::Vlan(Vlan::of(0)),
+            InfoKind::Vrf => Self::Vrf { table: 0 },
+            InfoKind::Tun => Self::Tun(Tun::default()),
+            other => Self::Other(other.to_string()),
+        }
+    }
+
+    /// Takes the settings as the kernel tells them, behind the kind's name.
+    pub(super) fn read(&mut self, data: InfoData) {
+        match (self, data) {
+            (Self::Macvlan(macvlan), InfoData::MacVlan(data)) => macvlan.read(data),
+            (Self::Ipvlan(ipvlan), InfoData::IpVlan(data)) => ipvlan.read(data),
+            (Self::Vlan(vlan), InfoData::Vlan(data)) => vlan.read(data),
+            (Self::Vrf { table }, InfoData::Vrf(data)) => {
+                for item in data {
+                    if let InfoVrf::TableId(number) = item {
+                        *table = number;
+                    }
+                }
+            }
+            (Self::Tun(tun), InfoData::Tun(data)) => tun.read(data),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq<str> for Kind {
+    fn eq(&self, name: &str) -> bool {
+        self.as_str() == name
+    }
+}
+
+impl PartialEq<&str> for Kind {
+    fn eq(&self, name: &&str) -> bool {
+        self.as_str() == *name
+    }
+}

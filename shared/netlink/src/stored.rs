@@ -1,0 +1,235 @@
+//! Routes as the kernel keeps them, whole: one can be taken away and put back, or put into another table.
+
+use std::net::IpAddr;
+
+use linkspan_protocol::family::Family;
+use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
+    RouteScope, RouteType,
+};
+
+use crate::addr::kernel;
+use crate::error::Error;
+use crate::request::Attempt;
+use crate::route::ip;
+use crate::rtnl::Rtnl;
+
+/// A route with all of its next hops, metrics and marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    family: Family,
+    message: RouteMessage,
+}
+
+/// A next hop of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextHop {
+    /// Its address; on the link where absent.
+    pub gw: Option<IpAddr>,
+    /// Index of the link.
+    pub oif: Option<u32>,
+    /// Its share among the others, at least 1.
+    pub weight: u16,
+}
+
+impl Rtnl {
+    /// The routes of every table, those to the host itself (table 255) among them.
+    pub fn stored_routes(&self, family: Family) -> Result<Vec<Stored>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = kernel(family);
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        let routes = found.into_iter();
+        Ok(routes
+            .filter_map(|route| Stored::of(route, family))
+            .collect())
+    }
+
+    /// Adds a route as it was kept; `EEXIST` where there is the same one.
+    pub fn add_stored(&self, route: &Stored) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::NewRoute(route.message.clone());
+        self.change(
+            Attempt("add route", route.describe()),
+            NLM_F_CREATE,
+            message,
+        )
+    }
+
+    /// Deletes this very route; `ESRCH` where it is gone.
+    pub fn delete_stored(&self, route: &Stored) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::DelRoute(route.message.clone());
+        self.change(Attempt("delete route", route.describe()), 0, message)
+    }
+}
+
+impl Stored {
+    /// Of an answer; `None` where it is about something else, or about a copy that the kernel has made for itself.
+    pub fn of(answer: RouteNetlinkMessage, family: Family) -> Option<Self> {
+        let RouteNetlinkMessage::NewRoute(mut message) = answer else {
+            return None;
+        };
+        if message.header.flags.contains(RouteFlags::Cloned) {
+            return None;
+        }
+        // What the kernel found out is told, and cannot be asked for.
+        message.header.flags &= RouteFlags::Onlink;
+        message.attributes.retain(|attribute| {
+            !matches!(
+                attribute,
+                RouteAttribute::CacheInfo(_) | RouteAttribute::MfcStats(_)
+            )
+        });
+        for attribute in &mut message.attributes {
+            if let RouteAttribute::MultiPath(hops) = attribute {
+                for hop in hops {
+                    hop.flags &= RouteNextHopFlags::Onlink;
+                }
+            }
+        }
+        Some(Self { family, message })
+    }
+
+    /// Destination and prefix length; a default route has the unspecified address and 0.
+    pub fn dst(&self) -> (IpAddr, u8) {
+        let dst = self.find(|attribute| match attribute {
+            RouteAttribute::Destination(dst) => ip(dst),
+            _ => None,
+        });
+        let prefix = self.message.header.destination_prefix_length;
+        (dst.unwrap_or(self.family.unspecified()), prefix)
+    }
+
+    /// Whether it leads to everything that no other route leads to.
+    pub fn is_default(&self) -> bool {
+        self.message.header.destination_prefix_length == 0
+    }
+
+    /// The routing table that it is in.
+    pub fn table(&self) -> u32 {
+        let table = self.find(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+        table.unwrap_or(self.message.header.table.into())
+    }
+
+    /// Metric; lower ones come first.
+    pub fn priority(&self) -> u32 {
+        let priority = self.find(|attribute| match attribute {
+            RouteAttribute::Priority(priority) => Some(*priority),
+            _ => None,
+        });
+        priority.unwrap_or_default()
+    }
+
+    /// The source address that the host itself uses on it.
+    pub fn src(&self) -> Option<IpAddr> {
+        self.find(|attribute| match attribute {
+            RouteAttribute::PrefSource(src) => ip(src),
+            _ => None,
+        })
+    }
+
+    /// Scope as the kernel numbers it: 0 universe, 253 link, 254 host.
+    pub fn scope(&self) -> u8 {
+        self.message.header.scope.into()
+    }
+
+    /// Whether the kernel made it by itself, of an address.
+    pub fn is_of_the_kernel(&self) -> bool {
+        self.message.header.protocol == RouteProtocol::Kernel
+    }
+
+    /// Whether a router has advertised it.
+    pub fn is_advertised(&self) -> bool {
+        self.message.header.protocol == RouteProtocol::Ra
+    }
+
+    /// Whether it leads to one station, and not to the host itself, to many, or nowhere.
+    pub fn is_unicast(&self) -> bool {
+        self.message.header.kind == RouteType::Unicast
+    }
+
+    /// Its next hops; none where it leads nowhere.
+    pub fn hops(&self) -> Vec<NextHop> {
+        let several = self.find(|attribute| match attribute {
+            RouteAttribute::MultiPath(hops) => Some(hops.iter().map(next_hop).collect()),
+            _ => None,
+        });
+        let one = || {
+            let attributes = &self.message.attributes;
+            let (gw, oif) = (gateway(attributes), link(attributes));
+            let weight = 1;
+            Vec::from_iter(
+                (gw, oif)
+                    .ne(&(None, None))
+                    .then_some(NextHop { gw, oif, weight }),
+            )
+        };
+        several.unwrap_or_else(one)
+    }
+
+    /// Whether one of its next hops leaves by the link of that index.
+    pub fn leaves_by(&self, index: u32) -> bool {
+        self.hops().iter().any(|hop| hop.oif == Some(index))
+    }
+
+    /// The same route in another table.
+    #[must_use]
+    pub fn in_table(mut self, table: u32) -> Self {
+        let attributes = &mut self.message.attributes;
+        attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Table(_)));
+        attributes.push(RouteAttribute::Table(table));
+        // Where the attribute is, the kernel does not look at the header.
+        self.message.header.table = u8::try_from(table).unwrap_or_default();
+        self
+    }
+
+    /// The same route with another scope.
+    #[must_use]
+    pub fn with_scope(mut self, scope: u8) -> Self {
+        self.message.header.scope = RouteScope::from(scope);
+        self
+    }
+
+    fn find<T>(&self, pick: impl Fn(&RouteAttribute) -> Option<T>) -> Option<T> {
+        self.message.attributes.iter().find_map(pick)
+    }
+
+    /// The route in the words of `ip route`.
+    fn describe(&self) -> String {
+        let (dst, prefix) = self.dst();
+        format!("{dst}/{prefix} in table {}", self.table())
+    }
+}
+
+fn next_hop(hop: &RouteNextHop) -> NextHop {
+    NextHop {
+        gw: gateway(&hop.attributes),
+        oif: Some(hop.interface_index),
+        // The kernel tells one less.
+        weight: u16::from(hop.hops) + 1,
+    }
+}
+
+/// The gateway, also one of the other family.
+fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(gw) => ip(gw),
+        RouteAttribute::Via(via) => match via {
+            netlink_packet_route::route::RouteVia::Inet(gw) => Some((*gw).into()),
+            netlink_packet_route::route::RouteVia::Inet6(gw) => Some((*gw).into()),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn link(attributes: &[RouteAttribute]) -> Option<u32> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}

@@ -1,0 +1,178 @@
+//! Kinds of links, as they are asked for and as the kernel tells them. A kind that this kernel lacks is told.
+
+use std::os::fd::AsFd;
+
+use linkspan_harness::skip;
+use linkspan_netlink::link::{
+    Ipvlan, IpvlanMode, IpvlanReach, Kind, Link, LinkSpec, Macvlan, MacvlanMode, Peer, QosMap,
+    Vlan, VlanProtocol,
+};
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use nix::errno::Errno;
+
+use crate::{bridge, namespace};
+
+/// Whether the kernel has links of that kind, which is told where it has none.
+fn has(rtnl: &Rtnl, kind: &Kind) -> bool {
+    let known = rtnl.knows(kind).unwrap();
+    if !known {
+        skip::tell(&format!("links of kind {kind}: this kernel lacks them"));
+    }
+    known
+}
+
+fn macvlan(mode: MacvlanMode) -> Kind {
+    Kind::Macvlan(Macvlan {
+        mode,
+        broadcast_queue: Some(2000),
+    })
+}
+
+fn ipvlan(mode: IpvlanMode, reach: IpvlanReach) -> Kind {
+    Kind::Ipvlan(Ipvlan { mode, reach })
+}
+
+fn vlan(id: u16, protocol: VlanProtocol) -> Kind {
+    let map = |from, to| QosMap { from, to };
+    Kind::Vlan(Vlan {
+        protocol,
+        egress: vec![map(3, 5), map(6, 1)],
+        ingress: vec![map(2, 7)],
+        ..Vlan::of(id)
+    })
+}
+
+#[test]
+fn links_of_their_own_are_told_as_they_were_asked_for() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    for kind in [
+        Kind::Bridge,
+        Kind::Dummy,
+        Kind::Ifb,
+        Kind::Vrf { table: 1000 },
+    ] {
+        if !has(&rtnl, &kind) {
+            continue;
+        }
+        let spec = LinkSpec {
+            mac: Some([2, 0, 0, 0, 0, 9]),
+            mtu: Some(1400),
+            group: Some(70_000),
+            ..LinkSpec::new("link0", kind.clone())
+        };
+        rtnl.create(&spec).unwrap();
+        assert!(rtnl.create(&spec).unwrap_err().is(Errno::EEXIST));
+        let link = rtnl.link_by_name("link0").unwrap().unwrap();
+        assert_eq!(link.kind, kind);
+        assert_eq!(
+            (link.mac, link.mtu, link.group),
+            ([2, 0, 0, 0, 0, 9], 1400, 70_000)
+        );
+        link.delete().unwrap();
+    }
+}
+
+#[test]
+fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_asked_for() {
+    let context = Context::new().unwrap();
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
+    else {
+        return;
+    };
+    rtnl.create(&bridge("up0")).unwrap();
+    let parent = rtnl.link_by_name("up0").unwrap().unwrap();
+    // The kinds come one after the other: a link takes macvlans or ipvlans, and not both.
+    let kinds = [
+        macvlan(MacvlanMode::Private),
+        macvlan(MacvlanMode::Vepa),
+        macvlan(MacvlanMode::Bridge),
+        macvlan(MacvlanMode::Passthru),
+        ipvlan(IpvlanMode::L2, IpvlanReach::Bridge),
+        ipvlan(IpvlanMode::L3, IpvlanReach::Private),
+        ipvlan(IpvlanMode::L3s, IpvlanReach::Vepa),
+        vlan(100, VlanProtocol::Q),
+        vlan(4094, VlanProtocol::Ad),
+    ];
+    for kind in kinds {
+        if !has(&rtnl, &kind) {
+            continue;
+        }
+        // A bridge carries macvlans alone.
+        let on = if kind == "macvlan" {
+            &parent
+        } else {
+            &dummy(&rtnl)
+        };
+        let spec = LinkSpec {
+            netns: Some(pod.as_fd()),
+            ..LinkSpec::new("eth0", kind.clone())
+        };
+        on.create_child(&spec).unwrap();
+        // The name is taken in the other namespace alone.
+        assert!(rtnl.link_by_name("eth0").unwrap().is_none());
+        let link = there.link_by_name("eth0").unwrap().unwrap();
+        let expected = match (&link.kind, kind) {
+            // Linux 5.10 ignores the length of the queue and does not tell it.
+            (Kind::Macvlan(told), Kind::Macvlan(asked)) if told.broadcast_queue.is_none() => {
+                Kind::Macvlan(Macvlan {
+                    broadcast_queue: None,
+                    ..asked
+                })
+            }
+            (_, asked) => asked,
+        };
+        assert_eq!(
+            (link.kind.clone(), link.peer_index),
+            (expected, Some(on.index))
+        );
+        link.delete().unwrap();
+    }
+}
+
+/// A link that others may be born on.
+fn dummy(rtnl: &Rtnl) -> Link {
+    if rtnl.link_by_name("on0").unwrap().is_none() {
+        rtnl.create(&LinkSpec::new("on0", Kind::Dummy)).unwrap();
+    }
+    rtnl.link_by_name("on0").unwrap().unwrap()
+}
+
+#[test]
+fn a_kind_that_no_kernel_has_is_not_known_and_one_that_is_known_is_not_made() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    let before = rtnl.links().unwrap().len();
+    assert!(!rtnl.knows(&Kind::Other("nonesuch".into())).unwrap());
+    for kind in [Kind::Bridge, Kind::Veth, macvlan(MacvlanMode::Bridge)] {
+        assert!(rtnl.knows(&kind).unwrap(), "{kind}");
+    }
+    assert_eq!(rtnl.links().unwrap().len(), before);
+}
+
+#[test]
+fn a_link_is_renamed_noted_on_and_moved() {
+    let context = Context::new().unwrap();
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
+    else {
+        return;
+    };
+    let near = LinkSpec::new("one", Kind::Veth);
+    rtnl.create_pair(&near, &Peer::new("two", pod.as_fd()))
+        .unwrap();
+    let link = rtnl.link_by_name("one").unwrap().unwrap();
+    link.set_name("three").unwrap();
+    link.set_alias("one").unwrap();
+    link.set_mtu(1300).unwrap();
+    link.move_to(pod.as_fd(), "four").unwrap();
+    assert!(rtnl.link_by_name("three").unwrap().is_none());
+    let moved = there.link_by_name("four").unwrap().unwrap();
+    assert_eq!((moved.alias.as_str(), moved.mtu), ("one", 1300));
+    moved.set_alias("").unwrap();
+    let moved = there.link_by_name("four").unwrap().unwrap();
+    assert_eq!(moved.alias, "");
+}
