@@ -92,7 +92,7 @@ impl Spot {
             Ok::<_, linkspan_netlink::error::Error>(link.map(|link| {
                 let facts = Facts {
                     mac: link.mac,
-                    kind: link.kind.clone(),
+                    kind: link.kind.to_string(),
                     index: link.index,
                     id,
                 };

@@ -21,7 +21,7 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn of(link: &Link, settings: &Settings) -> Self {
         Self {
-            kind: link.kind.clone(),
+            kind: link.kind.to_string(),
             permanent_mac: settings.permanent_mac,
             alias: link.alias.replace('\n', " "),
         }
@@ -48,7 +48,7 @@ impl Device {
             return Ok(None);
         }
         for link in host.rtnl.links().map_err(kernel)? {
-            if link.kind != self.kind {
+            if link.kind.to_string() != self.kind {
                 continue;
             }
             let is_named = link.name == self.alias || link.alias == self.alias;

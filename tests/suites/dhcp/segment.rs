@@ -13,7 +13,7 @@ use linkspan_harness::conf::{addresses, with};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::world::{self, Cable};
-use linkspan_netlink::link::BridgeSpec;
+use linkspan_netlink::link::{Kind, LinkSpec};
 use serde_json::{Value, json};
 
 use crate::server::{ADDRESS, Manners, Server};
@@ -56,12 +56,11 @@ pub(crate) struct Daemon {
 impl<'a> Segment<'a> {
     pub(crate) fn new(lab: &'a Lab) -> Self {
         let rtnl = lab.rtnl();
-        let spec = BridgeSpec {
-            name: WIRE.to_owned(),
-            mac: [2, 0, 0, 0, 0, 0x77],
-            mtu: None,
+        let spec = LinkSpec {
+            mac: Some([2, 0, 0, 0, 0, 0x77]),
+            ..LinkSpec::new(WIRE, Kind::Bridge)
         };
-        rtnl.create_bridge(&spec).unwrap();
+        rtnl.create(&spec).unwrap();
         let bridge = rtnl.link_by_name(WIRE).unwrap().unwrap();
         world::add_address(&bridge, ADDRESS.into());
         world::add_address(&bridge, ADDRESS6.parse().unwrap());

@@ -76,11 +76,6 @@ impl Link {
         )
     }
 
-    /// Sets its MTU, in bytes.
-    pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
-        self.set("set the MTU of", vec![LinkAttribute::Mtu(mtu)])
-    }
-
     /// Moves it into another namespace, under a name that is free there. It is down then, and has lost its addresses.
     pub fn move_to(&self, netns: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
         let attributes = vec![
