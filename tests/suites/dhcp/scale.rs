@@ -101,8 +101,9 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
         }
         until("every address is given back", || server.given() == 0);
         assert_eq!(segment.kept(), 0);
+        // The connection that found the daemon may have been counted at the start.
         until("every descriptor is closed", || {
-            used(&daemon).descriptors == idle.descriptors
+            used(&daemon).descriptors <= idle.descriptors
         });
         let left = used(&daemon);
         figure::tell(&format!(
