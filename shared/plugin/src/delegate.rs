@@ -19,6 +19,15 @@ pub fn locate(call: &Call) -> Result<()> {
     Ok(())
 }
 
+/// The IPAM plugin that gives an address back to a server over the interface that has it. It has to be asked while the
+/// interface is there.
+const OVER_THE_INTERFACE: &str = "dhcp";
+
+/// Whether addresses are released before the interface is deleted.
+pub(crate) fn releases_over_the_interface(call: &Call) -> bool {
+    call.netconf.ipam.kind == OVER_THE_INTERFACE
+}
+
 /// Asks for addresses. Their release is on `undo` before the answer is read, and also where there is no answer. It runs
 /// as the last step, when nothing uses the addresses any more, because another attachment may get them from then on.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
@@ -27,9 +36,12 @@ pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let release_env = call.delegate_env(Command::Del);
     let stdin = call.stdin.clone();
     let printed = ask(&exe, &env, &call.stdin);
-    let printed = undo.push_last_unless_refused(printed, "release addresses", move || {
-        ask(&exe, &release_env, &stdin).map(drop)
-    })?;
+    let release = move || ask(&exe, &release_env, &stdin).map(drop);
+    let printed = if releases_over_the_interface(call) {
+        undo.push_unless_refused(printed, "release addresses", release)
+    } else {
+        undo.push_last_unless_refused(printed, "release addresses", release)
+    }?;
     let name = &call.netconf.ipam.kind;
     let undecodable = |failure: Failure| failure.context(format!("decode the result of {name}"));
     let json = Json::parse(&printed)

@@ -48,17 +48,24 @@ pub fn resolve_names(call: &AddCall, result: &mut AddResult) {
     }
 }
 
-/// DEL: runs `steps`, which remove the interface and what leads to it, and then releases the addresses.
+/// DEL: runs `steps`, which remove the interface and what leads to it, and then releases the addresses. An address that
+/// is released over the interface itself goes first.
 pub fn detach(call: &DelCall, ipam: Ipam, steps: impl FnOnce(&mut Teardown)) -> Result<()> {
     let mut teardown = Teardown::default();
+    let is_first = delegate::releases_over_the_interface(call);
+    let release = |teardown: &mut Teardown, is_now: bool| {
+        if is_now && ipam.is_asked(call) {
+            teardown.run("release addresses", || delegate::del(call));
+        }
+    };
+    release(&mut teardown, is_first);
     steps(&mut teardown);
-    if ipam.is_asked(call) {
-        teardown.run("release addresses", || delegate::del(call));
-    }
+    release(&mut teardown, !is_first);
     teardown.finish()
 }
 
-/// GC: deletes the interfaces of stale attachments, releases their addresses, and runs the `rest`.
+/// GC: deletes the interfaces of stale attachments, releases their addresses, and runs the `rest`. The order of the first two
+/// is as for [`detach`].
 pub fn collect(
     call: &GcCall,
     ipam: Ipam,
@@ -66,10 +73,15 @@ pub fn collect(
     rest: impl FnOnce(&mut Teardown),
 ) -> Result<()> {
     let mut teardown = Teardown::default();
+    let is_first = delegate::releases_over_the_interface(call);
+    let release = |teardown: &mut Teardown, is_now: bool| {
+        if is_now && ipam.is_asked(call) {
+            teardown.run("release addresses", || delegate::gc(call));
+        }
+    };
+    release(&mut teardown, is_first);
     teardown.run("delete interfaces", interfaces);
-    if ipam.is_asked(call) {
-        teardown.run("release addresses", || delegate::gc(call));
-    }
+    release(&mut teardown, !is_first);
     rest(&mut teardown);
     teardown.finish()
 }

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and executes the programs under test"
 )]
 
+mod chain;
 mod lease;
 mod others;
 mod plugin;
