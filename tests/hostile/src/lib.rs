@@ -12,6 +12,7 @@
 )]
 
 mod config;
+mod dhcp;
 mod environment;
 mod leases;
 mod lists;
@@ -25,8 +26,9 @@ mod scratch;
 pub type Target = fn(&[u8]);
 
 /// Every target under its name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("config", config::target),
+    ("dhcp", dhcp::target),
     ("environment", environment::target),
     ("leases", leases::target),
     ("lists", lists::target),

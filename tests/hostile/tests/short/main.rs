@@ -92,6 +92,11 @@ fn leases() {
 }
 
 #[test]
+fn dhcp() {
+    short("dhcp", 4000);
+}
+
+#[test]
 fn lists() {
     short("lists", 600);
 }
