@@ -165,6 +165,57 @@ fn without_a_server_add_ends_in_time_and_del_ends_an_add() {
 }
 
 #[test]
+fn a_socket_of_the_service_manager_is_used_and_left() {
+    in_lab(LINKSPAN, |lab| {
+        let segment = Segment::new(lab);
+        let _server = segment.server(3600, 1);
+        let (daemon, socket) = segment.daemon_of_a_manager();
+        let pod = segment.container("c1");
+        let call = segment.call(&pod, &json!({}));
+        call.add();
+        call.del();
+        daemon.ask_to_end();
+        assert!(socket.exists());
+    });
+}
+
+#[test]
+fn an_asked_daemon_takes_its_files_away_and_a_second_one_is_refused() {
+    in_lab(LINKSPAN, |lab| {
+        let segment = Segment::new(lab);
+        let pid = lab.dir().join("pid");
+        let daemon = segment.daemon_of(&lab.bin(), &["-pidfile", pid.to_str().unwrap()]);
+        assert_eq!(
+            std::fs::read_to_string(&pid).unwrap(),
+            daemon.pid().to_string()
+        );
+        let socket = daemon.socket.clone();
+        let again = lab
+            .plugin("dhcp")
+            .args(&["daemon", "-socketpath", socket.to_str().unwrap()]);
+        let again = again.run();
+        assert_eq!(again.status, 1);
+        assert!(
+            again
+                .stderr
+                .contains("Error getting listener: another daemon"),
+            "{}",
+            again.stderr
+        );
+        let relative = lab.linkspan(&["dhcp-daemon", "-pidfile", "p"]).run();
+        assert_eq!(relative.status, 1);
+        assert!(
+            relative.stderr.contains("path not absolute"),
+            "{}",
+            relative.stderr
+        );
+        assert_eq!(lab.plugin("dhcp").args(&["daemon", "-x"]).run().status, 2);
+        daemon.ask_to_end();
+        assert!(!socket.exists() && !pid.exists());
+    });
+}
+
+#[test]
 fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);

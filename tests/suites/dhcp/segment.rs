@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,6 +15,8 @@ use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::world::{self, Cable};
 use linkspan_netlink::link::{Kind, LinkSpec};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::server::{ADDRESS, Manners, Server};
@@ -129,6 +132,31 @@ impl<'a> Segment<'a> {
         daemon
     }
 
+    /// The daemon as a service manager starts it, with its socket as the first descriptor behind the usual three.
+    pub(crate) fn daemon_of_a_manager(&self) -> (Daemon, PathBuf) {
+        let socket = self.lab.dir().join("cni/dhcp.sock");
+        fs::create_dir(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let log = self.lab.dir().join("daemon.log");
+        let start = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\"";
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", start, "sh"])
+            .arg(self.lab.bin().join("dhcp"));
+        command.args(["daemon", "-socketpath"]).arg(&socket);
+        command.stdin(Stdio::from(OwnedFd::from(listener)));
+        command
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap());
+        let child = forks::start(&mut command).unwrap();
+        let daemon = Daemon {
+            child,
+            socket: socket.clone(),
+            log,
+        };
+        (daemon, socket)
+    }
+
     /// A configuration for the daemon's socket, with more keys of `ipam`.
     pub(crate) fn conf(&self, over: &Value) -> Value {
         let socket = self.lab.dir().join("cni/dhcp.sock");
@@ -187,6 +215,13 @@ impl Daemon {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it as a service manager does, and waits for the end.
+    pub(crate) fn ask_to_end(mut self) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -8,14 +8,14 @@ use std::path::Path;
 
 use super::activation;
 
-/// The socket that systemd handed over, or else one at `path`.
-pub(crate) fn listener(path: &Path) -> io::Result<UnixListener> {
-    let listener = match activation::handed()? {
-        Some(handed) => UnixListener::from(handed),
-        None => bind(path)?,
+/// The socket that systemd handed over, or else one at `path`; and whether it is our own, so that it goes with us.
+pub(crate) fn listener(path: &Path) -> io::Result<(UnixListener, bool)> {
+    let (listener, is_ours) = match activation::handed()? {
+        Some(handed) => (UnixListener::from(handed), false),
+        None => (bind(path)?, true),
     };
     listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok((listener, is_ours))
 }
 
 /// A file that nobody listens at is one that a killed daemon left.

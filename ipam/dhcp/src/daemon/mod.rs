@@ -67,7 +67,7 @@ fn run(flags: Flags) -> io::Result<()> {
     let getting =
         |err: io::Error| io::Error::new(err.kind(), format!("Error getting listener: {err}"));
     let lock = store.claim().map_err(getting)?;
-    let listener = listen::listener(&socket).map_err(getting)?;
+    let (listener, is_ours) = listen::listener(&socket).map_err(getting)?;
     more_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,7 +79,9 @@ fn run(flags: Flags) -> io::Result<()> {
         leases: Leases::default(),
     });
     let ended = LocalSet::new().block_on(&runtime, until_asked(daemon.work(listener)));
-    fs::remove_file(&socket).or_else(unless_missing)?;
+    if is_ours {
+        fs::remove_file(&socket).or_else(unless_missing)?;
+    }
     drop((lock, pid_file));
     ended
 }
