@@ -23,7 +23,7 @@ fn call(segment: &Segment<'_>, pod: &Container, conf: &Value) -> Call {
 fn a_bridge_attaches_with_an_address_of_the_segments_server_and_gives_it_back() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         server.now(|manners| manners.options = vec![(3, ADDRESS.octets().to_vec())]);
         let _daemon = segment.daemon();
         let conf = bridge(&segment, &json!({}));
@@ -50,7 +50,7 @@ fn a_bridge_attaches_with_an_address_of_the_segments_server_and_gives_it_back() 
 fn a_failed_add_and_gc_give_the_address_back() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         let _daemon = segment.daemon();
         // Nobody has this gateway, but the kernel knows no way to it.
         server.now(|manners| manners.options = vec![(33, vec![192, 168, 7, 0, 10, 99, 0, 1])]);

@@ -13,7 +13,7 @@ use crate::server::{ADDRESS, DISCOVER, RELEASE, REQUEST};
 fn a_lease_is_renewed_by_unicast_then_by_broadcast_and_the_interface_is_down_when_it_ran_out() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(4, 1);
+        let server = Segment::server(4, 1);
         let daemon = segment.daemon();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
@@ -52,7 +52,7 @@ fn a_lease_is_renewed_by_unicast_then_by_broadcast_and_the_interface_is_down_whe
 fn a_server_that_rejects_a_renewal_is_asked_for_the_same_address_anew() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(6, 1);
+        let server = Segment::server(6, 1);
         let _daemon = segment.daemon();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
@@ -76,7 +76,7 @@ fn a_server_that_rejects_a_renewal_is_asked_for_the_same_address_anew() {
 fn a_killed_daemon_is_followed_by_one_that_renews_and_releases() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(6, 9);
+        let server = Segment::server(6, 9);
         let mut daemon = segment.daemon();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
@@ -108,7 +108,7 @@ fn a_killed_daemon_is_followed_by_one_that_renews_and_releases() {
 fn a_link_that_is_gone_ends_its_lease_and_del_succeeds() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let _server = segment.server(4, 1);
+        let _server = Segment::server(4, 1);
         let mut daemon = segment.daemon();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
@@ -125,7 +125,7 @@ fn a_link_that_is_gone_ends_its_lease_and_del_succeeds() {
 fn an_answer_is_found_among_frames_that_make_no_sense() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         server.now(|manners| manners.noise = 3000);
         let mut daemon = segment.daemon_of(&lab.bin(), &["-timeout", "5s"]);
         let pod = segment.container("c1");

@@ -178,7 +178,7 @@ fn either_suites_plugin_talks_to_either_suites_daemon() {
             return;
         };
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         server.now(|manners| {
             manners.options = vec![
                 (3, vec![10, 77, 0, 1]),
@@ -229,7 +229,7 @@ fn a_container_under_the_other_suites_daemon_keeps_its_address_when_ours_follows
             return;
         };
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 9);
+        let server = Segment::server(3600, 9);
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
         let mut theirs = segment.daemon_of(go, &[]);

@@ -1,5 +1,6 @@
 //! The verbs, the messages that servers see, and what becomes of their answers.
 
+use linkspan_harness::call::Call;
 use linkspan_harness::lab::in_lab;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use crate::server::{DISCOVER, RELEASE, REQUEST};
 fn an_address_is_had_checked_and_given_back_with_the_references_messages() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         server.now(|manners| manners.options = vec![(3, vec![10, 77, 0, 1])]);
         let _daemon = segment.daemon();
         let pod = segment.container("c1");
@@ -64,7 +65,7 @@ fn request_ip(ip: std::net::IpAddr) -> std::net::Ipv4Addr {
 fn a_pool_of_one_address_serves_one_container_after_the_other() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         let _daemon = segment.daemon();
         for turn in 0..10 {
             let pod = segment.container(&format!("c{turn}"));
@@ -83,7 +84,7 @@ fn a_pool_of_one_address_serves_one_container_after_the_other() {
 fn options_are_sent_and_told_as_the_configuration_says() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 9);
+        let server = Segment::server(3600, 9);
         server.now(|manners| {
             manners.options = vec![
                 (3, vec![10, 77, 0, 1]),
@@ -133,7 +134,7 @@ fn options_are_sent_and_told_as_the_configuration_says() {
 fn without_a_server_add_ends_in_time_and_del_ends_an_add() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         server.now(|manners| manners.deaf = true);
         let _daemon = segment.daemon_of(&lab.bin(), &["-timeout", "50ms", "-resendtimeout", "1s"]);
         let pod = segment.container("c1");
@@ -168,7 +169,7 @@ fn without_a_server_add_ends_in_time_and_del_ends_an_add() {
 fn a_socket_of_the_service_manager_is_used_and_left() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let _server = segment.server(3600, 1);
+        let _server = Segment::server(3600, 1);
         let (daemon, socket) = segment.daemon_of_a_manager();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));
@@ -219,11 +220,11 @@ fn an_asked_daemon_takes_its_files_away_and_a_second_one_is_refused() {
 fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let server = segment.server(3600, 3);
+        let server = Segment::server(3600, 3);
         let mut daemon = segment.daemon();
         let pods = ["c1", "c2", "c3"].map(|id| segment.container(id));
         let calls = pods.each_ref().map(|pod| segment.call(pod, &json!({})));
-        let results = calls.each_ref().map(|call| call.add());
+        let results = calls.each_ref().map(Call::add);
         for (pod, result) in pods.iter().zip(&results) {
             pod.configure(result);
         }

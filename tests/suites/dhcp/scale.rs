@@ -47,7 +47,7 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
     in_lab(LINKSPAN, |lab| {
         const MANY: usize = 100;
         let segment = Segment::new(lab);
-        let server = segment.server(10, 240);
+        let server = Segment::server(10, 240);
         // An address has another owner every few seconds, and nobody here announces that, so a neighbour knows the one before.
         server.now(|manners| manners.shouts = true);
         let mut daemon = segment.daemon_of(&lab.bin(), &["-timeout", "2s"]);
@@ -61,30 +61,27 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
         let (end, mut turns, mut most) = (Instant::now() + Duration::from_secs(seconds()), 0, idle);
         while Instant::now() < end {
             let at = usize::try_from(dice.below(u64::try_from(MANY).unwrap())).unwrap();
-            match results[at].take() {
-                Some(result) => {
-                    call(&pods[at]).check(&result);
-                    call(&pods[at]).del();
-                    let link = pods[at]
-                        .sandbox
-                        .rtnl()
-                        .link_by_name("eth0")
-                        .unwrap()
-                        .unwrap();
-                    for addr in link
-                        .addrs(None)
-                        .unwrap()
-                        .iter()
-                        .filter(|addr| addr.ip.is_ipv4())
-                    {
-                        link.del_addr(addr.ip, addr.prefix).unwrap();
-                    }
+            if let Some(result) = results[at].take() {
+                call(&pods[at]).check(&result);
+                call(&pods[at]).del();
+                let link = pods[at]
+                    .sandbox
+                    .rtnl()
+                    .link_by_name("eth0")
+                    .unwrap()
+                    .unwrap();
+                for addr in link
+                    .addrs(None)
+                    .unwrap()
+                    .iter()
+                    .filter(|addr| addr.ip.is_ipv4())
+                {
+                    link.del_addr(addr.ip, addr.prefix).unwrap();
                 }
-                None => {
-                    let result = call(&pods[at]).add();
-                    pods[at].configure(&result);
-                    results[at] = Some(result);
-                }
+            } else {
+                let result = call(&pods[at]).add();
+                pods[at].configure(&result);
+                results[at] = Some(result);
             }
             turns += 1;
             server.forget_seen();
@@ -119,7 +116,7 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
 fn two_thousand_leases_of_a_killed_daemon_are_kept_by_the_next_one() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        let _server = segment.server(3600, 1);
+        let _server = Segment::server(3600, 1);
         let mut first = segment.daemon();
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));

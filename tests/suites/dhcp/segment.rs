@@ -74,7 +74,7 @@ impl<'a> Segment<'a> {
         }
     }
 
-    pub(crate) fn server(&self, lease: u32, pool: u8) -> Server {
+    pub(crate) fn server(lease: u32, pool: u8) -> Server {
         let manners = Manners {
             lease,
             pool,

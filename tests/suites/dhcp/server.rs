@@ -29,6 +29,10 @@ pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 /// What the server does.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is done wrong"
+)]
 pub(crate) struct Manners {
     /// Option 51.
     pub(crate) lease: u32,
@@ -205,9 +209,10 @@ impl Work {
             leases.insert(client, address);
         }
         let reply = reply(message, kind, address, &manners);
-        let to = match has_one && kind == ACK && !manners.shouts {
-            true => seen.client,
-            false => Ipv4Addr::BROADCAST,
+        let to = if has_one && kind == ACK && !manners.shouts {
+            seen.client
+        } else {
+            Ipv4Addr::BROADCAST
         };
         let to = SocketAddrV4::new(to, 68).into();
         for turn in 0..manners.noise {

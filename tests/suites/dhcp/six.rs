@@ -1,4 +1,4 @@
-//! DHCPv6, router advertisements, and both families at once.
+//! `DHCPv6`, router advertisements, and both families at once.
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;
@@ -112,7 +112,7 @@ fn a_family_without_a_server_fails_add_unless_a_part_is_enough() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
         assert!(ADDRESS6.starts_with("fd77"));
-        let server = segment.server(3600, 1);
+        let server = Segment::server(3600, 1);
         let _daemon = segment.daemon();
         let pod = segment.container("c1");
         let both = json!({ "ipFamily": 46, "timeout6": 2 });
