@@ -34,13 +34,13 @@ fn install_makes_one_copy_with_a_link_for_each_plugin() {
         // Another suite's file gives way; what is not ours stays.
         fs::remove_file(dir.join("bridge")).unwrap();
         fs::write(dir.join("bridge"), "another").unwrap();
-        fs::write(dir.join("dhcp"), "kept").unwrap();
+        fs::write(dir.join("calico"), "kept").unwrap();
         assert_eq!(
             install(),
             format!("installed {}\n", text(&dir.join("bridge")))
         );
         assert_eq!(inode("bridge"), first);
-        assert_eq!(fs::read(dir.join("dhcp")).unwrap(), b"kept");
+        assert_eq!(fs::read(dir.join("calico")).unwrap(), b"kept");
         assert_eq!(files(&dir).len(), PLUGINS.len() + 2);
     });
 }
