@@ -4,13 +4,13 @@
 //! namespaces outlive the boot.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use linkspan_owner::boot::{BootId, is_past};
-use linkspan_owner::hash;
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use linkspan_owner::{file, hash};
+use nix::libc::O_NOFOLLOW;
 
 use crate::identity::Names;
 use crate::record::Record;
@@ -59,12 +59,8 @@ impl Store {
     /// Remembers a lease in the place of what was remembered.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
         let path = self.path(&record.names);
-        let draft = path.with_extension("draft");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.custom_flags(O_NOFOLLOW).open(&draft)?;
-        file.write_all(record.text(BootId::current()).as_bytes())?;
-        fs::rename(&draft, &path)
+        let text = record.text(BootId::current());
+        file::write(&path, &path.with_extension("draft"), text.as_bytes())
     }
 
     /// The lease of an attachment, where it is of this boot.
@@ -80,7 +76,7 @@ impl Store {
 
     /// Forgets a lease; nothing to forget is success.
     pub(crate) fn forget(&self, names: &Names) -> io::Result<()> {
-        remove(&self.path(names))
+        file::remove(&self.path(names))
     }
 
     /// Every lease of this boot. Files that are none are removed: nobody could use them.
@@ -96,9 +92,9 @@ impl Store {
             match path.extension().and_then(|suffix| suffix.to_str()) {
                 Some(SUFFIX) => match read(&path, boot) {
                     Some(record) => records.push(record),
-                    None => remove(&path)?,
+                    None => file::remove(&path)?,
                 },
-                Some("draft") => remove(&path)?,
+                Some("draft") => file::remove(&path)?,
                 _ => {}
             }
         }
@@ -107,23 +103,9 @@ impl Store {
 }
 
 fn read(path: &Path, boot: Option<BootId>) -> Option<Record> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
-    let file = options.open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(MAX).read_to_string(&mut text).ok()?;
+    let text = String::from_utf8(file::read(path, MAX).ok()??).ok()?;
     let (then, record) = Record::parse(&text)?;
     (!is_past(then, boot)).then_some(record)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 #[cfg(test)]

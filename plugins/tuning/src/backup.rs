@@ -1,14 +1,12 @@
 //! The Go plugin's file with a link's settings before ADD. Each suite reads the other's.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use linkspan_owner::file;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::ident::AttachmentId;
 use linkspan_protocol::json::Json;
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use serde::Deserialize;
 
 use crate::tuned::Tuned;
@@ -45,16 +43,9 @@ impl Backup {
 
     /// Its settings. Empty where the file is malformed, `None` where it is missing.
     pub(crate) fn read(&self) -> io::Result<Option<Tuned>> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
-        let file = match options.open(self.path()) {
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file?,
+        let Some(text) = file::read(&self.path(), MAX)? else {
+            return Ok(None);
         };
-        let mut text = Vec::new();
-        if file.metadata()?.is_file() {
-            file.take(MAX).read_to_end(&mut text)?;
-        }
         let json = Json::parse(&text).unwrap_or(Json::Null);
         let content: Content = json.decode().unwrap_or_default();
         Ok(Some(Tuned {
@@ -68,21 +59,11 @@ impl Backup {
 
     /// Writes it, whole or not at all.
     pub(crate) fn write(&self, before: Tuned) -> io::Result<()> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&self.dir)?;
-        let draft = self.draft();
-        remove(&draft)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let file = options.open(&draft)?;
-        let written = file
-            .write_all_at(text(before).as_bytes(), 0)
-            .and_then(|()| fs::rename(&draft, self.path()));
-        written.or_else(|err| remove(&draft).and(Err(err)))
+        file::write(&self.path(), &self.draft(), text(before).as_bytes())
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {
-        remove(&self.draft()).and(remove(&self.path()))
+        file::remove(&self.draft()).and(file::remove(&self.path()))
     }
 
     fn path(&self) -> PathBuf {
@@ -109,11 +90,4 @@ fn text(before: Tuned) -> String {
         .into_iter()
         .filter_map(|(key, value)| Some(format!(" \"{key}\": {}", value?)));
     format!("{{\n{}\n}}", told.collect::<Vec<_>>().join(",\n"))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }

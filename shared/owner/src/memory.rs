@@ -5,15 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::boot::BootId;
+use crate::file;
 use crate::home::Home;
 
 /// The longest file in bytes.
@@ -49,31 +48,19 @@ impl Memory {
     /// Remembers `facts` in the place of what was remembered.
     pub fn write(&self, facts: &Facts) -> io::Result<()> {
         let text = facts.text(BootId::current())?;
-        let dir = self.path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let draft = self.draft();
-        remove(&draft)?;
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        let written = file
-            .write_all_at(text.as_bytes(), 0)
-            .and_then(|()| fs::rename(&draft, &self.path));
-        written.or_else(|err| remove(&draft).and(Err(err)))
+        file::write(&self.path, &self.draft(), text.as_bytes())
     }
 
     /// What is remembered; nothing where that makes no sense.
     pub fn read(&self) -> Facts {
-        let text = self.text().unwrap_or_default();
-        Facts::parse(&text, BootId::current()).unwrap_or_default()
+        let bytes = file::read(&self.path, MAX + 1).ok().flatten();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        Facts::parse(&text.unwrap_or_default(), BootId::current()).unwrap_or_default()
     }
 
     /// Forgets everything.
     pub fn forget(&self) -> io::Result<()> {
-        remove(&self.draft()).and(remove(&self.path))
+        file::remove(&self.draft()).and(file::remove(&self.path))
     }
 
     /// The file until it is whole. Its name is the attachment's, so the next write or DEL removes what a killed one left.
@@ -81,17 +68,6 @@ impl Memory {
         let mut name = OsString::from(".");
         name.extend(self.path.file_name());
         self.path.with_file_name(name)
-    }
-
-    fn text(&self) -> io::Result<String> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
-        let file = options.open(&self.path)?;
-        let mut text = String::new();
-        if file.metadata()?.is_file() {
-            file.take(MAX + 1).read_to_string(&mut text)?;
-        }
-        Ok(text)
     }
 }
 
@@ -155,13 +131,6 @@ impl Facts {
             }
         }
         Some(facts)
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use linkspan_owner::file;
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
@@ -138,10 +139,7 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<IpAddr>, Error> {
 /// Removes a lease; a missing one is not an error.
 pub(crate) fn remove(dir: &Path, ip: IpAddr) -> Result<(), Error> {
     let path = path(dir, ip);
-    match fs::remove_file(&path) {
-        Err(err) if err.kind() == NotFound => Ok(()),
-        removed => removed.map_err(Error::on("remove", &path)),
-    }
+    file::remove(&path).map_err(Error::on("remove", &path))
 }
 
 /// A lease that is not visible yet. It is written whole and then gets its names by link(2), which never replaces a

@@ -12,6 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use linkspan_owner::boot::BootId;
+use linkspan_owner::file;
 use linkspan_owner::home::Home;
 use linkspan_protocol::ident::AttachmentId;
 
@@ -164,10 +165,7 @@ impl Records {
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(err) if err.kind() == NotFound => Ok(()),
-        removed => removed.map_err(Error::on("remove", path)),
-    }
+    file::remove(path).map_err(Error::on("remove", path))
 }
 
 /// The name of the owner's record, which no other has, because no id has a colon. A name that is too long is cut and
