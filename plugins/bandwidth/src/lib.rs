@@ -51,19 +51,10 @@ impl Plugin for Bandwidth {
         }
         let ifname = call.attachment.ifname.as_str();
         let sides = Sides::open(&call.netns)?;
-        let (side, link) = if plan.in_container {
-            (&sides.sandbox, sides.sandbox.link(ifname)?)
-        } else {
-            (&sides.host, ends::on_host(&sides, ifname, &result)?)
-        };
+        let (side, link) = shaped(&sides, &plan, ifname, &result)?;
         let names = Names::of(&call.network, &call.attachment);
         let owner = call.owner();
-        let point = Point {
-            side,
-            link: &link,
-            owner: &owner,
-            names: &names,
-        };
+        let point = point(side, &link, (&owner, &names));
         // An earlier ADD may have made them.
         point.clear()?;
         let (netns, in_container) = (call.netns.clone(), plan.in_container);
@@ -124,11 +115,7 @@ impl Plugin for Bandwidth {
             .ok_or_else(|| Failure::config("must be called as a chained plugin"))?;
         let ifname = call.attachment.ifname.as_str();
         let sides = Sides::open(&call.netns)?;
-        let (side, link) = if plan.in_container {
-            (&sides.sandbox, sides.sandbox.link(ifname)?)
-        } else {
-            (&sides.host, ends::on_host(&sides, ifname, &promised)?)
-        };
+        let (side, link) = shaped(&sides, &plan, ifname, &promised)?;
         let names = Names::of(&call.network, &call.attachment);
         check::run(&point(side, &link, (&call.owner(), &names)), &plan)
     }
@@ -140,6 +127,20 @@ impl Plugin for Bandwidth {
     fn status(_call: &StatusCall, _plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])
     }
+}
+
+/// The link that is shaped, and where it is.
+fn shaped<'a>(
+    sides: &'a Sides,
+    plan: &Plan,
+    ifname: &str,
+    result: &AddResult,
+) -> Result<(&'a Side, Link)> {
+    Ok(if plan.in_container {
+        (&sides.sandbox, sides.sandbox.link(ifname)?)
+    } else {
+        (&sides.host, ends::on_host(sides, ifname, result)?)
+    })
 }
 
 fn point<'a>(side: &'a Side, link: &'a Link, (owner, names): (&'a Owner, &'a Names)) -> Point<'a> {

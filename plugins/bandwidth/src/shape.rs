@@ -4,8 +4,7 @@
 //! the filters was made with it, so that DEL takes away what ADD made and leaves what it found.
 
 use linkspan_attach::{Side, kernel};
-use linkspan_netlink::ifb::IfbSpec;
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::qdisc::{Bucket, Qdisc};
 use linkspan_netlink::tc_filter::{FilterSpec, Hook, Match};
 use linkspan_owner::line::Owner;
@@ -102,12 +101,14 @@ impl Point<'_> {
 
     /// Makes a link that packets wait in.
     fn make(&self, name: &str, with_qdisc: bool) -> Result<Link> {
-        let spec = IfbSpec {
-            name: name.to_owned(),
-            mtu: self.link.mtu,
-            group: self.owner.group(),
+        let spec = LinkSpec {
+            mtu: Some(self.link.mtu),
+            group: Some(self.owner.group()),
+            // Packets wait in the bucket alone.
+            queue_length: Some(0),
+            ..LinkSpec::new(name, Kind::Ifb)
         };
-        self.side.rtnl.create_ifb(&spec).map_err(kernel)?;
+        self.side.rtnl.create(&spec).map_err(kernel)?;
         let ifb = self.side.link(name)?;
         let group = if with_qdisc { WITH_QDISC } else { GUEST };
         ifb.tag(&self.owner.line(), group).map_err(kernel)?;

@@ -14,7 +14,7 @@ use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use crate::check;
 use crate::device::Device;
 use crate::kept::{Kept, Store};
-use crate::restore::inherited;
+use crate::restore::{inherited, inside};
 use crate::tuned::Tuned;
 
 /// The contents of sysctl files.
@@ -124,9 +124,7 @@ impl Subject<'_> {
         let (store, netns) = (self.store(), self.netns.clone());
         let ifname = self.attachment.ifname.as_str().to_owned();
         undo.push("put back the settings of the link", move || {
-            let sandbox = Side::sandbox(&netns)?;
-            let link = sandbox.map(|sandbox| sandbox.find(&ifname)).transpose()?;
-            if let Some(link) = link.flatten() {
+            if let Some(link) = inside(&netns, &ifname)? {
                 back.restore(&link)?;
             }
             if is_first { store.forget() } else { Ok(()) }

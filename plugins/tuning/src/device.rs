@@ -48,7 +48,7 @@ impl Device {
             return Ok(None);
         }
         for link in host.rtnl.links().map_err(kernel)? {
-            if link.kind.to_string() != self.kind {
+            if link.kind != *self.kind {
                 continue;
             }
             let is_named = link.name == self.alias || link.alias == self.alias;

@@ -1,6 +1,6 @@
 //! Puts back ADD's changes, wherever the link is by now.
 
-use linkspan_attach::{Side, kernel};
+use linkspan_attach::Side;
 use linkspan_netlink::link::Link;
 use linkspan_owner::home::Home;
 use linkspan_owner::life::{HostEnd, Judge, Life};
@@ -44,11 +44,10 @@ pub(crate) fn by_backup(before: Tuned, netns: Option<&NetnsPath>, ifname: &str) 
 }
 
 /// The interface in the container, if both are there.
-fn inside(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> {
-    match Side::sandbox(netns)? {
-        Some(sandbox) => sandbox.rtnl.link_by_name(ifname).map_err(kernel),
-        None => Ok(None),
-    }
+pub(crate) fn inside(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> {
+    let sandbox = Side::sandbox(netns)?;
+    let link = sandbox.map(|sandbox| sandbox.find(ifname)).transpose()?;
+    Ok(link.flatten())
 }
 
 /// The settings of a device before an attachment that is gone without a DEL, and that attachment's files.

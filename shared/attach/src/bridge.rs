@@ -26,7 +26,7 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
     is_bridge(&bridge)?;
     sysctl::refuse_router_advertisements(name)?;
     if promiscuous {
-        bridge.set_promiscuous().map_err(kernel)?;
+        bridge.receive_all(true).map_err(kernel)?;
     }
     if !bridge.up {
         bridge.set_up().map_err(kernel)?;

@@ -8,7 +8,6 @@ pub mod error;
 pub mod failure;
 mod gateway;
 mod group;
-pub mod ifb;
 pub mod link;
 pub mod named;
 pub mod netns;

@@ -37,35 +37,23 @@ impl Link {
 
     /// Sets its MTU in bytes.
     pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
-        self.put("set mtu of", LinkAttribute::Mtu(mtu))
+        self.set("set mtu of", vec![LinkAttribute::Mtu(mtu)])
     }
 
     /// Sets how many packets its queue holds.
     pub fn set_queue_length(&self, packets: u32) -> Result<(), Error> {
-        self.put("set queue length of", LinkAttribute::TxQueueLen(packets))
+        let length = LinkAttribute::TxQueueLen(packets);
+        self.set("set queue length of", vec![length])
     }
 
     /// Sets whether it receives every frame.
     pub fn receive_all(&self, on: bool) -> Result<(), Error> {
-        self.put_flag("set promiscuity of", LinkFlags::Promisc, on)
+        self.set_flag("set promiscuity of", LinkFlags::Promisc, on)
     }
 
     /// Sets whether it receives every multicast.
     pub fn receive_all_multicast(&self, on: bool) -> Result<(), Error> {
-        self.put_flag("set allmulti of", LinkFlags::Allmulti, on)
-    }
-
-    fn put(&self, action: &str, attribute: LinkAttribute) -> Result<(), Error> {
-        let request = RouteNetlinkMessage::SetLink(message(self.index, vec![attribute]));
-        self.rtnl.change(Attempt(action, &self.name), 0, request)
-    }
-
-    fn put_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
-        let mut message = message(self.index, Vec::new());
-        message.header.change_mask = flag;
-        message.header.flags = if on { flag } else { LinkFlags::empty() };
-        let request = RouteNetlinkMessage::SetLink(message);
-        self.rtnl.change(Attempt(action, &self.name), 0, request)
+        self.set_flag("set allmulti of", LinkFlags::Allmulti, on)
     }
 }
 

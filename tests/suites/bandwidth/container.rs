@@ -6,16 +6,17 @@ use linkspan_harness::tool::tool;
 use linkspan_harness::traffic;
 use serde_json::json;
 
-use crate::{ADDRESS, GATEWAY, LINKSPAN, both, bucket, call, ifbs, is_able, pair, queues};
+use crate::{ADDRESS, GATEWAY, LINKSPAN, Shaped, both, bucket, call, ifbs, is_able, pair, queues};
 
 #[test]
 fn the_same_rates_are_made_in_the_container() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox, previous, ..
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
+        };
         let over = with(both(), &json!({ "shapeIn": "container" }));
         let limits = call(lab, "dummy", &sandbox, &previous, &over);
         let result = limits.add();

@@ -8,19 +8,21 @@ use linkspan_netlink::tc_filter::Hook;
 use serde_json::{Value, json};
 
 use crate::{
-    ADDRESS, CONTAINERD, CRIO, GATEWAY, KUBELET, LINKSPAN, both, bucket, by_runtime, call,
-    host_end, ifbs, is_able, pair, queues,
+    ADDRESS, CONTAINERD, CRIO, GATEWAY, KUBELET, LINKSPAN, Shaped, both, bucket, by_runtime, call,
+    ifbs, queues,
 };
 
 #[test]
 fn each_direction_has_its_bucket_and_del_takes_them_away() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let limits = call(lab, "dummy", &sandbox, &previous, &both());
         // A second ADD makes the same anew.
         for _twice in 0..2 {
@@ -65,12 +67,14 @@ fn each_direction_has_its_bucket_and_del_takes_them_away() {
 #[test]
 fn one_direction_leaves_the_other_alone() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let to =
             json!({ "ingressRate": 8000, "ingressBurst": 80, "egressRate": 0, "egressBurst": 0 });
         let result = call(lab, "dummy", &sandbox, &previous, &to).add();
@@ -98,12 +102,14 @@ fn one_direction_leaves_the_other_alone() {
 #[test]
 fn no_burst_that_a_runtime_sends_wraps() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         for burst in [1, KUBELET, CONTAINERD, CRIO, CRIO + 1, u64::MAX] {
             for rate in [
                 64_000,
@@ -141,12 +147,14 @@ fn no_burst_that_a_runtime_sends_wraps() {
 #[test]
 fn a_key_of_the_configuration_takes_the_runtimes_away() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let runtime = by_runtime(8_000_000, 8_000_000);
         for (over, rate) in [
             (runtime.clone(), Some(1_000_000)),

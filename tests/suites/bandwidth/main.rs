@@ -16,8 +16,7 @@ use linkspan_harness::call::Call;
 use linkspan_harness::conf::{fixed, with};
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::skip;
-use linkspan_netlink::ifb::IfbSpec;
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::qdisc::Bucket;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::tc_filter::Hook;
@@ -71,17 +70,13 @@ fn by_runtime(rate: u64, burst: u64) -> Value {
 /// Whether the kernel has what the plugin needs; told where it lacks any of it.
 fn is_able(lab: &Lab) -> bool {
     let rtnl = lab.rtnl();
-    let spec = IfbSpec {
-        name: "probe".to_owned(),
-        mtu: 1500,
-        group: 0,
-    };
+    let spec = LinkSpec::new("probe", Kind::Ifb);
     let bucket = Bucket {
         rate: 1000,
         ticks: 1_000_000,
         limit: 1000,
     };
-    let tried = rtnl.create_ifb(&spec).and_then(|()| {
+    let tried = rtnl.create(&spec).and_then(|()| {
         let probe = rtnl.link_by_name("probe")?.unwrap();
         let tried = probe
             .add_bucket(bucket)
@@ -95,6 +90,31 @@ fn is_able(lab: &Lab) -> bool {
         ));
     }
     tried.is_ok()
+}
+
+/// A container that is attached and not shaped yet.
+struct Shaped {
+    sandbox: Sandbox,
+    /// The result of its interface plugin.
+    previous: Value,
+    /// The host's end of its pair.
+    end: Link,
+}
+
+impl Shaped {
+    /// One of the container `dummy`; none where the kernel lacks what the plugin needs.
+    fn new(lab: &Lab) -> Option<Self> {
+        is_able(lab).then(|| {
+            let sandbox = lab.sandbox();
+            let previous = pair(lab, "dummy", &sandbox).add();
+            let end = host_end(lab, &previous);
+            Self {
+                sandbox,
+                previous,
+                end,
+            }
+        })
+    }
 }
 
 /// The host's end of the attachment.

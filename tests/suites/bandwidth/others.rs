@@ -2,21 +2,23 @@
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::tool::tool;
-use linkspan_netlink::ifb::IfbSpec;
+use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::tc_filter::Hook;
 use serde_json::{Value, json};
 
-use crate::{LINKSPAN, both, call, conf, host_end, ifbs, is_able, pair, queues};
+use crate::{LINKSPAN, Shaped, both, call, conf, ifbs, is_able, pair, queues};
 
 #[test]
 fn a_clsact_of_somebody_else_is_used_and_left() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         for kind in ["clsact", "ingress"] {
             end.add_filter_qdisc(kind == "clsact").unwrap();
             let filter =
@@ -58,12 +60,14 @@ fn a_clsact_of_somebody_else_is_used_and_left() {
 #[test]
 fn a_root_of_somebody_else_is_refused_by_name_and_left() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let theirs = format!(
             "qdisc add dev {} root handle 7: tbf rate 8mbit burst 10k latency 25ms",
             end.name
@@ -134,19 +138,16 @@ fn del_without_a_container_takes_the_link_and_a_late_one_nothing_else() {
 #[test]
 fn gc_deletes_the_links_of_its_own_network_alone() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox, previous, ..
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
+        };
         call(lab, "dummy", &sandbox, &previous, &both()).add();
         // One that does not tell whose it is, as the Go plugin's.
-        let foreign = IfbSpec {
-            name: "bwp000000000000".to_owned(),
-            mtu: 1500,
-            group: 0,
-        };
-        lab.rtnl().create_ifb(&foreign).unwrap();
+        let foreign = LinkSpec::new("bwp000000000000", Kind::Ifb);
+        lab.rtnl().create(&foreign).unwrap();
         let gc = |network: &str, valid: Value| {
             let over = json!({ "name": network, "cniVersion": "1.1.0", "cni.dev/valid-attachments": valid });
             lab.plugin("bandwidth")

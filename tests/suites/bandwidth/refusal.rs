@@ -4,7 +4,7 @@ use linkspan_harness::conf::with;
 use linkspan_harness::lab::in_lab;
 use serde_json::json;
 
-use crate::{LINKSPAN, both, call, conf, host_end, ifbs, is_able, pair};
+use crate::{LINKSPAN, Shaped, both, call, conf, ifbs, pair};
 
 #[test]
 fn what_cannot_be_is_refused_and_leaves_nothing() {
@@ -73,12 +73,14 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
 #[test]
 fn check_tells_what_is_not_as_it_was_made() {
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let limits = call(lab, "dummy", &sandbox, &previous, &both());
         let result = limits.add();
         let check = |over: serde_json::Value| {

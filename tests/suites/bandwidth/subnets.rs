@@ -13,7 +13,7 @@ use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 use serde_json::json;
 
-use crate::{LINKSPAN, call, host_end, ifbs, is_able, pair, queues};
+use crate::{LINKSPAN, Shaped, call, ifbs, queues};
 
 /// Addresses of the host: the gateway, and others that the container reaches through it.
 const NEAR: &str = "10.1.0.1";
@@ -40,12 +40,14 @@ fn only_what_is_meant_waits() {
     let far = json!(["192.0.2.0/24", "2001:db8::/32"]);
     let but_near = json!(["10.1.0.0/24", "fd00::/64"]);
     in_lab(LINKSPAN, |lab| {
-        if !is_able(lab) {
+        let Some(Shaped {
+            sandbox,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
-        }
-        let sandbox = lab.sandbox();
-        let previous = pair(lab, "dummy", &sandbox).add();
-        let end = host_end(lab, &previous);
+        };
         let lo = lab.rtnl().link_by_name("lo").unwrap().unwrap();
         let flags = AddrFlags {
             nodad: true,

@@ -30,8 +30,7 @@ impl Link {
     /// Notes `alias` on it and puts it into `group`, in one request; to be called before it is set up. Of a link that is up
     /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
     pub fn tag(&self, alias: &str, group: u32) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::SetLink(message(self.index, tag(alias, group)));
-        self.rtnl.change(Attempt("tag", &self.name), 0, message)
+        self.set("tag", tag(alias, group))
     }
 
     /// Sets it down.
@@ -39,12 +38,7 @@ impl Link {
         self.set_flag("set down", LinkFlags::Up, false)
     }
 
-    /// Makes it receive every frame.
-    pub fn set_promiscuous(&self) -> Result<(), Error> {
-        self.set_flag("set promiscuous", LinkFlags::Promisc, true)
-    }
-
-    fn set_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
+    pub(crate) fn set_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
         let mut message = message(self.index, Vec::new());
         message.header.change_mask = flag;
         message.header.flags = if on { flag } else { LinkFlags::empty() };
@@ -57,10 +51,8 @@ impl Link {
 
     /// Gives it a hardware address, which it then keeps.
     pub fn set_mac(&self, mac: [u8; 6]) -> Result<(), Error> {
-        let message = message(self.index, vec![LinkAttribute::Address(mac.to_vec())]);
-        let attempt = Attempt("set hardware address of", &self.name);
-        self.rtnl
-            .change(attempt, 0, RouteNetlinkMessage::SetLink(message))
+        let address = LinkAttribute::Address(mac.to_vec());
+        self.set("set hardware address of", vec![address])
     }
 
     /// Gives it another name; `EBUSY` where it is up and the kernel is older than 6.2.
@@ -85,7 +77,7 @@ impl Link {
         self.set("move to another namespace", attributes)
     }
 
-    fn set(&self, action: &str, attributes: Vec<LinkAttribute>) -> Result<(), Error> {
+    pub(crate) fn set(&self, action: &str, attributes: Vec<LinkAttribute>) -> Result<(), Error> {
         let message = RouteNetlinkMessage::SetLink(message(self.index, attributes));
         self.rtnl.change(Attempt(action, &self.name), 0, message)
     }

@@ -24,6 +24,8 @@ pub struct LinkSpec<'a> {
     pub mac: Option<[u8; 6]>,
     /// MTU in bytes; the kernel's default where absent.
     pub mtu: Option<u32>,
+    /// How many packets its queue holds; the kernel's default where absent.
+    pub queue_length: Option<u32>,
 }
 
 /// The far end of a veth pair to be made.
@@ -62,6 +64,7 @@ impl LinkSpec<'_> {
             group: None,
             mac: None,
             mtu: None,
+            queue_length: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl LinkSpec<'_> {
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
         attributes.extend(self.controller.map(LinkAttribute::Controller));
         attributes.extend(self.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(self.queue_length.map(LinkAttribute::TxQueueLen));
         let netns = self.netns.map(|netns| netns.as_raw_fd());
         attributes.extend(netns.map(LinkAttribute::NetNsFd));
         attributes
