@@ -102,18 +102,24 @@ pub(crate) fn waiting(side: &Side, names: &Names, owner: &Owner) -> Result<Vec<L
 pub(crate) fn collect(stale: &Stale) -> Result<()> {
     let host = Side::host()?;
     let links = host.rtnl.links().map_err(kernel)?;
-    let is_stale = |link: &&Link| match Owner::parse(&link.alias) {
-        Some(owner) => stale.includes(&owner),
-        // Made, and not tagged yet.
-        None => link.alias.is_empty() && stale.includes_group(link.group),
+    let is_tagged = |link: &Link| {
+        let owner = Owner::parse(&link.alias);
+        owner.is_some_and(|owner| stale.includes(&owner))
     };
-    let is_ifb = |link: &Link| link.kind == "ifb" && link.name.starts_with(PREFIX);
+    // Made, and not tagged yet. A group is any number that somebody chose, so it counts for a link of our name alone.
+    let is_pending = |link: &Link| link.alias.is_empty() && stale.includes_group(link.group);
     let (ifbs, others): (Vec<Link>, Vec<Link>) = links
         .into_iter()
-        .filter(|link| is_stale(&link))
-        .partition(is_ifb);
+        .partition(|link| link.kind == "ifb" && link.name.starts_with(PREFIX));
+    let ifbs: Vec<Link> = ifbs
+        .into_iter()
+        .filter(|ifb| is_tagged(ifb) || is_pending(ifb))
+        .collect();
+    let ends = others
+        .iter()
+        .filter(|link| link.kind == "veth" && is_tagged(link));
     let mut teardown = Teardown::default();
-    for end in others.iter().filter(|link| link.kind == "veth") {
+    for end in ends {
         let of_end = ifbs.iter().filter(|ifb| ifb.alias == end.alias);
         clear(end, &of_end.cloned().collect::<Vec<_>>(), &mut teardown);
     }

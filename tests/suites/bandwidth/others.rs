@@ -3,7 +3,10 @@
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::tool::tool;
 use linkspan_netlink::link::{Kind, LinkSpec};
+use linkspan_netlink::qdisc::Bucket;
 use linkspan_netlink::tc_filter::Hook;
+use linkspan_owner::Owner;
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Shaped, both, call, conf, ifbs, is_able, pair, queues};
@@ -167,5 +170,32 @@ fn gc_deletes_the_links_of_its_own_network_alone() {
         let left = ifbs(&lab.rtnl());
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].name, foreign.name);
+    });
+}
+
+#[test]
+fn gc_leaves_the_queues_of_an_administrator_whatever_the_group_of_the_link() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(Shaped { previous, end, .. }) = Shaped::new(lab) else {
+            return;
+        };
+        let attachment = AttachmentId {
+            container_id: ContainerId::parse("gone").unwrap(),
+            ifname: IfName::parse("eth0").unwrap(),
+        };
+        let gone = Owner::of(&NetworkName::parse("mynet").unwrap(), &attachment);
+        // A group is any number that somebody chose.
+        end.tag("", gone.group()).unwrap();
+        let rate = Bucket {
+            rate: 1000,
+            ticks: 1_000_000,
+            limit: 1000,
+        };
+        end.add_bucket(rate).unwrap();
+        let before = queues(&end);
+        let over = json!({ "cniVersion": "1.1.0", "cni.dev/valid-attachments": [] });
+        let gc = lab.plugin("bandwidth").conf(&conf(&over)).verb("GC");
+        gc.run().succeeded();
+        assert_eq!(queues(&end), before, "{previous}");
     });
 }
