@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// A time of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,4 +40,9 @@ impl Moment {
         // Some ten years, where it is never.
         Instant::now() + self.left().min(Duration::from_secs(10 * 365 * 86_400))
     }
+}
+
+/// Waits until then.
+pub(crate) async fn wait(until: Instant) {
+    sleep_until(until).await;
 }

@@ -8,11 +8,12 @@ use socket2::Socket;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, wait};
+use crate::complain::complain;
 use crate::conf::Profile;
 use crate::filter::{LONGEST, of_exchange};
 use crate::lease::Lease4;
-use crate::link::{Ether, Facts, Spot, io as trouble};
+use crate::link::{Ether, Facts, Spot};
 use crate::random;
 use crate::trouble::Trouble;
 use crate::wire::frame::{self, EVERYBODY, Way};
@@ -20,7 +21,7 @@ use crate::wire::message::{Kind, Message};
 use crate::wire::option::{self, Options};
 
 /// How often a message is sent before its exchange has failed.
-const SENT: u32 = 3;
+pub(crate) const SENT: u32 = 3;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -62,38 +63,88 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(facts: Facts, socket: Socket) -> Result<Self, Trouble> {
-        let socket = UdpSocket::from_std(socket.into()).map_err(|err| trouble(&err))?;
+        let socket = UdpSocket::from_std(socket.into())?;
         Ok(Self { socket, facts })
     }
 
     pub(crate) async fn send(&self, frame: &[u8]) -> Result<(), Trouble> {
-        self.socket
-            .send(frame)
-            .await
-            .map_err(|err| trouble(&err))
-            .map(drop)
+        self.socket.send(frame).await?;
+        Ok(())
     }
 
     /// Waits for a frame that `accept` takes.
     pub(crate) async fn receive<T>(
         &self,
-        mut accept: impl FnMut(&[u8]) -> Option<T>,
+        accept: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<T, Trouble> {
-        loop {
-            self.socket.readable().await.map_err(|err| trouble(&err))?;
-            let mut buffer = [0; LONGEST];
-            match self.socket.try_recv(&mut buffer) {
-                Ok(length) => {
-                    if let Some(taken) = accept(buffer.get(..length).unwrap_or_default()) {
-                        return Ok(taken);
-                    }
+        receive(&self.socket, accept).await
+    }
+}
+
+/// Waits for what `accept` takes.
+pub(crate) async fn receive<T>(
+    socket: &UdpSocket,
+    mut accept: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<T, Trouble> {
+    loop {
+        socket.readable().await?;
+        let mut buffer = [0; LONGEST];
+        match socket.try_recv(&mut buffer) {
+            Ok(length) => {
+                if let Some(taken) = accept(buffer.get(..length).unwrap_or_default()) {
+                    return Ok(taken);
                 }
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                // Someone set the link down; it may be up again before the time is over.
-                Err(err) if err.raw_os_error() == Some(nix::libc::ENETDOWN) => {}
-                Err(err) => return Err(trouble(&err)),
             }
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            // Someone set the link down; it may be up again before the time is over.
+            Err(err) if err.raw_os_error() == Some(nix::libc::ENETDOWN) => {}
+            Err(err) => return Err(err.into()),
         }
+    }
+}
+
+/// Sends up to three times, and waits for an answer, each time twice as long as before.
+pub(crate) async fn insist<T>(
+    first: Duration,
+    deadline: Instant,
+    send: impl AsyncFn() -> Result<(), Trouble>,
+    receive: impl AsyncFn() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    for attempt in 0..SENT {
+        send().await?;
+        let patience = first.saturating_mul(1 << attempt);
+        let until = deadline.min(Instant::now() + patience);
+        if let Ok(answer) = timeout_at(until, receive()).await {
+            return answer;
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Err(Trouble::NoTries)
+}
+
+/// Makes attempts, with pauses, while there is time and the trouble may pass.
+pub(crate) async fn persist<T>(
+    ifname: &str,
+    longest_pause: Duration,
+    deadline: Instant,
+    attempt: impl AsyncFn() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let mut ladder = Ladder::default();
+    loop {
+        let trouble = match attempt().await {
+            Err(trouble) if trouble.may_pass() => trouble,
+            outcome => return outcome,
+        };
+        let until = Instant::now() + ladder.pause(longest_pause);
+        if until >= deadline {
+            complain(&format!("{ifname}: {trouble}"));
+            // The plugin is told as soon as another attempt would come too late.
+            return Err(Trouble::NoTries);
+        }
+        complain(&format!("{ifname}: {trouble}; another attempt follows"));
+        wait(until).await;
     }
 }
 
@@ -243,18 +294,11 @@ impl Exchange<'_> {
             let is_ours = answer.reply && answer.xid == self.xid && answer.hardware == mac;
             (is_ours && accept(&answer)).then_some((answer, received.from))
         };
-        for attempt in 0..SENT {
-            self.wire.send(&frame).await?;
-            let patience = self.client.timeout.saturating_mul(1 << attempt);
-            let until = deadline.min(Instant::now() + patience);
-            if let Ok(answer) = timeout_at(until, self.wire.receive(is_answer)).await {
-                return answer;
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-        }
-        Err(Trouble::NoTries)
+        let (send, receive) = (
+            async || self.wire.send(&frame).await,
+            async || self.wire.receive(&is_answer).await,
+        );
+        insist(self.client.timeout, deadline, send, receive).await
     }
 }
 

@@ -8,8 +8,8 @@ use crate::wire::option;
 
 /// A lease without option 51 lasts as long as the reference has it.
 const HOUR: Duration = Duration::from_secs(3600);
-/// Option 51 of a lease without an end.
-const FOREVER: u32 = u32::MAX;
+/// The time of a lease without an end, of either family.
+pub(crate) const FOREVER: u32 = u32::MAX;
 
 /// When a lease has to be renewed, rebound and given up. A lease without an end has none of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ mod store;
 mod trouble;
 mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use linkspan_plugin::call::Call;
@@ -50,7 +50,6 @@ use linkspan_protocol::result::AddResult;
 use client::{Daemon, Outcome};
 use conf::Conf;
 use identity::Names;
-use link::Spot;
 use rpc::Args;
 use store::Store;
 
@@ -83,7 +82,7 @@ impl Plugin for Dhcp {
         let args = args(call, &call.attachment, Some(&call.netns));
         let outcome = Daemon::dial(&socket)?.call(rpc::ALLOCATE, &args, None);
         let outcome = undo.push_unless_refused(outcome, "release the address", move || {
-            release(&socket, &args)
+            release(Daemon::dial(&socket)?, &args)
         })?;
         acquired(outcome)
     }
@@ -92,8 +91,8 @@ impl Plugin for Dhcp {
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let args = args(call, &call.attachment, call.netns.as_ref());
         let socket = conf.socket()?;
-        if Daemon::connect(&socket)?.is_some() {
-            return release(&socket, &args);
+        if let Some(daemon) = Daemon::connect(&socket)? {
+            return release(daemon, &args);
         }
         let names = conf::names(&args, call.network.as_str());
         forget(&Store::beside(&socket), &names)
@@ -196,20 +195,14 @@ fn acquired(outcome: Outcome) -> Result<AddResult> {
     }
 }
 
-fn release(socket: &Path, args: &Args) -> Result<()> {
-    Daemon::dial(socket)?
-        .call(rpc::RELEASE, args, Some(PATIENCE))
-        .map(drop)
+fn release(daemon: Daemon, args: &Args) -> Result<()> {
+    daemon.call(rpc::RELEASE, args, Some(PATIENCE)).map(drop)
 }
 
 /// Gives an address back without a daemon. One that cannot be is the server's again when the lease ends.
 fn forget(store: &Store, names: &Names) -> Result<()> {
     if let Some(record) = store.read(names) {
-        let spot = Spot {
-            path: record.netns.clone(),
-            ifname: names.ifname.clone(),
-            id: Some(record.id),
-        };
+        let spot = record.spot(record.netns.clone());
         // DEL has to end all the same: neither the link nor the namespace may be there any more.
         drop(release::all(&record, &spot));
     }

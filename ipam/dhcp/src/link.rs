@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use linkspan_netlink::link::Link;
+use linkspan_attach::sysctl;
+use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::addr::Cidr;
@@ -30,8 +31,7 @@ pub(crate) struct Spot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) mac: [u8; 6],
-    /// Its kind, such as `veth`.
-    pub(crate) kind: String,
+    pub(crate) kind: Kind,
     pub(crate) index: u32,
     /// The namespace that it is in.
     pub(crate) id: NetnsId,
@@ -52,7 +52,7 @@ impl Spot {
     ) -> Result<T, Trouble> {
         self.look(|link, facts| {
             if !link.up {
-                link.set_up().map_err(|err| kernel(&err))?;
+                link.set_up()?;
             }
             visit(facts)
         })
@@ -65,7 +65,7 @@ impl Spot {
 
     /// Sets the interface down: its address is somebody else's now.
     pub(crate) fn set_down(&self) -> Result<(), Trouble> {
-        self.look(|link, _facts| link.set_down().map_err(|err| kernel(&err)))
+        self.look(|link, _facts| Ok(link.set_down()?))
     }
 
     fn look<T>(
@@ -79,7 +79,7 @@ impl Spot {
                 Trouble::Kernel(err.to_string())
             }
         })?;
-        let id = netns.id().map_err(|err| kernel(&err))?;
+        let id = netns.id()?;
         if self.id.is_some_and(|known| known != id) {
             let path = self.path.display();
             return Err(Trouble::NoNamespace(format!(
@@ -92,17 +92,14 @@ impl Spot {
             Ok::<_, linkspan_netlink::error::Error>(link.map(|link| {
                 let facts = Facts {
                     mac: link.mac,
-                    kind: link.kind.to_string(),
+                    kind: link.kind.clone(),
                     index: link.index,
                     id,
                 };
                 look(&link, &facts)
             }))
         });
-        let looked = looked
-            .and_then(|looked| looked)
-            .map_err(|err| kernel(&err))?;
-        looked.unwrap_or_else(|| Err(Trouble::NoLink(self.ifname.clone())))
+        looked??.unwrap_or_else(|| Err(Trouble::NoLink(self.ifname.clone())))
     }
 
     /// A socket that sends and receives whole frames of the interface; of the others it sees those alone that `filter`
@@ -124,27 +121,23 @@ impl Spot {
     pub(crate) fn send_to_servers(&self, payload: &[u8]) -> Result<(), Trouble> {
         self.visit(|facts| {
             let socket = message_socket(&self.ifname)?;
-            let to = servers(facts.index);
-            socket
-                .send_to(payload, &to.into())
-                .map_err(|err| io(&err))
-                .map(drop)
+            socket.send_to(payload, &servers(facts.index).into())?;
+            Ok(())
         })
     }
 
     /// Has the kernel leave router advertisements to us: two default routes of one router would be in each other's way.
     /// Where that is not allowed, the plugin that adds ours will tell.
     pub(crate) fn refuse_advertisements(&self) {
-        let path = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", self.ifname);
-        drop(self.look(|_link, _facts| std::fs::write(&path, "0").map_err(|err| io(&err))));
+        drop(self.look(|link, _facts| {
+            drop(sysctl::refuse_router_advertisements(&link.name));
+            Ok(())
+        }));
     }
 
     /// Takes an address from the interface.
     pub(crate) fn take(&self, address: Cidr) -> Result<(), Trouble> {
-        self.look(|link, _facts| {
-            link.del_addr(address.ip(), address.prefix())
-                .map_err(|err| kernel(&err))
-        })
+        self.look(|link, _facts| Ok(link.del_addr(address.ip(), address.prefix())?))
     }
 
     /// Sends one datagram as any program of the container would, from an address that it has.
@@ -155,16 +148,13 @@ impl Spot {
         payload: &[u8],
     ) -> Result<(), Trouble> {
         self.visit(|_facts| {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
-                .map_err(|err| io(&err))?;
-            socket.set_reuse_address(true).map_err(|err| io(&err))?;
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_reuse_address(true)?;
             let from = SocketAddrV4::new(source, frame::CLIENT);
-            socket.bind(&from.into()).map_err(|err| io(&err))?;
+            socket.bind(&from.into())?;
             let to = SocketAddrV4::new(server, frame::SERVER);
-            socket
-                .send_to(payload, &to.into())
-                .map_err(|err| io(&err))
-                .map(drop)
+            socket.send_to(payload, &to.into())?;
+            Ok(())
         })
     }
 }
@@ -176,16 +166,13 @@ pub(crate) fn servers(link: u32) -> SocketAddrV6 {
 }
 
 fn message_socket(ifname: &str) -> Result<Socket, Trouble> {
-    let socket =
-        Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).map_err(|err| io(&err))?;
-    socket.set_only_v6(true).map_err(|err| io(&err))?;
-    socket.set_reuse_address(true).map_err(|err| io(&err))?;
-    socket
-        .bind_device(Some(ifname.as_bytes()))
-        .map_err(|err| io(&err))?;
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_only_v6(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind_device(Some(ifname.as_bytes()))?;
     let from = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 546, 0, 0);
-    socket.bind(&from.into()).map_err(|err| io(&err))?;
-    socket.set_nonblocking(true).map_err(|err| io(&err))?;
+    socket.bind(&from.into())?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
@@ -203,19 +190,11 @@ fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<So
         .next()
         .ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
     let kind = Protocol::from(i32::from((ether as u16).to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind)).map_err(|err| io(&err))?;
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind))?;
     if !filter.is_empty() {
-        socket.attach_filter(filter).map_err(|err| io(&err))?;
+        socket.attach_filter(filter)?;
     }
     bind(socket.as_raw_fd(), &link).map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
-    socket.set_nonblocking(true).map_err(|err| io(&err))?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-fn kernel(err: &linkspan_netlink::error::Error) -> Trouble {
-    Trouble::Kernel(err.to_string())
-}
-
-pub(crate) fn io(err: &std::io::Error) -> Trouble {
-    Trouble::Kernel(err.to_string())
 }

@@ -11,6 +11,7 @@ use crate::conf::Profile;
 use crate::hex::{hex, unhex};
 use crate::identity::Names;
 use crate::lease::Lease4;
+use crate::link::Spot;
 use crate::six::lease::Lease6;
 use crate::wire::message::Message;
 
@@ -35,6 +36,15 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Where its interface is: in this very namespace, which this process sees at `path`.
+    pub(crate) fn spot(&self, path: PathBuf) -> Spot {
+        Spot {
+            path,
+            ifname: self.names.ifname.clone(),
+            id: Some(self.id),
+        }
+    }
+
     /// As a file holds it.
     pub(crate) fn text(&self, boot: Option<BootId>) -> String {
         let mut lines = vec![HEADER.to_owned()];

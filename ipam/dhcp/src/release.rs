@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use crate::answer::address;
 use crate::exchange::Client;
 use crate::lease::Lease4;
-use crate::link::{Ether, Spot, io};
+use crate::link::{Ether, Spot};
 use crate::random;
 use crate::record::Record;
 use crate::trouble::Trouble;
@@ -61,8 +61,6 @@ fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(),
         source,
         destination: server,
     };
-    socket
-        .send(&frame::build(&way, &payload))
-        .map_err(|err| io(&err))
-        .map(drop)
+    socket.send(&frame::build(&way, &payload))?;
+    Ok(())
 }

@@ -379,13 +379,11 @@ fn optional(bytes: &[u8]) -> Result<Option<IpAddr>, Error> {
 mod tests {
     use super::*;
     use crate::gob::read::Reader;
+    use crate::hex;
 
     fn unhex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-        let pairs = digits.chunks(2);
-        pairs
-            .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
-            .collect()
+        let digits: String = text.split_whitespace().collect();
+        hex::unhex(&digits).unwrap()
     }
 
     fn sample() -> AddResult {

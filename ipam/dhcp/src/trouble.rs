@@ -1,6 +1,7 @@
 //! Why an address could not be had, in the words that go to the plugin.
 
 use std::fmt;
+use std::io;
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,3 +50,15 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+impl From<io::Error> for Trouble {
+    fn from(err: io::Error) -> Self {
+        Self::Kernel(err.to_string())
+    }
+}
+
+impl From<linkspan_netlink::error::Error> for Trouble {
+    fn from(err: linkspan_netlink::error::Error) -> Self {
+        Self::Kernel(err.to_string())
+    }
+}

@@ -31,7 +31,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
         "plugins/*",
         &["plugin", "protocol", "owner", "attach", "filter", "netlink"],
     ),
-    ("ipam/dhcp", &["plugin", "protocol", "owner", "netlink"]),
+    (
+        "ipam/dhcp",
+        &["plugin", "protocol", "owner", "attach", "netlink"],
+    ),
     ("ipam/*", &["plugin", "protocol", "owner"]),
     ("runtime", &["protocol", "invoke", "owner", "netlink"]),
     (

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Daemon;
-use crate::clock::Moment;
+use crate::clock::{Moment, wait};
 use crate::complain::complain;
 use crate::exchange::{Client, Ladder, blocking};
 use crate::lease::Times;
@@ -208,8 +208,4 @@ impl Keeper {
             Err(err) => format!("it ran out ({trouble}), and {done}, but for an error: {err}"),
         }
     }
-}
-
-async fn wait(until: Instant) {
-    drop(timeout_at(until, std::future::pending::<()>()).await);
 }

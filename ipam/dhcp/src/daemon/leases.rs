@@ -19,13 +19,13 @@ use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Daemon;
 use crate::answer;
 use crate::complain::complain;
 use crate::conf::{Conf, Plan, names};
-use crate::exchange::{Client, Ladder, Patience, blocking};
+use crate::exchange::{Client, Patience, blocking, persist};
 use crate::identity::Names;
 use crate::lease::Lease4;
 use crate::link::Spot;
@@ -302,31 +302,16 @@ impl Daemon {
     ) -> Result<Lease4, Trouble> {
         let patience = self.patience(own);
         let deadline = Instant::now() + patience.whole;
-        let mut ladder = Ladder::default();
-        loop {
-            let trouble = match client.acquire(None, deadline).await {
-                Ok(lease) if answer::address(&lease.ack).is_some() => return Ok(lease),
-                Ok(lease) => {
-                    let client = client.clone();
-                    blocking(move || release::of_client(&client, &lease)).await?;
-                    let text = "DHCP option Subnet Mask not found in DHCPACK";
-                    return Err(Trouble::Answer(text.to_owned()));
-                }
-                Err(trouble) if trouble.may_pass() => trouble,
-                Err(trouble) => return Err(trouble),
-            };
-            let until = Instant::now() + ladder.pause(patience.longest_pause);
-            if until >= deadline {
-                complain(&format!("{}: {trouble}", client.spot.ifname));
-                // The plugin is told as soon as another attempt would come too late.
-                return Err(Trouble::NoTries);
-            }
-            complain(&format!(
-                "{}: {trouble}; another attempt follows",
-                client.spot.ifname
-            ));
-            drop(timeout_at(until, std::future::pending::<()>()).await);
+        let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
+        let attempt = async || client.acquire(None, deadline).await;
+        let lease = persist(ifname, pause, deadline, attempt).await?;
+        if answer::address(&lease.ack).is_some() {
+            return Ok(lease);
         }
+        let client = client.clone();
+        blocking(move || release::of_client(&client, &lease)).await?;
+        let text = "DHCP option Subnet Mask not found in DHCPACK";
+        Err(Trouble::Answer(text.to_owned()))
     }
 
     /// The result of the lease that the attachment has.
@@ -342,9 +327,7 @@ impl Daemon {
 
     /// Gives the attachment's address back; nothing to give back is success.
     pub(super) async fn release(&self, args: &Args) -> Result<(), Trouble> {
-        let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
-        let netconf = NetConf::decode_leniently(&json).map_err(|err| netconf(&err))?;
-        self.release_of(&names(args, &netconf.name)).await;
+        self.release_of(&names(args, &leniently(args)?.name)).await;
         Ok(())
     }
 
@@ -367,17 +350,12 @@ impl Daemon {
 
     /// Where a record's interface is.
     pub(super) fn spot(&self, record: &Record) -> Spot {
-        Spot {
-            path: self.seen_from_here(&record.netns),
-            ifname: record.names.ifname.clone(),
-            id: Some(record.id),
-        }
+        record.spot(self.seen_from_here(&record.netns))
     }
 
     /// Gives back the addresses of the network's attachments that are not on the list of the valid ones.
     pub(super) async fn collect(&self, args: &Args) -> Result<(), Trouble> {
-        let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
-        let conf = NetConf::decode_leniently(&json).map_err(|err| netconf(&err))?;
+        let conf = leniently(args)?;
         let valid = conf.valid_attachments.unwrap_or_default();
         let is_stale = |names: &Names| {
             let is_valid = valid
@@ -422,6 +400,12 @@ impl Daemon {
 
 fn netconf(err: &linkspan_protocol::json::Error) -> Trouble {
     Trouble::Call(format!("error parsing netconf: {err}"))
+}
+
+/// What DEL and GC need of a configuration that somebody may have edited.
+fn leniently(args: &Args) -> Result<NetConf, Trouble> {
+    let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
+    NetConf::decode_leniently(&json).map_err(|err| netconf(&err))
 }
 
 fn call(args: &Args) -> Result<Call, Trouble> {

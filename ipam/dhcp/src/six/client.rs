@@ -12,17 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::advertisement::{self, Advertised};
 use super::lease::Lease6;
 use super::message::{self, Given, Kind, Message, Options, find, interface};
-use crate::clock::Moment;
-use crate::complain::complain;
-use crate::exchange::{Client, Ladder, Patience, Wire, blocking};
-use crate::filter::{LONGEST, of_advertisements};
+use crate::clock::{Moment, wait};
+use crate::exchange::{Client, Patience, SENT, Wire, blocking, insist, persist, receive};
+use crate::filter::of_advertisements;
 use crate::identity::{duid, iaid};
-use crate::link::{Ether, io as trouble, servers};
-use crate::random;
+use crate::link::{Ether, servers};
 use crate::trouble::Trouble;
 
-/// How often a message is sent before its exchange has failed.
-const SENT: u32 = 3;
 /// The first pause of RFC 8415 and of RFC 4861.
 const FIRST: Duration = Duration::from_secs(1);
 /// How soon a message is tried again for which the interface has no address yet: that takes a second or two.
@@ -32,21 +28,10 @@ const NOT_READY: Duration = Duration::from_millis(100);
 pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease6, Trouble> {
     let deadline = Instant::now() + patience.whole;
     let routed = advertised(client, deadline);
-    let leased = async {
-        let mut ladder = Ladder::default();
-        loop {
-            let trouble = match attempt(client, deadline).await {
-                Err(trouble) if trouble.may_pass() => trouble,
-                outcome => return outcome,
-            };
-            let until = Instant::now() + ladder.pause(patience.longest_pause);
-            if until >= deadline {
-                complain(&format!("{}: {trouble}", client.spot.ifname));
-                return Err(Trouble::NoTries);
-            }
-            drop(timeout_at(until, std::future::pending::<()>()).await);
-        }
-    };
+    let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
+    let leased = persist(ifname, pause, deadline, async || {
+        attempt(client, deadline).await
+    });
     let (advertised, leased) = join(routed, leased).await;
     let mut lease = leased?;
     if let Ok(Advertised { router, on_link }) = advertised {
@@ -164,7 +149,7 @@ impl<'a> Exchange<'a> {
         let (facts, socket) = blocking(move || spot.messages()).await?;
         Ok(Self {
             client,
-            socket: UdpSocket::from_std(socket.into()).map_err(|err| trouble(&err))?,
+            socket: UdpSocket::from_std(socket.into())?,
             to: servers(facts.index),
             duid: duid(facts.mac),
         })
@@ -196,33 +181,21 @@ impl<'a> Exchange<'a> {
         answer: Kind,
         deadline: Instant,
     ) -> Result<Message, Trouble> {
-        let [_, xid @ ..] = random::number().to_be_bytes();
-        let message = Message {
-            kind: kind as u8,
-            xid,
-            options,
-        };
+        let message = Message::new(kind, options);
         let bytes = message.encode();
         let is_answer = |bytes: &[u8]| {
             let found = Message::parse(bytes)?;
             let is_ours = found.kind == answer as u8
-                && found.xid == xid
+                && found.xid == message.xid
                 && find(&found.options, message::CLIENT) == Some(&self.duid)
                 && find(&found.options, message::SERVER).is_some();
             is_ours.then_some(found)
         };
-        for attempt in 0..SENT {
-            self.send(&bytes, deadline).await?;
-            let patience = FIRST.min(self.client.timeout).saturating_mul(1 << attempt);
-            let until = deadline.min(Instant::now() + patience);
-            if let Ok(answer) = timeout_at(until, self.receive(is_answer)).await {
-                return answer;
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-        }
-        Err(Trouble::NoTries)
+        let (send, receive) = (
+            async || self.send(&bytes, deadline).await,
+            async || receive(&self.socket, &is_answer).await,
+        );
+        insist(FIRST.min(self.client.timeout), deadline, send, receive).await
     }
 
     /// Sends as soon as the interface has an address of its own.
@@ -238,25 +211,9 @@ impl<'a> Exchange<'a> {
                 io::ErrorKind::AddrNotAvailable | io::ErrorKind::NetworkUnreachable
             );
             if !is_early || next >= deadline {
-                return Err(trouble(&err));
+                return Err(err.into());
             }
-            drop(timeout_at(next, std::future::pending::<()>()).await);
-        }
-    }
-
-    async fn receive<T>(&self, accept: impl Fn(&[u8]) -> Option<T>) -> Result<T, Trouble> {
-        loop {
-            self.socket.readable().await.map_err(|err| trouble(&err))?;
-            let mut buffer = [0; LONGEST];
-            match self.socket.try_recv(&mut buffer) {
-                Ok(length) => {
-                    if let Some(taken) = accept(buffer.get(..length).unwrap_or_default()) {
-                        return Ok(taken);
-                    }
-                }
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                Err(err) => return Err(trouble(&err)),
-            }
+            wait(next).await;
         }
     }
 }

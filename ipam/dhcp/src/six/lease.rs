@@ -10,15 +10,11 @@ use super::message::{self, Kind, Message, Options, interface};
 use crate::clock::Moment;
 use crate::conf::Shape;
 use crate::hex::{hex, unhex};
-use crate::lease::Times;
+use crate::lease::{FOREVER, Times};
 use crate::link::Spot;
 use crate::merge::merge;
-use crate::random;
 use crate::trouble::Trouble;
 use crate::wire::domain;
-
-/// A time without an end.
-const FOREVER: u32 = u32::MAX;
 
 /// A lease of DHCP for IPv6.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,12 +137,7 @@ impl Lease6 {
     pub(crate) fn release(&self, spot: &Spot) -> Result<(), Trouble> {
         let mut options = self.options();
         options.insert(1, (message::SERVER, self.server.clone()));
-        let [_, xid @ ..] = random::number().to_be_bytes();
-        let release = Message {
-            kind: Kind::Release as u8,
-            xid,
-            options,
-        };
+        let release = Message::new(Kind::Release, options);
         spot.send_to_servers(&release.encode())
     }
 }

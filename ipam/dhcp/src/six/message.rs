@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::random;
 use crate::wire::number;
 
 /// Option 1: who the client is.
@@ -87,6 +88,16 @@ fn four(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 impl Message {
+    /// A client's message, with a number of its own.
+    pub(crate) fn new(kind: Kind, options: Options) -> Self {
+        let [_, xid @ ..] = random::number().to_be_bytes();
+        Self {
+            kind: kind as u8,
+            xid,
+            options,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![self.kind];
         out.extend(self.xid);
