@@ -1,6 +1,6 @@
 //! The configuration, and the plan that it comes to. Plugin and daemon decode the same text, so they agree on it.
 //!
-//! Nothing is touched here; each refusal is code 7. More than 400 lines: each key has its words.
+//! Nothing is touched here; each refusal is code 7.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use linkspan_protocol::result::Route;
 use serde::Deserialize;
 
 use crate::identity::{ClientId, Names};
+use crate::profile::Profile;
 use crate::wire::option::{self, Options};
 
 /// Where the daemon listens.
@@ -88,17 +89,6 @@ struct ProvideConf {
     value: String,
     /// The argument of `CNI_ARGS` that has its value.
     from_arg: String,
-}
-
-/// What a client says of itself in every message.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Profile {
-    /// Options that the configuration provides.
-    pub(crate) provided: Options,
-    /// The options that are asked for.
-    pub(crate) asked: Vec<u8>,
-    /// Whether servers are to answer by broadcast.
-    pub(crate) broadcast: bool,
 }
 
 /// What becomes of a server's answer.
@@ -191,24 +181,6 @@ impl Conf {
             timeout: ipam.timeout.map(seconds),
             timeout6: ipam.timeout6.or(ipam.timeout).map(seconds),
         })
-    }
-}
-
-impl Profile {
-    /// The options of a message that asks for an address.
-    pub(crate) fn options(&self, client: &[u8]) -> Options {
-        let mut options = self.identity(client);
-        options.insert(option::ASKED, self.asked.clone());
-        options.insert(option::LONGEST, 1500_u16.to_be_bytes().to_vec());
-        options.extend(self.provided.clone());
-        options
-    }
-
-    /// The one option by which a server knows the client.
-    pub(crate) fn identity(&self, client: &[u8]) -> Options {
-        let provided = self.provided.get(&option::CLIENT);
-        let client = provided.cloned().unwrap_or_else(|| client.to_vec());
-        Options::from([(option::CLIENT, client)])
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Moment, wait};
 use crate::complain::complain;
-use crate::conf::Profile;
 use crate::filter::{LONGEST, of_exchange};
 use crate::lease::Lease4;
 use crate::link::{Ether, Facts, Spot};
+use crate::profile::Profile;
 use crate::random;
 use crate::trouble::Trouble;
 use crate::wire::frame::{self, EVERYBODY, Way};

@@ -25,6 +25,7 @@ mod identity;
 mod lease;
 mod link;
 mod merge;
+mod profile;
 mod random;
 mod record;
 mod release;

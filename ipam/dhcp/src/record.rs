@@ -7,11 +7,11 @@ use linkspan_owner::boot::BootId;
 use linkspan_owner::home::Home;
 
 use crate::clock::Moment;
-use crate::conf::Profile;
 use crate::hex::{hex, unhex};
 use crate::identity::Names;
 use crate::lease::Lease4;
 use crate::link::Spot;
+use crate::profile::Profile;
 use crate::six::lease::Lease6;
 use crate::wire::message::Message;
 

@@ -59,6 +59,6 @@ pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
 }
 
 /// Randomness that std seeds from the kernel.
-pub(crate) fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,7 +1,6 @@
 //! The attachments that have a lease, or are about to, and what the calls do to them.
 //!
 //! Calls for one attachment wait for each other, but DEL first ends an ADD that is under way: its engine has given it up.
-//! More than 400 lines: the calls share the state of an attachment, and each step of it is told.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,16 +18,15 @@ use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::Daemon;
 use crate::answer;
 use crate::complain::complain;
 use crate::conf::{Conf, Plan, names};
-use crate::exchange::{Client, Patience, blocking, persist};
+use crate::exchange::{Client, Patience, blocking};
 use crate::identity::Names;
-use crate::lease::Lease4;
 use crate::link::Spot;
+use crate::profile::Profile;
 use crate::record::Record;
 use crate::release;
 use crate::rpc::Args;
@@ -41,7 +39,7 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Leases {
     slots: RefCell<BTreeMap<Names, Rc<Slot>>>,
-    turns: Rc<Semaphore>,
+    pub(super) turns: Rc<Semaphore>,
 }
 
 impl Default for Leases {
@@ -216,7 +214,7 @@ impl Daemon {
         Ok(result)
     }
 
-    fn profile(&self, plan: &Plan) -> crate::conf::Profile {
+    fn profile(&self, plan: &Plan) -> Profile {
         let mut profile = plan.profile.clone();
         profile.broadcast |= self.flags.broadcast;
         profile
@@ -227,91 +225,6 @@ impl Daemon {
         let record = Rc::new(RefCell::new(record));
         let keepers = super::keep::start(self, &record);
         Held { record, keepers }
-    }
-
-    async fn acquire(
-        &self,
-        client: &Client,
-        plan: &Plan,
-    ) -> Result<(Option<Lease4>, Option<crate::six::lease::Lease6>), Trouble> {
-        let turn = self.leases.turns.acquire().await;
-        let _turn = turn.map_err(|_closed| Trouble::Cancelled)?;
-        let four = async {
-            if !plan.families.four {
-                return Ok(None);
-            }
-            self.acquire_four(client, plan.timeout).await.map(Some)
-        };
-        let six = async {
-            if !plan.families.six {
-                return Ok(None);
-            }
-            let patience = self.patience(plan.timeout6);
-            crate::six::acquire(client, patience).await.map(Some)
-        };
-        let (four, six) = futures_util::future::join(four, six).await;
-        match (four, six) {
-            (Ok(four), Ok(six)) => Ok((four, six)),
-            (Ok(four @ Some(_)), Err(err)) if plan.families.partial => {
-                complain(&format!(
-                    "no IPv6 address for {}: {err}",
-                    client.spot.ifname
-                ));
-                Ok((four, None))
-            }
-            (Err(err), Ok(six @ Some(_))) if plan.families.partial => {
-                complain(&format!(
-                    "no IPv4 address for {}: {err}",
-                    client.spot.ifname
-                ));
-                Ok((None, six))
-            }
-            (four, six) => {
-                self.give_up(client, four.as_ref().ok(), six.as_ref().ok())
-                    .await;
-                let err = four.err().or_else(|| six.err());
-                Err(err.unwrap_or(Trouble::NoTries))
-            }
-        }
-    }
-
-    /// Gives back the address of one family, since there is none of the other.
-    async fn give_up(
-        &self,
-        client: &Client,
-        four: Option<&Option<Lease4>>,
-        six: Option<&Option<crate::six::lease::Lease6>>,
-    ) {
-        let (four, six) = (four.cloned().flatten(), six.cloned().flatten());
-        let client = client.clone();
-        let given = blocking(move || {
-            let four = four.map_or(Ok(()), |lease| release::of_client(&client, &lease));
-            let six = six.map_or(Ok(()), |lease| lease.release(&client.spot));
-            four.and(six)
-        });
-        if let Err(err) = given.await {
-            complain(&format!("release: {err}"));
-        }
-    }
-
-    /// An address, by as many attempts as there is time for.
-    async fn acquire_four(
-        &self,
-        client: &Client,
-        own: Option<Duration>,
-    ) -> Result<Lease4, Trouble> {
-        let patience = self.patience(own);
-        let deadline = Instant::now() + patience.whole;
-        let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
-        let attempt = async || client.acquire(None, deadline).await;
-        let lease = persist(ifname, pause, deadline, attempt).await?;
-        if answer::address(&lease.ack).is_some() {
-            return Ok(lease);
-        }
-        let client = client.clone();
-        blocking(move || release::of_client(&client, &lease)).await?;
-        let text = "DHCP option Subnet Mask not found in DHCPACK";
-        Err(Trouble::Answer(text.to_owned()))
     }
 
     /// The result of the lease that the attachment has.

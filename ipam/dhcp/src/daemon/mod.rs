@@ -1,5 +1,6 @@
 //! The daemon: one thread for everything that waits, and a few that visit namespaces.
 
+mod acquire;
 mod activation;
 mod connection;
 mod flags;
