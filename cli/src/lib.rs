@@ -6,6 +6,7 @@
 
 pub mod cnitool;
 mod columns;
+mod complain;
 mod demo;
 mod install;
 pub mod linkspan;

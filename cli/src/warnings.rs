@@ -1,8 +1,6 @@
 //! The warnings of `linkspan status`: rules and switches of the host that may keep packets from containers, and state
 //! of living containers that others removed.
 
-use std::io::{self, Write};
-
 use linkspan_owner::life::Life;
 use linkspan_runtime::Result;
 use linkspan_runtime::chain::Runtime;
@@ -10,6 +8,7 @@ use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::inject::{self, Added};
 use linkspan_runtime::lives::Lives;
 
+use crate::complain::complain;
 use crate::suite::{Suite, Warning};
 
 /// The number of attachments that are checked. A sample is enough, because a flush of the packet filter hits all of
@@ -30,8 +29,7 @@ pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
     for plugin in &list.plugins {
         let stdin = inject::stdin(list, plugin, Added::new())?;
         for warning in (suite.warnings)(plugin.kind(), &stdin)? {
-            // A closed stderr is ignored: there is no other channel.
-            drop(io::stderr().write_all(text(&list.name, &warning).as_bytes()));
+            complain(&text(&list.name, &warning));
         }
     }
     Ok(())
@@ -53,7 +51,7 @@ pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
                 what: format!("container {}: {}", entry.container_id, failure.message()),
                 remedies: vec![format!("{RESTORE} {}", list.name)],
             };
-            drop(io::stderr().write_all(text(&list.name, &warning).as_bytes()));
+            complain(&text(&list.name, &warning));
             break;
         }
     }

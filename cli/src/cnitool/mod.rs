@@ -19,6 +19,7 @@ use linkspan_runtime::{Result, confdir, sentence};
 use serde_json::Map;
 
 use self::args::{Asked, Refused, parse, usage};
+use crate::complain::complain;
 
 const NET_DIR: &str = "/etc/cni/net.d";
 const CACHE_DIR: &str = "/var/lib/cni";
@@ -36,8 +37,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(u8::from(printed.is_err()));
     };
     let told = format!("Error: {message}\n{usage}\n{message}\n");
-    // A closed stderr is ignored: there is no other channel.
-    drop(io::stderr().write_all(told.as_bytes()));
+    complain(&told);
     ExitCode::FAILURE
 }
 

@@ -25,6 +25,7 @@ use self::install::InstallArgs;
 use self::oci_hook::OciHookArgs;
 use self::target::{Places, Target};
 use self::verbs::DelArgs;
+use crate::complain::complain;
 use crate::ports;
 use crate::run::Wished;
 use crate::suite::Suite;
@@ -192,7 +193,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
         Ok(cli) => cli,
         Err(usage) => {
             let status = u8::try_from(usage.exit_code()).unwrap_or(2);
-            // A closed terminal is ignored: there is no other channel.
+            // An error is ignored, because nothing else reaches a person.
             drop(usage.print());
             return ExitCode::from(status);
         }
@@ -206,7 +207,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
         None => dispatch(&cli, suite),
     };
     let status = ended.unwrap_or_else(|(status, failure)| {
-        complain(&failure);
+        report(&failure);
         status
     });
     // All scratch of the command is gone by now. The exit of `run` is that of its own command.
@@ -217,9 +218,8 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
     ExitCode::from(status)
 }
 
-fn complain(failure: &Failure) {
-    // A closed stderr is ignored: there is no other channel.
-    drop(io::stderr().write_all(explain(failure).as_bytes()));
+fn report(failure: &Failure) {
+    complain(&explain(failure));
 }
 
 /// The failure for a person: the sentence, and below it the details.
@@ -258,7 +258,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         Command::Del(args) => verbs::del(&cli.places, args, suite),
         Command::Status { network } => network::status(out, &cli.places, network, suite),
         Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
-            .map(|unreadable| unreadable.iter().for_each(complain)),
+            .map(|unreadable| unreadable.iter().for_each(report)),
         Command::Ports { json } => (suite.ports)().and_then(|found| ports::run(out, &found, *json)),
         Command::Clear => clear(out, suite),
         Command::Netns(command) => netns(out, command),

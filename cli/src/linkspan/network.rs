@@ -9,7 +9,7 @@ use linkspan_runtime::attachment::parse_capability_args;
 use linkspan_runtime::conflist::PluginConf;
 
 use super::target::Places;
-use super::{GcArgs, ValidateArgs, complain, print};
+use super::{GcArgs, ValidateArgs, print, report};
 use crate::plugins::Bundled;
 use crate::suite::Suite;
 use crate::validate::Validator;
@@ -39,7 +39,7 @@ pub(super) fn gc(
     for id in &collected.deleted {
         print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
     }
-    collected.failures.iter().for_each(complain);
+    collected.failures.iter().for_each(report);
     Ok(u8::from(!collected.failures.is_empty()))
 }
 
@@ -61,7 +61,7 @@ pub(super) fn restore(
         let (network, id, ifname) = (&entry.network_name, &entry.container_id, &entry.if_name);
         print(out, &format!("restored {network} {id} {ifname}"))?;
     }
-    restored.failures.iter().for_each(complain);
+    restored.failures.iter().for_each(report);
     Ok(u8::from(!restored.failures.is_empty()))
 }
 
@@ -98,11 +98,11 @@ pub(super) fn status(
     };
     print(out, &answer)?;
     if let Err(failure) = warnings::print_lost(&list, &runtime) {
-        complain(&failure.context("look for lost state of containers"));
+        report(&failure.context("look for lost state of containers"));
     }
     // A look that fails is reported, and does not change the exit status.
     if let Err(failure) = warnings::print(&list, suite) {
-        complain(&failure.context("look for obstacles to packets"));
+        report(&failure.context("look for obstacles to packets"));
     }
     Ok(())
 }

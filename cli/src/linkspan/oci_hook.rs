@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::target::Places;
 use super::verbs;
+use crate::complain::complain;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
 
@@ -66,8 +67,7 @@ pub(super) fn run(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> u8 {
         Ok(()) => 0,
         Err(failure) => {
             let line = format!("linkspan: {}\n", sentence(&failure));
-            // A closed stderr is ignored: there is no other channel.
-            drop(io::stderr().write_all(line.as_bytes()));
+            complain(&line);
             1
         }
     }

@@ -1,6 +1,6 @@
 //! ADD, CHECK and DEL of one attachment, with the cache's knowledge of it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
@@ -15,6 +15,7 @@ use linkspan_runtime::{Result, gateways};
 use serde_json::Value;
 
 use super::target::{Places, Target};
+use crate::complain::complain;
 use crate::suite::Suite;
 
 #[derive(Debug, Args)]
@@ -146,8 +147,7 @@ pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<(
             "linkspan: the cache has no attachment to the network {name} as {} of container {}\n",
             at.ifname, at.container_id
         );
-        // A closed stderr is ignored: there is no other channel.
-        drop(io::stderr().write_all(told.as_bytes()));
+        complain(&told);
     }
     Ok(())
 }

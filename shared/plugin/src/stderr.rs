@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Writes to stderr; ignores an error, because there is no other channel.
+/// Writes to stderr. It ignores an error, because nothing else reaches a person.
 pub(crate) fn complain(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }

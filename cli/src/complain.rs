@@ -1,0 +1,8 @@
+//! Text for people, beside the output.
+
+use std::io::{self, Write};
+
+/// Writes to stderr. It ignores an error, because nothing else reaches a person.
+pub(crate) fn complain(text: &str) {
+    drop(io::stderr().write_all(text.as_bytes()));
+}
