@@ -57,7 +57,7 @@ impl Pod {
     pub(crate) fn new(id: &str) -> Self {
         let netns = Netns::create().unwrap();
         Self {
-            sandbox: Sandbox { netns },
+            sandbox: Sandbox::new(netns),
             id: id.to_owned(),
             result: None,
         }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,8 @@ use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::watch::Watch;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
+
+pub use crate::sandbox::Sandbox;
 
 use crate::call::Call;
 use crate::{figure, forks, said, skip};
@@ -62,25 +63,6 @@ pub struct Lab {
     host: Netns,
     dir: PathBuf,
     bundle: PathBuf,
-}
-
-/// A container's namespace, held by a descriptor.
-#[derive(Debug)]
-pub struct Sandbox {
-    /// The namespace.
-    pub netns: Netns,
-}
-
-impl Sandbox {
-    /// A path that other processes can open as long as the sandbox lives.
-    pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", id(), self.netns.as_fd().as_raw_fd())
-    }
-
-    /// A handle that acts on the sandbox.
-    pub fn rtnl(&self) -> Rtnl {
-        Rtnl::open(&Context::new().unwrap(), &self.netns).unwrap()
-    }
 }
 
 /// Runs `body` in a world of its own, where `bundle` is the executable under test.
@@ -214,9 +196,7 @@ impl Lab {
 
     /// A new, empty namespace.
     pub fn sandbox(&self) -> Sandbox {
-        Sandbox {
-            netns: Netns::create().unwrap(),
-        }
+        Sandbox::new(Netns::create().unwrap())
     }
 
     /// The test's directory; it goes with the lab.

@@ -29,6 +29,7 @@ pub mod podman;
 pub mod recorder;
 pub mod requests;
 mod said;
+mod sandbox;
 mod search;
 pub mod server;
 pub mod skip;

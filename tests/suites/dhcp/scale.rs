@@ -51,6 +51,12 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
         // An address has another owner every few seconds, and nobody here announces that, so a neighbour knows the one before.
         server.now(|manners| manners.shouts = true);
         let mut daemon = segment.daemon_of(&lab.bin(), &["-timeout", "2s"]);
+        let status = lab
+            .plugin("dhcp")
+            .conf(&segment.conf(&json!({})))
+            .verb("STATUS");
+        // A daemon listens before it has all of its own descriptors, and has them when it answers.
+        status.run().succeeded();
         let idle = used(&daemon);
         let pods: Vec<Container> = (0..MANY)
             .map(|at| segment.container(&format!("c{at}")))

@@ -90,7 +90,7 @@ fn a_port_stays_while_its_owner_may_live_whatever_is_at_the_path() {
         };
         let living = Pod::attach(lab, "living", &ports);
         let path = Netns::open(Path::new(&living.sandbox.path())).unwrap();
-        let path = Sandbox { netns: path };
+        let path = Sandbox::new(path);
         living.portmap(lab).netns(&path.path()).add();
         drop(path);
         refused("living");
