@@ -38,6 +38,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_bandwidth::ENTRY,
     &linkspan_bridge::ENTRY,
     &linkspan_dhcp::ENTRY,
+    &linkspan_dummy::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,

@@ -14,7 +14,7 @@ use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// Those that enter the container.
-const INTERFACES: [&str; 4] = ["bridge", "loopback", "ptp", "veth"];
+const INTERFACES: [&str; 5] = ["bridge", "dummy", "loopback", "ptp", "veth"];
 /// Those that ask an IPAM plugin.
 const DELEGATORS: [&str; 3] = ["bridge", "ptp", "veth"];
 

@@ -127,12 +127,11 @@ impl Plan {
         check_name(&bridge)?;
         let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
-        let asked = [
-            ("runtimeConfig.mac", conf.runtime_config.mac),
-            ("args.cni.mac", conf.args.cni.mac),
-            ("MAC in CNI_ARGS", from_args.unwrap_or_default()),
-        ];
-        let mac = asked.iter().find(|(_, mac)| !mac.is_empty());
+        let mac = creation::mac(&[
+            ("runtimeConfig.mac", &conf.runtime_config.mac),
+            ("args.cni.mac", &conf.args.cni.mac),
+            ("MAC in CNI_ARGS", &from_args.unwrap_or_default()),
+        ])?;
         Ok(Self {
             bridge,
             is_gateway: conf.is_gateway || conf.is_default_gateway,
@@ -145,7 +144,7 @@ impl Plan {
             leave_down: conf.disable_container_interface,
             sysctl: conf.sysctl,
             isolated: conf.port_isolation,
-            mac: mac.map(|(key, mac)| unicast(key, mac)).transpose()?,
+            mac,
             layer3,
             masquerade: Masquerade::parse(
                 conf.ip_masq,
@@ -179,17 +178,6 @@ fn refuse_unserved(conf: &Conf) -> Result<()> {
         Some((key, _)) => Err(Failure::config(format!("{key} is not implemented yet"))
             .hint(format!("remove {key:?} from the configuration"))),
     }
-}
-
-/// The error names the key alone, because the text may come from a pod's annotations.
-fn unicast(key: &str, text: &str) -> Result<MacAddr> {
-    MacAddr::parse(text)
-        .ok()
-        .filter(|mac| !mac.is_multicast() && mac.0 != [0; 6])
-        .ok_or_else(|| {
-            Failure::config(format!("{key}: not a unicast MAC address"))
-                .hint("write it as 02:00:00:00:00:01, with an even first byte")
-        })
 }
 
 #[cfg(test)]

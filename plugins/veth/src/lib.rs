@@ -57,7 +57,7 @@ impl Plugin for Veth {
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let sides = Sides::open(&call.netns)?;
-        creation::is_free(&sides, &call.attachment.ifname)?;
+        creation::is_free(&sides.sandbox, &call.attachment.ifname)?;
         let mut result = interface::lease(call, CONTAINER, undo)?;
         let gateways = gateways(&result)?;
         addressing::possible(&result, plan.mtu)?;

@@ -8,10 +8,11 @@ use linkspan_netlink::netns::Netns;
 use linkspan_owner::Owner;
 use linkspan_plugin::{AddCall, DelCall, Result, Undo};
 use linkspan_protocol::addr::{MacAddr, NetnsPath};
+use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
 use crate::creation::{is_free, uncreated};
-use crate::{Side, Sides, kernel, tag};
+use crate::{Side, kernel, tag};
 
 /// What the link shall be.
 #[derive(Debug)]
@@ -30,14 +31,14 @@ pub struct Request<'a> {
 /// tags it with its owner.
 pub fn create(
     call: &AddCall,
-    sides: &Sides,
+    sandbox: &Side,
     request: &Request<'_>,
     undo: &mut Undo,
 ) -> Result<Link> {
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
-    is_free(sides, ifname)?;
+    is_free(sandbox, ifname)?;
     let spec = LinkSpec {
-        netns: sides.sandbox.netns().map(Netns::as_fd),
+        netns: sandbox.netns().map(Netns::as_fd),
         // The kernel takes no alias with the creation of a link; until it has one, the group tells whose it is.
         group: Some(owner.group()),
         mac: request.mac.map(|mac| mac.0),
@@ -46,7 +47,7 @@ pub fn create(
     };
     let made = match request.parent {
         Some(parent) => parent.create_child(&spec),
-        None => sides.sandbox.rtnl.create(&spec),
+        None => sandbox.rtnl.create(&spec),
     };
     if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
         let (netns, ifname) = (call.netns.clone(), ifname.as_str().to_owned());
@@ -59,14 +60,26 @@ pub fn create(
         Ok(()) => {}
         Err(err) if err.is(Errno::EEXIST) => {
             // Somebody else may have been faster. Otherwise it is not the name that is taken, but the place on the parent.
-            is_free(sides, ifname)?;
+            is_free(sandbox, ifname)?;
             return Err(kernel(err));
         }
         Err(err) => return Err(uncreated(err, request.mtu)),
     }
-    let link = sides.sandbox.link(ifname.as_str())?;
+    let link = sandbox.link(ifname.as_str())?;
     link.tag(&owner.line(), 0).map_err(kernel)?;
     Ok(link)
+}
+
+/// Code 50 where the kernel has no links of that kind. The kernel loads the module that it has for them, as for an ADD.
+pub fn status(host: &Side, kind: &Kind) -> Result<()> {
+    if host.rtnl.knows(kind).map_err(kernel)? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::NOT_AVAILABLE,
+        format!("this kernel has no links of kind {kind}"),
+    )
+    .hint(format!("load the kernel module {kind}")))
 }
 
 /// Deletes the link of the attachment. Where its namespace is gone, or has no path any more, the link goes with it.

@@ -160,7 +160,7 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
             }
             Err(err) if !err.is(Errno::EEXIST) => return Err(uncreated(err, request.mtu)),
             // The random name is taken, unless the other one is.
-            Err(_) => creation::is_free(sides, request.ifname)?,
+            Err(_) => creation::is_free(&sides.sandbox, request.ifname)?,
         }
     }
     Err(Failure::new(

@@ -23,10 +23,11 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 10] = [
+pub const PLUGINS: [&str; 11] = [
     "bandwidth",
     "bridge",
     "dhcp",
+    "dummy",
     "host-local",
     "loopback",
     "portmap",

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use linkspan_netlink::link::Kind;
+use linkspan_netlink::rtnl::Rtnl;
+
 use crate::lab::{is_nested, own_name};
 use crate::said::say;
 use crate::{forks, search};
@@ -50,6 +53,23 @@ pub fn without(name: &str) -> Option<PathBuf> {
         tell(&format!("{name} is not in PATH"));
     }
     found
+}
+
+/// Whether the kernel has links of that kind; told where it has none.
+pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
+    let is_known = rtnl.knows(kind).unwrap();
+    if !is_known {
+        tell(&format!("this kernel has no links of kind {kind}"));
+    }
+    is_known
+}
+
+/// Whether the kernel has what the plugin needs beyond links and addresses; told where it has not.
+pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
+    match plugin {
+        "dummy" => has_kind(rtnl, &Kind::Dummy),
+        _ => true,
+    }
 }
 
 /// Whether the test `name` lacks any of these tools, which is told.

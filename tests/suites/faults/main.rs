@@ -69,6 +69,16 @@ fn host_local_alone() {
 }
 
 #[test]
+fn dummy() {
+    withstands(Case::first("dummy, dual stack", |lab, _| {
+        vec![conf(
+            "dummy",
+            &json!({ "mtu": 1400, "ipam": host_local(lab, DUAL) }),
+        )]
+    }));
+}
+
+#[test]
 fn static_alone() {
     withstands(Case::first("static", |_, _| {
         vec![conf("static", &json!({ "ipam": fixed(&["10.1.0.7/16"]) }))]

@@ -8,6 +8,7 @@ use linkspan_harness::call::{Call, Output};
 use linkspan_harness::conf::with;
 use linkspan_harness::fault::STRACE;
 use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::{table, tool};
 use linkspan_netlink::rtnl::Rtnl;
@@ -39,6 +40,13 @@ impl Case {
             prepare: |_| Vec::new(),
             of_child: false,
         }
+    }
+
+    /// Whether the kernel has what the plugins need.
+    pub(crate) fn can_attach(&self, lab: &Lab) -> bool {
+        let plugins = (self.plugins)(lab, 8080);
+        let mut kinds = plugins.iter().filter_map(|conf| conf["type"].as_str());
+        kinds.all(|kind| skip::can_attach(&lab.rtnl(), kind))
     }
 
     /// The one behind the interface plugin.
@@ -156,7 +164,7 @@ impl<'a> Site<'a> {
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
-        self.conf["type"] != "loopback"
+        self.conf["type"] != "loopback" && self.conf["type"] != "dummy"
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -13,9 +13,10 @@ use crate::LINKSPAN;
 
 const SECRET: &str = "canary-5e1f";
 /// `veth` is `ptp`.
-const PLUGINS: [&str; 8] = [
+const PLUGINS: [&str; 9] = [
     "bandwidth",
     "bridge",
+    "dummy",
     "host-local",
     "loopback",
     "portmap",

@@ -12,15 +12,6 @@ use nix::errno::Errno;
 
 use crate::{bridge, namespace};
 
-/// Whether the kernel has links of that kind, which is told where it has none.
-fn has(rtnl: &Rtnl, kind: &Kind) -> bool {
-    let known = rtnl.knows(kind).unwrap();
-    if !known {
-        skip::tell(&format!("links of kind {kind}: this kernel lacks them"));
-    }
-    known
-}
-
 fn macvlan(mode: MacvlanMode) -> Kind {
     Kind::Macvlan(Macvlan {
         mode,
@@ -54,7 +45,7 @@ fn links_of_their_own_are_told_as_they_were_asked_for() {
         Kind::Ifb,
         Kind::Vrf { table: 1000 },
     ] {
-        if !has(&rtnl, &kind) {
+        if !skip::has_kind(&rtnl, &kind) {
             continue;
         }
         let spec = LinkSpec {
@@ -97,7 +88,7 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
         vlan(4094, VlanProtocol::Ad),
     ];
     for kind in kinds {
-        if !has(&rtnl, &kind) {
+        if !skip::has_kind(&rtnl, &kind) {
             continue;
         }
         // A bridge carries macvlans alone.
