@@ -18,7 +18,7 @@ mod sources;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use linkspan_attach::{forwarding, sysctl, tag};
+use linkspan_attach::{Side, forwarding, sysctl, tag};
 use linkspan_cli::suite::{Port, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
@@ -145,8 +145,9 @@ fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
 
 fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
     let mut warnings = Vec::new();
+    let host = Side::host()?;
     if passage.routed {
-        for link in forwarding::idle_uplinks()? {
+        for link in forwarding::idle_uplinks(&host)? {
             let name = &link.name;
             warnings.push(Warning {
                 what: format!(
@@ -157,7 +158,7 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
         }
     }
     // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
-    let has_six = forwarding::is_on(Family::V6)?;
+    let has_six = forwarding::is_on(&host, Family::V6)?;
     let families: &[Family] = if has_six {
         &Family::BOTH
     } else {

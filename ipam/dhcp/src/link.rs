@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use linkspan_attach::sysctl;
+use linkspan_attach::Side;
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -130,7 +130,11 @@ impl Spot {
     /// Where that is not allowed, the plugin that adds ours will tell.
     pub(crate) fn refuse_advertisements(&self) {
         drop(self.look(|link, _facts| {
-            drop(sysctl::refuse_router_advertisements(&link.name));
+            // The thread is in the container's namespace, so that is the side that it runs on.
+            let side = Side::host();
+            drop(side.and_then(|side| {
+                side.sysctl(|sysctls| sysctls.refuse_router_advertisements(&link.name))
+            }));
             Ok(())
         }));
     }

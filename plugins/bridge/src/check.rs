@@ -29,7 +29,7 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     if plan.is_gateway {
         for ip in verify::addresses_of(&promised, &container) {
             if let Some(gateway) = ip.gateway {
-                verify::gateway(&bridge, gateway, ip.address.prefix())?;
+                verify::gateway(&sides.host, &bridge, gateway, ip.address.prefix())?;
             }
         }
     }

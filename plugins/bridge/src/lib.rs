@@ -65,7 +65,7 @@ impl Plugin for Bridge {
             hairpin: plan.hairpin,
             isolated: plan.isolated,
         };
-        bridge::start_port(&pair.host, flags, &owner)?;
+        bridge::start_port(&sides.host, &pair.host, flags, &owner)?;
         let mut result = AddResult {
             interfaces: interfaces(&bridge, &pair, &call.netns.to_string()),
             ..AddResult::default()
@@ -165,7 +165,7 @@ fn configure(
     undo: &mut Undo,
 ) -> Result<()> {
     let lease = interface::lease(call, CONTAINER, undo)?;
-    addressing::possible(&lease, plan.mtu)?;
+    addressing::possible(&made.sides.host, &lease, plan.mtu)?;
     result.ips = lease.ips;
     result.routes = lease.routes;
     result.dns = lease.dns;

@@ -52,7 +52,7 @@ impl Plugin for Dummy {
         let mut result = AddResult::default();
         if plan.layer3 {
             result = interface::lease(call, CONTAINER, undo)?;
-            addressing::possible(&result, plan.mtu)?;
+            addressing::possible(&sandbox, &result, plan.mtu)?;
         }
         result.interfaces = vec![creation::interface(&link, &call.netns.to_string())];
         if plan.layer3 {

@@ -36,7 +36,8 @@ pub(crate) fn open_towards(ip: IpAddr) -> Result<()> {
     };
     ensure_shut()?;
     let key = sysctl::of_interface("ipv4", &link.name, "route_localnet");
-    sysctl::set(&key, "1").map_err(|failure| failure.context("unable to enable route_localnet"))
+    let opened = host.sysctl(|sysctls| sysctls.set(&key, "1"));
+    opened.map_err(|failure| failure.context("unable to enable route_localnet"))
 }
 
 /// Makes the rule, before all others, where it is missing. Two processes at once may make it twice, which does no harm.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Sides, creation, forwarding, kernel, sysctl, verify};
+use linkspan_attach::{Sides, creation, forwarding, kernel, verify};
 use linkspan_filter::masquerade;
 use linkspan_filter::masquerade::Ingress;
 use linkspan_filter::obstacles::Passage;
@@ -60,7 +60,7 @@ impl Plugin for Veth {
         creation::is_free(&sides.sandbox, &call.attachment.ifname)?;
         let mut result = interface::lease(call, CONTAINER, undo)?;
         let gateways = gateways(&result)?;
-        addressing::possible(&result, plan.mtu)?;
+        addressing::possible(&sides.host, &result, plan.mtu)?;
         let owner = call.owner();
         let request = pair::Request {
             owner: &owner,
@@ -70,8 +70,10 @@ impl Plugin for Veth {
             mac: None,
         };
         let pair = pair::create(&sides, &request, undo)?;
-        sysctl::refuse_router_advertisements(&pair.host.name)?;
-        sysctl::trust_link_local_address(&pair.host.name)?;
+        sides.host.sysctl(|sysctls| {
+            sysctls.refuse_router_advertisements(&pair.host.name)?;
+            sysctls.trust_link_local_address(&pair.host.name)
+        })?;
         // Masquerade finds the network's host ends by this group.
         let group = owner.network_group();
         pair.host.tag(&owner.line(), group).map_err(kernel)?;
@@ -123,7 +125,12 @@ impl Plugin for Veth {
         verify::addresses(&sides.sandbox, &container, &promised)?;
         verify::routes(&sides.sandbox, &promised)?;
         for (address, gateway) in gateways(&promised)? {
-            verify::gateway(&host, gateway, Family::of(gateway).host_prefix())?;
+            verify::gateway(
+                &sides.host,
+                &host,
+                gateway,
+                Family::of(gateway).host_prefix(),
+            )?;
             // An address of the host itself needs no way.
             if !sides.are_one()? {
                 verify::way_by(&sides.host, &host, address)?;

@@ -11,7 +11,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
-use crate::sysctl::{self, of_interface, put_if_known, set, set_if_known};
+use crate::sysctl::{Sysctls, of_interface};
 use crate::wishes::Wishes;
 use crate::{Side, kernel};
 
@@ -37,7 +37,7 @@ const IPV6_MIN_MTU: u32 = 1280;
 const SCOPE_LINK: u8 = 253;
 
 /// Refuses addresses that no link could be given, before anything is changed.
-pub fn possible(result: &AddResult, mtu: Option<u32>) -> Result<()> {
+pub fn possible(side: &Side, result: &AddResult, mtu: Option<u32>) -> Result<()> {
     let mut addresses = result.ips.iter().map(|ip| ip.address);
     let Some(address) = addresses.find(|address| Family::of(address.ip()) == Family::V6) else {
         return Ok(());
@@ -47,7 +47,7 @@ pub fn possible(result: &AddResult, mtu: Option<u32>) -> Result<()> {
             format!("mtu {mtu} is less than the {IPV6_MIN_MTU} that IPv6 needs, for {address}");
         return Err(Failure::config(text).hint("set a larger \"mtu\", or give no IPv6 addresses"));
     }
-    if sysctl::has_ipv6()? {
+    if side.sysctl(Sysctls::has_ipv6)? {
         return Ok(());
     }
     Err(
@@ -68,7 +68,7 @@ pub fn apply(
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
     let has_ipv6 = ips.iter().any(|ip| ip.address.ip().is_ipv6());
-    sandbox.sysctl(|| prepare(&link.name, has_ipv6, dad))?;
+    sandbox.sysctl(|sysctls| prepare(sysctls, &link.name, has_ipv6, dad))?;
     wishes.apply(sandbox)?;
     for ip in &ips {
         let flags = AddrFlags {
@@ -169,21 +169,21 @@ fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpCon
 }
 
 /// Written while the link is down: the kernel reads most of these when it comes up.
-fn prepare(ifname: &str, has_ipv6: bool, dad: bool) -> Result<()> {
+fn prepare(sysctls: &Sysctls, ifname: &str, has_ipv6: bool, dad: bool) -> Result<()> {
     let key_v6 = |key| of_interface("ipv6", ifname, key);
     if has_ipv6 {
         for name in ["lo", ifname] {
-            set_if_known(&of_interface("ipv6", name, "disable_ipv6"), "0")?;
+            sysctls.set_if_known(&of_interface("ipv6", name, "disable_ipv6"), "0")?;
         }
-        set(&key_v6("keep_addr_on_down"), "1")?;
+        sysctls.set(&key_v6("keep_addr_on_down"), "1")?;
     }
     if dad {
-        put_if_known(&key_v6("enhanced_dad"), "1")?;
+        sysctls.put_if_known(&key_v6("enhanced_dad"), "1")?;
     }
-    put_if_known(&key_v6("accept_ra"), "0")?;
-    put_if_known(&key_v6("accept_dad"), if dad { "1" } else { "0" })?;
-    put_if_known(&key_v6("ndisc_notify"), "1")?;
-    put_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
+    sysctls.put_if_known(&key_v6("accept_ra"), "0")?;
+    sysctls.put_if_known(&key_v6("accept_dad"), if dad { "1" } else { "0" })?;
+    sysctls.put_if_known(&key_v6("ndisc_notify"), "1")?;
+    sysctls.put_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
 }
 
 fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {

@@ -12,7 +12,7 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::creation::{random, uncreated};
-use crate::{Side, kernel, sysctl};
+use crate::{Side, kernel};
 
 /// What the kernel gives numbers to, from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
 const PORTS: usize = 1023;
@@ -24,7 +24,7 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
         None => create(host, name, mtu)?,
     };
     is_bridge(&bridge)?;
-    sysctl::refuse_router_advertisements(name)?;
+    host.sysctl(|sysctls| sysctls.refuse_router_advertisements(name))?;
     if promiscuous {
         bridge.receive_all(true).map_err(kernel)?;
     }
@@ -90,7 +90,7 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     match made {
         Err(err) if !err.is(Errno::EEXIST) => Err(uncreated(err, mtu)),
         Ok(()) => {
-            sysctl::trust_link_local_address(name)?;
+            host.sysctl(|sysctls| sysctls.trust_link_local_address(name))?;
             host.link(name)
         }
         // Another ADD was faster.
@@ -149,8 +149,8 @@ fn conflicts(present: Cidr, wanted: Cidr) -> bool {
 }
 
 /// Sets a port's flags, tags it with its owner and brings it up.
-pub fn start_port(port: &Link, flags: PortFlags, owner: &Owner) -> Result<()> {
-    sysctl::refuse_router_advertisements(&port.name)?;
+pub fn start_port(host: &Side, port: &Link, flags: PortFlags, owner: &Owner) -> Result<()> {
+    host.sysctl(|sysctls| sysctls.refuse_router_advertisements(&port.name))?;
     port.tag_port(flags, &owner.line()).map_err(kernel)?;
     port.set_up().map_err(kernel)
 }

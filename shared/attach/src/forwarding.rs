@@ -1,4 +1,4 @@
-//! Routing between interfaces, in the namespace that the thread is in.
+//! Routing between interfaces of the host.
 //!
 //! IPv4 forwards what comes in by an interface whose own switch is on (`ip_route_input_slow`). The host's switch is read by
 //! nobody on that way; changing it sets every interface, and those that are born later. IPv6 forwards by the host's switch
@@ -27,7 +27,7 @@ pub fn enable(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
 
 fn switch_on(host: &Side, link: &Link, family: Family) -> Result<()> {
     let whole = switch(family);
-    let is_off = sysctl::get(whole)? == "0";
+    let is_off = host.sysctl(|sysctls| sysctls.get(whole))? == "0";
     if !is_off && link.routing.forwards(family) {
         return Ok(());
     }
@@ -35,16 +35,16 @@ fn switch_on(host: &Side, link: &Link, family: Family) -> Result<()> {
         keep_hearing_routers(host)?;
     }
     if is_off {
-        return sysctl::set(whole, "1");
+        return host.sysctl(|sysctls| sysctls.set(whole, "1"));
     }
-    sysctl::set(&own_switch(link, family), "1")
+    host.sysctl(|sysctls| sysctls.set(&own_switch(link, family), "1"))
 }
 
 /// The host routes the family of `like`, from `link` and to it.
-pub fn verify(link: &Link, like: IpAddr) -> Result<()> {
+pub fn verify(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
     let family = Family::of(like);
     let whole = switch(family);
-    if sysctl::get(whole)? == "0" {
+    if host.sysctl(|sysctls| sysctls.get(whole))? == "0" {
         return Err(off(whole));
     }
     if !link.routing.forwards(family) {
@@ -71,18 +71,18 @@ pub fn own_switch(link: &Link, family: Family) -> PathBuf {
 }
 
 /// Whether the host routes a family. A kernel without IPv6 does not.
-pub fn is_on(family: Family) -> Result<bool> {
+pub fn is_on(host: &Side, family: Family) -> Result<bool> {
     let path = switch(family);
-    Ok(sysctl::known(path)?.is_some_and(|value| value != "0"))
+    let told = host.sysctl(|sysctls| sysctls.known(path))?;
+    Ok(told.is_some_and(|value| value != "0"))
 }
 
 /// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
 /// yet, the first pod switches every interface on.
-pub fn idle_uplinks() -> Result<Vec<Link>> {
-    if !is_on(Family::V4)? {
+pub fn idle_uplinks(host: &Side) -> Result<Vec<Link>> {
+    if !is_on(host, Family::V4)? {
         return Ok(Vec::new());
     }
-    let host = Side::host()?;
     let routes = host.rtnl.routes(Family::V4).map_err(kernel)?;
     let mut indexes: Vec<u32> = routes
         .iter()
@@ -112,7 +112,7 @@ fn keep_hearing_routers(host: &Side) -> Result<()> {
         let may_live_on_it = heard_router || is_hardware(&link.name, link.kind.as_str());
         if link.routing.accept_ra == 1 && may_live_on_it {
             let key = sysctl::of_interface("ipv6", &link.name, "accept_ra");
-            sysctl::set_if_known(&key, "2")?;
+            host.sysctl(|sysctls| sysctls.set_if_known(&key, "2"))?;
         }
     }
     Ok(())

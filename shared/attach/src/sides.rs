@@ -13,6 +13,8 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
+use crate::sysctl::Sysctls;
+
 /// The host and the sandbox of one attachment.
 #[derive(Debug)]
 pub struct Sides {
@@ -104,11 +106,12 @@ impl Side {
         self.netns.as_deref()
     }
 
-    /// Runs `act` where `/proc/sys/net` is this side's.
-    pub fn sysctl<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs `act` with this side's sysctls.
+    pub fn sysctl<T>(&self, act: impl FnOnce(&Sysctls) -> Result<T>) -> Result<T> {
+        let sysctls = Sysctls::of_this_visit();
         match &self.netns {
-            Some(netns) => netns.scope(act).map_err(kernel)?,
-            None => act(),
+            Some(netns) => netns.scope(|| act(&sysctls)).map_err(kernel)?,
+            None => act(&sysctls),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Files below `/proc/sys/net`, those of the namespace that the thread is in. Interface names may contain dots.
+//! Files below `/proc/sys/net`. Interface names may contain dots.
 //!
 //! They are looked up in a procfs of our own, where the kernel allows one. In the host's, what is mounted over `/proc/sys`
 //! is not the kernel (CVE-2025-52881): no link is followed, every file is asked, once it is open and before it is read or
@@ -29,65 +29,87 @@ pub fn of_interface(family: &str, ifname: &str, key: &str) -> PathBuf {
         .join(key)
 }
 
-/// What the file says.
-pub fn get(path: &Path) -> Result<String> {
-    read(path).map_err(|err| failed("read", path, &err))
-}
+/// The files of one namespace, as long as the thread is there; [`Side::sysctl`](crate::Side::sysctl) hands them out.
+#[derive(Debug)]
+pub struct Sysctls(());
 
-/// The same of a key that this kernel may lack.
-pub fn known(path: &Path) -> Result<Option<String>> {
-    match read(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path).map(|()| None),
-        value => value.map(Some).map_err(|err| failed("read", path, &err)),
+impl Sysctls {
+    /// Those of the namespace that the thread is in.
+    pub(crate) fn of_this_visit() -> Self {
+        Self(())
     }
-}
 
-/// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
-pub fn set(path: &Path, value: &str) -> Result<()> {
-    if get(path)? == value {
-        return Ok(());
+    /// What the file says.
+    pub fn get(&self, path: &Path) -> Result<String> {
+        read(path).map_err(|err| failed("read", path, &err))
     }
-    write(path, value).map_err(|err| unwritten(path, value, &err))
-}
 
-/// Like [`set`], for a key that this kernel may lack: then there is nothing to be afraid of either.
-pub fn set_if_known(path: &Path, value: &str) -> Result<()> {
-    match read(path) {
-        Ok(now) if now == value => Ok(()),
-        Ok(_) => write(path, value).map_err(|err| unwritten(path, value, &err)),
-        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
-        Err(err) => Err(failed("read", path, &err)),
+    /// The same of a key that this kernel may lack.
+    pub fn known(&self, path: &Path) -> Result<Option<String>> {
+        match read(path) {
+            Err(err) if err.kind() == ErrorKind::NotFound => unknown(path).map(|()| None),
+            value => value.map(Some).map_err(|err| failed("read", path, &err)),
+        }
     }
-}
 
-/// The same for a number of one link that the kernel keeps and does nothing else about when it is written: so it is, and
-/// looked at only where it cannot be.
-pub fn put_if_known(path: &Path, value: &str) -> Result<()> {
-    match write(path, value) {
-        Ok(()) => Ok(()),
-        Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
-        Err(_) if read(path).is_ok_and(|now| now == value) => Ok(()),
-        Err(err) => Err(unwritten(path, value, &err)),
+    /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
+    pub fn set(&self, path: &Path, value: &str) -> Result<()> {
+        if self.get(path)? == value {
+            return Ok(());
+        }
+        write(path, value).map_err(|err| unwritten(path, value, &err))
     }
-}
 
-/// What the file says, for a key that may be there only to be written: `None` then.
-pub fn legible(path: &Path) -> Result<Option<String>> {
-    match read(path) {
-        Err(err) if err.kind() == ErrorKind::PermissionDenied => Ok(None),
-        value => value.map(Some).map_err(|err| failed("read", path, &err)),
+    /// Like [`Sysctls::set`], for a key that this kernel may lack: then there is nothing to be afraid of either.
+    pub fn set_if_known(&self, path: &Path, value: &str) -> Result<()> {
+        match read(path) {
+            Ok(now) if now == value => Ok(()),
+            Ok(_) => write(path, value).map_err(|err| unwritten(path, value, &err)),
+            Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
+            Err(err) => Err(failed("read", path, &err)),
+        }
     }
-}
 
-/// Writes `value`, whatever the file says.
-pub fn put(path: &Path, value: &str) -> Result<()> {
-    write(path, value).map_err(|err| unwritten(path, value, &err))
-}
+    /// The same for a number of one link that the kernel keeps and does nothing else about when it is written: so it is, and
+    /// looked at only where it cannot be.
+    pub fn put_if_known(&self, path: &Path, value: &str) -> Result<()> {
+        match write(path, value) {
+            Ok(()) => Ok(()),
+            Err(err) if err.kind() == ErrorKind::NotFound => unknown(path),
+            Err(_) if read(path).is_ok_and(|now| now == value) => Ok(()),
+            Err(err) => Err(unwritten(path, value, &err)),
+        }
+    }
 
-/// Whether the kernel has IPv6 at all.
-pub fn has_ipv6() -> Result<bool> {
-    let key = of_interface("ipv6", "all", "disable_ipv6");
-    known(&key).map(|value| value.is_some())
+    /// What the file says, for a key that may be there only to be written: `None` then.
+    pub fn legible(&self, path: &Path) -> Result<Option<String>> {
+        match read(path) {
+            Err(err) if err.kind() == ErrorKind::PermissionDenied => Ok(None),
+            value => value.map(Some).map_err(|err| failed("read", path, &err)),
+        }
+    }
+
+    /// Writes `value`, whatever the file says.
+    pub fn put(&self, path: &Path, value: &str) -> Result<()> {
+        write(path, value).map_err(|err| unwritten(path, value, &err))
+    }
+
+    /// Whether the kernel has IPv6 at all.
+    pub fn has_ipv6(&self) -> Result<bool> {
+        let key = of_interface("ipv6", "all", "disable_ipv6");
+        self.known(&key).map(|value| value.is_some())
+    }
+
+    /// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
+    pub fn refuse_router_advertisements(&self, ifname: &str) -> Result<()> {
+        self.put_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
+    }
+
+    /// The link-local IPv6 address that the link will get is usable at once, without duplicate address detection: until it
+    /// is, the kernel asks for no neighbour on behalf of other addresses. For a link of our own making, before it goes up.
+    pub fn trust_link_local_address(&self, ifname: &str) -> Result<()> {
+        self.put_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
+    }
 }
 
 /// A key may be absent from the kernel, but not from something that hides the kernel's.
@@ -159,17 +181,6 @@ pub fn command(path: &Path, value: &str) -> String {
     format!("sysctl -w {key}={value}")
 }
 
-/// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
-pub fn refuse_router_advertisements(ifname: &str) -> Result<()> {
-    put_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
-}
-
-/// The link-local IPv6 address that the link will get is usable at once, without duplicate address detection: until it
-/// is, the kernel asks for no neighbour on behalf of other addresses. For a link of our own making, before it goes up.
-pub fn trust_link_local_address(ifname: &str) -> Result<()> {
-    put_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -201,9 +212,9 @@ mod tests {
         let path = std::env::temp_dir().join(format!("sysctl-{}", std::process::id()));
         fs::write(&path, "0").unwrap();
         for failed in [
-            get(&path).map(drop),
-            set(&path, "1"),
-            put_if_known(&path, "1"),
+            Sysctls(()).get(&path).map(drop),
+            Sysctls(()).set(&path, "1"),
+            Sysctls(()).put_if_known(&path, "1"),
         ] {
             let failure = failed.unwrap_err();
             assert!(failure.message().contains("else than procfs"));
@@ -214,9 +225,9 @@ mod tests {
         symlink("/proc/thread-self/comm", &path).unwrap();
         let name = fs::read_to_string(&path).unwrap();
         for failed in [
-            get(&path).map(drop),
-            set(&path, "1"),
-            put_if_known(&path, "1"),
+            Sysctls(()).get(&path).map(drop),
+            Sysctls(()).set(&path, "1"),
+            Sysctls(()).put_if_known(&path, "1"),
         ] {
             let failure = failed.unwrap_err();
             assert!(failure.message().contains("else than procfs"));
@@ -228,9 +239,9 @@ mod tests {
     #[test]
     fn an_unknown_key_matters_only_to_set() {
         let path = Path::new("/proc/sys/net/ipv9/conf/x/y");
-        assert!(set_if_known(path, "1").is_ok());
-        assert!(put_if_known(path, "1").is_ok());
-        let failure = set(path, "1").unwrap_err();
+        assert!(Sysctls(()).set_if_known(path, "1").is_ok());
+        assert!(Sysctls(()).put_if_known(path, "1").is_ok());
+        let failure = Sysctls(()).set(path, "1").unwrap_err();
         assert!(failure.message().contains("/proc/sys/net/ipv9/conf/x/y"));
     }
 }

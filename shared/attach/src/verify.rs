@@ -137,9 +137,9 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
 }
 
 /// `link` on the host is a gateway: it has the address, and the host forwards the family's packets from there and to it.
-pub fn gateway(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
+pub fn gateway(host: &Side, link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     address(link, ip, prefix)?;
-    forwarding::verify(link, ip)
+    forwarding::verify(host, link, ip)
 }
 
 /// `link` on the host has the address.

@@ -7,7 +7,8 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::{Side, allow_list, sysctl};
+use crate::sysctl::Sysctls;
+use crate::{Side, allow_list};
 
 /// The key `sysctl` of a configuration: values by keys, in their order. A key that is there twice is kept twice.
 #[derive(Debug, Clone, Default)]
@@ -114,13 +115,16 @@ impl Wishes {
 
     /// What the files say now, but for those that can only be written.
     pub fn now(&self, side: &Side) -> Result<Vec<Said>> {
-        side.sysctl(|| {
+        side.sysctl(|sysctls| {
             let mut said = Vec::new();
             for wish in &self.0 {
-                if sysctl::legible(&wish.path).is_ok_and(|value| value.is_none()) {
+                if sysctls
+                    .legible(&wish.path)
+                    .is_ok_and(|value| value.is_none())
+                {
                     continue;
                 }
-                let value = sysctl::known(&wish.path)?.ok_or_else(|| missing(wish))?;
+                let value = sysctls.known(&wish.path)?.ok_or_else(|| missing(wish))?;
                 said.push((wish.path.clone(), value));
             }
             Ok(said)
@@ -132,19 +136,19 @@ impl Wishes {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        side.sysctl(|| {
+        side.sysctl(|sysctls| {
             let mut said = Vec::new();
             for wish in &self.0 {
-                let value = write(wish)?;
+                let value = write(sysctls, wish)?;
                 said.extend(value.map(|value| (wish, value)));
             }
             for (wish, value) in &said {
-                if sysctl::get(&wish.path)? != *value {
-                    sysctl::put(&wish.path, &wish.value)?;
+                if sysctls.get(&wish.path)? != *value {
+                    sysctls.put(&wish.path, &wish.value)?;
                 }
             }
             for (wish, value) in &said {
-                let now = sysctl::get(&wish.path)?;
+                let now = sysctls.get(&wish.path)?;
                 if now != *value {
                     return Err(contradiction(wish, &now));
                 }
@@ -158,14 +162,14 @@ impl Wishes {
 }
 
 /// Makes the file take the value, and returns what it says then, in the kernel's form.
-fn write(wish: &Wish) -> Result<Option<String>> {
+fn write(sysctls: &Sysctls, wish: &Wish) -> Result<Option<String>> {
     let Wish { key, path, value } = wish;
-    let now = sysctl::legible(path)?;
+    let now = sysctls.legible(path)?;
     if now.as_deref() == Some(value) {
         return Ok(now);
     }
-    sysctl::put(path, value)?;
-    let now = sysctl::legible(path)?;
+    sysctls.put(path, value)?;
+    let now = sysctls.legible(path)?;
     let is_blank = value.trim().is_empty();
     match now {
         Some(now) if is_blank && !now.is_empty() => Err(Failure::config(format!(
@@ -177,11 +181,11 @@ fn write(wish: &Wish) -> Result<Option<String>> {
 
 /// Makes the files say what they said, the last one first.
 pub fn put_back(side: &Side, said: &[Said]) -> Result<()> {
-    side.sysctl(|| {
+    side.sysctl(|sysctls| {
         // One may change another, as `ip_forward` does.
         for _twice in 0..2 {
             for (path, value) in said.iter().rev() {
-                sysctl::set(path, value)?;
+                sysctls.set(path, value)?;
             }
         }
         Ok(())
