@@ -26,7 +26,7 @@ pub const WORLD: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 const UP_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Makes the world, and the link between it and `host`.
-pub fn beyond(host: &Netns) -> Result<Netns, Error> {
+pub fn world(host: &Netns) -> Result<Netns, Error> {
     let world = Netns::create()?;
     let context = Context::new()?;
     let here = Rtnl::open(&context, host)?;

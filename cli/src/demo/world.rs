@@ -49,7 +49,7 @@ impl World {
         }
         let host = Netns::current().map_err(kernel)?;
         Ok(Self {
-            outside: outside::beyond(&host).map_err(kernel)?,
+            outside: outside::world(&host).map_err(kernel)?,
             host,
             runtime: Runtime {
                 plugin_dirs: vec![plugins.dir().to_owned()],

@@ -26,7 +26,7 @@ use conf::{Conf, Place, Plan};
 use store::Store;
 use store::judged::{Census, Judged};
 use store::look::Look;
-use store::status::Glance;
+use store::status::Snapshot;
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<HostLocal>();
@@ -123,7 +123,7 @@ fn check_each(call: &CheckCall, plan: &Plan, store: &Store, held: &[IpAddr]) -> 
 /// Checks that the store can be used and, where `strict`, that each range set has a free address. Without `strict` a
 /// full range is not an error: an engine would take the node out of service, and its pods with it.
 fn ready(plan: &Plan, strict: bool) -> Result<()> {
-    let mut store = Glance::new(&plan.dir)?;
+    let mut store = Snapshot::new(&plan.dir)?;
     for set in &plan.sets {
         let spans = set.spans(None);
         if spans.is_empty() {

@@ -55,7 +55,7 @@ pub(crate) struct Plan {
     pub(crate) snat: bool,
     pub(crate) masq_all: bool,
     /// The longest wait for a port of a living owner.
-    pub(crate) patience: Duration,
+    pub(crate) port_wait: Duration,
     pub(crate) iptables: IptablesPlan,
     pub(crate) mappings: Vec<Mapping>,
 }
@@ -93,13 +93,13 @@ impl Plan {
             .and_then(|bit| 1u32.checked_shl(bit));
         let mark = mark.ok_or_else(|| Failure::config("MasqMarkBit must be between 0 and 31"))?;
         let backend = choose(backend, &conf)?;
-        let patience = patience(conf.port_wait_seconds)?;
+        let port_wait = port_wait(conf.port_wait_seconds)?;
         let mappings = mapping::parse(&conf.runtime_config.port_mappings)?;
         Ok(Self {
             backend,
             snat: conf.snat.unwrap_or(true),
             masq_all: conf.masq_all,
-            patience,
+            port_wait,
             iptables: IptablesPlan {
                 mark,
                 set_mark_chain: conf.external_set_mark_chain,
@@ -118,7 +118,7 @@ impl Plan {
     }
 }
 
-fn patience(seconds: Option<i64>) -> Result<Duration> {
+fn port_wait(seconds: Option<i64>) -> Result<Duration> {
     let seconds = seconds.unwrap_or(PORT_WAIT);
     match u64::try_from(seconds) {
         Ok(wait) if seconds <= PORT_WAIT_MAX => Ok(Duration::from_secs(wait)),

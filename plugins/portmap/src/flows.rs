@@ -158,8 +158,8 @@ impl<'a> Local<'a> {
         if let Some(known) = self.known.get(&ip) {
             return Ok(*known);
         }
-        let way = self.rtnl.way_to(ip).map_err(kernel)?;
-        let local = way.is_some_and(|way| way.local);
+        let lookup = self.rtnl.lookup(ip).map_err(kernel)?;
+        let local = lookup.is_some_and(|lookup| lookup.local);
         self.known.insert(ip, local);
         Ok(local)
     }

@@ -155,7 +155,7 @@ impl Plugin for Portmap {
         let home = Home::of(&call.netns);
         // A port that another owner has by now is refused at once.
         let plan = Plan {
-            patience: Duration::ZERO,
+            port_wait: Duration::ZERO,
             ..plan
         };
         let restored =
@@ -189,7 +189,7 @@ fn publish(
     if let Some(netfilter) = native(plan.backend, table::ready)? {
         let publication = publication(&host.rtnl, plan, addresses, subject)?;
         let room = || room::make(&netfilter, subject, &plan.mappings, addresses);
-        let published = conflict::publish(&netfilter, &publication, home, plan.patience, room);
+        let published = conflict::publish(&netfilter, &publication, home, plan.port_wait, room);
         // The step opens a connection of its own, because unread answers may be left in this one.
         undo.push_unless_refused(published, "withdraw the ports", move || {
             let of_us = |owner: &Owner| *owner == publication.owner;
@@ -229,10 +229,10 @@ fn publication(
     subject: Subject<'_>,
 ) -> Result<Publication> {
     let target = |address: &Cidr| {
-        let way = rtnl.way_to(address.ip()).map_err(kernel)?;
+        let lookup = rtnl.lookup(address.ip()).map_err(kernel)?;
         Ok(Target {
             address: *address,
-            source: way.and_then(|way| way.src),
+            source: lookup.and_then(|lookup| lookup.src),
         })
     };
     Ok(Publication {

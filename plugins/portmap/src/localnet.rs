@@ -27,8 +27,8 @@ const COMMENT: &str = "CNI portfwd: 127.0.0.0/8 from other interfaces";
 /// Lets connections from 127.0.0.1 leave towards the container's address, and lets only their answers back in.
 pub(crate) fn open_towards(ip: IpAddr) -> Result<()> {
     let host = Side::host()?;
-    let way = host.rtnl.way_to(ip).map_err(kernel)?;
-    let Some(index) = way.and_then(|way| way.oif) else {
+    let lookup = host.rtnl.lookup(ip).map_err(kernel)?;
+    let Some(index) = lookup.and_then(|lookup| lookup.oif) else {
         return Ok(());
     };
     let Some(link) = host.rtnl.link_by_index(index).map_err(kernel)? else {

@@ -66,13 +66,13 @@ fn present(
 
 /// The source for connections from a loopback address to a port on one address, which leads to the container at `ip`.
 fn source(published: &Element, ip: IpAddr) -> Result<Option<(&'static Set, Element)>> {
-    let way = Side::host()?.rtnl.way_to(ip).map_err(kernel)?;
+    let lookup = Side::host()?.rtnl.lookup(ip).map_err(kernel)?;
     let element = |source| Element {
         key: published.key.clone(),
         value: Some(Fields::default().ip(source)),
         comment: published.comment.clone(),
         ..Element::default()
     };
-    let source = way.and_then(|way| way.src);
+    let source = lookup.and_then(|lookup| lookup.src);
     Ok(source.map(|source| (LOCALHOST_ADDR.of(ip), element(source))))
 }

@@ -133,7 +133,7 @@ impl Plugin for Veth {
             )?;
             // An address of the host itself needs no way.
             if !sides.are_one()? {
-                verify::way_by(&sides.host, &host, address)?;
+                verify::route_by(&sides.host, &host, address)?;
             }
         }
         match &plan.masquerade {

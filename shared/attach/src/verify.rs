@@ -163,9 +163,9 @@ fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
 }
 
 /// What `side` sends to `ip` leaves by `link`, whatever other routes there are.
-pub fn way_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
-    let way = side.rtnl.way_to(ip).map_err(kernel)?;
-    let oif = way.and_then(|way| way.oif);
+pub fn route_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
+    let lookup = side.rtnl.lookup(ip).map_err(kernel)?;
+    let oif = lookup.and_then(|lookup| lookup.oif);
     if oif == Some(link.index) {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::process::{Command, Output};
 
-use linkspan_invoke::{start, talk};
+use linkspan_invoke::{communicate, start};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::{Family, PerFamily};
@@ -137,8 +137,8 @@ fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
             .hint("install iptables, or set the backend to \"nftables\""),
         _ => failed(err.to_string()),
     })?;
-    let output =
-        talk(child, input.as_bytes(), None).map_err(|err| failed(err.to_string()).in_doubt())?;
+    let output = communicate(child, input.as_bytes(), None)
+        .map_err(|err| failed(err.to_string()).in_doubt())?;
     match output.status.code() {
         Some(0) => Ok(output),
         Some(_) => Err(failed(

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::talk::{start, talk};
+use crate::communicate::{communicate, start};
 
 /// How long an executable that is being written may stay so.
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ pub fn exec_until(
     let child = spawn(exe, env).map_err(|err| {
         attempted(err).hint("check that the plugin is executable and made for this machine")
     })?;
-    let output = talk(child, stdin, stop).map_err(|err| attempted(err).in_doubt())?;
+    let output = communicate(child, stdin, stop).map_err(|err| attempted(err).in_doubt())?;
     if output.status.success() {
         // Forwards the delegate's log lines. A closed stderr is not an error.
         drop(io::stderr().write_all(&output.stderr));

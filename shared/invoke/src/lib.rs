@@ -1,12 +1,12 @@
 //! Finding and executing a plugin, for delegation and for the runtime.
 
+mod communicate;
 mod exec;
 mod find;
-mod talk;
 
+pub use communicate::{communicate, start};
 pub use exec::{exec, exec_until};
 pub use find::{find, split_path};
-pub use talk::{start, talk};
 
 use std::fmt;
 use std::path::PathBuf;

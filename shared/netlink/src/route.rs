@@ -60,7 +60,7 @@ pub struct Route {
 
 /// How the kernel would send a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct Lookup {
     /// Whether it stays on this host.
     pub local: bool,
     /// Index of the link that it leaves by.
@@ -153,7 +153,7 @@ impl Link {
 
 impl Rtnl {
     /// How a packet to `dst` would go; `None` where it could not.
-    pub fn way_to(&self, dst: IpAddr) -> Result<Option<Way>, Error> {
+    pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = Family::of(dst).host_prefix();
@@ -163,7 +163,7 @@ impl Rtnl {
             Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => None,
             found => found?,
         };
-        Ok(found.and_then(Way::of))
+        Ok(found.and_then(Lookup::of))
     }
 
     /// The routes of the main table.
@@ -266,25 +266,25 @@ impl Route {
     }
 }
 
-impl Way {
+impl Lookup {
     /// Of an answer; `None` where it is about something else.
     pub fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return None;
         };
-        let mut way = Self {
+        let mut lookup = Self {
             local: message.header.kind == RouteType::Local,
             oif: None,
             src: None,
         };
         for attribute in message.attributes {
             match attribute {
-                RouteAttribute::Oif(index) => way.oif = Some(index),
-                RouteAttribute::PrefSource(src) => way.src = ip(&src),
+                RouteAttribute::Oif(index) => lookup.oif = Some(index),
+                RouteAttribute::PrefSource(src) => lookup.src = ip(&src),
                 _ => {}
             }
         }
-        Some(way)
+        Some(lookup)
     }
 }
 

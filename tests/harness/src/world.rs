@@ -34,7 +34,7 @@ pub struct Cable<'a> {
 
 /// Makes the world, and the host's link `up0` to it.
 pub fn beyond(lab: &Lab) -> Sandbox {
-    Sandbox::new(outside::beyond(lab.host()).unwrap())
+    Sandbox::new(outside::world(lab.host()).unwrap())
 }
 
 /// Another node behind the host, on the host's link `side0`: it and the world know the way to each other.

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use linkspan_netlink::addr::Addr;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
-use linkspan_netlink::route::{Route, Way};
+use linkspan_netlink::route::{Lookup, Route};
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::rule::Rule;
 use linkspan_netlink::stored::Stored;
@@ -50,7 +50,7 @@ fn value(answer: &RouteNetlinkMessage) {
             assert_eq!((moved.table(), moved.hops()), (1000, route.hops()));
         }
     }
-    let _way = Way::of(answer.clone());
+    let _lookup = Lookup::of(answer.clone());
     RTNL.with(|rtnl| {
         let rtnl = rtnl.get_or_init(|| Rtnl::here(&Context::new().unwrap()).unwrap());
         drop(Link::of(rtnl, answer.clone()));

@@ -93,7 +93,7 @@ impl<'a> Stage<'a> {
 fn until_own(rtnl: &Rtnl, ip: IpAddr) {
     const DEADLINE: Duration = Duration::from_secs(60);
     let begun = Instant::now();
-    while !rtnl.way_to(ip).unwrap().is_some_and(|way| way.local) {
+    while !rtnl.lookup(ip).unwrap().is_some_and(|lookup| lookup.local) {
         assert!(
             begun.elapsed() < DEADLINE,
             "{ip} does not become the host's"

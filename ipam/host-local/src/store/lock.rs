@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use linkspan_plugin::patience;
+use linkspan_plugin::flock;
 use nix::sys::stat::{major, minor};
 
 use super::error::Error;
@@ -16,7 +16,7 @@ const LOOKS: usize = 20;
 
 /// Locks `file`, which was opened at `path`. The lock ends with the file, or with the process.
 pub(super) fn acquire(file: File, path: &Path, patience: Duration) -> Result<File, Error> {
-    if let Some(lock) = patience::lock(file, patience).map_err(Error::on("lock", path))? {
+    if let Some(lock) = flock::lock(file, patience).map_err(Error::on("lock", path))? {
         return Ok(lock);
     }
     let inode = fs::metadata(path).map_err(Error::on("examine", path))?;

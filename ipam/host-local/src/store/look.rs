@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linkspan_owner::home::mount_namespace;
-use linkspan_plugin::patience;
+use linkspan_plugin::flock;
 use nix::fcntl::OFlag;
 
 use super::error::Error;
@@ -51,7 +51,7 @@ impl<'a> Look<'a> {
             let handle = open_directory(dir)?;
             let file = open_beside(dir, &handle, LOOKS, OFlag::O_RDWR | OFlag::O_CREAT)?;
             let earlier = begun(&file)?.unwrap_or(u64::MAX);
-            Ok((earlier, patience::lock(file, patience)?))
+            Ok((earlier, flock::lock(file, patience)?))
         };
         let (earlier, file) = queue().unwrap_or_default();
         Self { dir, file, earlier }

@@ -16,12 +16,12 @@ use crate::span::Span;
 
 /// A store for reading alone.
 #[derive(Debug)]
-pub(crate) struct Glance<'a> {
+pub(crate) struct Snapshot<'a> {
     dir: &'a Path,
     index: Index,
 }
 
-impl<'a> Glance<'a> {
+impl<'a> Snapshot<'a> {
     /// An error where it cannot be written or read.
     pub(crate) fn new(dir: &'a Path) -> Result<Self, Error> {
         let boot = BootId::current();

@@ -28,7 +28,11 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 ///
 /// The child has ended even where this fails, so it cannot overtake an undo of its work. (The standard library's
 /// `wait_with_output` panics where a pipe cannot be read, and does not wait then.)
-pub fn talk(mut child: Child, input: &[u8], stop: Option<BorrowedFd<'_>>) -> io::Result<Output> {
+pub fn communicate(
+    mut child: Child,
+    input: &[u8],
+    stop: Option<BorrowedFd<'_>>,
+) -> io::Result<Output> {
     let heard = converse(&mut child, input, stop);
     // The pipes are closed by now, so the child cannot block on them.
     let status = child.wait();
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn a_child_may_fill_its_pipes_in_any_order_and_leave_its_input_unread() {
         let script = "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; exit 3";
-        let output = talk(shell(script), b"unread", None).unwrap();
+        let output = communicate(shell(script), b"unread", None).unwrap();
         let lengths = (output.stdout.len(), output.stderr.len());
         assert_eq!(
             (lengths, output.status.code()),
@@ -211,7 +215,7 @@ mod tests {
     fn a_child_may_print_more_than_a_pipe_holds_before_it_reads_more_than_a_pipe_holds() {
         let input = vec![b'x'; 280_000];
         let script = "head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2; wc -c";
-        let output = talk(shell(script), &input, None).unwrap();
+        let output = communicate(shell(script), &input, None).unwrap();
         let (zeros, count) = output.stdout.split_at(200_000);
         assert!(zeros.iter().all(|byte| *byte == 0) && output.stderr.len() == 200_000);
         assert_eq!(String::from_utf8_lossy(count).trim(), "280000");
@@ -227,7 +231,7 @@ mod tests {
             let (told, stop) = io::pipe().unwrap();
             let stop = format!("/proc/$PPID/fd/{}", stop.as_raw_fd());
             let script = format!("{trap} printf {asked} >{stop}; sleep 100000 & wait");
-            let output = talk(shell(&script), b"", Some(told.as_fd())).unwrap();
+            let output = communicate(shell(&script), b"", Some(told.as_fd())).unwrap();
             // The pipes are at their end, so the grandchild is gone, too.
             let by = std::os::unix::process::ExitStatusExt::signal(&output.status);
             assert_eq!(by, Some(signal as i32));
