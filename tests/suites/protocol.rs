@@ -182,7 +182,7 @@ fn without_a_command_a_plugin_introduces_itself() {
             let [name, versions] = lines[..] else {
                 panic!("{lines:?}");
             };
-            let type_name = if plugin == "veth" { "ptp" } else { plugin };
+            let type_name = if *plugin == "veth" { "ptp" } else { plugin };
             assert!(
                 name.starts_with(&format!("CNI {type_name} plugin ")),
                 "{name}"

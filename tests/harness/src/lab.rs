@@ -23,7 +23,7 @@ use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
 /// The plugins that the bundle answers for.
-pub const PLUGINS: [&str; 11] = [
+pub const PLUGINS: &[&str] = &[
     "bandwidth",
     "bridge",
     "dhcp",

@@ -13,7 +13,7 @@ use crate::LINKSPAN;
 
 const SECRET: &str = "canary-5e1f";
 /// `veth` is `ptp`.
-const PLUGINS: [&str; 9] = [
+const PLUGINS: &[&str] = &[
     "bandwidth",
     "bridge",
     "dummy",
