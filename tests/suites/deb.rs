@@ -150,7 +150,7 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
         let linkspan = root.dir.join("usr/bin/linkspan");
         let binary = fs::symlink_metadata(&linkspan).unwrap();
         assert_eq!((binary.mode() & 0o7777, binary.uid()), (0o755, 0));
-        assert_eq!(root.plugin_names(), set(&PLUGINS));
+        assert_eq!(root.plugin_names(), set(PLUGINS));
         for name in PLUGINS {
             // The same inode, or IPAM would be executed.
             let plugin = fs::metadata(root.plugins().join(name)).unwrap();
@@ -231,7 +231,7 @@ fn the_package_takes_the_names_of_the_go_plugins_and_gives_them_back() {
             assert_eq!(link, Path::new("../../bin/linkspan"));
             assert_eq!(root.diverted_by(), set(&["linkspan"]));
             let more = ["bridge.distrib", "firewall"];
-            assert_eq!(root.plugin_names(), set(&[&PLUGINS[..], &more].concat()));
+            assert_eq!(root.plugin_names(), set(&[PLUGINS, &more].concat()));
         };
         install(&root.go_plugins(1));
         install(&package);
