@@ -1,6 +1,6 @@
 //! The plugin's side of the calls.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -92,43 +92,44 @@ impl Daemon {
         self.stream
             .write_all(&rpc::call(method, args))
             .map_err(lost)?;
+        let mut input = BufReader::new(self.stream);
         let mut reader = Reader::default();
-        let header = Header::from(&self.value(&mut reader).map_err(lost)?);
+        let header = Header::from(&value(&mut input, &mut reader).map_err(lost)?);
         if header.error.starts_with(NO_METHOD) {
             return Ok(Outcome::Unknown);
         }
         if !header.error.is_empty() {
             return Err(fail(header.error));
         }
-        let body = self.value(&mut reader).map_err(lost)?;
+        let body = value(&mut input, &mut reader).map_err(lost)?;
         let result = rpc::result(&body).map_err(|err| fail(err.to_string()).in_doubt())?;
         Ok(Outcome::Done(result))
     }
+}
 
-    /// Reads messages until one is a value.
-    fn value(&mut self, reader: &mut Reader) -> io::Result<Value> {
-        let broken = |err: crate::gob::Error| io::Error::new(ErrorKind::InvalidData, err);
-        loop {
-            let mut head = vec![0];
-            self.stream.read_exact(&mut head)?;
-            let mut more = head
-                .first()
-                .filter(|byte| **byte >= 0x80)
-                .map_or(0, |byte| byte.wrapping_neg());
-            while more > 0 && head.len() < 9 {
-                let mut byte = [0];
-                self.stream.read_exact(&mut byte)?;
-                head.extend(byte);
-                more -= 1;
-            }
-            let length = Bytes(&head).uint().map_err(broken)?;
-            let length = usize::try_from(length).ok().filter(|length| *length <= MAX);
-            let length = length.ok_or_else(|| broken(crate::gob::Error::Long))?;
-            let mut message = vec![0; length];
-            self.stream.read_exact(&mut message)?;
-            if let Some(value) = reader.message(&message).map_err(broken)? {
-                return Ok(value);
-            }
+/// Reads messages until one is a value.
+fn value(input: &mut impl Read, reader: &mut Reader) -> io::Result<Value> {
+    let broken = |err: crate::gob::Error| io::Error::new(ErrorKind::InvalidData, err);
+    loop {
+        let mut head = vec![0];
+        input.read_exact(&mut head)?;
+        let mut more = head
+            .first()
+            .filter(|byte| **byte >= 0x80)
+            .map_or(0, |byte| byte.wrapping_neg());
+        while more > 0 && head.len() < 9 {
+            let mut byte = [0];
+            input.read_exact(&mut byte)?;
+            head.extend(byte);
+            more -= 1;
+        }
+        let length = Bytes(&head).uint().map_err(broken)?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= MAX);
+        let length = length.ok_or_else(|| broken(crate::gob::Error::Long))?;
+        let mut message = vec![0; length];
+        input.read_exact(&mut message)?;
+        if let Some(value) = reader.message(&message).map_err(broken)? {
+            return Ok(value);
         }
     }
 }
@@ -139,5 +140,5 @@ fn not_dialled(path: &Path, why: &str) -> Failure {
         path.display()
     );
     Failure::new(ErrorCode::INTERNAL, told)
-        .hint("start the daemon: `dhcp daemon`, or the unit cni-dhcp.socket")
+        .hint("start the daemon: `dhcp daemon`, or the unit linkspan-dhcp.socket")
 }

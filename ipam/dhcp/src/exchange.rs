@@ -179,11 +179,13 @@ impl Client {
         })
     }
 
-    /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is.
+    /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is. `requesting` gets the offer before the
+    /// REQUEST leaves, because from then on the server may have given the address.
     pub(crate) async fn acquire(
         &self,
         wanted: Option<Ipv4Addr>,
         deadline: Instant,
+        requesting: impl Fn(Lease4) -> Result<(), Trouble>,
     ) -> Result<Lease4, Trouble> {
         let exchange = self.exchange().await?;
         let mut options = self.profile.options(&self.id);
@@ -197,12 +199,17 @@ impl Client {
             let is_named = message.address(option::SERVER).is_some();
             fits && is_address && is_named && message.kind() == Some(Kind::Offer)
         };
-        let (offer, _) = exchange.ask(&discover, None, is_offer, deadline).await?;
+        let (offer, server_mac) = exchange.ask(&discover, None, is_offer, deadline).await?;
         let server = offer.options.get(&option::SERVER).cloned();
         let server = server.unwrap_or_default();
         let mut options = self.profile.options(&self.id);
         options.insert(option::ADDRESS, offer.yours.octets().to_vec());
         options.insert(option::SERVER, server.clone());
+        requesting(Lease4 {
+            ack: offer,
+            server_mac,
+            obtained: Moment::now(),
+        })?;
         let request = exchange.message(Kind::Request, options);
         let is_servers = |message: &Message| {
             let named = message.options.get(&option::SERVER);

@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) client: Vec<u8>,
     pub(crate) four: Option<Lease4>,
     pub(crate) six: Option<Lease6>,
+    /// Whether the addresses are asked for and not yet told to anybody.
+    pub(crate) pending: bool,
 }
 
 impl Record {
@@ -75,6 +77,9 @@ impl Record {
         if let Some(lease) = &self.six {
             line("lease6", &lease.text());
         }
+        if self.pending {
+            line("pending", "yes");
+        }
         line(END, "");
         lines.join("\n").trim_end().to_owned() + "\n"
     }
@@ -95,6 +100,7 @@ impl Record {
             client: Vec::new(),
             four: None,
             six: None,
+            pending: false,
         };
         for line in lines {
             let (name, value) = line.split_once(' ')?;
@@ -143,6 +149,7 @@ impl Record {
                     ack: Message::parse(&unhex(words.next()?)?)?,
                 });
             }
+            "pending" => self.pending = true,
             "lease6" => self.six = Some(Lease6::parse(value)?),
             _ => {}
         }
@@ -189,6 +196,7 @@ pub(crate) mod tests {
                 obtained: Moment(1_000),
             }),
             six: None,
+            pending: false,
         }
     }
 
@@ -199,6 +207,11 @@ pub(crate) mod tests {
         assert_eq!(Record::parse(&text), Some((boot, sample("c", 100))));
         let later = text.replace("\nclient ", "\nlater x y\nclient ");
         assert_eq!(Record::parse(&later), Some((boot, sample("c", 100))));
+        let pending = Record {
+            pending: true,
+            ..sample("c", 100)
+        };
+        assert_eq!(Record::parse(&pending.text(None)), Some((None, pending)));
         for cut in 0..text.len() {
             assert_eq!(Record::parse(&text[..cut]), None, "{cut}");
         }

@@ -6,7 +6,6 @@
 use std::net::Ipv4Addr;
 
 use crate::answer::address;
-use crate::exchange::Client;
 use crate::lease::Lease4;
 use crate::link::{Ether, Spot};
 use crate::random;
@@ -27,11 +26,6 @@ pub(crate) fn all(record: &Record, spot: &Spot) -> Result<(), Trouble> {
         .as_ref()
         .map_or(Ok(()), |lease| lease.release(spot));
     four.and(six)
-}
-
-/// The same of one lease that no record has yet.
-pub(crate) fn of_client(client: &Client, lease: &Lease4) -> Result<(), Trouble> {
-    four(lease, &client.spot, client.profile.identity(&client.id))
 }
 
 fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(), Trouble> {

@@ -162,7 +162,11 @@ impl Keeper {
                     Err(Trouble::Nak(words)) => {
                         complain(&format!("{}: rejected ({words})", client.spot.ifname));
                         let until = times.expiry.instant();
-                        client.acquire(Some(lease.ack.yours), until).await
+                        // The record has this address already.
+                        let requesting = |_offer| Ok(());
+                        client
+                            .acquire(Some(lease.ack.yours), until, requesting)
+                            .await
                     }
                     renewed => renewed,
                 };

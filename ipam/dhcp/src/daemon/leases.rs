@@ -3,7 +3,7 @@
 //! Calls for one attachment wait for each other, but DEL first ends an ADD that is under way: its engine has given it up.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
@@ -185,27 +185,29 @@ impl Daemon {
             timeout: self.patience(call.plan.timeout).timeout,
             spot,
         };
-        let (four, six) = {
-            let acquired = pin!(self.acquire(&client, &call.plan));
+        let record = Record {
+            names: call.names.clone(),
+            netns: call.netns.clone(),
+            id: facts.id,
+            home,
+            profile: client.profile.clone(),
+            client: client.id.clone(),
+            four: None,
+            six: None,
+            pending: false,
+        };
+        let record = {
+            let acquired = Box::pin(self.acquire(&client, &call.plan, record));
             let cancelled = pin!(slot.cancel.notified());
             match select(cancelled, acquired).await {
                 Either::Left(_) => return Err(Trouble::Cancelled),
                 Either::Right((acquired, _)) => acquired?,
             }
         };
-        let record = Record {
-            names: call.names.clone(),
-            netns: call.netns.clone(),
-            id: facts.id,
-            home,
-            profile: client.profile,
-            client: client.id,
-            four,
-            six,
-        };
         if let Err(err) = self.store.write(&record) {
             let told = format!("remember the lease of {}: {err}", call.names.key());
             let spot = client.spot;
+            self.forget(&record);
             blocking(move || release::all(&record, &spot)).await?;
             return Err(Trouble::Kernel(told));
         }
@@ -256,6 +258,15 @@ impl Daemon {
                 complain(&format!("release the lease of {}: {err}", names.key()));
             }
         }
+        self.forget_of(names);
+    }
+
+    /// Forgets what the store has of an attachment.
+    pub(super) fn forget(&self, record: &Record) {
+        self.forget_of(&record.names);
+    }
+
+    fn forget_of(&self, names: &Names) {
         if let Err(err) = self.store.forget(names) {
             complain(&format!("forget the lease of {}: {err}", names.key()));
         }
@@ -276,21 +287,19 @@ impl Daemon {
                 .any(|valid| valid.container_id == names.container && valid.ifname == names.ifname);
             names.network == conf.name && !is_valid
         };
-        let stale: Vec<Names> = {
-            let slots = self.leases.slots.borrow();
-            slots
-                .keys()
-                .filter(|names| is_stale(names))
-                .cloned()
-                .collect()
-        };
+        // The store alone knows the addresses of an ADD whose plugin went away.
+        let stored = self.store.all()?.into_iter().map(|record| record.names);
+        let mut stale: BTreeSet<Names> = stored.collect();
+        stale.extend(self.leases.slots.borrow().keys().cloned());
+        stale.retain(is_stale);
         for names in stale {
             self.release_of(&names).await;
         }
         Ok(())
     }
 
-    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped.
+    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped, and those that nobody
+    /// was told are given back.
     pub(super) fn restore(self: &Rc<Self>) -> std::io::Result<()> {
         let judge = Judge::now();
         for record in self.store.all()? {
@@ -301,6 +310,11 @@ impl Daemon {
                 continue;
             }
             let names = record.names.clone();
+            if record.pending {
+                let daemon = Rc::clone(self);
+                tokio::task::spawn_local(async move { daemon.release_of(&names).await });
+                continue;
+            }
             let slot = Slot {
                 held: Mutex::new(Some(self.hold(record))),
                 cancel: Notify::new(),

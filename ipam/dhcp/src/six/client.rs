@@ -25,12 +25,17 @@ const FIRST: Duration = Duration::from_secs(1);
 const NOT_READY: Duration = Duration::from_millis(100);
 
 /// An address, by as many attempts as there is time for, and the router of the link where it tells of itself.
-pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease6, Trouble> {
+/// `requesting` gets the offered lease before each REQUEST leaves.
+pub(crate) async fn acquire(
+    client: &Client,
+    patience: Patience,
+    requesting: impl Fn(Lease6) -> Result<(), Trouble>,
+) -> Result<Lease6, Trouble> {
     let deadline = Instant::now() + patience.whole;
     let routed = advertised(client, deadline);
     let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
     let leased = persist(ifname, pause, deadline, async || {
-        attempt(client, deadline).await
+        attempt(client, deadline, &requesting).await
     });
     let (advertised, leased) = join(routed, leased).await;
     let mut lease = leased?;
@@ -94,7 +99,11 @@ async fn advertised(client: &Client, deadline: Instant) -> Result<Advertised, Tr
     Err(Trouble::NoTries)
 }
 
-async fn attempt(client: &Client, deadline: Instant) -> Result<Lease6, Trouble> {
+async fn attempt(
+    client: &Client,
+    deadline: Instant,
+    requesting: &impl Fn(Lease6) -> Result<(), Trouble>,
+) -> Result<Lease6, Trouble> {
     let exchange = Exchange::open(client).await?;
     let iaid = iaid(&client.spot.ifname);
     let who = (message::CLIENT, exchange.duid.clone());
@@ -105,6 +114,7 @@ async fn attempt(client: &Client, deadline: Instant) -> Result<Lease6, Trouble> 
         .await?;
     let offered = given(&advertise, iaid)?;
     let server = find(&advertise.options, message::SERVER).unwrap_or_default();
+    requesting(exchange.lease(&advertise, offered, iaid)?)?;
     let request = vec![
         who,
         (message::SERVER, server.to_vec()),
