@@ -197,7 +197,9 @@ fn has_all(package: &Path) {
         let page = page.unwrap().file_name().into_string().unwrap();
         has(&format!(" ./usr/share/man/man1/{page}.gz\n"));
     }
-    has(" ./usr/lib/systemd/system/linkspan-restore.service\n");
+    for unit in ["dhcp.service", "dhcp.socket", "restore.service"] {
+        has(&format!(" ./usr/lib/systemd/system/linkspan-{unit}\n"));
+    }
     has("/nftables.service.wants/linkspan-restore.service -> ../linkspan-restore.service\n");
     has(" ./usr/share/bash-completion/completions/linkspan\n");
     has(" ./usr/share/zsh/vendor-completions/_linkspan\n");
