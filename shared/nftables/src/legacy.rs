@@ -1,4 +1,4 @@
-//! Table `nat` of the older packet filter, read as rules about ports. Nothing is executed for it.
+//! The table `nat` of iptables-legacy, read as rules about ports, without executing a program.
 
 use std::net::IpAddr;
 
@@ -49,7 +49,7 @@ const IPV6: Layout = Layout {
     matches: counters(148) + 16,
 };
 
-/// Where the counters begin that follow the member which ends at `end`.
+/// The offset of the counters after a member that ends at `end`.
 const fn counters(end: usize) -> usize {
     end.next_multiple_of(align_of::<u64>())
 }
@@ -62,7 +62,7 @@ pub struct NatRules {
     chains: Vec<Chain>,
 }
 
-/// A chain's name, and where its rules begin and end.
+/// A chain's name, and the offsets of its rules.
 #[derive(Debug)]
 struct Chain {
     name: String,
@@ -71,13 +71,13 @@ struct Chain {
 }
 
 impl NatRules {
-    /// Reads the table; `None` where nobody has used it.
+    /// Reads the table; `None` if it was never used.
     pub fn read(family: Family) -> Result<Option<Self>, Error> {
         let entries = xtables::nat_entries(family)?;
         Ok(entries.map(|entries| Self::of(entries, family)))
     }
 
-    /// The table of these entries.
+    /// Decodes the table's entries.
     pub fn of(entries: Vec<u8>, family: Family) -> Self {
         let mut table = Self {
             entries,
@@ -101,7 +101,7 @@ impl NatRules {
         table
     }
 
-    /// The rules of a chain that somebody made, as far as they are about ports; none where it is missing.
+    /// The rules of a user-defined chain, reduced to ports; none if the chain is missing.
     pub fn rules(&self, chain: &str) -> Vec<PortRule> {
         let Some(chain) = self.chains.iter().find(|known| known.name == chain) else {
             return Vec::new();
@@ -116,7 +116,7 @@ impl NatRules {
         self.family.pick(IPV4, IPV6)
     }
 
-    /// The entries from an offset on, up to the first that is cut short.
+    /// The entries from an offset on, up to the first truncated one.
     fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
         let layout = self.layout();
         let mut at = offset;
@@ -151,7 +151,7 @@ impl NatRules {
         rule
     }
 
-    /// The chain that a standard target, which has no name, leads to.
+    /// The target chain of a standard target, which has an empty name.
     fn jump(&self, target: &Extension<'_>) -> Option<String> {
         let verdict = target.data.first_chunk().copied().map(i32::from_ne_bytes)?;
         let first = usize::try_from(verdict).ok()?;
@@ -159,7 +159,7 @@ impl NatRules {
         target.name.is_empty().then(|| chain.name.clone())
     }
 
-    /// The extension at the beginning, and what follows it.
+    /// The first extension, and the bytes after it.
     fn extension<'a>(&self, bytes: &'a [u8]) -> Option<(Extension<'a>, &'a [u8])> {
         const NAME: usize = 2;
         let len = usize::from(short(bytes, 0)?);
@@ -184,7 +184,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The name of the chain that begins here; the last entry of the table looks like one, named `ERROR`.
+    /// The name of the chain that starts here. The table's last entry looks like a chain named `ERROR`.
     fn head(&self) -> Option<String> {
         let is_head = self.target.get(2..8)? == b"ERROR\0";
         is_head.then(|| until_nul(self.target.get(EXTENSION..)?))?
@@ -208,7 +208,7 @@ impl Entry<'_> {
     }
 }
 
-/// Two bytes in the order of this machine.
+/// Two bytes in host byte order.
 fn short(bytes: &[u8], offset: usize) -> Option<u16> {
     let bytes = bytes.get(offset..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*bytes))
