@@ -1,4 +1,4 @@
-//! The plugin's side of the calls.
+//! The plugin's side of the calls to the daemon.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,26 +13,26 @@ use crate::gob::Value;
 use crate::gob::read::{Bytes, MAX, Reader};
 use crate::rpc::{self, Args, HELLO, Header, NO_METHOD, WELCOME};
 
-/// How long a daemon may take to greet: it answers at once, or not at all.
+/// Deadline for the daemon's greeting. A daemon greets at once or never.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// The daemon, connected and greeted.
+/// A connection to the daemon, after the greeting.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     stream: UnixStream,
 }
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was done, with this result.
+    /// Success, with this result.
     Done(AddResult),
-    /// The daemon does not know such a call: it is the other suite's.
+    /// The daemon does not know the call: it is the other suite's.
     Unknown,
 }
 
 impl Daemon {
-    /// Connects; none where nobody listens there.
+    /// Connects; `None` if there is no listener.
     pub(crate) fn connect(path: &Path) -> Result<Option<Self>> {
         let dialled = UnixStream::connect(path);
         let stream = match dialled {
@@ -57,7 +57,7 @@ impl Daemon {
         Ok(Some(daemon))
     }
 
-    /// The same where there has to be one.
+    /// Connects. Fails if there is no listener.
     pub(crate) fn dial(path: &Path) -> Result<Self> {
         Self::connect(path)?.ok_or_else(|| not_dialled(path, "nobody listens there"))
     }
@@ -73,7 +73,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Makes a call, and waits for the answer at most as long as said.
+    /// Makes a call, and waits up to `patience` for the answer.
     pub(crate) fn call(
         mut self,
         method: &str,
@@ -86,7 +86,7 @@ impl Daemon {
                 format!("error calling {method}: {told}"),
             )
         };
-        // From here on the daemon may have done it all the same.
+        // From here on the daemon may have carried out the call, whatever fails.
         let lost = |err: io::Error| fail(err.to_string()).in_doubt();
         self.stream.set_read_timeout(patience).map_err(lost)?;
         self.stream

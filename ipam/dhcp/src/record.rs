@@ -1,4 +1,4 @@
-//! What is remembered of a lease, as lines of text. A later release may add lines; those of an unknown name are skipped.
+//! The record of a lease, as lines of text. A later release may add lines; unknown ones are skipped.
 
 use std::path::PathBuf;
 
@@ -18,15 +18,15 @@ use crate::wire::message::Message;
 const HEADER: &str = "linkspan-dhcp 1";
 const END: &str = "end";
 
-/// What is remembered of an attachment.
+/// The record of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) names: Names,
-    /// The namespace's path as the plugin was given it.
+    /// The namespace's path, as the plugin received it.
     pub(crate) netns: PathBuf,
-    /// Which namespace that was.
+    /// The namespace's identity.
     pub(crate) id: NetnsId,
-    /// The same for the judge of life.
+    /// The namespace for the judge of life.
     pub(crate) home: Option<Home>,
     pub(crate) profile: Profile,
     /// Option 61.
@@ -38,7 +38,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Where its interface is: in this very namespace, which this process sees at `path`.
+    /// The location of the interface: in this record's namespace, which this process sees at `path`.
     pub(crate) fn spot(&self, path: PathBuf) -> Spot {
         Spot {
             path,
@@ -47,7 +47,7 @@ impl Record {
         }
     }
 
-    /// As a file holds it.
+    /// The record as a file's text.
     pub(crate) fn text(&self, boot: Option<BootId>) -> String {
         let mut lines = vec![HEADER.to_owned()];
         let mut line = |name: &str, value: &str| lines.push(format!("{name} {value}"));
@@ -84,7 +84,7 @@ impl Record {
         lines.join("\n").trim_end().to_owned() + "\n"
     }
 
-    /// Reads a file, and the boot that it is of; nothing where it is no whole record.
+    /// Parses a file into its boot and record; `None` unless the record is complete.
     pub(crate) fn parse(text: &str) -> Option<(Option<BootId>, Self)> {
         let mut lines = text.strip_suffix(&format!("\n{END}\n"))?.lines();
         if lines.next()? != HEADER {

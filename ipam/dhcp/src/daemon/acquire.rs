@@ -126,7 +126,7 @@ impl Daemon {
         }
     }
 
-    /// An address, by as many attempts as there is time for.
+    /// Obtains a lease, with retries until the deadline.
     async fn acquire_four(
         &self,
         client: &Client,

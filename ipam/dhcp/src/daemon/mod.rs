@@ -1,4 +1,4 @@
-//! The daemon: one thread for everything that waits, and a few that visit namespaces.
+//! The daemon: one thread for all waiting, and a few threads that visit namespaces.
 
 mod acquire;
 mod activation;
@@ -34,7 +34,7 @@ use crate::rpc::{ALLOCATE, Args, COLLECT, LOOK, NO_METHOD, RELEASE};
 use crate::store::Store;
 use crate::trouble::Trouble;
 
-/// How many threads visit namespaces at once.
+/// Maximum number of threads that visit namespaces.
 const VISITORS: usize = 4;
 
 /// How long the daemon waits before it accepts again, where the process or the machine is short of descriptors.
@@ -93,7 +93,7 @@ fn run(flags: Flags) -> io::Result<()> {
     ended
 }
 
-/// Leases are not given back when the daemon ends: the next one goes on with them.
+/// Runs `work` until a signal. Leases are not released, since the next daemon takes over.
 async fn until_asked(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
@@ -194,7 +194,7 @@ fn unless_gone(err: io::Error) -> io::Result<()> {
     }
 }
 
-/// Every client and every exchange has one descriptor; the usual limit is for programs that still use select(2).
+/// Raises the limit of descriptors: each client and each exchange needs one. The default suits programs with select(2).
 fn more_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
         && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
