@@ -39,6 +39,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
     &linkspan_dhcp::ENTRY,
     &linkspan_dummy::ENTRY,
+    &linkspan_firewall::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,

@@ -109,6 +109,16 @@ impl Iptables {
         }
     }
 
+    /// Applies `lines` to a table of the older packet filter of a family, all of them or none. Executes one program; some
+    /// systems have no others than the usual ones.
+    pub fn apply_legacy(family: Family, table: &'static str, lines: &[String]) -> Result<()> {
+        let legacy = LEGACY.of_family(family).on(table);
+        match legacy.restore(lines)? {
+            Some(_) => Ok(()),
+            None => Self::of(family).on(table).apply(lines),
+        }
+    }
+
     /// Reads the table.
     pub fn saved(self) -> Result<Saved> {
         let printed = execute(self.save, &["-t", self.table], "")?;
@@ -118,29 +128,44 @@ impl Iptables {
 
     /// Applies all of `lines`, or none.
     pub fn apply(self, lines: &[String]) -> Result<()> {
-        let script = format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"));
-        execute(self.restore, &["--noflush", "--wait"], &script).map(drop)
+        let applied = self.restore(lines)?;
+        applied.map(drop).ok_or_else(|| missing(self.restore))
     }
+
+    /// `None` where the program is not installed.
+    fn restore(self, lines: &[String]) -> Result<Option<Output>> {
+        let script = format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"));
+        execute_if_found(self.restore, &["--noflush", "--wait"], &script)
+    }
+}
+
+fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
+    execute_if_found(program, args, input)?.ok_or_else(|| missing(program))
+}
+
+fn missing(program: &str) -> Failure {
+    Failure::new(ErrorCode::INTERNAL, "not found")
+        .context(format!("execute {program}"))
+        .hint("install iptables, or set the backend to \"nftables\"")
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that executes something which is no plugin, and only where a configuration asks for it"
+    reason = "the one place that executes something which is no plugin: what changes iptables where it is in use"
 )]
-fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
+fn execute_if_found(program: &str, args: &[&str], input: &str) -> Result<Option<Output>> {
     let started = start(Command::new(program).args(args));
     let failed = |what: String| {
         Failure::new(ErrorCode::INTERNAL, what).context(format!("execute {program}"))
     };
-    let child = started.map_err(|err| match err.kind() {
-        ErrorKind::NotFound => failed("not found".to_owned())
-            .hint("install iptables, or set the backend to \"nftables\""),
-        _ => failed(err.to_string()),
-    })?;
+    let child = match started {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+        started => started.map_err(|err| failed(err.to_string()))?,
+    };
     let output = communicate(child, input.as_bytes(), None)
         .map_err(|err| failed(err.to_string()).in_doubt())?;
     match output.status.code() {
-        Some(0) => Ok(output),
+        Some(0) => Ok(Some(output)),
         Some(_) => Err(failed(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         )),

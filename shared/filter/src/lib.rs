@@ -2,11 +2,13 @@
 //!
 //! - [`table`]: our one table; [`masquerade`]: `ipMasq`, in that table.
 //! - [`backend`], [`iptables`], [`go_suite`]: the iptables backend, and the state of the Go suite.
+//! - [`isolated`]: bridges whose members may not reach each other.
 //! - [`obstacles`]: foreign packet filters that drop containers' packets.
 
 pub mod backend;
 pub mod go_suite;
 pub mod iptables;
+pub mod isolated;
 pub mod masquerade;
 pub mod obstacles;
 pub mod table;

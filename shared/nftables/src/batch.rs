@@ -8,6 +8,7 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
 use crate::encode;
+use crate::filter_rule::FilterRule;
 use crate::ruleset::{Chain, Element, Set, Table};
 
 /// The action of the last step in a trial; see [`Batch::fail`].
@@ -22,6 +23,15 @@ pub struct Batch {
     pub(crate) steps: Vec<Step>,
     generation: Option<u32>,
     sets: u32,
+}
+
+/// An end of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Before every other rule.
+    First,
+    /// Behind every other rule.
+    Last,
 }
 
 /// One message, with the action and object for its error.
@@ -143,6 +153,23 @@ impl Batch {
         let message = NfTablesMessage::NewTable(encode::table(table, ""));
         let flags = NLM_F_CREATE | NLM_F_EXCL;
         self.push(flags, table, message, (TRIAL, String::new()));
+    }
+
+    /// Sees that the table has a chain of that name, which other chains can jump to.
+    pub fn ensure_chain(&mut self, table: Table, chain: &str) {
+        let message = NfTablesMessage::NewChain(encode::chain_name(table, chain));
+        self.push(NLM_F_CREATE, table, message, ("create", of(chain)));
+    }
+
+    /// Adds a rule as `iptables-nft` would write it, at one end of a chain.
+    pub fn add_filter_rule(&mut self, table: Table, chain: &str, rule: &FilterRule, end: End) {
+        let message = encode::rule(table, chain, &rule.expressions());
+        let flags = match end {
+            End::First => NLM_F_CREATE,
+            End::Last => NLM_F_CREATE | NLM_F_APPEND,
+        };
+        let message = NfTablesMessage::NewRule(message);
+        self.push(flags, table, message, ("add a rule to", of(chain)));
     }
 
     /// Deletes every rule of a chain.

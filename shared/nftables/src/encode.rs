@@ -67,6 +67,7 @@ pub(crate) fn chain(table: Table, chain: &Chain) -> ChainMessage {
         let hook = match base.hook {
             Hook::Prerouting => InetHookNumber::PreRouting,
             Hook::Input => InetHookNumber::LocalIn,
+            Hook::Forward => InetHookNumber::Forward,
             Hook::Output => InetHookNumber::LocalOut,
             Hook::Postrouting => InetHookNumber::PostRouting,
         };

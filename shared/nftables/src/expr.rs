@@ -342,10 +342,28 @@ pub fn jump(chain: &str) -> Expr {
 
 /// Returns from the chain.
 pub fn leave() -> Expr {
+    decide(Verdict::Return)
+}
+
+/// Lets the packet go on to the next hook.
+pub fn accept() -> Expr {
+    /// `NF_ACCEPT`
+    const ACCEPT: u32 = 1;
+    decide(Verdict::Other(ACCEPT))
+}
+
+/// Drops the packet.
+pub fn drop() -> Expr {
+    /// `NF_DROP`
+    const DROP: u32 = 0;
+    decide(Verdict::Other(DROP))
+}
+
+fn decide(verdict: Verdict) -> Expr {
     Expr(ListAttribute::from(Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
         Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(
-            Verdict::Return,
+            verdict,
         )])),
     ])))
 }
@@ -360,7 +378,7 @@ fn nfproto(family: Family) -> u8 {
     family.pick(2, 10)
 }
 
-fn other(name: &str, attributes: Vec<DefaultNla>) -> Expr {
+pub(crate) fn other(name: &str, attributes: Vec<DefaultNla>) -> Expr {
     Expr(ListAttribute::from(Expressions::Other {
         expression_type: name.to_owned(),
         attributes,

@@ -103,11 +103,11 @@ impl NatRules {
 
     /// The rules of a user-defined chain, reduced to ports; none if the chain is missing.
     pub fn rules(&self, chain: &str) -> Vec<PortRule> {
-        let Some(chain) = self.chains.iter().find(|known| known.name == chain) else {
+        let Some((first, end)) = self.span(chain) else {
             return Vec::new();
         };
-        self.from(chain.first)
-            .take_while(|entry| entry.at < chain.end)
+        self.from(first)
+            .take_while(|entry| entry.at < end)
             .map(|entry| self.rule(&entry))
             .collect()
     }
@@ -117,7 +117,7 @@ impl NatRules {
     }
 
     /// The entries from an offset on, up to the first truncated one.
-    fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
         let layout = self.layout();
         let mut at = offset;
         std::iter::from_fn(move || {
@@ -138,21 +138,41 @@ impl NatRules {
             destination: entry.destination(layout),
             ..PortRule::default()
         };
-        let matches = entry.bytes.len() - entry.target.len();
-        let mut rest = entry.bytes.get(layout.matches..matches).unwrap_or_default();
-        while let Some((extension, next)) = self.extension(rest) {
+        for extension in self.matches(entry) {
             extension.narrow(&mut rule);
-            rest = next;
         }
-        if let Some((target, _)) = self.extension(entry.target) {
+        if let Some(target) = self.target(entry) {
             target.translate(&mut rule);
             rule.jump = self.jump(&target);
         }
         rule
     }
 
+    /// Where the rules of a chain that somebody made begin, and where they end.
+    pub(crate) fn span(&self, chain: &str) -> Option<(usize, usize)> {
+        let found = self.chains.iter().find(|known| known.name == chain)?;
+        Some((found.first, found.end))
+    }
+
+    /// The matches of an entry.
+    pub(crate) fn matches<'a>(&self, entry: &Entry<'a>) -> Vec<Extension<'a>> {
+        let matches = entry.bytes.len() - entry.target.len();
+        let own = entry.bytes.get(self.layout().matches..matches);
+        let (mut found, mut rest) = (Vec::new(), own.unwrap_or_default());
+        while let Some((extension, next)) = self.extension(rest) {
+            found.push(extension);
+            rest = next;
+        }
+        found
+    }
+
+    /// The target of an entry.
+    pub(crate) fn target<'a>(&self, entry: &Entry<'a>) -> Option<Extension<'a>> {
+        self.extension(entry.target).map(|(target, _)| target)
+    }
+
     /// The target chain of a standard target, which has an empty name.
-    fn jump(&self, target: &Extension<'_>) -> Option<String> {
+    pub(crate) fn jump(&self, target: &Extension<'_>) -> Option<String> {
         let verdict = target.data.first_chunk().copied().map(i32::from_ne_bytes)?;
         let first = usize::try_from(verdict).ok()?;
         let chain = self.chains.iter().find(|chain| chain.first == first)?;
@@ -177,15 +197,15 @@ impl NatRules {
 }
 
 /// One entry, from its offset on.
-struct Entry<'a> {
-    at: usize,
-    bytes: &'a [u8],
+pub(crate) struct Entry<'a> {
+    pub(crate) at: usize,
+    pub(crate) bytes: &'a [u8],
     target: &'a [u8],
 }
 
 impl Entry<'_> {
     /// The name of the chain that starts here. The table's last entry looks like a chain named `ERROR`.
-    fn head(&self) -> Option<String> {
+    pub(crate) fn head(&self) -> Option<String> {
         let is_head = self.target.get(2..8)? == b"ERROR\0";
         is_head.then(|| until_nul(self.target.get(EXTENSION..)?))?
     }

@@ -8,6 +8,8 @@
 //! - [`conntrack`]: listing tracked connections, and deleting single ones.
 //! - [`xtables`]: reading iptables-legacy; [`legacy`]: its table `nat`.
 //! - [`forward`], [`legacy_forward`]: the chains for forwarded packets in nf_tables and iptables-legacy.
+//! - [`filter_rule`]: rules of the table `filter` in the form of iptables; [`filter_reading`] and [`legacy_filter`] read
+//!   such rules.
 //! - [`port_rule`]: rules about ports in the form of other suites; [`port_reading`] reads such rules.
 //!
 //! `netlink-packet-netfilter` lacks the attributes of nat, masq, fib and ct, so [`expr`] writes untyped ones, with the
@@ -20,10 +22,14 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+mod extended;
 mod extension;
+pub mod filter_reading;
+pub mod filter_rule;
 pub mod forward;
 pub mod found;
 pub mod legacy;
+pub mod legacy_filter;
 pub mod legacy_forward;
 pub mod look;
 pub mod port_reading;

@@ -67,6 +67,8 @@ pub enum Hook {
     Prerouting,
     /// Packets to this host.
     Input,
+    /// Packets from elsewhere to elsewhere.
+    Forward,
     /// Packets from this host.
     Output,
     /// Outgoing packets, after routing.

@@ -13,10 +13,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
+use crate::filter_rule::FoundFilterRule;
 use crate::found::FoundRule;
 use crate::port_rule::PortRule;
 use crate::ruleset::{Element, Set, Table, TableFamily};
-use crate::{Error, decode, encode, port_reading};
+use crate::{Error, decode, encode, filter_reading, port_reading};
 
 /// Maximum number of attempts at a dump that changes interrupt.
 const DUMP_ATTEMPTS: usize = 100;
@@ -167,6 +168,17 @@ impl Netfilter {
         let family = table.family.of_addresses().unwrap_or(Family::V4);
         let read = |object: &[u8]| port_reading::decode(object, family);
         self.list(("list the rules of", chain), table.family, request, read)
+    }
+
+    /// The rules of a chain that `iptables-nft` has made; none where it or its table is missing.
+    pub fn filter_rules(&self, table: Table, chain: &str) -> Result<Vec<FoundFilterRule>, Error> {
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        self.list(
+            ("list the rules of", chain),
+            table.family,
+            request,
+            filter_reading::decode,
+        )
     }
 
     /// The names of a table's chains.

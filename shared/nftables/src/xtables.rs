@@ -70,7 +70,7 @@ pub fn nat_has_chain(family: Family, chain: &str) -> Result<bool, Error> {
 
 /// The entries of one family's table `nat`; `None` if the table was never used.
 pub(crate) fn nat_entries(family: Family) -> Result<Option<Vec<u8>>, Error> {
-    if !is_used(family)? {
+    if !is_used(NAT, family)? {
         return Ok(None);
     }
     let entries = entries(family);
@@ -78,7 +78,7 @@ pub(crate) fn nat_entries(family: Family) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(entries))
 }
 
-fn is_used(family: Family) -> Result<bool, Error> {
+fn is_used(table: &str, family: Family) -> Result<bool, Error> {
     let names = family.pick(
         "/proc/thread-self/net/ip_tables_names",
         "/proc/thread-self/net/ip6_tables_names",
@@ -88,10 +88,10 @@ fn is_used(family: Family) -> Result<bool, Error> {
         // The kernel or its module lacks the table.
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
         Err(err) if err.kind() == ErrorKind::PermissionDenied => {
-            is_there_when_asked(family).map_err(|errno| failed(errno as i32))
+            is_there_when_asked(table, family).map_err(|errno| failed(errno as i32))
         }
         Err(err) => Err(failed(err.raw_os_error().unwrap_or_default())),
-        Ok(names) => Ok(names.lines().any(|name| name == "nat")),
+        Ok(names) => Ok(names.lines().any(|name| name == table)),
     }
 }
 
@@ -100,12 +100,12 @@ fn is_used(family: Family) -> Result<bool, Error> {
 ///
 /// Only this request may create an empty table, in an ordinary user's own namespace. A request for entries loads no
 /// module; a request for their number would.
-fn is_there_when_asked(family: Family) -> Result<bool, Errno> {
+fn is_there_when_asked(table: &str, family: Family) -> Result<bool, Errno> {
     match get(
         &socket_of(family)?,
         family,
         GET_ENTRIES,
-        &mut named(NAT, ENTRIES),
+        &mut named(table, ENTRIES),
     ) {
         Err(Errno::ENOENT | Errno::ENOPROTOOPT) => Ok(false),
         // The table exists with another size than requested.
@@ -129,6 +129,19 @@ pub(crate) struct Raw {
     pub(crate) info: Vec<u8>,
     /// Its entries.
     pub(crate) entries: Vec<u8>,
+}
+
+/// A table of one family; `None` where nobody has used it.
+pub(crate) fn used_table(name: &str, family: Family) -> Result<Option<Raw>, Error> {
+    if !is_used(name, family)? {
+        return Ok(None);
+    }
+    let failed = |errno| Error::new("read", format!("table {name}"), errno as i32);
+    match table(name, family, |_| true) {
+        // It went between the two looks.
+        Err(Errno::ENOENT) => Ok(None),
+        found => found.map_err(failed),
+    }
 }
 
 /// Reads a table; `None` if its description is not `wanted`.

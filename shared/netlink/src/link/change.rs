@@ -82,17 +82,22 @@ impl Link {
         self.rtnl.change(Attempt(action, &self.name), 0, message)
     }
 
+    /// Keeps the port of a bridge from other isolated ports, or stops to.
+    pub fn isolate_port(&self, isolated: bool) -> Result<(), Error> {
+        let attributes = vec![port(vec![InfoBridgePort::Isolated(isolated)])];
+        let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
+        let attempt = Attempt("isolate the bridge port", &self.name);
+        self.rtnl.change(attempt, 0, message)
+    }
+
     /// Sets the port's flags, its alias and group 0 in one request; see [`Link::tag`].
-    pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
+    pub fn tag_port(&self, flags: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
-            InfoBridgePort::HairpinMode(port.hairpin),
-            InfoBridgePort::Isolated(port.isolated),
+            InfoBridgePort::HairpinMode(flags.hairpin),
+            InfoBridgePort::Isolated(flags.isolated),
         ];
         let mut attributes = tag(alias, 0);
-        attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
-        ]));
+        attributes.push(port(settings));
         let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl.change(attempt, 0, message)
@@ -116,4 +121,11 @@ fn tag(alias: &str, group: u32) -> Vec<LinkAttribute> {
         LinkAttribute::IfAlias(alias.to_owned()),
         LinkAttribute::Group(group),
     ]
+}
+
+fn port(settings: Vec<InfoBridgePort>) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(settings)),
+    ])
 }

@@ -1,0 +1,206 @@
+//! Packets: who reaches whom, by each backend and in both families.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use linkspan_cli::traffic::{at, udp_through};
+use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::skip;
+use linkspan_harness::tool::{older_iptables, tool};
+use linkspan_protocol::family::Family;
+use serde_json::{Value, json};
+
+use crate::{LINKSPAN, NATIVE, OLDER, Pod, drop_by_default, is_kept_from, never_reaches, reaches};
+
+#[test]
+fn a_host_that_drops_lets_containers_through() {
+    for kind in [NATIVE, OLDER] {
+        in_lab(LINKSPAN, |lab| {
+            if kind == OLDER && older_iptables(lab).is_none() || !drop_by_default(kind) {
+                return;
+            }
+            let pods = [("a", 0), ("b", 1)]
+                .map(|(id, number)| Pod::on_bridge(lab, id, number, &json!({})));
+            let [a, b] = &pods;
+            for ip in b.addresses() {
+                never_reaches(&a.sandbox.netns, &b.sandbox.netns, ip);
+            }
+            for pod in &pods {
+                pod.firewall(lab).add();
+            }
+            for ip in b.addresses() {
+                reaches(&a.sandbox.netns, &b.sandbox.netns, ip);
+            }
+            for pod in &pods {
+                pod.alone(lab).del();
+            }
+            for ip in b.addresses() {
+                never_reaches(&a.sandbox.netns, &b.sandbox.netns, ip);
+            }
+        });
+    }
+}
+
+#[test]
+fn rules_of_the_administrator_win() {
+    in_lab(LINKSPAN, |lab| {
+        if !drop_by_default(NATIVE) {
+            return;
+        }
+        let over = json!({ "iptablesAdminChainName": "NOMAD-ADMIN" });
+        let [a, b] = [("a", 0), ("b", 1)].map(|(id, number)| Pod::new(lab, id, number, &over));
+        let ip = b.addresses()[0];
+        reaches(&a.sandbox.netns, &b.sandbox.netns, ip);
+        let rule = [
+            "-w",
+            "-A",
+            "NOMAD-ADMIN",
+            "-d",
+            &ip.to_string(),
+            "-j",
+            "DROP",
+        ];
+        tool("iptables-nft", &rule).unwrap();
+        never_reaches(&a.sandbox.netns, &b.sandbox.netns, ip);
+    });
+}
+
+/// How the packet filter comes by the packets.
+#[derive(Debug, Clone, Copy)]
+struct World {
+    /// The kind of iptables that is in use; none for our table alone.
+    kind: Option<[&'static str; 2]>,
+    /// Whether it sees what passes bridges; `None` where the kernel cannot do that.
+    bridge_netfilter: bool,
+}
+
+/// Sets up the world; false where it cannot be.
+fn prepare(lab: &Lab, world: World) -> bool {
+    if world.kind == Some(OLDER) && older_iptables(lab).is_none() {
+        return false;
+    }
+    if !world.kind.is_none_or(drop_by_default) {
+        return false;
+    }
+    for name in ["iptables", "ip6tables"] {
+        let file = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        let word = if world.bridge_netfilter { "1" } else { "0" };
+        if fs::write(file, word).is_err() && world.bridge_netfilter {
+            skip::tell("no bridge netfilter (module br_netfilter)");
+            return false;
+        }
+    }
+    true
+}
+
+fn in_each_world(test: impl Fn(&Lab, World) + Sync) {
+    for kind in [None, Some(NATIVE), Some(OLDER)] {
+        for bridge_netfilter in [false, true] {
+            let world = World {
+                kind,
+                bridge_netfilter,
+            };
+            in_lab(LINKSPAN, |lab| {
+                if prepare(lab, world) {
+                    test(lab, world);
+                }
+            });
+        }
+    }
+}
+
+/// Publishes port 8080 of the host as the pod's port 80, of UDP; the server there, in each family.
+fn published(lab: &Lab, pod: &Pod) -> Vec<(UdpSocket, SocketAddr)> {
+    let mapping = json!({ "hostPort": 8080, "containerPort": 80, "protocol": "udp" });
+    let conf = json!({
+        "cniVersion": "1.0.0",
+        "name": pod.bridge["name"],
+        "type": "portmap",
+        "runtimeConfig": { "portMappings": [mapping] },
+    });
+    let call = lab.plugin("portmap").of(pod.id, &pod.sandbox);
+    call.conf(&conf).after(&pod.result).add();
+    let server = |ip: IpAddr| {
+        let server = at(&pod.sandbox.netns, || UdpSocket::bind((ip, 80))).unwrap();
+        // An address of the host that is on no bridge with pods.
+        let host = match Family::of(ip) {
+            Family::V4 => "10.9.0.1:8080",
+            Family::V6 => "[fd00:9::1]:8080",
+        };
+        (server, host.parse().unwrap())
+    };
+    pod.addresses().into_iter().map(server).collect()
+}
+
+/// A bridge without containers of ours, whose addresses are the host's.
+fn uplink(lab: &Lab) -> Pod {
+    Pod::on_bridge(lab, "uplink", 9, &json!({}))
+}
+
+/// Who reaches whom under a policy: a neighbour on the bridge, and a pod on another bridge with the policy; each by address
+/// and by the published port. The host and the world reach everybody.
+fn matrix(lab: &Lab, world: World, over: &Value, expected: [bool; 4]) {
+    let outside = uplink(lab);
+    outside.firewall(lab).add();
+    let pods = [("server", 0), ("neighbour", 0), ("other", 1)];
+    let [server, neighbour, other] = pods.map(|(id, number)| Pod::new(lab, id, number, over));
+    for pod in [&server, &neighbour, &other] {
+        pod.check(lab);
+    }
+    for (from, by_address) in [(&neighbour, expected[0]), (&other, expected[2])] {
+        for ip in server.addresses() {
+            if by_address {
+                reaches(&from.sandbox.netns, &server.sandbox.netns, ip);
+            } else {
+                never_reaches(&from.sandbox.netns, &server.sandbox.netns, ip);
+            }
+        }
+    }
+    for ip in server.addresses() {
+        reaches(lab.host(), &server.sandbox.netns, ip);
+        reaches(&outside.sandbox.netns, &server.sandbox.netns, ip);
+    }
+    let servers = published(lab, &server);
+    for (socket, address) in &servers {
+        for (from, by_port) in [(&neighbour, expected[1]), (&other, expected[3])] {
+            if by_port {
+                udp_through(&from.sandbox.netns, socket, *address)
+                    .unwrap_or_else(|err| panic!("{world:?} {over} {} {address}: {err}", from.id));
+            } else {
+                is_kept_from(&from.sandbox.netns, socket, *address);
+            }
+        }
+        udp_through(&outside.sandbox.netns, socket, *address).unwrap();
+    }
+}
+
+#[test]
+fn open_keeps_nobody() {
+    in_each_world(|lab, world| matrix(lab, world, &json!({}), [true, true, true, true]));
+}
+
+#[test]
+fn same_bridge_keeps_other_bridges() {
+    in_each_world(|lab, world| {
+        let over = json!({ "ingressPolicy": "same-bridge" });
+        matrix(lab, world, &over, [true, true, false, false]);
+    });
+}
+
+#[test]
+fn isolated_keeps_the_neighbour_with_and_without_bridge_netfilter() {
+    in_each_world(|lab, world| {
+        let over = json!({ "ingressPolicy": "isolated" });
+        matrix(lab, world, &over, [false, false, false, false]);
+    });
+}
+
+#[test]
+fn published_ports_stay_reachable_where_they_are_to() {
+    for (policy, neighbour) in [("same-bridge", true), ("isolated", false)] {
+        in_each_world(|lab, world| {
+            let over = json!({ "ingressPolicy": policy, "allowPublished": true });
+            matrix(lab, world, &over, [neighbour, true, false, true]);
+        });
+    }
+}
