@@ -90,13 +90,24 @@ impl Bus {
     }
 
     fn read(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            bytes.extend(self.some(len - bytes.len())?);
+        }
+        Ok(bytes)
+    }
+
+    /// What comes next, of at most `len` bytes.
+    fn some(&mut self, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        let mut at = 0;
-        while let Some(room) = bytes.get_mut(at..).filter(|room| !room.is_empty()) {
+        loop {
             self.stream.set_read_timeout(Some(self.rest()?))?;
-            match self.stream.read(room) {
+            match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(some) => at += some,
+                Ok(read) => {
+                    bytes.truncate(read);
+                    return Ok(bytes);
+                }
                 Err(err) if err.kind() == ErrorKind::Interrupted => {}
                 Err(err) if err.kind() == ErrorKind::WouldBlock => {
                     return Err(ErrorKind::TimedOut.into());
@@ -104,7 +115,6 @@ impl Bus {
                 Err(err) => return Err(err),
             }
         }
-        Ok(bytes)
     }
 
     fn rest(&self) -> io::Result<Duration> {
@@ -118,7 +128,8 @@ impl Bus {
         const LINE: usize = 1024;
         let mut line = Vec::new();
         while line.len() < LINE {
-            line.extend(self.read(1)?);
+            // Nothing comes behind the line before the next one of ours.
+            line.extend(self.some(LINE)?);
             if let Some(text) = line.strip_suffix(b"\r\n") {
                 return Ok(String::from_utf8_lossy(text).into_owned());
             }

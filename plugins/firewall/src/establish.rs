@@ -15,6 +15,7 @@ use crate::chains::{self, ACCEPTS, Found, HOOK, Need, STAGE_1, STAGE_2, Step};
 use crate::claim::Claim;
 use crate::held::{self, Held};
 use crate::place;
+use crate::port;
 use crate::sets::PART;
 
 /// How often somebody may delete a rule between our look and our commit.
@@ -142,7 +143,10 @@ fn batch(
     missing.retain(|(set, elements)| elements.iter().any(|element| !held.has(set, element)));
     let is_new = !missing.is_empty();
     if let Some(member) = &claim.member {
-        missing.extend(absent(netfilter, held::policy(member))?);
+        missing.extend(absent(
+            netfilter,
+            held::policy(member, port::is_needed(member)),
+        )?);
     }
     for (set, elements) in &missing {
         batch.add(TABLE, set, elements, false);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use linkspan_filter::isolated::ISOLATED;
+use linkspan_filter::isolated::PORTS;
 use linkspan_filter::table::{self, Elements, TABLE};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::Netfilter;
@@ -14,7 +14,7 @@ use linkspan_protocol::family::Family;
 
 use crate::claim::{Claim, Member};
 use crate::conf::Policy;
-use crate::sets::{ADDRESSES, GUARDED, MEMBERS, POLICIES, PUBLISHED, WITHIN};
+use crate::sets::{ADDRESSES, GUARDED, ISOLATED, MEMBERS, POLICIES, PUBLISHED, WITHIN};
 
 /// Bits of a policy in the key of a member.
 const ISOLATED_BIT: u32 = 1;
@@ -63,8 +63,8 @@ pub(crate) fn elements(claim: &Claim) -> Elements<'static> {
     elements
 }
 
-/// The elements of a bridge's policy.
-pub(crate) fn policy(member: &Member) -> Elements<'static> {
+/// The elements of a bridge's policy. Its ports are isolated, or the packet filter alone isolates.
+pub(crate) fn policy(member: &Member, by_port: bool) -> Elements<'static> {
     let bridge = || Fields::default().ifname(&member.bridge);
     let one = || vec![Element::of(bridge())];
     let pair = || vec![Element::of(bridge().ifname(&member.bridge))];
@@ -74,6 +74,9 @@ pub(crate) fn policy(member: &Member) -> Elements<'static> {
     }
     if member.allow_published {
         elements.push((PUBLISHED, one()));
+    }
+    if by_port {
+        elements.push((PORTS, one()));
     }
     elements
 }

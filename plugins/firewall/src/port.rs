@@ -75,7 +75,8 @@ fn of_bridge(netns: &NetnsPath, ifname: &str, bridge: &str) -> Result<Option<Lin
     Ok(Some(end).filter(|end| index.is_some() && end.controller == index))
 }
 
-fn is_needed(member: &Member) -> bool {
+/// Whether the ports of the bridge are isolated.
+pub(crate) fn is_needed(member: &Member) -> bool {
     member.policy == Policy::Isolated && !(member.allow_published && has_bridge_netfilter())
 }
 

@@ -7,7 +7,7 @@
 //!   drop is final, whichever tables accept the packet. A connection to a published port is let alone where the bridge of
 //!   its server allows it, and so are its answers.
 
-use linkspan_filter::isolated::ISOLATED;
+use linkspan_filter::isolated::PORTS;
 use linkspan_filter::table::{LAYOUT, Part, elements_of};
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Direction, Expr, MetaKey};
@@ -31,11 +31,14 @@ pub(crate) const GUARDED: &Set = &Set::of("firewall_guarded", &[IfName]).expirin
 /// The same, each beside itself: a rule cannot compare two names of a packet.
 pub(crate) const WITHIN: &Set = &Set::of("firewall_within", &[IfName, IfName]).expiring();
 
+/// Isolated bridges, each beside itself.
+pub(crate) const ISOLATED: &Set = &Set::of("firewall_isolated", &[IfName, IfName]).expiring();
+
 /// Bridges whose published ports stay reachable.
 pub(crate) const PUBLISHED: &Set = &Set::of("firewall_published", &[IfName]).expiring();
 
 /// Every set of policies.
-pub(crate) const POLICIES: [&Set; 4] = [GUARDED, WITHIN, ISOLATED, PUBLISHED];
+pub(crate) const POLICIES: [&Set; 5] = [GUARDED, WITHIN, ISOLATED, PUBLISHED, PORTS];
 
 /// Sets and chains of this plugin.
 pub(crate) static PART: Part = Part {
@@ -48,6 +51,7 @@ pub(crate) static PART: Part = Part {
         WITHIN,
         ISOLATED,
         PUBLISHED,
+        PORTS,
     ],
     chains,
     convert: |_, former| Ok(elements_of(PART.sets, former)),

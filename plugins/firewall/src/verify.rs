@@ -13,6 +13,7 @@ use crate::claim::Claim;
 use crate::establish::{How, absent, names, need};
 use crate::held::{self, Held};
 use crate::place;
+use crate::port;
 use crate::sets::PART;
 
 /// Compares the claim with what there is.
@@ -27,7 +28,7 @@ pub(crate) fn verify(claim: &Claim, how: How<'_>) -> Result<()> {
         by_iptables &= of_family(netfilter.as_ref(), claim, how, family)?;
     }
     match netfilter {
-        Some(netfilter) => own(&netfilter, claim, by_iptables),
+        Some(netfilter) => own(&netfilter, claim, how, by_iptables),
         None => Ok(()),
     }
 }
@@ -76,15 +77,16 @@ fn complete(found: &Found, claim: &Claim, how: How<'_>, family: Family) -> Resul
     }
 }
 
-/// The elements of our table. What the Go plugin attached has none, but it has rules.
-fn own(netfilter: &Netfilter, claim: &Claim, by_iptables: bool) -> Result<()> {
+/// The elements of our table. What the Go plugin attached has none, but it has rules, or is in a zone of firewalld.
+fn own(netfilter: &Netfilter, claim: &Claim, how: How<'_>, by_iptables: bool) -> Result<()> {
     let held = Held::read(netfilter).map_err(kernel)?;
     let elements = held::elements(claim);
     let is_there = |set, element: &_| held.has(set, element);
     let any = elements
         .iter()
         .any(|(set, all)| all.iter().any(|one| is_there(*set, one)));
-    if !any && by_iptables {
+    let in_zone = !how.accepts && claim.member.is_none();
+    if !any && (by_iptables || in_zone) {
         return Ok(());
     }
     table::verify(netfilter, &PART)?;
@@ -99,7 +101,7 @@ fn own(netfilter: &Netfilter, claim: &Claim, by_iptables: bool) -> Result<()> {
     let Some(member) = &claim.member else {
         return Ok(());
     };
-    match absent(netfilter, held::policy(member))?.first() {
+    match absent(netfilter, held::policy(member, port::is_needed(member)))?.first() {
         None => Ok(()),
         Some((set, _)) => Err(missing(
             &format!("set {} of {}", set.name, table::TABLE),

@@ -1,32 +1,29 @@
-//! Bridges whose members are kept from each other: the plugin `firewall` says which, and `bridge` isolates a new port of
-//! such a bridge before the port comes up.
+//! Bridges whose ports are kept from each other: the plugin `firewall` says which, and `bridge` isolates a new port of
+//! such a bridge before it comes up. So no frame of a neighbour gets there before the policy does.
 
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::look::Question;
+use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_plugin::Result;
 
 use crate::kernel;
 use crate::table::{self, TABLE};
 
-/// Such bridges, each beside itself: a rule compares where a packet comes from and where it goes.
-pub const ISOLATED: &Set =
-    &Set::of("firewall_isolated", &[Datum::IfName, Datum::IfName]).expiring();
+/// Such bridges.
+pub const PORTS: &Set = &Set::of("firewall_ports", &[Datum::IfName]).expiring();
 
 /// Whether it is one of them.
 pub fn is_isolated(bridge: &str) -> Result<bool> {
-    let netfilter = match Netfilter::open() {
-        Err(err) if table::is_absent(&err) => return Ok(false),
-        opened => opened.map_err(kernel)?,
-    };
-    let key = Element::of(Fields::default().ifname(bridge).ifname(bridge));
-    let answers = netfilter.look(&[Question::Element(TABLE, ISOLATED, &key)]);
-    let found = match answers {
-        Err(err) if table::is_absent(&err) => return Ok(false),
-        answers => answers.map_err(kernel)?,
-    };
-    Ok(found
-        .first()
-        .is_some_and(|answer| answer.element().is_some()))
+    let key = Element::of(Fields::default().ifname(bridge));
+    let asked = Netfilter::open()
+        .and_then(|netfilter| netfilter.look(&[Question::Element(TABLE, PORTS, &key)]));
+    match asked {
+        Err(err) if table::is_absent(&err) => Ok(false),
+        asked => Ok(asked.map_err(kernel)?.first().is_some_and(is_there)),
+    }
+}
+
+fn is_there(answer: &Answer) -> bool {
+    answer.element().is_some_and(|found| found.timeout == 0)
 }

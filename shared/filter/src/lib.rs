@@ -2,7 +2,7 @@
 //!
 //! - [`table`]: our one table; [`masquerade`]: `ipMasq`, in that table.
 //! - [`backend`], [`iptables`], [`go_suite`]: the iptables backend, and the state of the Go suite.
-//! - [`isolated`]: bridges whose members may not reach each other.
+//! - [`isolated`]: bridges whose ports are kept from each other.
 //! - [`obstacles`]: foreign packet filters that drop containers' packets.
 
 pub mod backend;

@@ -195,6 +195,41 @@ fn isolated_keeps_the_neighbour_with_and_without_bridge_netfilter() {
     });
 }
 
+/// The second container of a bridge is guarded when bridge is through, and before firewall is called.
+#[test]
+fn no_container_is_on_the_network_before_its_policy() {
+    for policy in ["same-bridge", "isolated"] {
+        in_each_world(|lab, world| {
+            let over = json!({ "ingressPolicy": policy });
+            let uplink = uplink(lab);
+            uplink.firewall(lab).add();
+            let [first, other] =
+                [("first", 0), ("other", 1)].map(|(id, number)| Pod::new(lab, id, number, &over));
+            let late = Pod::on_bridge(lab, "late", 0, &over);
+            lab.plugin("bridge")
+                .of("late", &late.sandbox)
+                .conf(&late.bridge)
+                .check(&late.result);
+            let mut kept = vec![&other];
+            if policy == "isolated" {
+                kept.push(&first);
+            }
+            for other in kept {
+                for (from, to) in [(&late, other), (other, &late)] {
+                    for ip in to.addresses() {
+                        never_reaches(&from.sandbox.netns, &to.sandbox.netns, ip);
+                    }
+                }
+            }
+            if world.kind.is_none() {
+                for ip in late.addresses() {
+                    reaches(&uplink.sandbox.netns, &late.sandbox.netns, ip);
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn published_ports_stay_reachable_where_they_are_to() {
     for (policy, neighbour) in [("same-bridge", true), ("isolated", false)] {
