@@ -1,12 +1,13 @@
 //! ADD: what an attachment needs is put where it is effective, and nothing is changed that is there.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use linkspan_filter::kernel;
 use linkspan_filter::table::{self, Elements, Guard, Support, TABLE};
 use linkspan_nftables::look::Question;
 use linkspan_nftables::{Batch, Netfilter};
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
@@ -17,6 +18,7 @@ use crate::held::{self, Held};
 use crate::place;
 use crate::port;
 use crate::sets::PART;
+use crate::withdraw::{Condemned, withdraw};
 
 /// How often somebody may delete a rule between our look and our commit.
 const ATTEMPTS: usize = 100;
@@ -34,7 +36,7 @@ pub(crate) struct How<'a> {
 }
 
 /// Establishes the claim. In nf_tables that is one transaction.
-pub(crate) fn establish(claim: &Claim, how: How<'_>) -> Result<()> {
+pub(crate) fn establish(claim: &Claim, how: How<'_>, undo: &mut Undo) -> Result<()> {
     let netfilter = match table::ready(&PART)? {
         Support::Whole(netfilter) => Some(netfilter),
         _ if !how.makes_table && !has_older(claim, how)? => return Err(unable(claim)),
@@ -49,7 +51,8 @@ pub(crate) fn establish(claim: &Claim, how: How<'_>) -> Result<()> {
                 natives.push(*family);
             }
         }
-        commit(netfilter, claim, how, &natives)?;
+        let committed = commit(netfilter, claim, how, &natives);
+        undone(undo, claim, committed)?;
         let is_missing = |family: &Family| !natives.contains(family);
         rest.retain(is_missing);
     }
@@ -60,13 +63,29 @@ pub(crate) fn establish(claim: &Claim, how: How<'_>) -> Result<()> {
         let own = need(claim, how, family, Vec::new());
         if let Some(older) = place::older(family)? {
             let found = place::chains(&older, &names(claim, how));
-            place::apply_older(family, &chains::establish(&found, &own))?;
+            let applied = place::apply_older(family, &chains::establish(&found, &own));
+            undone(undo, claim, applied)?;
         } else if how.makes_table && rest.contains(&family) {
             let found = Found::from([(HOOK.to_owned(), Vec::new())]);
-            place::apply_first(family, &chains::establish(&found, &own))?;
+            let applied = place::apply_first(family, &chains::establish(&found, &own));
+            undone(undo, claim, applied)?;
         }
     }
     Ok(())
+}
+
+/// Puts the withdrawal on the undo stack, once for each step. It has a connection of its own, since answers may be left in the
+/// one of the attempt.
+fn undone(undo: &mut Undo, claim: &Claim, outcome: Result<()>) -> Result<()> {
+    let own = claim.owner.clone();
+    undo.push_unless_refused(outcome, "withdraw the rules", move || {
+        let condemned = Condemned {
+            is: &|owner| *owner == own,
+            told: BTreeSet::new(),
+            port: None,
+        };
+        withdraw(&condemned).map(drop)
+    })
 }
 
 /// Whether every family has the older packet filter.
@@ -145,7 +164,7 @@ fn batch(
     if let Some(member) = &claim.member {
         missing.extend(absent(
             netfilter,
-            held::policy(member, port::is_needed(member)),
+            held::policy(member, port::is_needed(member)?),
         )?);
     }
     for (set, elements) in &missing {

@@ -27,7 +27,6 @@ use std::net::IpAddr;
 
 use linkspan_filter::iptables::Iptables;
 use linkspan_filter::table::{self, Support};
-use linkspan_owner::Owner;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
 use linkspan_plugin::{
@@ -168,17 +167,7 @@ fn how(plan: &Plan, has_firewalld: bool) -> How<'_> {
 
 fn establish(call: &Call, plan: &Plan, claim: &Claim, undo: &mut Undo) -> Result<()> {
     let firewalld = in_charge(call, plan.backend)?;
-    let own = claim.owner.clone();
-    let established = establish::establish(claim, how(plan, firewalld.is_some()));
-    // Over a connection of its own, since answers may be left in the one of the attempt.
-    undo.push_unless_refused(established, "withdraw the rules", move || {
-        let condemned = Condemned {
-            is: &|owner: &Owner| *owner == own,
-            told: BTreeSet::new(),
-            port: None,
-        };
-        withdraw::withdraw(&condemned).map(drop)
-    })?;
+    establish::establish(claim, how(plan, firewalld.is_some()), undo)?;
     let Some(mut firewalld) = firewalld else {
         return Ok(());
     };

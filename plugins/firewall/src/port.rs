@@ -5,12 +5,14 @@
 //! one between two ports: where it has to stay reachable, the packet filter isolates, and the ports do not.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_plugin::check::same;
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::error::{ErrorCode, Failure};
 
 use crate::claim::Member;
 use crate::conf::Policy;
@@ -22,7 +24,7 @@ pub(crate) fn isolate(
     member: &Member,
     undo: &mut Undo,
 ) -> Result<()> {
-    if !is_needed(member) {
+    if !is_needed(member)? {
         return Ok(());
     }
     let Some(port) = of_bridge(netns, ifname, &member.bridge)? else {
@@ -41,7 +43,7 @@ pub(crate) fn isolate(
 
 /// The port is as ADD has left it.
 pub(crate) fn verify(netns: &NetnsPath, ifname: &str, member: &Member) -> Result<()> {
-    if !is_needed(member) {
+    if !is_needed(member)? {
         return Ok(());
     }
     let Some(port) = of_bridge(netns, ifname, &member.bridge)? else {
@@ -76,14 +78,25 @@ fn of_bridge(netns: &NetnsPath, ifname: &str, bridge: &str) -> Result<Option<Lin
 }
 
 /// Whether the ports of the bridge are isolated.
-pub(crate) fn is_needed(member: &Member) -> bool {
-    member.policy == Policy::Isolated && !(member.allow_published && has_bridge_netfilter())
+pub(crate) fn is_needed(member: &Member) -> Result<bool> {
+    let isolated = member.policy == Policy::Isolated;
+    Ok(isolated && !(member.allow_published && has_bridge_netfilter()?))
 }
 
 /// Whether the packet filter sees what passes bridges, in both families.
-fn has_bridge_netfilter() -> bool {
-    ["iptables", "ip6tables"].into_iter().all(|name| {
-        let said = fs::read_to_string(format!("/proc/sys/net/bridge/bridge-nf-call-{name}"));
-        said.is_ok_and(|said| said.trim() == "1")
-    })
+fn has_bridge_netfilter() -> Result<bool> {
+    for name in ["iptables", "ip6tables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        match fs::read_to_string(&path) {
+            Ok(said) if said.trim() == "1" => {}
+            Ok(_off) => return Ok(false),
+            // The module is not loaded.
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(err) => {
+                let what = format!("read {path}: {err}");
+                return Err(Failure::new(ErrorCode::IO, what).hint("mount procfs for the plugin"));
+            }
+        }
+    }
+    Ok(true)
 }

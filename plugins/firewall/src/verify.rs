@@ -101,7 +101,7 @@ fn own(netfilter: &Netfilter, claim: &Claim, how: How<'_>, by_iptables: bool) ->
     let Some(member) = &claim.member else {
         return Ok(());
     };
-    match absent(netfilter, held::policy(member, port::is_needed(member)))?.first() {
+    match absent(netfilter, held::policy(member, port::is_needed(member)?))?.first() {
         None => Ok(()),
         Some((set, _)) => Err(missing(
             &format!("set {} of {}", set.name, table::TABLE),
