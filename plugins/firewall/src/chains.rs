@@ -80,6 +80,17 @@ pub(crate) fn establish(found: &Found, need: &Need<'_>) -> Vec<Step> {
     plan.steps
 }
 
+/// Whether the chain of accepted addresses, if it is there, leads to that of the administrator.
+pub(crate) fn leads_to(found: &Found, admin: &str) -> bool {
+    let wanted = jump(admin, TO_ADMIN);
+    let rules = found.get(ACCEPTS);
+    rules.is_none_or(|rules| {
+        rules
+            .iter()
+            .any(|found| found.rule.as_ref() == Some(&wanted))
+    })
+}
+
 /// What goes with addresses and bridges that nobody has any more.
 pub(crate) fn withdraw(
     found: &Found,

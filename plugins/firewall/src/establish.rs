@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use crate::chains::{self, ACCEPTS, Found, HOOK, Need, STAGE_1, STAGE_2, Step};
 use crate::claim::Claim;
 use crate::held::{self, Held};
-use crate::place;
+use crate::place::{self, Extent};
 use crate::port;
 use crate::sets::PART;
 use crate::withdraw::{Condemned, withdraw};
@@ -167,11 +167,23 @@ fn batch(
             held::policy(member, port::is_needed(member)?),
         )?);
     }
+    // Nobody has had the addresses, so they have no rules. Those that another suite has left behind go with ours.
+    let is_fresh = claim.addresses.iter().all(|ip| !held.has_address(*ip));
+    let extent = if is_fresh {
+        Extent::Beginning
+    } else {
+        Extent::All
+    };
     for (set, elements) in &missing {
         batch.add(TABLE, set, elements, false);
     }
     for family in natives {
-        let found = place::native(netfilter, *family, &names(claim, how))?;
+        let names = names(claim, how);
+        let mut found = place::native(netfilter, *family, &names, extent)?;
+        // Rules of others are before it.
+        if !chains::leads_to(&found, how.admin) {
+            found = place::native(netfilter, *family, &names, Extent::All)?;
+        }
         let shared = claim.addresses.iter().copied();
         let renewed = shared.filter(|ip| is_new && held.is_shared(*ip, &claim.owner));
         let need = need(claim, how, *family, renewed.collect());

@@ -155,6 +155,11 @@ impl Held {
         going
     }
 
+    /// Whether any attachment has the address.
+    pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|(_, address, _)| *address == ip)
+    }
+
     /// Whether an attachment other than `owner` has the address.
     pub(crate) fn is_shared(&self, ip: IpAddr, owner: &Owner) -> bool {
         let mut all = self.addresses.iter();

@@ -9,7 +9,7 @@ use linkspan_nftables::ruleset::Table;
 use linkspan_plugin::Result;
 use linkspan_protocol::family::Family;
 
-use crate::chains::{Found, HOOK, Step};
+use crate::chains::{ACCEPTS, Found, HOOK, Step};
 
 const FILTER: &str = "filter";
 
@@ -26,12 +26,32 @@ pub(crate) fn is_native(netfilter: &Netfilter, family: Family) -> Result<bool> {
     netfilter.has_chain(table(family), HOOK).map_err(kernel)
 }
 
+/// How much of a chain is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    All,
+    /// Of the long chain, which has rules for each address, the beginning, where it leads to that of the administrator.
+    Beginning,
+}
+
 /// The chains in nf_tables, of those that are asked for.
-pub(crate) fn native(netfilter: &Netfilter, family: Family, chains: &[&str]) -> Result<Found> {
+pub(crate) fn native(
+    netfilter: &Netfilter,
+    family: Family,
+    chains: &[&str],
+    extent: Extent,
+) -> Result<Found> {
     let table = table(family);
     let mut found = Found::new();
     for chain in chains {
-        if netfilter.has_chain(table, chain).map_err(kernel)? {
+        if !netfilter.has_chain(table, chain).map_err(kernel)? {
+            continue;
+        }
+        if extent == Extent::Beginning && *chain == ACCEPTS {
+            let another = Netfilter::open().map_err(kernel)?;
+            let rules = another.first_filter_rules(table, chain).map_err(kernel)?;
+            found.insert((*chain).to_owned(), rules);
+        } else {
             let rules = netfilter.filter_rules(table, chain).map_err(kernel)?;
             found.insert((*chain).to_owned(), rules);
         }

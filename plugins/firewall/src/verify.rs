@@ -12,7 +12,7 @@ use crate::chains::{self, Found, Step};
 use crate::claim::Claim;
 use crate::establish::{How, absent, names, need};
 use crate::held::{self, Held};
-use crate::place;
+use crate::place::{self, Extent};
 use crate::port;
 use crate::sets::PART;
 
@@ -48,7 +48,7 @@ fn of_family(
     if let Some(netfilter) = netfilter
         && place::is_native(netfilter, family)?
     {
-        places.push(place::native(netfilter, family, &names)?);
+        places.push(place::native(netfilter, family, &names, Extent::All)?);
     }
     if let Some(older) = place::older(family)? {
         places.push(place::chains(&older, &names));

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 use crate::chains::{self, ACCEPTS, HOOK, STAGE_1, STAGE_2};
 use crate::held::{self, Going, Held};
-use crate::place;
+use crate::place::{self, Extent};
 use crate::sets::PART;
 
 /// How often somebody may delete a rule between our look and our commit.
@@ -103,7 +103,7 @@ fn plan(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<(Batch, Guar
     let going = look(netfilter, condemned)?;
     let mut batch = Batch::default();
     for family in Family::BOTH {
-        let found = place::native(netfilter, family, &names(&going, family))?;
+        let found = place::native(netfilter, family, &names(&going, family), Extent::All)?;
         let steps = chains::withdraw(&found, &going.addresses, &going.bridges);
         place::plan(&mut batch, family, &steps);
     }

@@ -181,6 +181,36 @@ impl Netfilter {
         )
     }
 
+    /// The first rules of such a chain, as many as one answer holds; none where it or its table is missing. The rest of the
+    /// list is left in the connection, which is of no use after that.
+    pub fn first_filter_rules(
+        self,
+        table: Table,
+        chain: &str,
+    ) -> Result<Vec<FoundFilterRule>, Error> {
+        let (action, object) = ("list the first rules of", chain);
+        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        let mut bytes = Vec::new();
+        let message = NetfilterMessage::new(header, request);
+        append(&mut bytes, (NLM_F_DUMP, 0), message);
+        self.send(&bytes).map_err(Error::io(action, object))?;
+        let answer = self.receive(0, &mut None);
+        let answer = answer.map_err(Error::io(action, object))?;
+        let mut found = Vec::new();
+        for message in messages(&answer.unwrap_or_default())? {
+            match message.body {
+                Body::Object(object) => found.extend(filter_reading::decode(object)),
+                Body::Refused(answer) => {
+                    let refused = Err(Error::refused(action, object, &answer));
+                    return unless_missing(refused);
+                }
+                Body::Done => {}
+            }
+        }
+        Ok(found)
+    }
+
     /// The names of a table's chains.
     pub fn chains(&self, table: Table) -> Result<Vec<String>, Error> {
         let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
