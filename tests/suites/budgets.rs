@@ -363,7 +363,7 @@ fn firewall_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29), budget(1, 10, 3, 3)],
             &[budget(1, 11, 7, 11), budget(1, 10, 3, 3)],
             &[budget(1, 2, 1, 5), budget(1, 2, 0, 3)],
-            &[budget(1, 15, 5, 11), budget(1, 19 + TICKS, 9, 5)],
+            &[budget(1, 15, 5, 11), budget(1, 20 + TICKS, 10, 5)],
         ],
     );
 }
@@ -385,7 +385,7 @@ fn firewall_in_iptables_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29), budget(1, 20, 9, 3)],
             &[budget(1, 11, 7, 11), budget(1, 20, 9, 3)],
             &[budget(1, 2, 1, 5), budget(1, 2, 0, 2)],
-            &[budget(1, 15, 5, 11), budget(1, 19, 11, 5)],
+            &[budget(1, 15, 5, 11), budget(1, 22 + TICKS, 12, 5)],
         ],
     );
 }

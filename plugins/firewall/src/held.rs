@@ -32,9 +32,7 @@ pub(crate) struct Held {
 pub(crate) struct Going {
     /// Addresses that no other attachment has.
     pub(crate) addresses: BTreeSet<IpAddr>,
-    /// Bridges on which no other attachment is.
-    pub(crate) bridges: BTreeSet<String>,
-    /// Whether some other attachment has an address or a bridge of theirs.
+    /// Whether some other attachment has an address of theirs.
     pub(crate) is_shared: bool,
     /// Elements of theirs.
     pub(crate) elements: Elements<'static>,
@@ -127,7 +125,6 @@ impl Held {
         going.addresses.extend(strays);
         let (mut addresses, mut members) = (Vec::new(), Vec::new());
         let mut others: HashSet<IpAddr> = HashSet::new();
-        let mut other_bridges: HashSet<&str> = HashSet::new();
         for (owner, ip, element) in &self.addresses {
             if condemned(owner) {
                 going.addresses.insert(*ip);
@@ -136,23 +133,23 @@ impl Held {
                 others.insert(*ip);
             }
         }
-        for (owner, member, element) in &self.members {
+        for (owner, _, element) in &self.members {
             if condemned(owner) {
-                going.bridges.insert(member.bridge.clone());
                 members.push((MEMBERS, element.clone()));
-            } else {
-                other_bridges.insert(&member.bridge);
             }
         }
-        let before = (going.addresses.len(), going.bridges.len());
+        let before = going.addresses.len();
         going.addresses.retain(|ip| !others.contains(ip));
-        going
-            .bridges
-            .retain(|bridge| !other_bridges.contains(&**bridge));
-        going.is_shared = before != (going.addresses.len(), going.bridges.len());
+        going.is_shared = before != going.addresses.len();
         let all = addresses.into_iter().chain(members);
         going.elements = all.map(|(set, element)| (set, vec![element])).collect();
         going
+    }
+
+    /// Whether anybody is on the bridge but those who are `condemned`.
+    pub(crate) fn has_member(&self, bridge: &str, condemned: impl Fn(&Owner) -> bool) -> bool {
+        let mut all = self.members.iter();
+        all.any(|(owner, member, _)| member.bridge == bridge && !condemned(owner))
     }
 
     /// Whether any attachment has the address.

@@ -1,6 +1,7 @@
 //! firewalld over the system's bus: one of the test's own, and a bus without it.
 
 use std::fs;
+use std::path::Path;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::with;
@@ -113,11 +114,7 @@ fn without_firewalld_a_bus_is_nobodys_obstacle() {
         };
         let path = lab.dir().join("real");
         let conf = lab.dir().join("bus.conf");
-        let text = format!(
-            "<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
-             <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
-            path.display()
-        );
+        let text = bus_conf(&path);
         fs::write(&conf, text).unwrap();
         let file = format!("--config-file={}", conf.display());
         let mut bus = Call::new(&daemon)
@@ -131,6 +128,68 @@ fn without_firewalld_a_bus_is_nobodys_obstacle() {
         at(&chosen.firewall(lab), &address).del();
         bus.kill();
     });
+}
+
+/// firewalld as it is, on a bus and with files of its own. It says what becomes of the sources of the zone.
+const SCRIPT: &str = r#"
+    set -e
+    mount -t tmpfs none /run
+    mkdir -p /run/firewalld "$DIR/etc"
+    cp -r /etc/firewalld/. "$DIR/etc" 2>/dev/null || true
+    test ! -d /etc/firewalld || mount --bind "$DIR/etc" /etc/firewalld
+    dbus-daemon --config-file="$DIR/bus.conf" --fork --print-pid > "$DIR/pid"
+    firewalld --nofork --nopid > "$DIR/log" 2>&1 &
+    trap 'kill $! $(cat "$DIR/pid")' EXIT
+    tries=0
+    until firewall-cmd --state > /dev/null 2>&1; do tries=$((tries + 1)); test $tries -lt 200; done
+    sources() { firewall-cmd --zone=trusted --list-sources; }
+    does() { if CNI_COMMAND=$1 "$BIN/firewall" < "$DIR/conf" > "$DIR/told"; then echo "$1"; else echo "$1 failed"; fi; }
+    does ADD; sources
+    does CHECK
+    firewall-cmd --reload > /dev/null; sources
+    does CHECK
+    does LINKSPAN_RESTORE; sources
+    does CHECK
+    does DEL; sources
+"#;
+
+#[test]
+fn what_a_reload_of_firewalld_forgets_is_told_and_put_back() {
+    in_lab(LINKSPAN, |lab| {
+        for tool in ["firewalld", "firewall-cmd", "dbus-daemon"] {
+            if skip::without(tool).is_none() {
+                return;
+            }
+        }
+        let pod = Pod::on_bridge(lab, "pod", 1, &json!({ "backend": "firewalld" }));
+        let conf = with(pod.conf.clone(), &json!({ "prevResult": pod.result }));
+        fs::write(lab.dir().join("conf"), conf.to_string()).unwrap();
+        let path = lab.dir().join("bus");
+        fs::write(lab.dir().join("bus.conf"), bus_conf(&path)).unwrap();
+        let call = Call::new(Path::new("/bin/sh"))
+            .args(&["-c", SCRIPT])
+            .of("pod", &pod.sandbox)
+            .under(&["unshare", "-m"]);
+        let call = at(&call, &format!("unix:path={}", path.display()))
+            .env("DIR", lab.dir().to_str().unwrap())
+            .env("BIN", lab.bin().to_str().unwrap())
+            .env("CNI_PATH", lab.bin().to_str().unwrap());
+        let told = call.run();
+        let both = "10.1.0.2/32 fd00:1::2/128";
+        let expected =
+            format!("ADD\n{both}\nCHECK\n\nCHECK failed\nLINKSPAN_RESTORE\n{both}\nCHECK\nDEL\n\n");
+        assert_eq!(told.succeeded(), expected, "{}", told.stderr);
+    });
+}
+
+/// A bus at that path on which everybody may do everything.
+fn bus_conf(path: &Path) -> String {
+    format!(
+        "<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
+         <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
+         <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
+        path.display()
+    )
 }
 
 fn refuses(lab: &Lab, pod: &Pod, bus: &str) {

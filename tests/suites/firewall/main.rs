@@ -7,6 +7,7 @@
 )]
 
 mod firewalld;
+mod lists;
 mod ownership;
 mod packets;
 mod service;
@@ -149,7 +150,8 @@ fn drop_by_default(programs: [&str; 2]) -> bool {
 fn reaches(from: &Netns, to: &Netns, ip: IpAddr) {
     let server = at(to, || UdpSocket::bind((ip, 0))).unwrap();
     let address = server.local_addr().unwrap();
-    udp_through(from, &server, address).unwrap_or_else(|err| panic!("{address}: {err}"));
+    let came = udp_through(from, &server, address);
+    assert!(came.is_ok(), "{address}: {came:?}");
 }
 
 /// No datagram comes through to `server`. The time is for packets that should not be: a short one can only hide them.
