@@ -94,20 +94,56 @@ fn prepare(lab: &Lab, world: World) -> bool {
     true
 }
 
-fn in_each_world(test: impl Fn(&Lab, World) + Sync) {
-    for kind in [None, Some(NATIVE), Some(OLDER)] {
-        for bridge_netfilter in [false, true] {
-            let world = World {
-                kind,
-                bridge_netfilter,
-            };
-            in_lab(LINKSPAN, |lab| {
-                if prepare(lab, world) {
-                    test(lab, world);
-                }
-            });
+/// A test in each world. An ordinary user's test runs as a whole for each laboratory, so each world has its own.
+macro_rules! in_each_world {
+    ($(#[$doc:meta])* $name:ident, $test:expr) => {
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn with_our_table_alone() {
+                in_world(None, false, $test);
+            }
+
+            #[test]
+            fn with_our_table_and_bridge_netfilter() {
+                in_world(None, true, $test);
+            }
+
+            #[test]
+            fn with_iptables() {
+                in_world(Some(NATIVE), false, $test);
+            }
+
+            #[test]
+            fn with_iptables_and_bridge_netfilter() {
+                in_world(Some(NATIVE), true, $test);
+            }
+
+            #[test]
+            fn with_the_older_packet_filter() {
+                in_world(Some(OLDER), false, $test);
+            }
+
+            #[test]
+            fn with_the_older_packet_filter_and_bridge_netfilter() {
+                in_world(Some(OLDER), true, $test);
+            }
         }
-    }
+    };
+}
+
+fn in_world(kind: Option<[&'static str; 2]>, bridge_netfilter: bool, test: fn(&Lab, World)) {
+    in_lab(LINKSPAN, |lab| {
+        let world = World {
+            kind,
+            bridge_netfilter,
+        };
+        if prepare(lab, world) {
+            test(lab, world);
+        }
+    });
 }
 
 /// Publishes port 8080 of the host as the pod's port 80, of UDP; the server there, in each family.
@@ -176,26 +212,43 @@ fn matrix(lab: &Lab, world: World, over: &Value, expected: [bool; 4]) {
     }
 }
 
-#[test]
-fn open_keeps_nobody() {
-    in_each_world(|lab, world| matrix(lab, world, &json!({}), [true, true, true, true]));
-}
+in_each_world!(open_keeps_nobody, |lab, world| {
+    matrix(lab, world, &json!({}), [true; 4]);
+});
 
-#[test]
-fn same_bridge_keeps_other_bridges() {
-    in_each_world(|lab, world| {
-        let over = json!({ "ingressPolicy": "same-bridge" });
-        matrix(lab, world, &over, [true, true, false, false]);
-    });
-}
+in_each_world!(same_bridge_keeps_other_bridges, |lab, world| {
+    let over = json!({ "ingressPolicy": "same-bridge" });
+    matrix(lab, world, &over, [true, true, false, false]);
+});
 
-#[test]
-fn isolated_keeps_the_neighbour_with_and_without_bridge_netfilter() {
-    in_each_world(|lab, world| {
-        let over = json!({ "ingressPolicy": "isolated" });
-        matrix(lab, world, &over, [false, false, false, false]);
-    });
-}
+in_each_world!(isolated_keeps_the_neighbour, |lab, world| {
+    let over = json!({ "ingressPolicy": "isolated" });
+    matrix(lab, world, &over, [false; 4]);
+});
+
+in_each_world!(ports_of_same_bridge_stay_reachable, |lab, world| {
+    let over = json!({ "ingressPolicy": "same-bridge", "allowPublished": true });
+    matrix(lab, world, &over, [true, true, false, true]);
+});
+
+in_each_world!(ports_of_isolated_stay_reachable, |lab, world| {
+    let over = json!({ "ingressPolicy": "isolated", "allowPublished": true });
+    matrix(lab, world, &over, [false, true, false, true]);
+});
+
+in_each_world!(
+    no_container_of_same_bridge_is_there_before_its_policy,
+    |lab, world| {
+        before_its_policy(lab, world, "same-bridge");
+    }
+);
+
+in_each_world!(
+    no_container_of_isolated_is_there_before_its_policy,
+    |lab, world| {
+        before_its_policy(lab, world, "isolated");
+    }
+);
 
 /// A first container of its bridge, which comes before the bridge's policy. Nothing but the figure tells for how long.
 fn unguarded(lab: &Lab, id: &'static str, number: usize, over: &Value) -> Pod {
@@ -211,46 +264,29 @@ fn unguarded(lab: &Lab, id: &'static str, number: usize, over: &Value) -> Pod {
 }
 
 /// The second container of a bridge is guarded when bridge is through, and before firewall is called.
-#[test]
-fn no_container_is_on_the_network_before_its_policy() {
-    for policy in ["same-bridge", "isolated"] {
-        in_each_world(|lab, world| {
-            let over = json!({ "ingressPolicy": policy });
-            let uplink = uplink(lab);
-            uplink.firewall(lab).add();
-            let [first, other] =
-                [("first", 0), ("other", 1)].map(|(id, number)| unguarded(lab, id, number, &over));
-            let late = Pod::on_bridge(lab, "late", 0, &over);
-            lab.plugin("bridge")
-                .of("late", &late.sandbox)
-                .conf(&late.bridge)
-                .check(&late.result);
-            let mut kept = vec![&other];
-            if policy == "isolated" {
-                kept.push(&first);
-            }
-            for other in kept {
-                for (from, to) in [(&late, other), (other, &late)] {
-                    for ip in to.addresses() {
-                        never_reaches(&from.sandbox.netns, &to.sandbox.netns, ip);
-                    }
-                }
-            }
-            if world.kind.is_none() {
-                for ip in late.addresses() {
-                    reaches(&uplink.sandbox.netns, &late.sandbox.netns, ip);
-                }
-            }
-        });
+fn before_its_policy(lab: &Lab, world: World, policy: &str) {
+    let over = json!({ "ingressPolicy": policy });
+    let uplink = uplink(lab);
+    uplink.firewall(lab).add();
+    let [first, other] =
+        [("first", 0), ("other", 1)].map(|(id, number)| unguarded(lab, id, number, &over));
+    let late = Pod::on_bridge(lab, "late", 0, &over);
+    let bridge = lab.plugin("bridge").of("late", &late.sandbox);
+    bridge.conf(&late.bridge).check(&late.result);
+    let mut kept = vec![&other];
+    if policy == "isolated" {
+        kept.push(&first);
     }
-}
-
-#[test]
-fn published_ports_stay_reachable_where_they_are_to() {
-    for (policy, neighbour) in [("same-bridge", true), ("isolated", false)] {
-        in_each_world(|lab, world| {
-            let over = json!({ "ingressPolicy": policy, "allowPublished": true });
-            matrix(lab, world, &over, [neighbour, true, false, true]);
-        });
+    for other in kept {
+        for (from, to) in [(&late, other), (other, &late)] {
+            for ip in to.addresses() {
+                never_reaches(&from.sandbox.netns, &to.sandbox.netns, ip);
+            }
+        }
+    }
+    if world.kind.is_none() {
+        for ip in late.addresses() {
+            reaches(&uplink.sandbox.netns, &late.sandbox.netns, ip);
+        }
     }
 }
