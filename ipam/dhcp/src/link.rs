@@ -37,7 +37,7 @@ pub(crate) struct Facts {
     pub(crate) id: NetnsId,
 }
 
-/// An EtherType of `linux/if_ether.h`.
+/// An `EtherType` of `linux/if_ether.h`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ether {
     V4 = 0x0800,

@@ -2,7 +2,7 @@
 //!
 //! - [`sides`]: the two namespaces of an attachment, each with its own view of the kernel.
 //! - [`pair`], [`end`]: the interface, as a veth pair or as one link born in the container. [`creation`]: the parts
-//!  common to both; [`tag`]: their owner.
+//!   common to both; [`tag`]: their owner.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
 //! - [`verify`]: the comparisons of CHECK.
