@@ -41,6 +41,8 @@ pub struct RouteSpec {
     pub mtu: u32,
     /// Maximal segment size to advertise in bytes; 0 = not set.
     pub advmss: u32,
+    /// Who the route is from, as the kernel numbers it; `boot` where absent.
+    pub protocol: Option<u8>,
 }
 
 /// A route with one next hop; one that the kernel keeps with several is as many.
@@ -56,6 +58,8 @@ pub struct Route {
     pub table: u32,
     /// Whether a router has advertised it.
     pub advertised: bool,
+    /// Who it is from, as the kernel numbers it.
+    pub protocol: u8,
 }
 
 /// How the kernel would send a packet.
@@ -65,6 +69,8 @@ pub struct Lookup {
     pub local: bool,
     /// Index of the link that it leaves by.
     pub oif: Option<u32>,
+    /// Next hop; the destination itself where absent.
+    pub gw: Option<IpAddr>,
     /// Source address that the host would give it.
     pub src: Option<IpAddr>,
 }
@@ -82,6 +88,7 @@ impl RouteSpec {
             scope: None,
             mtu: 0,
             advmss: 0,
+            protocol: None,
         }
     }
 }
@@ -102,7 +109,7 @@ impl Link {
         let (dst, prefix) = spec.dst;
         message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = prefix;
-        message.header.protocol = RouteProtocol::Boot;
+        message.header.protocol = spec.protocol.map_or(RouteProtocol::Boot, Into::into);
         message.header.kind = RouteType::Unicast;
         message.header.scope = RouteScope::from(spec.scope.unwrap_or(0));
         if spec.onlink {
@@ -152,6 +159,31 @@ impl Link {
 }
 
 impl Rtnl {
+    /// Deletes a route of the main table that is from this one's protocol; nothing happens where it is gone.
+    pub fn delete_route(&self, route: &Route) -> Result<(), Error> {
+        let (dst, prefix) = route.dst;
+        let mut message = RouteMessage::default();
+        message.header.address_family = kernel(Family::of(dst));
+        message.header.destination_prefix_length = prefix;
+        message.header.protocol = route.protocol.into();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.scope = RouteScope::NoWhere;
+        message
+            .attributes
+            .push(RouteAttribute::Destination(dst.into()));
+        message
+            .attributes
+            .extend(route.gw.map(|gw| RouteAttribute::Gateway(gw.into())));
+        message
+            .attributes
+            .extend(route.oif.map(RouteAttribute::Oif));
+        let attempt = Attempt("delete route", format!("{dst}/{prefix}"));
+        match self.change(attempt, 0, RouteNetlinkMessage::DelRoute(message)) {
+            Err(err) if err.is(Errno::ESRCH) => Ok(()),
+            done => done,
+        }
+    }
+
     /// How a packet to `dst` would go; `None` where it could not.
     pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
@@ -233,6 +265,7 @@ impl Route {
             oif: None,
             table: message.header.table.into(),
             advertised: message.header.protocol == RouteProtocol::Ra,
+            protocol: message.header.protocol.into(),
         };
         let mut several = Vec::new();
         for attribute in message.attributes {
@@ -275,11 +308,13 @@ impl Lookup {
         let mut lookup = Self {
             local: message.header.kind == RouteType::Local,
             oif: None,
+            gw: None,
             src: None,
         };
         for attribute in message.attributes {
             match attribute {
-                RouteAttribute::Oif(index) => lookup.oif = Some(index),
+RouteAttribute::Oif(index) => lookup.oif = Some(index),
+                RouteAttribute::Gateway(gw) => lookup.gw = ip(&gw),
                 RouteAttribute::PrefSource(src) => lookup.src = ip(&src),
                 _ => {}
             }
