@@ -313,7 +313,7 @@ impl Lookup {
         };
         for attribute in message.attributes {
             match attribute {
-RouteAttribute::Oif(index) => lookup.oif = Some(index),
+                RouteAttribute::Oif(index) => lookup.oif = Some(index),
                 RouteAttribute::Gateway(gw) => lookup.gw = ip(&gw),
                 RouteAttribute::PrefSource(src) => lookup.src = ip(&src),
                 _ => {}
