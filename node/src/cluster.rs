@@ -32,6 +32,7 @@ pub struct Cluster {
     nodes: BTreeMap<String, Known>,
     version: Option<String>,
     events: Option<Events>,
+    changed: bool,
 }
 
 impl Cluster {
@@ -42,7 +43,13 @@ impl Cluster {
             nodes: BTreeMap::new(),
             version: None,
             events: None,
+            changed: false,
         }
+    }
+
+    /// Whether a node came, went or changed since this was asked the last time. Most of what a node tells is of no matter.
+    pub fn has_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// The nodes by name; empty before the first list.
@@ -103,6 +110,7 @@ impl Cluster {
             }
             let version = list.metadata.resource_version;
             self.version = Some(version.ok_or(Error::Answer("a list without resourceVersion"))?);
+            self.changed |= self.nodes != found;
             self.nodes = found;
             return Ok(());
         }
@@ -129,11 +137,13 @@ impl Cluster {
         match event {
             Ok(WatchEvent::Added(node) | WatchEvent::Modified(node)) => {
                 self.version = node.resource_version().or(self.version.take());
-                self.nodes.insert(node.name_any(), Known::of(&node));
+                let known = Known::of(&node);
+                let before = self.nodes.insert(node.name_any(), known.clone());
+                self.changed |= before != Some(known);
             }
             Ok(WatchEvent::Deleted(node)) => {
                 self.version = node.resource_version().or(self.version.take());
-                self.nodes.remove(&node.name_any());
+                self.changed |= self.nodes.remove(&node.name_any()).is_some();
             }
             Ok(WatchEvent::Bookmark(mark)) => {
                 self.version = Some(mark.metadata.resource_version);

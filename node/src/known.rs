@@ -12,6 +12,8 @@ pub struct Known {
     pub parts: Vec<IpNetwork>,
     /// Its own addresses, in the order of the API.
     pub addresses: Vec<IpAddr>,
+    /// What tells it from a node of the same name that was registered before or after it.
+    pub uid: String,
     /// Whether somebody has said that its network is not available.
     pub unavailable: bool,
 }
@@ -29,6 +31,7 @@ impl Known {
         let internal = internal.filter(|address| address.type_ == "InternalIP");
         let conditions = status.and_then(|status| status.conditions.as_ref());
         Self {
+            uid: node.metadata.uid.clone().unwrap_or_default(),
             parts: parts.iter().filter_map(|part| part.parse().ok()).collect(),
             addresses: internal
                 .filter_map(|address| address.address.parse().ok())

@@ -11,10 +11,12 @@ use crate::known::Known;
 /// The routes of one node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The next hop to each part.
-    pub routes: BTreeMap<IpNetwork, IpAddr>,
+    /// The addresses of the node that has each part; those of the part's own family come first.
+    pub routes: BTreeMap<IpNetwork, Vec<IpAddr>>,
     /// Nodes that get no route, and why: a line each.
     pub refused: Vec<String>,
+    /// Why this node's own parts are not good for pods.
+    pub unusable: Option<String>,
 }
 
 /// Plans the routes of the node `own`.
@@ -27,18 +29,14 @@ pub fn plan(own: &str, nodes: &BTreeMap<String, Known>, taken: &[IpNetwork]) -> 
     let overlapping = overlapping_parts(nodes);
     for (name, node) in nodes.iter().filter(|(name, _)| *name != own) {
         for part in &node.parts {
-            let family = Family::of(part.ip());
-            let hop = node.addresses.iter().find(|ip| Family::of(**ip) == family);
             let host = taken.iter().find(|network| overlap(**network, *part));
-            let refusal = match (hop, host) {
+            let hops = hops(node, *part, &shared);
+            let refusal = match host {
                 _ if overlapping.contains(part) => "another node's part overlaps it".to_owned(),
-                (_, Some(network)) => format!("it overlaps this host's {network}"),
-                (None, _) => format!("the node has no {family} InternalIP"),
-                (Some(hop), None) if shared.contains(hop) => {
-                    format!("another node has the address {hop}, too")
-                }
-                (Some(hop), None) => {
-                    plan.routes.insert(*part, *hop);
+                Some(network) => format!("it overlaps this host's {network}"),
+                None if hops.is_empty() => no_hop(node),
+                None => {
+                    plan.routes.insert(*part, hops);
                     continue;
                 }
             };
@@ -46,7 +44,41 @@ pub fn plan(own: &str, nodes: &BTreeMap<String, Known>, taken: &[IpNetwork]) -> 
                 .push(format!("no route to {part} of node {name}: {refusal}"));
         }
     }
+    plan.unusable = nodes
+        .get(own)
+        .and_then(|node| unusable(node, &overlapping, taken));
     plan
+}
+
+/// The addresses that a part can be reached by. A tunnel may be of the other family.
+fn hops(node: &Known, part: IpNetwork, shared: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    let own = node.addresses.iter().copied();
+    let mut hops: Vec<IpAddr> = own.filter(|ip| !shared.contains(ip)).collect();
+    hops.sort_by_key(|ip| Family::of(*ip) != Family::of(part.ip()));
+    hops
+}
+
+fn no_hop(node: &Known) -> String {
+    match node.addresses.first() {
+        Some(ip) => format!("another node has the address {ip}, too"),
+        None => "the node has no InternalIP".to_owned(),
+    }
+}
+
+fn unusable(
+    node: &Known,
+    overlapping: &BTreeSet<IpNetwork>,
+    taken: &[IpNetwork],
+) -> Option<String> {
+    node.parts.iter().find_map(|part| {
+        if overlapping.contains(part) {
+            return Some(format!("this node's part {part} overlaps another node's"));
+        }
+        let network = taken.iter().find(|network| overlap(**network, *part))?;
+        Some(format!(
+            "this node's part {part} overlaps the host's own {network}"
+        ))
+    })
 }
 
 fn addresses_of_several(nodes: &BTreeMap<String, Known>) -> BTreeSet<IpAddr> {
@@ -86,7 +118,7 @@ mod tests {
         Known {
             parts: parts.iter().map(|part| part.parse().unwrap()).collect(),
             addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
-            unavailable: false,
+            ..Known::default()
         }
     }
 
@@ -96,15 +128,15 @@ mod tests {
             .map(|(name, node)| ((*name).to_owned(), node.clone()));
         let taken: Vec<IpNetwork> = taken.iter().map(|net| net.parse().unwrap()).collect();
         let plan = plan("a", &nodes.collect(), &taken);
-        let routes = plan
-            .routes
-            .iter()
-            .map(|(part, hop)| format!("{part} {hop}"));
+        let routes = plan.routes.iter().map(|(part, hops)| {
+            let hops: Vec<String> = hops.iter().map(ToString::to_string).collect();
+            format!("{part} {}", hops.join(" "))
+        });
         (routes.collect(), plan.refused)
     }
 
     #[test]
-    fn each_part_of_another_node_goes_by_its_address_of_that_family() {
+    fn each_part_of_another_node_goes_by_its_addresses_that_family_first() {
         let nodes = [
             ("a", node(&["10.244.0.0/24"], &["192.0.2.1"])),
             (
@@ -112,7 +144,10 @@ mod tests {
                 node(&["10.244.1.0/24", "fd44:1::/64"], &["fd00::2", "192.0.2.2"]),
             ),
         ];
-        let expected = ["10.244.1.0/24 192.0.2.2", "fd44:1::/64 fd00::2"];
+        let expected = [
+            "10.244.1.0/24 192.0.2.2 fd00::2",
+            "fd44:1::/64 fd00::2 192.0.2.2",
+        ];
         let (routes, refused) = planned(&nodes, &[]);
         assert_eq!(routes, expected);
         assert!(refused.is_empty(), "{refused:?}");
@@ -127,7 +162,7 @@ mod tests {
                 "another node's part",
             ),
             (node(&["10.244.1.0/24"], &["192.0.2.1"]), "192.0.2.1, too"),
-            (node(&["fd44::/64"], &["192.0.2.2"]), "no IPv6 InternalIP"),
+            (node(&["fd44::/64"], &[]), "no InternalIP"),
             (
                 node(&["198.51.0.0/16"], &["192.0.2.2"]),
                 "this host's 198.51.100.0/24",
@@ -138,5 +173,14 @@ mod tests {
             assert!(routes.is_empty(), "{routes:?}");
             assert!(refused[0].contains(why), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_node_whose_own_part_is_taken_is_told() {
+        let own = |part: &str| BTreeMap::from([("a".to_owned(), node(&[part], &["192.0.2.1"]))]);
+        let taken = ["10.0.0.0/8".parse().unwrap()];
+        let told = plan("a", &own("10.244.0.0/24"), &taken).unusable.unwrap();
+        assert!(told.contains("the host's own 10.0.0.0/8"), "{told}");
+        assert_eq!(plan("a", &own("fd44::/64"), &taken).unusable, None);
     }
 }

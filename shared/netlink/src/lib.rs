@@ -4,6 +4,7 @@
 //! operation acts is decided by the value it is called on. Errors name the action and the object.
 
 pub mod addr;
+pub mod encap;
 pub mod error;
 pub mod failure;
 mod gateway;

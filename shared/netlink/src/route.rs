@@ -12,6 +12,7 @@ use netlink_packet_route::route::{
 use nix::errno::Errno;
 
 use crate::addr::kernel;
+use crate::encap::Encap;
 use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
@@ -43,6 +44,8 @@ pub struct RouteSpec {
     pub advmss: u32,
     /// Who the route is from, as the kernel numbers it; `boot` where absent.
     pub protocol: Option<u8>,
+    /// The far end, where the link is a tunnel that asks for it.
+    pub encap: Option<Encap>,
 }
 
 /// A route with one next hop; one that the kernel keeps with several is as many.
@@ -60,6 +63,10 @@ pub struct Route {
     pub advertised: bool,
     /// Who it is from, as the kernel numbers it.
     pub protocol: u8,
+    /// The far end of the tunnel that it leads into.
+    pub encap: Option<Encap>,
+    /// Source address that the host itself uses on it.
+    pub src: Option<IpAddr>,
 }
 
 /// How the kernel would send a packet.
@@ -89,6 +96,7 @@ impl RouteSpec {
             mtu: 0,
             advmss: 0,
             protocol: None,
+            encap: None,
         }
     }
 }
@@ -130,6 +138,9 @@ impl Link {
         }
         let gateway = spec.gw.map(|gw| RouteAttribute::Gateway(gw.into()));
         message.attributes.extend(gateway);
+        message
+            .attributes
+            .extend(spec.encap.into_iter().flat_map(Encap::attributes));
         let source = spec.src.map(|src| RouteAttribute::PrefSource(src.into()));
         message.attributes.extend(source);
         if spec.priority > 0 {
@@ -266,6 +277,8 @@ impl Route {
             table: message.header.table.into(),
             advertised: message.header.protocol == RouteProtocol::Ra,
             protocol: message.header.protocol.into(),
+            encap: None,
+            src: None,
         };
         let mut several = Vec::new();
         for attribute in message.attributes {
@@ -277,6 +290,8 @@ impl Route {
                 RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
                 RouteAttribute::Oif(index) => route.oif = Some(index),
                 RouteAttribute::Table(table) => route.table = table,
+                RouteAttribute::PrefSource(src) => route.src = ip(&src),
+                RouteAttribute::Encap(items) => route.encap = Encap::of(&items),
                 RouteAttribute::MultiPath(hops) => several = hops,
                 _ => {}
             }

@@ -41,7 +41,10 @@ const ARROWS: [(&str, &[&str]); 16] = [
         "cli",
         &["protocol", "invoke", "owner", "netlink", "runtime"],
     ),
-    ("node", &["protocol", "netlink"]),
+    (
+        "node",
+        &["protocol", "invoke", "netlink", "nftables", "filter"],
+    ),
     (
         "bundle",
         &[
