@@ -31,6 +31,7 @@ struct State {
     /// Watches of an earlier epoch end.
     epoch: u64,
     asked: Vec<String>,
+    posted: Vec<Value>,
 }
 
 #[derive(Clone)]
@@ -46,6 +47,7 @@ impl Api {
             mood: Mood::Well,
             epoch: 0,
             asked: Vec::new(),
+            posted: Vec::new(),
         };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
@@ -119,6 +121,11 @@ impl Api {
         })
     }
 
+    /// The events that were posted.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.with(|state| state.posted.clone())
+    }
+
     /// Listens on the loopback of a namespace.
     pub(crate) fn listen(&self, netns: &Netns) -> SocketAddr {
         let listener = at(netns, || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -169,6 +176,11 @@ impl Api {
                 let patch: Value = serde_json::from_slice(&body).unwrap();
                 let node = self.with(|state| state.patch(&name, &patch));
                 answer(&mut stream, 200, &node.to_string())
+            }
+            Mood::Well if method == "POST" => {
+                let object: Value = serde_json::from_slice(&body).unwrap();
+                self.with(|state| state.posted.push(object.clone()));
+                answer(&mut stream, 201, &object.to_string())
             }
             Mood::Well if is_watch => self.watch(&mut stream, &target),
             Mood::Well => {
@@ -257,6 +269,15 @@ impl State {
             "items": self.nodes.values().collect::<Vec<_>>(),
         })
     }
+}
+
+/// What a server in a namespace answers to a GET.
+pub(crate) fn ask(netns: &Netns, address: SocketAddr, path: &str) -> String {
+    let mut stream = at(netns, || TcpStream::connect(address)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: it\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn status(code: u16, reason: &str) -> String {

@@ -16,6 +16,9 @@ pub struct Encap {
     pub remote: IpAddr,
 }
 
+/// UDP over IPv6 has a checksum, which receivers insist on.
+const CHECKED: RouteIp6TunnelFlags = RouteIp6TunnelFlags::Key.union(RouteIp6TunnelFlags::Checksum);
+
 impl Encap {
     /// Of a request. The identifier counts only where the flag says that there is one.
     pub(crate) fn attributes(self) -> [RouteAttribute; 2] {
@@ -35,7 +38,7 @@ impl Encap {
                 [
                     RouteIp6Tunnel::Id(id),
                     RouteIp6Tunnel::Destination(remote),
-                    RouteIp6Tunnel::Flags(RouteIp6TunnelFlags::Key),
+                    RouteIp6Tunnel::Flags(CHECKED),
                 ]
                 .map(RouteLwTunnelEncap::Ip6),
             ),
