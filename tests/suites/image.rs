@@ -174,11 +174,12 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         let version = [
             "run",
             "--rm",
+            "--network",
+            "none",
             "--entrypoint",
             "/linkspan-node",
-            IMAGE,
-            "--version",
         ];
+        let version = [&version[..], &[IMAGE, "--version"]].concat();
         let expected = concat!("linkspan-node ", env!("CARGO_PKG_VERSION"));
         assert_eq!(does(&version), expected);
         // A pod of the network that was installed, by the plugins that were.
