@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::api::client;
+use crate::api::{Server, client};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -40,8 +40,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// The name of its own node.
     pub node: String,
-    /// The API server, where the pod's own variables do not lead to it.
-    pub server: Option<String>,
+    /// The API server.
+    pub server: Server,
     /// How other nodes may be reached.
     pub mode: Mode,
     /// The file of the node's list.
@@ -64,7 +64,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     let runtime = runtime.map_err(|err| Error::Settings(format!("start the runtime: {err}")))?;
     let client = {
         let _in_runtime = runtime.enter();
-        client(settings.server.as_deref())?
+        client(&settings.server)?
     };
     let health = Shared::default();
     if let Some(address) = settings.health {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::agent::Settings;
+use crate::api::Server;
 use crate::log::Log;
 use crate::ways::Mode;
 
@@ -19,6 +20,24 @@ pub struct Arguments {
     /// The API server, where the pod's own variables do not lead to it
     #[arg(long, env = "API_SERVER", value_name = "https://HOST:PORT")]
     server: Option<String>,
+    /// Its host, as every pod is told it
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
+    service_host: Option<String>,
+    /// Its port, as every pod is told it
+    #[arg(
+        long,
+        env = "KUBERNETES_SERVICE_PORT",
+        hide = true,
+        default_value = "443"
+    )]
+    service_port: u16,
+    /// Directory of the service account
+    #[arg(
+        long,
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount",
+        value_name = "DIR"
+    )]
+    account: PathBuf,
     /// How other nodes are reached: auto tunnels to those that are not on a link of this node
     #[arg(long, env = "MODE", value_enum, default_value = "auto")]
     mode: Ways,
@@ -64,7 +83,11 @@ impl Arguments {
     pub fn settings(self) -> Settings {
         Settings {
             node: self.node,
-            server: self.server.filter(|server| !server.is_empty()),
+            server: Server {
+                address: self.server.filter(|server| !server.is_empty()),
+                service: self.service_host.map(|host| (host, self.service_port)),
+                account: self.account,
+            },
             mode: match self.mode {
                 Ways::Auto => Mode::Auto,
                 Ways::Direct => Mode::Direct,

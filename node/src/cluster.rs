@@ -21,6 +21,9 @@ const PAGE: u32 = 500;
 /// How long the server may keep a watch open. A shorter time than the client's patience with a silent stream.
 const WATCH_SECONDS: u32 = 240;
 
+/// How long an answer, or the beginning of a watch, may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// `410 Gone`: the server has forgotten what happened since that version.
 const GONE: u16 = 410;
 
@@ -97,7 +100,7 @@ impl Cluster {
         let mut found = BTreeMap::new();
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = self.api.list(&page).await?;
+            let list = in_time(self.api.list(&page)).await?;
             found.extend(
                 list.items
                     .iter()
@@ -119,16 +122,18 @@ impl Cluster {
     async fn watch(&mut self) -> Result<()> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         let version = self.version.clone().unwrap_or_default();
-        match self.api.watch(&params, &version).await {
+        match in_time(self.api.watch(&params, &version)).await {
             Ok(events) => {
                 self.events = Some(events.boxed_local());
                 Ok(())
             }
             Err(err) => {
-                if matches!(&err, kube::Error::Api(status) if status.code == GONE) {
+                if let Error::Api(err) = &err
+                    && matches!(err.as_ref(), kube::Error::Api(status) if status.code == GONE)
+                {
                     self.version = None;
                 }
-                Err(err.into())
+                Err(err)
             }
         }
     }
@@ -152,6 +157,8 @@ impl Cluster {
                 self.version = None;
                 return Err(kube::Error::Api(status).into());
             }
+            // The connection broke. All events before that are whole, and the next watch goes on from the last one.
+            Err(err @ kube::Error::ReadEvents(_)) => return Err(err.into()),
             Err(err) => {
                 // An event may be lost with an answer that cannot be read.
                 self.version = None;
@@ -174,14 +181,21 @@ impl Cluster {
         });
         let patch = json!({ "status": { "conditions": [condition] } });
         let patch = Patch::Strategic(patch);
-        self.api
-            .patch_status(node, &PatchParams::default(), &patch)
-            .await?;
+        let params = PatchParams::default();
+        in_time(self.api.patch_status(node, &params, &patch)).await?;
         // The event of this change may come behind those of other nodes.
         if let Some(known) = self.nodes.get_mut(node) {
             known.unavailable = false;
         }
         Ok(())
+    }
+}
+
+/// An answer, or its beginning, that does not take too long.
+async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Answer("it does not come")),
     }
 }
 

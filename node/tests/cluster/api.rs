@@ -8,7 +8,10 @@ use std::thread;
 
 use linkspan_cli::traffic::at;
 use linkspan_netlink::netns::Netns;
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+
+use crate::tls;
 
 /// The answers to come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Mood {
     Forbidding,
     /// Every answer is not JSON, and open watches end in the middle of an event.
     Babbling,
+    /// Events come in many small pieces.
+    Dripping,
 }
 
 struct State {
@@ -32,6 +37,8 @@ struct State {
     epoch: u64,
     asked: Vec<String>,
     posted: Vec<Value>,
+    /// The token that is wanted of who asks.
+    token: Option<String>,
 }
 
 #[derive(Clone)]
@@ -48,6 +55,7 @@ impl Api {
             epoch: 0,
             asked: Vec::new(),
             posted: Vec::new(),
+            token: None,
         };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
@@ -121,6 +129,30 @@ impl Api {
         })
     }
 
+    /// Tells those who watch how far they are, forgets all before, and ends the watches; the version to go on from.
+    pub(crate) fn bookmark(&self) -> u64 {
+        self.with(|state| {
+            state.version += 1;
+            let version = state.version.to_string();
+            let mark = json!({ "metadata": { "resourceVersion": version } });
+            state.tell("BOOKMARK", mark);
+            state.version
+        })
+    }
+
+    /// Ends the watches, and refuses those from before a version.
+    pub(crate) fn forget_before(&self, version: u64) {
+        self.with(|state| {
+            state.forgotten = version;
+            state.epoch += 1;
+        });
+    }
+
+    /// Wants a token of who asks.
+    pub(crate) fn want(&self, token: &str) {
+        self.with(|state| state.token = Some(token.to_owned()));
+    }
+
     /// The events that were posted.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.with(|state| state.posted.clone())
@@ -128,26 +160,45 @@ impl Api {
 
     /// Listens on the loopback of a namespace.
     pub(crate) fn listen(&self, netns: &Netns) -> SocketAddr {
+        self.listen_with(netns, |stream| stream)
+    }
+
+    /// The same by TLS, with the certificate of the tests.
+    pub(crate) fn listen_securely(&self, netns: &Netns) -> SocketAddr {
+        let config = tls::server();
+        self.listen_with(netns, move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            StreamOwned::new(connection, stream)
+        })
+    }
+
+    fn listen_with<S: Read + Write>(
+        &self,
+        netns: &Netns,
+        wrap: impl Fn(TcpStream) -> S + Clone + Send + 'static,
+    ) -> SocketAddr {
         let listener = at(netns, || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let api = self.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let api = api.clone();
+                let (api, wrap) = (api.clone(), wrap.clone());
                 // The agent may go in the middle of an answer.
-                thread::spawn(move || api.serve(stream.unwrap()).unwrap_or_default());
+                thread::spawn(move || api.serve(&mut wrap(stream.unwrap())).unwrap_or_default());
             }
         });
         address
     }
 
-    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
+    fn serve(&self, stream: &mut (impl Read + Write)) -> std::io::Result<()> {
+        let mut reader = BufReader::new(&mut *stream);
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let words: Vec<&str> = line.split(' ').collect();
-        let (method, target) = (words[0].to_owned(), words[1].to_owned());
-        let mut length = 0;
+        let mut words = line.split(' ').map(str::to_owned);
+        let (Some(method), Some(target)) = (words.next(), words.next()) else {
+            return Ok(());
+        };
+        let (mut length, mut token) = (0, None);
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
@@ -155,42 +206,45 @@ impl Api {
                 break;
             }
             let (name, value) = header.split_once(':').unwrap();
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().unwrap();
+            match name.to_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap(),
+                "authorization" => token = value.trim().strip_prefix("Bearer ").map(str::to_owned),
+                _ => {}
             }
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let is_watch = target.contains("watch=true");
         let kind = if is_watch { "WATCH" } else { &method };
-        let mood = self.with(|state| {
+        let (mood, is_known) = self.with(|state| {
             state.asked.push(format!("{kind} {target}"));
-            state.mood
+            (state.mood, state.token.is_none() || state.token == token)
         });
         match mood {
-            Mood::Broken => answer(&mut stream, 500, &status(500, "InternalError")),
-            Mood::Forbidding => answer(&mut stream, 403, &status(403, "Forbidden")),
-            Mood::Babbling => answer(&mut stream, 200, "<html>"),
-            Mood::Well if method == "PATCH" => {
+            _ if !is_known => answer(stream, 401, &status(401, "Unauthorized")),
+            Mood::Broken => answer(stream, 500, &status(500, "InternalError")),
+            Mood::Forbidding => answer(stream, 403, &status(403, "Forbidden")),
+            Mood::Babbling => answer(stream, 200, "<html>"),
+            _ if method == "PATCH" => {
                 let name = target.split(['/', '?']).nth(4).unwrap().to_owned();
                 let patch: Value = serde_json::from_slice(&body).unwrap();
                 let node = self.with(|state| state.patch(&name, &patch));
-                answer(&mut stream, 200, &node.to_string())
+                answer(stream, 200, &node.to_string())
             }
-            Mood::Well if method == "POST" => {
+            _ if method == "POST" => {
                 let object: Value = serde_json::from_slice(&body).unwrap();
                 self.with(|state| state.posted.push(object.clone()));
-                answer(&mut stream, 201, &object.to_string())
+                answer(stream, 201, &object.to_string())
             }
-            Mood::Well if is_watch => self.watch(&mut stream, &target),
-            Mood::Well => {
+            _ if is_watch => self.watch(stream, &target),
+            _ => {
                 let list = self.with(|state| state.list());
-                answer(&mut stream, 200, &list.to_string())
+                answer(stream, 200, &list.to_string())
             }
         }
     }
 
-    fn watch(&self, stream: &mut TcpStream, target: &str) -> std::io::Result<()> {
+    fn watch(&self, stream: &mut impl Write, target: &str) -> std::io::Result<()> {
         let from = target
             .split(['&', '?'])
             .find_map(|pair| pair.strip_prefix("resourceVersion="));
@@ -230,9 +284,17 @@ impl Api {
             }
             let news = state.events.iter().filter(|(version, _)| *version > seen);
             let news: Vec<(u64, Value)> = news.cloned().collect();
+            let size = if state.mood == Mood::Dripping {
+                7
+            } else {
+                usize::MAX
+            };
             drop(state);
             for (version, event) in news {
-                chunk(stream, &format!("{event}\n"))?;
+                let event = format!("{event}\n");
+                for piece in event.as_bytes().chunks(size) {
+                    chunk(stream, &String::from_utf8_lossy(piece))?;
+                }
                 seen = version;
             }
         }
@@ -288,14 +350,16 @@ fn status(code: u16, reason: &str) -> String {
     status.to_string()
 }
 
-fn chunk(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
-    write!(stream, "{:x}\r\n{text}\r\n", text.len())
+fn chunk(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
+    write!(stream, "{:x}\r\n{text}\r\n", text.len())?;
+    stream.flush()
 }
 
-fn answer(stream: &mut TcpStream, code: u16, body: &str) -> std::io::Result<()> {
+fn answer(stream: &mut impl Write, code: u16, body: &str) -> std::io::Result<()> {
     write!(
         stream,
         "HTTP/1.1 {code} Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
-    )
+    )?;
+    stream.flush()
 }

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod tls;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -434,6 +435,22 @@ fn bad_answers_leave_everything_as_it_is_until_a_good_one_comes() {
         api.until_asked("GET", lists + 1);
         api.delete("n3");
         nodes[0].until_routes(&mut agent, &[OF_FIRST[0], OF_FIRST[2]]);
+        // A bookmark is gone on from, where the server has forgotten what was before it.
+        nodes[2].register(api, &parts(3));
+        nodes[0].until_routes(&mut agent, &OF_FIRST);
+        let lists = api.asked("GET");
+        let mark = api.bookmark();
+        let again = format!("resourceVersion={mark}");
+        api.delete("n3");
+        nodes[0].until_routes(&mut agent, &[OF_FIRST[0], OF_FIRST[2]]);
+        api.forget_before(mark);
+        nodes[2].register(api, &parts(3));
+        nodes[0].until_routes(&mut agent, &OF_FIRST);
+        assert_eq!(api.asked("GET"), lists, "{again}");
+        // A slow stream is one of whole events all the same.
+        api.set_mood(Mood::Dripping);
+        api.delete("n3");
+        nodes[0].until_routes(&mut agent, &[OF_FIRST[0], OF_FIRST[2]]);
         // The own node's absence changes nothing.
         api.delete("n1");
         until_told(&mut agent, "has no node n1");
@@ -537,5 +554,76 @@ fn health_and_figures_are_told_and_what_is_not_well_is_an_event() {
         assert_eq!(event["involvedObject"]["uid"], "uid-n1");
         assert!(event["message"].as_str().unwrap().contains("10.9.9.9"));
         agent.kill();
+    });
+}
+
+#[test]
+fn the_server_shows_its_certificate_and_the_agent_its_token() {
+    in_cluster(3, 0, |lab, api, nodes| {
+        let node = &nodes[0];
+        api.want("of the account");
+        let account = lab.dir().join("account");
+        fs::create_dir(&account).unwrap();
+        let server = format!("https://{}", api.listen_securely(&node.sandbox.netns));
+        let account_dir = account.to_string_lossy();
+        let start = |authority: &str, token: &str| {
+            fs::write(account.join("ca.crt"), authority).unwrap();
+            fs::write(account.join("token"), token).unwrap();
+            let call = Call::new(Path::new(AGENT)).args(&[
+                "--node",
+                "n1",
+                "--server",
+                &server,
+                "--account",
+                &account_dir,
+                "--list",
+                &node.list.to_string_lossy(),
+                "--leases",
+                &node.leases().to_string_lossy(),
+            ]);
+            Agent(Some(node.sandbox.netns.scope(|| call.spawn()).unwrap()))
+        };
+        for (authority, token, told) in [
+            (tls::ANOTHER, "of the account", "certificate"),
+            (tls::AUTHORITY, "of nobody", "Unauthorized"),
+        ] {
+            let mut agent = start(authority, token);
+            until_told(&mut agent, told);
+            agent.kill();
+            assert!(node.routes().is_empty() && !node.list.exists());
+        }
+        let mut agent = start(tls::AUTHORITY, "of the account");
+        until_told(&mut agent, "set NetworkUnavailable");
+        assert_eq!(node.routes(), OF_FIRST);
+        agent.kill();
+    });
+}
+
+#[test]
+fn traffic_goes_on_while_nodes_come_and_go_and_agents_are_killed() {
+    in_cluster(3, 0, |lab, api, nodes| {
+        let mut agents: Vec<Agent> = nodes.iter().map(Node::agent).collect();
+        for agent in &mut agents {
+            until_told(agent, "set NetworkUnavailable");
+        }
+        let pods = [nodes[0].pod(lab, "a"), nodes[2].pod(lab, "b")];
+        let flows = || {
+            for ip in &pods[1].addresses {
+                traffic::flows(&pods[0].sandbox.netns, &pods[1].sandbox.netns, *ip);
+            }
+        };
+        for _ in 0..10 {
+            api.delete("n2");
+            flows();
+            // Whatever it was doing.
+            agents.drain(..).for_each(Agent::kill);
+            flows();
+            agents = nodes.iter().map(Node::agent).collect();
+            flows();
+            nodes[1].register(api, &parts(2));
+            flows();
+        }
+        nodes[0].until_routes(&mut agents[0], &OF_FIRST);
+        mesh(&pods);
     });
 }
