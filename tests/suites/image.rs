@@ -124,14 +124,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         let Some((list, set)) = manifest() else {
             return;
         };
-        // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
-        let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-        if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
-            skip::tell("podman kube play: control groups of version 2 have no controllers here");
-            return;
-        }
-        if !agent().exists() {
-            skip::tell("needs the agent beside the plugins (cargo build -p linkspan-node)");
+        if !can_play() {
             return;
         }
         for name in PLUGINS.iter().chain(&["linkspan"]) {
@@ -159,29 +152,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         fs::write(&objects, format!("{list}\n---\n{}\n", pod(&set))).unwrap();
         does(&["kube", "play", objects.to_str().unwrap()]);
         is_installed(node, list_of(&list));
-        let told = node.home().join("told");
-        let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
-        does(&["cp", &of_image, told.to_str().unwrap()]);
-        for file in [
-            "LICENSE",
-            "NOTICES",
-            "NOTICES.node",
-            "LGPL-2.1",
-            "linkspan.cdx.json",
-        ] {
-            assert!(fs::metadata(told.join(file)).unwrap().len() > 0, "{file}");
-        }
-        let version = [
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--entrypoint",
-            "/linkspan-node",
-        ];
-        let version = [&version[..], &[IMAGE, "--version"]].concat();
-        let expected = concat!("linkspan-node ", env!("CARGO_PKG_VERSION"));
-        assert_eq!(does(&version), expected);
+        has_notices_and_the_agent(node, &does);
         // A pod of the network that was installed, by the plugins that were.
         let world = beyond(node.lab);
         does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
@@ -210,6 +181,48 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         );
         does(&["kube", "down", objects.to_str().unwrap()]);
     });
+}
+
+/// Asserts that the image has what belongs to it beside the plugins.
+fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) {
+    let told = node.home().join("told");
+    let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
+    does(&["cp", &of_image, told.to_str().unwrap()]);
+    for file in [
+        "LICENSE",
+        "NOTICES",
+        "NOTICES.node",
+        "LGPL-2.1",
+        "linkspan.cdx.json",
+    ] {
+        assert!(fs::metadata(told.join(file)).unwrap().len() > 0, "{file}");
+    }
+    let version = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "/linkspan-node",
+    ];
+    let version = [&version[..], &[IMAGE, "--version"]].concat();
+    let expected = concat!("linkspan-node ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(does(&version), expected);
+}
+
+/// Whether podman can play the manifest with the image; told where it cannot.
+fn can_play() -> bool {
+    // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
+        skip::tell("podman kube play: control groups of version 2 have no controllers here");
+        return false;
+    }
+    if !agent().exists() {
+        skip::tell("needs the agent beside the plugins (cargo build -p linkspan-node)");
+        return false;
+    }
+    true
 }
 
 /// The agent of a cluster's nodes, which the image has, too.
