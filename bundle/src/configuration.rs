@@ -172,7 +172,9 @@ impl<'a> Table<'a> {
 fn kind(schema: &Schema, rust: &str) -> String {
     let text = match schema {
         Schema::Word(words) => {
-            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            // An empty word is as none.
+            let told = words.iter().filter(|word| !word.is_empty());
+            let words: Vec<_> = told.map(|word| format!("`{word}`")).collect();
             return words.join(", ");
         }
         Schema::Array(items) => {

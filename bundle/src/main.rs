@@ -39,6 +39,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
     &linkspan_dhcp::ENTRY,
     &linkspan_dummy::ENTRY,
+    &linkspan_firewall::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
@@ -53,15 +54,12 @@ const RUNTIME: &str = "linkspan";
 /// The name under which it is the runtime with the command line of the Go one.
 const CNITOOL: &str = "cnitool";
 
-/// The command of the runtime that is the daemon of the plugin `dhcp`.
-const DHCP_DAEMON: &str = "dhcp-daemon";
-
 fn main() -> ExitCode {
     let args = std::env::args_os();
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
     if let Some(flags) = daemon_flags(&name) {
-        return linkspan_dhcp::daemon::main(&flags);
+        return linkspan_dhcp::daemon::main(&flags).into();
     }
     match find(&name) {
         Some(entry) => process::run_among(ENTRIES, entry),
@@ -74,6 +72,7 @@ fn main() -> ExitCode {
                 clear: table::delete,
                 warnings,
                 read_tag,
+                dhcp_daemon: linkspan_dhcp::daemon::main,
             };
             linkspan::main(args, suite)
         }
@@ -82,15 +81,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments of the daemon, where this process is to be it: `dhcp daemon` or `linkspan dhcp-daemon`.
+/// The flags of `dhcp daemon`.
 fn daemon_flags(name: &str) -> Option<Vec<String>> {
-    let command = match name {
-        "dhcp" => linkspan_dhcp::DAEMON,
-        RUNTIME => DHCP_DAEMON,
-        _ => return None,
-    };
     let mut args = std::env::args_os().skip(1);
-    (args.next()? == command).then_some(())?;
+    let is_daemon = name == "dhcp" && args.next()? == linkspan_dhcp::DAEMON;
+    is_daemon.then_some(())?;
     Some(args.map(|arg| arg.to_string_lossy().into_owned()).collect())
 }
 

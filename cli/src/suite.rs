@@ -21,6 +21,8 @@ pub struct Suite<'a> {
     pub warnings: fn(&str, &[u8]) -> Result<Vec<Warning>>,
     /// Reads the holder of an interface from its tag.
     pub read_tag: ReadTag,
+    /// Runs the daemon of the plugin `dhcp` with these flags, and returns its exit status.
+    pub dhcp_daemon: fn(&[String]) -> u8,
 }
 
 /// A warning.

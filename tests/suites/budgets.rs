@@ -218,7 +218,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
         "bridge",
         |lab, _| vec![bridge(lab, &json!({}))],
         [
-            &[budget(1, 16, 2, 29)],
+            &[budget(1, 17, 2, 29)],
             &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 5)],
             &[budget(1, 15, 5, 11)],
@@ -242,7 +242,7 @@ fn tuning_keeps_to_its_budget() {
         "tuning",
         plugins,
         [
-            &[budget(1, 16, 2, 29), budget(1, 5, 0, 16)],
+            &[budget(1, 17, 2, 29), budget(1, 5, 0, 16)],
             &[budget(1, 11, 7, 11), budget(1, 2, 0, 8)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
             &[budget(1, 15, 5, 11), budget(1, 4, 0, 5)],
@@ -268,7 +268,7 @@ fn bandwidth_keeps_to_its_budget() {
         "bandwidth",
         plugins,
         [
-            &[budget(1, 16, 2, 29), budget(1, 20, 1, 4)],
+            &[budget(1, 17, 2, 29), budget(1, 20, 1, 4)],
             &[budget(1, 11, 7, 11), budget(1, 9, 1, 4)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
             &[budget(1, 15, 5, 11), budget(1, 12, 1, 4)],
@@ -283,7 +283,7 @@ fn tuning_without_keys_costs_nothing() {
         "tuning without keys",
         plugins,
         [
-            &[budget(1, 16, 2, 29), budget(1, 0, 0, 1)],
+            &[budget(1, 17, 2, 29), budget(1, 0, 0, 1)],
             &[budget(1, 11, 7, 11), budget(1, 0, 0, 1)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 1)],
             &[budget(1, 15, 5, 11), budget(1, 0, 0, 2)],
@@ -342,10 +342,50 @@ fn the_pod_chain_keeps_to_its_budget() {
         "pod chain",
         pod,
         [
-            &[budget(1, 14, 1, 18), budget(1, 7, 0, 2)],
+            &[budget(1, 15, 1, 18), budget(1, 7, 0, 2)],
             &[budget(1, 15, 7, 11), budget(1, 8, 2, 3)],
             &[budget(1, 4, 1, 5), budget(1, 2, 0, 1)],
             &[budget(1, 16, 6, 10), budget(1, 33 + TICKS, 20, 5)],
+        ],
+    );
+}
+
+#[test]
+fn firewall_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let over = json!({ "backend": "nftables", "ingressPolicy": "isolated" });
+        vec![bridge(lab, &json!({})), conf("firewall", &over)]
+    };
+    keeps_to(
+        "firewall",
+        plugins,
+        [
+            &[budget(1, 17, 2, 29), budget(1, 10, 3, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 10, 3, 3)],
+            &[budget(1, 2, 1, 5), budget(1, 2, 0, 3)],
+            &[budget(1, 15, 5, 11), budget(1, 20 + TICKS, 10, 5)],
+        ],
+    );
+}
+
+/// One transaction, and no program, where the table is there.
+#[test]
+fn firewall_in_iptables_keeps_to_its_budget() {
+    if skip::without("iptables-nft-restore").is_none() {
+        return;
+    }
+    let plugins = |lab: &Lab, _| {
+        let over = json!({ "backend": "iptables" });
+        vec![bridge(lab, &json!({})), conf("firewall", &over)]
+    };
+    keeps_to(
+        "firewall in iptables",
+        plugins,
+        [
+            &[budget(1, 17, 2, 29), budget(1, 20, 9, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 20, 9, 3)],
+            &[budget(1, 2, 1, 5), budget(1, 2, 0, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 22 + TICKS, 12, 5)],
         ],
     );
 }

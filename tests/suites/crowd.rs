@@ -27,11 +27,12 @@ const RESTLESS: usize = 150;
 /// One of so many operations is accompanied by GC of every plugin and by STATUS.
 const SELDOM: usize = 50;
 
-/// Pods that come and go by the bundled runtime: a bridge of both families with masquerade, and a port.
+/// Pods that come and go by the bundled runtime: a bridge of both families with masquerade, a port, and a
+/// policy.
 struct Crowd<'a> {
     lab: &'a Lab,
     list: PathBuf,
-    plugins: [Value; 2],
+    plugins: [Value; 3],
     sandboxes: Vec<Sandbox>,
 }
 
@@ -39,7 +40,8 @@ impl<'a> Crowd<'a> {
     fn new(lab: &'a Lab) -> Self {
         let on_bridge = bridge(lab, &json!({ "ipMasq": true }));
         let ports = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
-        let plugins = [on_bridge, ports];
+        let guarded = json!({ "type": "firewall", "ingressPolicy": "isolated" });
+        let plugins = [on_bridge, ports, guarded];
         let list = lab.dir().join("net.conflist");
         let text = json!({ "cniVersion": "1.1.0", "name": "net", "plugins": plugins });
         fs::write(&list, text.to_string()).unwrap();

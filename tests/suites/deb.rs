@@ -95,7 +95,7 @@ impl<'a> Root<'a> {
         for (file, text) in [
             ("DEBIAN/control", control),
             ("usr/lib/cni/bridge", format!("bridge {version}")),
-            ("usr/lib/cni/firewall", format!("firewall {version}")),
+            ("usr/lib/cni/vrf", format!("vrf {version}")),
         ] {
             let path = dir.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -150,7 +150,7 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
         let linkspan = root.dir.join("usr/bin/linkspan");
         let binary = fs::symlink_metadata(&linkspan).unwrap();
         assert_eq!((binary.mode() & 0o7777, binary.uid()), (0o755, 0));
-        assert_eq!(root.plugin_names(), set(&PLUGINS));
+        assert_eq!(root.plugin_names(), set(PLUGINS));
         for name in PLUGINS {
             // The same inode, or IPAM would be executed.
             let plugin = fs::metadata(root.plugins().join(name)).unwrap();
@@ -197,7 +197,9 @@ fn has_all(package: &Path) {
         let page = page.unwrap().file_name().into_string().unwrap();
         has(&format!(" ./usr/share/man/man1/{page}.gz\n"));
     }
-    has(" ./usr/lib/systemd/system/linkspan-restore.service\n");
+    for unit in ["dhcp.service", "dhcp.socket", "restore.service"] {
+        has(&format!(" ./usr/lib/systemd/system/linkspan-{unit}\n"));
+    }
     has("/nftables.service.wants/linkspan-restore.service -> ../linkspan-restore.service\n");
     has(" ./usr/share/bash-completion/completions/linkspan\n");
     has(" ./usr/share/zsh/vendor-completions/_linkspan\n");
@@ -230,8 +232,8 @@ fn the_package_takes_the_names_of_the_go_plugins_and_gives_them_back() {
             let link = fs::read_link(root.plugins().join("bridge")).unwrap();
             assert_eq!(link, Path::new("../../bin/linkspan"));
             assert_eq!(root.diverted_by(), set(&["linkspan"]));
-            let more = ["bridge.distrib", "firewall"];
-            assert_eq!(root.plugin_names(), set(&[&PLUGINS[..], &more].concat()));
+            let more = ["bridge.distrib", "vrf"];
+            assert_eq!(root.plugin_names(), set(&[PLUGINS, &more].concat()));
         };
         install(&root.go_plugins(1));
         install(&package);
@@ -242,11 +244,11 @@ fn the_package_takes_the_names_of_the_go_plugins_and_gives_them_back() {
         install(&package);
         is_ours();
         assert_eq!(
-            (read("bridge.distrib"), read("firewall")),
-            ("bridge 2".to_owned(), "firewall 2".to_owned())
+            (read("bridge.distrib"), read("vrf")),
+            ("bridge 2".to_owned(), "vrf 2".to_owned())
         );
         root.dpkg(&["--remove", "linkspan"]);
-        assert_eq!(root.plugin_names(), set(&["bridge", "firewall"]));
+        assert_eq!(root.plugin_names(), set(&["bridge", "vrf"]));
         assert_eq!(read("bridge"), "bridge 2");
         assert_eq!(root.diverted_by(), set(&[""]));
     });

@@ -1,5 +1,5 @@
-//! podman 4, from Debian and unmodified, with the backend `cni`: its lists have Debian's `firewall` and `tuning` behind
-//! our `bridge` and `portmap`.
+//! podman 4, from Debian and unmodified, with the backend `cni`: its lists have `firewall` and `tuning` behind `bridge`
+//! and `portmap`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

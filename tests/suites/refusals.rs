@@ -42,7 +42,7 @@ fn what_is_no_network_namespace_is_refused() {
             for path in &paths {
                 let add = trial.call(plugin, "ADD", &json!({})).netns(path);
                 trial.refused(&add, 8, path);
-                if !DELEGATORS.contains(&plugin) || *plugin == "bridge" {
+                if !DELEGATORS.contains(plugin) || *plugin == "bridge" {
                     let check = trial.call(plugin, "CHECK", &layer2).netns(path);
                     trial.refused(&check, 8, path);
                 }

@@ -96,6 +96,17 @@ enum Command {
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
     Install(InstallArgs),
+    /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
+    #[command(disable_help_flag = true)]
+    DhcpDaemon {
+        /// Such as -socketpath; -h lists them
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "FLAG"
+        )]
+        flags: Vec<String>,
+    },
     /// Do nothing until asked to end, as the container of a pod that has installed them
     Pause,
     /// Print versions and the names of the plugins
@@ -252,6 +263,7 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
         Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, suite)),
+        Command::DhcpDaemon { flags } => return Ok((suite.dhcp_daemon)(flags)),
         Command::Demo => demo::run(out, suite, cli.places.stop.clone()),
         Command::Add(target) => verbs::add(out, &cli.places, target, suite),
         Command::Check(target) => verbs::check(&cli.places, target, suite),

@@ -1,4 +1,4 @@
-//! A server's answer as the result of ADD.
+//! The result of ADD from a server's answer.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::wire::message::Message;
 use crate::wire::option;
 use crate::wire::routes::routes;
 
-/// The least MTU of IPv4 (RFC 2132, section 5.1).
+/// The minimum MTU of IPv4 (RFC 2132, section 5.1).
 const MTU_MIN: u16 = 68;
 
 /// The result of an attachment with these leases.
@@ -63,7 +63,7 @@ fn add_four(result: &mut AddResult, lease: &Lease4, shape: &Shape) {
     }
 }
 
-/// The result that a message would make.
+/// The result of a message's bytes.
 pub(crate) fn of_bytes(payload: &[u8]) -> Option<AddResult> {
     let lease = Lease4 {
         ack: Message::parse(payload)?,
@@ -83,7 +83,7 @@ pub(crate) fn of_bytes(payload: &[u8]) -> Option<AddResult> {
         .then_some(result)
 }
 
-/// The address with the length of its subnet; nothing where the server told no mask.
+/// The address with its prefix length; `None` if the server sent no valid mask.
 pub(crate) fn address(ack: &Message) -> Option<Cidr> {
     let mask = u32::from(ack.address(option::MASK)?);
     let prefix = mask.leading_ones();

@@ -1,6 +1,6 @@
-//! The plugin's side of the calls.
+//! The plugin's side of the calls to the daemon.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::gob::Value;
 use crate::gob::read::{Bytes, MAX, Reader};
 use crate::rpc::{self, Args, HELLO, Header, NO_METHOD, WELCOME};
 
-/// How long a daemon may take to greet: it answers at once, or not at all.
+/// Deadline for the daemon's greeting. A daemon greets at once or never.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// The daemon, connected and greeted.
+/// A connection to the daemon, after the greeting.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     stream: UnixStream,
 }
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was done, with this result.
+    /// Success, with this result.
     Done(AddResult),
-    /// The daemon does not know such a call: it is the other suite's.
+    /// The daemon does not know the call: it is the other suite's.
     Unknown,
 }
 
 impl Daemon {
-    /// Connects; none where nobody listens there.
+    /// Connects; `None` if there is no listener.
     pub(crate) fn connect(path: &Path) -> Result<Option<Self>> {
         let dialled = UnixStream::connect(path);
         let stream = match dialled {
@@ -57,7 +57,7 @@ impl Daemon {
         Ok(Some(daemon))
     }
 
-    /// The same where there has to be one.
+    /// Connects. Fails if there is no listener.
     pub(crate) fn dial(path: &Path) -> Result<Self> {
         Self::connect(path)?.ok_or_else(|| not_dialled(path, "nobody listens there"))
     }
@@ -73,7 +73,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Makes a call, and waits for the answer at most as long as said.
+    /// Makes a call, and waits up to `patience` for the answer.
     pub(crate) fn call(
         mut self,
         method: &str,
@@ -86,49 +86,50 @@ impl Daemon {
                 format!("error calling {method}: {told}"),
             )
         };
-        // From here on the daemon may have done it all the same.
+        // From here on the daemon may have carried out the call, whatever fails.
         let lost = |err: io::Error| fail(err.to_string()).in_doubt();
         self.stream.set_read_timeout(patience).map_err(lost)?;
         self.stream
             .write_all(&rpc::call(method, args))
             .map_err(lost)?;
+        let mut input = BufReader::new(self.stream);
         let mut reader = Reader::default();
-        let header = Header::from(&self.value(&mut reader).map_err(lost)?);
+        let header = Header::from(&value(&mut input, &mut reader).map_err(lost)?);
         if header.error.starts_with(NO_METHOD) {
             return Ok(Outcome::Unknown);
         }
         if !header.error.is_empty() {
             return Err(fail(header.error));
         }
-        let body = self.value(&mut reader).map_err(lost)?;
+        let body = value(&mut input, &mut reader).map_err(lost)?;
         let result = rpc::result(&body).map_err(|err| fail(err.to_string()).in_doubt())?;
         Ok(Outcome::Done(result))
     }
+}
 
-    /// Reads messages until one is a value.
-    fn value(&mut self, reader: &mut Reader) -> io::Result<Value> {
-        let broken = |err: crate::gob::Error| io::Error::new(ErrorKind::InvalidData, err);
-        loop {
-            let mut head = vec![0];
-            self.stream.read_exact(&mut head)?;
-            let mut more = head
-                .first()
-                .filter(|byte| **byte >= 0x80)
-                .map_or(0, |byte| byte.wrapping_neg());
-            while more > 0 && head.len() < 9 {
-                let mut byte = [0];
-                self.stream.read_exact(&mut byte)?;
-                head.extend(byte);
-                more -= 1;
-            }
-            let length = Bytes(&head).uint().map_err(broken)?;
-            let length = usize::try_from(length).ok().filter(|length| *length <= MAX);
-            let length = length.ok_or_else(|| broken(crate::gob::Error::Long))?;
-            let mut message = vec![0; length];
-            self.stream.read_exact(&mut message)?;
-            if let Some(value) = reader.message(&message).map_err(broken)? {
-                return Ok(value);
-            }
+/// Reads messages until one is a value.
+fn value(input: &mut impl Read, reader: &mut Reader) -> io::Result<Value> {
+    let broken = |err: crate::gob::Error| io::Error::new(ErrorKind::InvalidData, err);
+    loop {
+        let mut head = vec![0];
+        input.read_exact(&mut head)?;
+        let mut more = head
+            .first()
+            .filter(|byte| **byte >= 0x80)
+            .map_or(0, |byte| byte.wrapping_neg());
+        while more > 0 && head.len() < 9 {
+            let mut byte = [0];
+            input.read_exact(&mut byte)?;
+            head.extend(byte);
+            more -= 1;
+        }
+        let length = Bytes(&head).uint().map_err(broken)?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= MAX);
+        let length = length.ok_or_else(|| broken(crate::gob::Error::Long))?;
+        let mut message = vec![0; length];
+        input.read_exact(&mut message)?;
+        if let Some(value) = reader.message(&message).map_err(broken)? {
+            return Ok(value);
         }
     }
 }
@@ -139,5 +140,5 @@ fn not_dialled(path: &Path, why: &str) -> Failure {
         path.display()
     );
     Failure::new(ErrorCode::INTERNAL, told)
-        .hint("start the daemon: `dhcp daemon`, or the unit cni-dhcp.socket")
+        .hint("start the daemon: `dhcp daemon`, or the unit linkspan-dhcp.socket")
 }

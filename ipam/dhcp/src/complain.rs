@@ -1,8 +1,8 @@
-//! The daemon's words for its service manager.
+//! The daemon's log.
 
 use std::io;
 
-/// Writes a line to stderr, where the service manager keeps it.
+/// Writes a line to stderr, for the service manager.
 pub(crate) fn complain(text: &str) {
     drop(io::Write::write_all(
         &mut io::stderr(),

@@ -1,6 +1,6 @@
-//! The configuration, and the plan that it comes to. Plugin and daemon decode the same text, so they agree on it.
+//! The configuration, and the plan from it. Plugin and daemon decode the same text, so they agree.
 //!
-//! Nothing is touched here; each refusal is code 7.
+//! Decoding has no side effects. Each refusal is code 7.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::identity::{ClientId, Names};
 use crate::profile::Profile;
 use crate::wire::option::{self, Options};
 
-/// Where the daemon listens.
+/// The default path of the daemon's socket.
 pub(crate) const SOCKET: &str = "/run/cni/dhcp.sock";
 
-/// The longest option: longer ones are for servers alone.
+/// Maximum length of an option; only servers may send longer ones.
 const OPTION_MAX: usize = 255;
 
-/// What the reference's library asks for where a configuration asks for nothing at all.
+/// The options that the reference's library requests if a configuration requests none.
 const BARE: [u8; 4] = [option::MASK, option::ROUTERS, option::DOMAIN, option::DNS];
 
-/// The argument of kubelet that names the pod.
+/// Kubelet's argument with the pod's name.
 const POD: &str = "K8S_POD_NAME";
 
 #[derive(Debug, Default, Deserialize)]
@@ -91,44 +91,44 @@ struct ProvideConf {
     from_arg: String,
 }
 
-/// What becomes of a server's answer.
+/// The way from a server's answer to a result.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shape {
     /// The metric of every route; 0 leaves them as they are.
     pub(crate) priority: i64,
-    /// Neither a gateway nor a default route.
+    /// Leaves out gateways and default routes.
     pub(crate) no_gateway: bool,
     /// Routes of the configuration.
     pub(crate) routes: Vec<Route>,
-    /// Servers of names and domains are told.
+    /// Includes name servers and domains.
     pub(crate) dns: bool,
-    /// The MTU is told, on every route.
+    /// Sets the server's MTU on every route.
     pub(crate) mtu: bool,
 }
 
-/// The families that an attachment gets an address of.
+/// The families of an attachment's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Families {
     pub(crate) four: bool,
     pub(crate) six: bool,
-    /// One that gets no answer is left out, where the other one has an address.
+    /// Leaves out a family without an answer, if the other family has an address.
     pub(crate) partial: bool,
 }
 
-/// What to do, fully checked.
+/// The checked plan.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) profile: Profile,
     pub(crate) client: ClientId,
     pub(crate) shape: Shape,
     pub(crate) families: Families,
-    /// How long servers of each family may take; the daemon's own time where it is not said.
+    /// Time limits for the servers of each family; default: the daemon's own.
     pub(crate) timeout: Option<Duration>,
     pub(crate) timeout6: Option<Duration>,
 }
 
 impl Conf {
-    /// Where the daemon listens: all that DEL and GC need to know.
+    /// The daemon's socket, which is all that DEL and GC need.
     pub(crate) fn socket(&self) -> Result<PathBuf> {
         let path = self
             .ipam
@@ -143,7 +143,7 @@ impl Conf {
         Ok(PathBuf::from(path))
     }
 
-    /// The plan of an attachment with the arguments `args`.
+    /// The plan for an attachment with the arguments `args`.
     pub(crate) fn plan(self, args: &str) -> Result<Plan> {
         let ipam = self
             .ipam
@@ -191,7 +191,7 @@ fn code(text: &str) -> Result<u8> {
     })
 }
 
-/// The options to ask for: those of the configuration in its order, then routers and mask.
+/// The options to request: the configuration's in its order, then routers and mask.
 fn asked(ipam: &IpamConf) -> Result<Vec<u8>> {
     let mut asked = Vec::new();
     let mut ask = |code: u8| {
@@ -221,14 +221,14 @@ fn asked(ipam: &IpamConf) -> Result<Vec<u8>> {
     Ok(asked)
 }
 
-/// The value of a key of `CNI_ARGS`; pieces without `=` are nothing.
+/// The value of a key in `CNI_ARGS`. Pieces without `=` are ignored.
 pub(crate) fn argument<'a>(args: &'a str, key: &str) -> Option<&'a str> {
     let pairs = args.split(';').filter_map(|piece| piece.split_once('='));
     let of_key = pairs.filter(|(known, _)| *known == key);
     of_key.map(|(_, value)| value).next_back()
 }
 
-/// The options to send. Where both a value and an argument are given, the argument wins.
+/// The options to send. An argument overrides a value.
 fn provided(conf: &[ProvideConf], args: &str) -> Result<Options> {
     let mut options = Options::new();
     for provide in conf {
@@ -255,7 +255,7 @@ fn provided(conf: &[ProvideConf], args: &str) -> Result<Options> {
     Ok(options)
 }
 
-/// The client's name: the pod's, or one of the configuration.
+/// The client's host name: the pod's, or the configuration's.
 fn host_name(hostname: &str, args: &str) -> Result<Option<String>> {
     let name = match hostname {
         "" => return Ok(None),
@@ -298,7 +298,7 @@ fn families(ip_family: Option<u32>, partial: bool) -> Result<Families> {
     Ok(Families { four, six, partial })
 }
 
-/// The names of an attachment, out of what the plugin was called with.
+/// The names of an attachment, from the plugin's input.
 pub(crate) fn names(args: &crate::rpc::Args, network: &str) -> Names {
     Names {
         container: args.container.clone(),

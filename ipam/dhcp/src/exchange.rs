@@ -1,4 +1,4 @@
-//! Asking servers over a packet socket: each message up to three times, and the whole again while there is time.
+//! Exchanges with servers over a packet socket: each message up to three times, and the whole again until the deadline.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,21 +20,21 @@ use crate::wire::frame::{self, EVERYBODY, Way};
 use crate::wire::message::{Kind, Message};
 use crate::wire::option::{self, Options};
 
-/// How often a message is sent before its exchange has failed.
+/// How often a message is sent before its exchange fails.
 pub(crate) const SENT: u32 = 3;
 
-/// How long things may take.
+/// Time limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// For the answer to the first message; the second has twice as long.
+    /// For the answer to the first message. Each repetition has twice as long.
     pub(crate) timeout: Duration,
     /// The longest pause between two attempts.
     pub(crate) longest_pause: Duration,
-    /// For everything.
+    /// For all attempts together.
     pub(crate) whole: Duration,
 }
 
-/// The pauses between failed attempts: four short ones, then ever longer.
+/// The pauses between failed attempts: four short ones, then growing ones.
 #[derive(Debug, Default)]
 pub(crate) struct Ladder {
     failures: u32,
@@ -48,13 +48,13 @@ impl Ladder {
             0..=4 => Duration::from_secs(2),
             more => Duration::from_secs(4 << (more - 4).min(6)).min(longest),
         };
-        // Clients that failed together do not try again together.
+        // Jitter spreads the retries of clients that failed together.
         let jitter = Duration::from_millis(u64::from(random::number() % 2000));
         (nominal + jitter).saturating_sub(Duration::from_secs(1))
     }
 }
 
-/// The interface's frames. To send(2) and recv(2) a packet socket is a datagram socket like any other.
+/// The interface's frames. For send(2) and recv(2) a packet socket is an ordinary datagram socket.
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: UdpSocket,
@@ -72,7 +72,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits for a frame that `accept` takes.
+    /// Waits for a frame that `accept` accepts.
     pub(crate) async fn receive<T>(
         &self,
         accept: impl FnMut(&[u8]) -> Option<T>,
@@ -81,7 +81,7 @@ impl Wire {
     }
 }
 
-/// Waits for what `accept` takes.
+/// Waits for a datagram that `accept` accepts.
 pub(crate) async fn receive<T>(
     socket: &UdpSocket,
     mut accept: impl FnMut(&[u8]) -> Option<T>,
@@ -96,7 +96,7 @@ pub(crate) async fn receive<T>(
                 }
             }
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-            // Someone set the link down; it may be up again before the time is over.
+            // The link is down; it may be up again before the deadline.
             Err(err) if err.raw_os_error() == Some(nix::libc::ENETDOWN) => {}
             Err(err) => return Err(err.into()),
         }
@@ -124,7 +124,7 @@ pub(crate) async fn insist<T>(
     Err(Trouble::NoTries)
 }
 
-/// Makes attempts, with pauses, while there is time and the trouble may pass.
+/// Repeats `attempt`, with pauses, until the deadline, unless the trouble is permanent.
 pub(crate) async fn persist<T>(
     ifname: &str,
     longest_pause: Duration,
@@ -140,7 +140,7 @@ pub(crate) async fn persist<T>(
         let until = Instant::now() + ladder.pause(longest_pause);
         if until >= deadline {
             complain(&format!("{ifname}: {trouble}"));
-            // The plugin is told as soon as another attempt would come too late.
+            // The plugin learns of the failure as soon as no attempt fits before the deadline.
             return Err(Trouble::NoTries);
         }
         complain(&format!("{ifname}: {trouble}; another attempt follows"));
@@ -148,7 +148,7 @@ pub(crate) async fn persist<T>(
     }
 }
 
-/// One client: who it is, and where.
+/// One client: its identity and its interface.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) spot: Spot,
@@ -158,7 +158,7 @@ pub(crate) struct Client {
     pub(crate) timeout: Duration,
 }
 
-/// One exchange: its number, and the socket that sees nothing else.
+/// One exchange: its number, and a socket with a filter for it.
 struct Exchange<'a> {
     client: &'a Client,
     wire: Wire,
@@ -179,11 +179,13 @@ impl Client {
         })
     }
 
-    /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is.
+    /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is. `requesting` gets the offer before the
+    /// REQUEST leaves, because from then on the server may have given the address.
     pub(crate) async fn acquire(
         &self,
         wanted: Option<Ipv4Addr>,
         deadline: Instant,
+        requesting: impl Fn(Lease4) -> Result<(), Trouble>,
     ) -> Result<Lease4, Trouble> {
         let exchange = self.exchange().await?;
         let mut options = self.profile.options(&self.id);
@@ -197,12 +199,17 @@ impl Client {
             let is_named = message.address(option::SERVER).is_some();
             fits && is_address && is_named && message.kind() == Some(Kind::Offer)
         };
-        let (offer, _) = exchange.ask(&discover, None, is_offer, deadline).await?;
+        let (offer, server_mac) = exchange.ask(&discover, None, is_offer, deadline).await?;
         let server = offer.options.get(&option::SERVER).cloned();
         let server = server.unwrap_or_default();
         let mut options = self.profile.options(&self.id);
         options.insert(option::ADDRESS, offer.yours.octets().to_vec());
         options.insert(option::SERVER, server.clone());
+        requesting(Lease4 {
+            ack: offer,
+            server_mac,
+            obtained: Moment::now(),
+        })?;
         let request = exchange.message(Kind::Request, options);
         let is_servers = |message: &Message| {
             let named = message.options.get(&option::SERVER);
@@ -211,7 +218,7 @@ impl Client {
         exchange.lease(&request, None, is_servers, deadline).await
     }
 
-    /// REQUEST for the address that the client has: to its server alone, or else to everybody.
+    /// REQUEST for the client's current address: to its server alone, or to everybody.
     pub(crate) async fn renew(
         &self,
         lease: &Lease4,
@@ -222,7 +229,7 @@ impl Client {
         let address = lease.ack.yours;
         let mut request = exchange.message(Kind::Request, self.profile.options(&self.id));
         request.client = address;
-        // The client has its address: no answer needs to be a broadcast.
+        // The client has its address, so it needs no broadcast answer.
         request.broadcast = self.profile.broadcast;
         let server = lease.ack.address(option::SERVER);
         let way = server.filter(|_named| !everybody).map(|server| Way {
@@ -247,12 +254,12 @@ impl Exchange<'_> {
     fn message(&self, kind: Kind, options: Options) -> Message {
         let facts = &self.wire.facts;
         let mut message = Message::new(kind, self.xid, facts.mac, options);
-        // Siblings of an ipvlan share the hardware address, and a frame to an address that none has yet reaches none.
+        // Siblings of an ipvlan share the hardware address. A unicast answer to a new address would reach none of them.
         message.broadcast = self.client.profile.broadcast || facts.kind == "ipvlan";
         message
     }
 
-    /// The lease that the server's verdict makes.
+    /// Asks the server, and returns its lease.
     async fn lease(
         &self,
         request: &Message,
@@ -272,7 +279,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Sends the message up to three times, and waits for an answer that `accept` takes.
+    /// Sends the message up to three times, and waits for an answer that `accept` accepts.
     async fn ask(
         &self,
         message: &Message,
@@ -302,7 +309,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Runs what visits a namespace on a thread that may be in one for a moment.
+/// Runs `work`, which may visit a namespace, on a thread for blocking work.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {

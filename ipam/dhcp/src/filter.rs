@@ -1,8 +1,9 @@
-//! The kernel's own filter in front of a packet socket, so that a flood of other frames costs us nothing.
+//! Kernel filters on packet sockets, so that a flood of other frames costs us nothing.
 
 use socket2::SockFilter;
 
-/// Codes of `linux/bpf_common.h`: loads of a word, a half and a byte, those behind the header of IP, and what decides.
+/// Codes of `linux/bpf_common.h`: loads of a word, a half and a byte, loads relative to the end of the IP header,
+/// tests, and the return.
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_WORD_BEHIND: u16 = 0x40;
@@ -12,16 +13,16 @@ const IF_EQUAL: u16 = 0x15;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// How much of a frame is handed over.
+/// Maximum number of bytes per frame.
 pub(crate) const LONGEST: usize = 2048;
 
-/// Steps that each compare what was loaded: all have to agree.
+/// A program of loads, each with a test. It accepts a frame if all tests agree.
 fn all(steps: &[(u16, u32, Test)]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     let total: usize = steps.iter().map(|(_, _, test)| test.instructions()).sum();
     for (load, offset, test) in steps {
         program.push(SockFilter::new(*load, 0, 0, *offset));
-        // Where the refusal is, counted from the instruction after the test.
+        // Distance of the refusal, from the instruction after the test.
         let refusal =
             u8::try_from((total + 1).saturating_sub(program.len() + 1)).unwrap_or(u8::MAX);
         match test {
@@ -55,7 +56,7 @@ impl Test {
     }
 }
 
-/// Whole datagrams of IPv4 to the port of DHCP's clients, with a message of the exchange `xid`.
+/// Whole IPv4 datagrams to the DHCP client port, with a message of the exchange `xid`.
 pub(crate) fn of_exchange(xid: u32) -> Vec<SockFilter> {
     all(&[
         (LOAD_HALF, 12, Test::Equal(0x0800)),
@@ -67,7 +68,7 @@ pub(crate) fn of_exchange(xid: u32) -> Vec<SockFilter> {
     ])
 }
 
-/// Router advertisements: `ICMPv6` of type 134, at first hand.
+/// Router advertisements: `ICMPv6` type 134, hop limit 255 (not forwarded).
 pub(crate) fn of_advertisements() -> Vec<SockFilter> {
     all(&[
         (LOAD_HALF, 12, Test::Equal(0x86dd)),

@@ -1,18 +1,18 @@
-//! Who a client is to a server: option 61, and the identifiers of `DHCPv6`.
+//! A client's identity to a server: option 61, and the identifiers of `DHCPv6`.
 
 use linkspan_owner::hash;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
 
-/// The longest identifier after its type, as the reference cuts it.
+/// Maximum length of an identifier after its type; the reference truncates there, too.
 const LONGEST: usize = 254;
-/// The type of an identifier that is no hardware address.
+/// The type of an identifier other than a hardware address.
 const OPAQUE: u8 = 0;
 const ETHERNET: u8 = 1;
 /// The type of an identifier with a DUID (RFC 4361).
 const NODE: u8 = 255;
 
-/// Which attachment.
+/// The names of an attachment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Names {
     pub(crate) container: String,
@@ -21,7 +21,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The reference's name of a lease.
+    /// The reference's key of a lease.
     pub(crate) fn key(&self) -> String {
         let Self {
             container,
@@ -39,9 +39,9 @@ pub(crate) enum ClientId {
     Reference,
     /// The hardware address.
     Mac,
-    /// A DUID of the hardware address, and a number of the interface (RFC 4361).
+    /// A DUID from the hardware address, and the interface's IAID (RFC 4361).
     Duid,
-    /// Words with placeholders.
+    /// Text with placeholders.
     Template(String),
 }
 
@@ -98,7 +98,7 @@ impl ClientId {
     }
 }
 
-/// The number of an interface among those of a client: four bytes that its name gives.
+/// The IAID of an interface: four bytes derived from its name.
 pub(crate) fn iaid(ifname: &str) -> [u8; 4] {
     let digest = hash::hex(ifname);
     let number = digest

@@ -1,4 +1,4 @@
-//! A lease of DHCP for IPv4, and the times of every lease.
+//! An IPv4 lease, and the times of every lease.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::clock::Moment;
 use crate::wire::message::Message;
 use crate::wire::option;
 
-/// A lease without option 51 lasts as long as the reference has it.
+/// Duration of a lease without option 51, as in the reference.
 const HOUR: Duration = Duration::from_secs(3600);
-/// The time of a lease without an end, of either family.
+/// The lifetime of a lease without an end, in both families.
 pub(crate) const FOREVER: u32 = u32::MAX;
 
-/// When a lease has to be renewed, rebound and given up. A lease without an end has none of these.
+/// When to renew, rebind and give up a lease. A lease without an end has no times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) t1: Moment,
@@ -19,17 +19,17 @@ pub(crate) struct Times {
     pub(crate) expiry: Moment,
 }
 
-/// A lease of DHCP for IPv4: the server's last answer, and when it came.
+/// An IPv4 lease: the server's last answer, and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease4 {
     pub(crate) ack: Message,
-    /// Hardware address of the server, or of the relay.
+    /// Hardware address of the server or the relay.
     pub(crate) server_mac: [u8; 6],
     pub(crate) obtained: Moment,
 }
 
 impl Lease4 {
-    /// When to do what; nothing for a lease without an end.
+    /// The lease's times; `None` for a lease without an end.
     pub(crate) fn times(&self) -> Option<Times> {
         let told = self.ack.seconds(option::LEASE);
         if told == Some(FOREVER) {
@@ -47,7 +47,7 @@ impl Lease4 {
 }
 
 impl Times {
-    /// Of a lease; times of the server that contradict each other are replaced by the usual ones.
+    /// The times of a lease. Contradictory times from the server are replaced by the usual ones.
     pub(crate) fn of(
         obtained: Moment,
         lease: Duration,

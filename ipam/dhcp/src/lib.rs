@@ -1,14 +1,14 @@
 //! The `dhcp` IPAM plugin and its daemon: addresses from the network's own server.
 //!
-//! The plugin asks the daemon over a unix socket (`rpc` has the reference's calls); the daemon speaks with the servers from
-//! inside the container's namespace, and keeps the leases until DEL. It owns the files beside its socket, and of a
-//! namespace nothing but packets: it sets the interface up before it asks, and down when a lease has run out.
+//! The plugin asks the daemon over a unix socket (`rpc` has the reference's calls). The daemon talks to the servers
+//! from inside the container's namespace, and keeps the leases until DEL. It owns the files beside its socket. In a
+//! namespace it only sends packets, sets the interface up before it asks, and down when a lease has run out.
 //!
-//! The protocol is read and written here (`wire`), without a crate for it. Two were compared, by their sources:
-//! `dhcproto` 0.15 would add some fifty crates, most of them for the Unicode tables of international domain names, which
-//! option 119 has no use for, and a value tree for each option that we hand on as bytes; `mozim` 0.3.4 is a whole client
-//! for one namespace, with sockets, threads of its own and older releases of crates that we have, has no way to
-//! choose option 61's bytes, and keeps no leases. What is left of the protocol is a header and lists of bytes, and every
+//! The protocol's code is our own (`wire`), without a crate. Two were compared, by source. `dhcproto` 0.15 would add
+//! about fifty crates, most of them for Unicode tables of international domain names, which option 119 does not need,
+//! and a value tree for each option that we pass on as bytes. `mozim` 0.3.4 is a whole client for one namespace, with
+//! sockets, threads and older releases of our crates. It cannot choose the bytes of option 61, and keeps no leases. The
+//! remaining protocol is a header and lists of bytes, and every plugin of this binary starts with all linked code.
 //! plugin of this binary starts with what is linked.
 
 mod answer;
@@ -54,13 +54,13 @@ use identity::Names;
 use rpc::Args;
 use store::Store;
 
-/// The plugin under its name.
+/// The plugin's entry.
 pub static ENTRY: Entry = Entry::of::<Dhcp>();
 
-/// The word behind the plugin's name that makes a process the daemon.
+/// The first argument that runs the process as the daemon.
 pub const DAEMON: &str = "daemon";
 
-/// How long the daemon may take for what needs no answer of a server.
+/// Deadline for calls that wait for no server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ struct Dhcp;
 
 impl Plugin for Dhcp {
     type Conf = Conf;
-    /// Where the daemon listens. It decodes the configuration itself.
+    /// The daemon's socket. The daemon decodes the configuration itself.
     type Plan = PathBuf;
     const NAMES: &'static [&'static str] = &["dhcp"];
     const NEEDED: &'static [&'static str] = &["ipam.daemonSocketPath"];
@@ -88,7 +88,7 @@ impl Plugin for Dhcp {
         acquired(outcome)
     }
 
-    /// Needs nothing but the socket's path. Without a daemon the address is given back from here.
+    /// Needs only the socket's path. Without a daemon, the plugin releases the address itself.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let args = args(call, &call.attachment, call.netns.as_ref());
         let socket = conf.socket()?;
@@ -105,7 +105,7 @@ impl Plugin for Dhcp {
         let outcome = Daemon::dial(&socket)?.call(rpc::LOOK, &args, Some(PATIENCE))?;
         let leased = match outcome {
             Outcome::Done(leased) => leased,
-            // The other suite's daemon has no way to ask without acquiring.
+            // The other suite's daemon has no call that asks without acquiring.
             Outcome::Unknown => {
                 acquired(Daemon::dial(&socket)?.call(rpc::ALLOCATE, &args, None)?)?
             }
@@ -132,7 +132,7 @@ impl Plugin for Dhcp {
         Ok(())
     }
 
-    /// Needs nothing but the socket's path, for the same reason as DEL.
+    /// Needs only the socket's path, for the same reason as DEL.
     fn gc(call: &GcCall, conf: Conf) -> Result<()> {
         let socket = conf.socket()?;
         if let Some(daemon) = Daemon::connect(&socket)? {
@@ -162,14 +162,14 @@ impl Plugin for Dhcp {
         Ok(())
     }
 
-    /// No ADD succeeds without a daemon.
+    /// ADD needs a daemon.
     fn status(_call: &StatusCall, socket: PathBuf) -> Result<()> {
         let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
         Daemon::dial(&socket).map(drop).map_err(unavailable)
     }
 }
 
-/// What the daemon is told of a call. It may be in another directory, so the path is absolute.
+/// The arguments for the daemon. Its working directory may differ, so the path is absolute.
 fn args(call: &Call, attachment: &AttachmentId, netns: Option<&NetnsPath>) -> Args {
     let absolute = |netns: &NetnsPath| {
         let path = netns.as_path();
@@ -200,11 +200,11 @@ fn release(daemon: Daemon, args: &Args) -> Result<()> {
     daemon.call(rpc::RELEASE, args, Some(PATIENCE)).map(drop)
 }
 
-/// Gives an address back without a daemon. One that cannot be is the server's again when the lease ends.
+/// Releases an address without a daemon. If that fails, the server has the address back when the lease ends.
 fn forget(store: &Store, names: &Names) -> Result<()> {
     if let Some(record) = store.read(names) {
         let spot = record.spot(record.netns.clone());
-        // DEL has to end all the same: neither the link nor the namespace may be there any more.
+        // DEL must succeed even if the link or the namespace is gone.
         drop(release::all(&record, &spot));
     }
     store
@@ -212,13 +212,13 @@ fn forget(store: &Store, names: &Names) -> Result<()> {
         .map_err(|err| io_failure("forget the lease", &err))
 }
 
-/// Reads a frame as an exchange would, and all that an answer may hold; for those who try what no frame may do.
+/// Decodes a frame, and everything that an answer may contain. For fuzzing.
 pub fn examine(frame: &[u8]) -> Option<AddResult> {
     let received = wire::frame::parse(frame)?;
     answer::of_bytes(received.payload)
 }
 
-/// Reads a frame and a message of IPv6; the same.
+/// Decodes bytes as an IPv6 frame and as a `DHCPv6` message. For fuzzing.
 pub fn examine_six(bytes: &[u8]) -> bool {
     let routed = six::advertisement::parse(bytes).is_some();
     let message = six::message::Message::parse(bytes);
@@ -226,11 +226,11 @@ pub fn examine_six(bytes: &[u8]) -> bool {
     routed || told.is_some()
 }
 
-/// Reads a message of the daemon's socket; the same.
+/// Decodes a message of the daemon's socket. For fuzzing.
 pub fn examine_call(message: &[u8]) -> bool {
     let mut reader = gob::read::Reader::default();
     let mut rest = message;
-    // One byte for the length is enough for messages that are tried.
+    // One byte of length is enough for fuzzing.
     while let Some((length, after)) = rest.split_first() {
         let (one, after) = after.split_at(after.len().min((*length).into()));
         match reader.message(one) {

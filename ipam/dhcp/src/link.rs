@@ -1,5 +1,5 @@
-//! The interface of an attachment, in its namespace. A visit is short and synchronous, and leaves no descriptor behind but
-//! the socket that it was made for.
+//! An attachment's interface in its namespace. A visit is short and synchronous, and leaves only the requested socket
+//! behind.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
@@ -17,13 +17,13 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use crate::trouble::Trouble;
 use crate::wire::frame;
 
-/// Where an interface is.
+/// The location of an interface.
 #[derive(Debug, Clone)]
 pub(crate) struct Spot {
-    /// The namespace's path, as this process sees it.
+    /// The namespace's path in this process's view.
     pub(crate) path: PathBuf,
     pub(crate) ifname: String,
-    /// Which namespace it has to be, where that is known.
+    /// The expected namespace, if known.
     pub(crate) id: Option<NetnsId>,
 }
 
@@ -33,11 +33,11 @@ pub(crate) struct Facts {
     pub(crate) mac: [u8; 6],
     pub(crate) kind: Kind,
     pub(crate) index: u32,
-    /// The namespace that it is in.
+    /// Its namespace.
     pub(crate) id: NetnsId,
 }
 
-/// A kind of packet, as `linux/if_ether.h` numbers it.
+/// An EtherType of `linux/if_ether.h`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ether {
     V4 = 0x0800,
@@ -45,7 +45,7 @@ pub(crate) enum Ether {
 }
 
 impl Spot {
-    /// Runs `visit` in the namespace, with the interface, which is up from then on.
+    /// Runs `visit` in the namespace, with the interface, after setting the interface up.
     pub(crate) fn visit<T>(
         &self,
         visit: impl FnOnce(&Facts) -> Result<T, Trouble>,
@@ -58,12 +58,12 @@ impl Spot {
         })
     }
 
-    /// Whether the interface is there.
+    /// Returns an error unless the interface exists.
     pub(crate) fn is_there(&self) -> Result<(), Trouble> {
         self.look(|_link, _facts| Ok(()))
     }
 
-    /// Sets the interface down: its address is somebody else's now.
+    /// Sets the interface down, since its address may belong to another station now.
     pub(crate) fn set_down(&self) -> Result<(), Trouble> {
         self.look(|link, _facts| Ok(link.set_down()?))
     }
@@ -102,8 +102,7 @@ impl Spot {
         looked??.unwrap_or_else(|| Err(Trouble::NoLink(self.ifname.clone())))
     }
 
-    /// A socket that sends and receives whole frames of the interface; of the others it sees those alone that `filter`
-    /// takes.
+    /// A socket for whole frames of the interface. Received frames must pass `filter`.
     pub(crate) fn packets(
         &self,
         ether: Ether,
@@ -112,12 +111,12 @@ impl Spot {
         self.visit(|facts| Ok((facts.clone(), packet_socket(&self.ifname, ether, filter)?)))
     }
 
-    /// A socket for the messages of `DHCPv6`.
+    /// A socket for `DHCPv6` messages.
     pub(crate) fn messages(&self) -> Result<(Facts, Socket), Trouble> {
         self.visit(|facts| Ok((facts.clone(), message_socket(&self.ifname)?)))
     }
 
-    /// Sends one message to all servers of `DHCPv6`.
+    /// Sends one message to all `DHCPv6` servers.
     pub(crate) fn send_to_servers(&self, payload: &[u8]) -> Result<(), Trouble> {
         self.visit(|facts| {
             let socket = message_socket(&self.ifname)?;
@@ -126,11 +125,11 @@ impl Spot {
         })
     }
 
-    /// Has the kernel leave router advertisements to us: two default routes of one router would be in each other's way.
-    /// Where that is not allowed, the plugin that adds ours will tell.
+    /// Makes the kernel ignore router advertisements: two default routes of one router would conflict. If that fails,
+    /// the plugin that adds our route reports the problem.
     pub(crate) fn refuse_advertisements(&self) {
         drop(self.look(|link, _facts| {
-            // The thread is in the container's namespace, so that is the side that it runs on.
+            // The thread is in the container's namespace, so "host" means the container here.
             let side = Side::host();
             drop(side.and_then(|side| {
                 side.sysctl(|sysctls| sysctls.refuse_router_advertisements(&link.name))
@@ -139,12 +138,12 @@ impl Spot {
         }));
     }
 
-    /// Takes an address from the interface.
+    /// Removes an address from the interface.
     pub(crate) fn take(&self, address: Cidr) -> Result<(), Trouble> {
         self.look(|link, _facts| Ok(link.del_addr(address.ip(), address.prefix())?))
     }
 
-    /// Sends one datagram as any program of the container would, from an address that it has.
+    /// Sends one datagram through the kernel, from an address of the container.
     pub(crate) fn send_from(
         &self,
         source: Ipv4Addr,
@@ -163,7 +162,7 @@ impl Spot {
     }
 }
 
-/// Where all servers of `DHCPv6` are on a link.
+/// The address of all `DHCPv6` servers on a link.
 pub(crate) fn servers(link: u32) -> SocketAddrV6 {
     let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
     SocketAddrV6::new(all, 547, 0, link)
@@ -181,7 +180,7 @@ fn message_socket(ifname: &str) -> Result<Socket, Trouble> {
 }
 
 fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<Socket, Trouble> {
-    // The list of addresses has that of the link itself, in the form that a socket is bound to.
+    // The list includes each link's own address, in the form that bind(2) needs.
     let addresses = getifaddrs().map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
     let of_link = |found: nix::ifaddrs::InterfaceAddress| {
         let address = found

@@ -1,8 +1,8 @@
-//! What several answers tell of name resolution.
+//! Merges name resolution of several answers.
 
 use linkspan_protocol::result::Dns;
 
-/// Adds what both families told once.
+/// Adds `more` to `dns`, without duplicates.
 pub(crate) fn merge(dns: &mut Dns, more: Dns) {
     for (have, more) in [
         (&mut dns.nameservers, more.nameservers),

@@ -1,20 +1,20 @@
-//! What a client says of itself.
+//! A client's options.
 
 use crate::wire::option::{self, Options};
 
-/// What a client says of itself in every message.
+/// A client's options in every message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     /// Options that the configuration provides.
     pub(crate) provided: Options,
-    /// The options that are asked for.
+    /// Codes of the requested options.
     pub(crate) asked: Vec<u8>,
-    /// Whether servers are to answer by broadcast.
+    /// Whether servers shall answer by broadcast.
     pub(crate) broadcast: bool,
 }
 
 impl Profile {
-    /// The options of a message that asks for an address.
+    /// The options of a request for an address.
     pub(crate) fn options(&self, client: &[u8]) -> Options {
         let mut options = self.identity(client);
         options.insert(option::ASKED, self.asked.clone());
@@ -23,7 +23,7 @@ impl Profile {
         options
     }
 
-    /// The one option by which a server knows the client.
+    /// The option that identifies the client to a server.
     pub(crate) fn identity(&self, client: &[u8]) -> Options {
         let provided = self.provided.get(&option::CLIENT);
         let client = provided.cloned().unwrap_or_else(|| client.to_vec());

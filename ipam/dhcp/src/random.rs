@@ -1,4 +1,4 @@
-//! Numbers of exchanges, which nobody can foresee.
+//! Unpredictable numbers of exchanges.
 
 use linkspan_attach::creation;
 

@@ -1,4 +1,4 @@
-//! What is remembered of a lease, as lines of text. A later release may add lines; those of an unknown name are skipped.
+//! The record of a lease, as lines of text. A later release may add lines; unknown ones are skipped.
 
 use std::path::PathBuf;
 
@@ -18,25 +18,27 @@ use crate::wire::message::Message;
 const HEADER: &str = "linkspan-dhcp 1";
 const END: &str = "end";
 
-/// What is remembered of an attachment.
+/// The record of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) names: Names,
-    /// The namespace's path as the plugin was given it.
+    /// The namespace's path, as the plugin received it.
     pub(crate) netns: PathBuf,
-    /// Which namespace that was.
+    /// The namespace's identity.
     pub(crate) id: NetnsId,
-    /// The same for the judge of life.
+    /// The namespace for the judge of life.
     pub(crate) home: Option<Home>,
     pub(crate) profile: Profile,
     /// Option 61.
     pub(crate) client: Vec<u8>,
     pub(crate) four: Option<Lease4>,
     pub(crate) six: Option<Lease6>,
+    /// Whether the addresses are asked for and not yet told to anybody.
+    pub(crate) pending: bool,
 }
 
 impl Record {
-    /// Where its interface is: in this very namespace, which this process sees at `path`.
+    /// The location of the interface: in this record's namespace, which this process sees at `path`.
     pub(crate) fn spot(&self, path: PathBuf) -> Spot {
         Spot {
             path,
@@ -45,7 +47,7 @@ impl Record {
         }
     }
 
-    /// As a file holds it.
+    /// The record as a file's text.
     pub(crate) fn text(&self, boot: Option<BootId>) -> String {
         let mut lines = vec![HEADER.to_owned()];
         let mut line = |name: &str, value: &str| lines.push(format!("{name} {value}"));
@@ -75,11 +77,14 @@ impl Record {
         if let Some(lease) = &self.six {
             line("lease6", &lease.text());
         }
+        if self.pending {
+            line("pending", "yes");
+        }
         line(END, "");
         lines.join("\n").trim_end().to_owned() + "\n"
     }
 
-    /// Reads a file, and the boot that it is of; nothing where it is no whole record.
+    /// Parses a file into its boot and record; `None` unless the record is complete.
     pub(crate) fn parse(text: &str) -> Option<(Option<BootId>, Self)> {
         let mut lines = text.strip_suffix(&format!("\n{END}\n"))?.lines();
         if lines.next()? != HEADER {
@@ -95,6 +100,7 @@ impl Record {
             client: Vec::new(),
             four: None,
             six: None,
+            pending: false,
         };
         for line in lines {
             let (name, value) = line.split_once(' ')?;
@@ -143,6 +149,7 @@ impl Record {
                     ack: Message::parse(&unhex(words.next()?)?)?,
                 });
             }
+            "pending" => self.pending = true,
             "lease6" => self.six = Some(Lease6::parse(value)?),
             _ => {}
         }
@@ -189,6 +196,7 @@ pub(crate) mod tests {
                 obtained: Moment(1_000),
             }),
             six: None,
+            pending: false,
         }
     }
 
@@ -199,6 +207,11 @@ pub(crate) mod tests {
         assert_eq!(Record::parse(&text), Some((boot, sample("c", 100))));
         let later = text.replace("\nclient ", "\nlater x y\nclient ");
         assert_eq!(Record::parse(&later), Some((boot, sample("c", 100))));
+        let pending = Record {
+            pending: true,
+            ..sample("c", 100)
+        };
+        assert_eq!(Record::parse(&pending.text(None)), Some((None, pending)));
         for cut in 0..text.len() {
             assert_eq!(Record::parse(&text[..cut]), None, "{cut}");
         }

@@ -1,12 +1,11 @@
-//! Giving an address back, so that the server believes it: by unicast from the address itself.
+//! Releasing an address, by unicast from the address itself, so that the server accepts it.
 //!
-//! A server on the same link gets a frame of our own: the kernel would first ask for the server's hardware address, which
-//! we know, and the link is deleted as soon as we return. A server elsewhere is for the kernel's routes.
+//! A server on the same link gets a raw frame: the kernel would first resolve the server's hardware address, which we
+//! know, and the link is deleted as soon as we return. For other servers the kernel's routes are used.
 
 use std::net::Ipv4Addr;
 
 use crate::answer::address;
-use crate::exchange::Client;
 use crate::lease::Lease4;
 use crate::link::{Ether, Spot};
 use crate::random;
@@ -16,7 +15,7 @@ use crate::wire::frame::{self, EVERYBODY, Way};
 use crate::wire::message::{Kind, Message};
 use crate::wire::option;
 
-/// Gives back what the record has, from its place. Each family is tried, and the first failure told.
+/// Releases the record's leases from `spot`. Tries both families, and returns the first failure.
 pub(crate) fn all(record: &Record, spot: &Spot) -> Result<(), Trouble> {
     let four = record.four.as_ref().map_or(Ok(()), |lease| {
         let options = record.profile.identity(&record.client);
@@ -27,11 +26,6 @@ pub(crate) fn all(record: &Record, spot: &Spot) -> Result<(), Trouble> {
         .as_ref()
         .map_or(Ok(()), |lease| lease.release(spot));
     four.and(six)
-}
-
-/// The same of one lease that no record has yet.
-pub(crate) fn of_client(client: &Client, lease: &Lease4) -> Result<(), Trouble> {
-    four(lease, &client.spot, client.profile.identity(&client.id))
 }
 
 fn four(lease: &Lease4, spot: &Spot, mut options: option::Options) -> Result<(), Trouble> {

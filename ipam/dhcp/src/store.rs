@@ -1,7 +1,7 @@
-//! Leases in files, one for each attachment, beside the daemon's socket: `/run/cni/dhcp.leases` for `/run/cni/dhcp.sock`.
+//! Leases in files, one per attachment, beside the daemon's socket: `/run/cni/dhcp.leases` for `/run/cni/dhcp.sock`.
 //!
-//! A file is written beside its place and renamed, so a process that is killed leaves the one before. Neither files nor
-//! namespaces outlive the boot.
+//! A file is written as a draft and renamed, so a killed process leaves the old file. Neither files nor namespaces
+//! outlive the boot.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ use crate::record::Record;
 
 const SUFFIX: &str = "lease";
 const LOCK: &str = ".lock";
-/// The longest file: a message of 64 KiB in hexadecimal digits, and room.
+/// Maximum size of a file: a message of 64 KiB in hexadecimal digits, and reserve.
 const MAX: u64 = 256 * 1024;
 
 /// The directory of the leases.
@@ -27,14 +27,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// That of the daemon that listens at `socket`.
+    /// The store of the daemon that listens at `socket`.
     pub(crate) fn beside(socket: &Path) -> Self {
         Self {
             dir: socket.with_extension("leases"),
         }
     }
 
-    /// Makes the directory, and keeps other daemons out of it as long as the file is open.
+    /// Creates the directory, and locks out other daemons while the file is open.
     pub(crate) fn claim(&self) -> io::Result<File> {
         DirBuilder::new()
             .recursive(true)
@@ -56,30 +56,30 @@ impl Store {
         self.dir.join(format!("{digest}.{SUFFIX}"))
     }
 
-    /// Remembers a lease in the place of what was remembered.
+    /// Writes the record, replacing an older one.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
         let path = self.path(&record.names);
         let text = record.text(BootId::current());
         file::write(&path, &path.with_extension("draft"), text.as_bytes())
     }
 
-    /// The lease of an attachment, where it is of this boot.
+    /// The record of an attachment, if it is of this boot.
     pub(crate) fn read(&self, names: &Names) -> Option<Record> {
         let record = read(&self.path(names), BootId::current())?;
         (record.names == *names).then_some(record)
     }
 
-    /// Whether there is one.
+    /// Returns whether a record exists.
     pub(crate) fn has(&self, names: &Names) -> bool {
         self.path(names).exists()
     }
 
-    /// Forgets a lease; nothing to forget is success.
+    /// Deletes the record, if it exists.
     pub(crate) fn forget(&self, names: &Names) -> io::Result<()> {
         file::remove(&self.path(names))
     }
 
-    /// Every lease of this boot. Files that are none are removed: nobody could use them.
+    /// Every record of this boot. Deletes invalid, outdated and unfinished files.
     pub(crate) fn all(&self) -> io::Result<Vec<Record>> {
         let entries = match fs::read_dir(&self.dir) {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

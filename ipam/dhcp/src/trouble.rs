@@ -1,12 +1,12 @@
-//! Why an address could not be had, in the words that go to the plugin.
+//! Failures to obtain an address, in the words for the plugin.
 
 use std::fmt;
 use std::io;
 
-/// What went wrong.
+/// A failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The namespace is not there, or another one is in its place.
+    /// The namespace is gone or was replaced.
     NoNamespace(String),
     /// The namespace has no such interface.
     NoLink(String),
@@ -16,16 +16,16 @@ pub(crate) enum Trouble {
     Nak(String),
     /// No server answered in time.
     NoTries,
-    /// A server's answer is of no use.
+    /// A server's answer is unusable.
     Answer(String),
-    /// DEL came, or the plugin went away.
+    /// DEL came, or the plugin disconnected.
     Cancelled,
-    /// The call makes no sense.
+    /// The call is invalid.
     Call(String),
 }
 
 impl Trouble {
-    /// Whether a second try could go better.
+    /// Returns whether a retry may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,

@@ -35,7 +35,7 @@ impl Host {
             ifname: "eth0".to_owned(),
             args: args.to_owned(),
             path: "/nowhere".to_owned(),
-            netns_override: String::new(),
+            ..Env::default()
         };
         let reply = ENTRY.serve(&env, &mut || Ok(conf.clone().into_bytes()));
         if reply.stdout.is_empty() {

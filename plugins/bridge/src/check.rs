@@ -64,7 +64,12 @@ fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),
-        ("isolation", plan.isolated, port.isolated),
+        // Where it is not asked for, the plugin firewall may.
+        (
+            "isolation",
+            plan.isolated,
+            port.isolated.map(|now| now && plan.isolated),
+        ),
     ] {
         let word = |on| if on { "on" } else { "off" };
         let what = format!("{flag} of port {:?}", port.name);

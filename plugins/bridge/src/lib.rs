@@ -12,8 +12,8 @@ use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
 use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel};
-use linkspan_filter::masquerade;
 use linkspan_filter::obstacles::Passage;
+use linkspan_filter::{isolated, masquerade};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
@@ -63,7 +63,7 @@ impl Plugin for Bridge {
         let mut pair = pair::create(&sides, &request, undo)?;
         let flags = PortFlags {
             hairpin: plan.hairpin,
-            isolated: plan.isolated,
+            isolated: plan.isolated || isolated::is_isolated(&plan.bridge)?,
         };
         bridge::start_port(&sides.host, &pair.host, flags, &owner)?;
         let mut result = AddResult {

@@ -10,6 +10,9 @@ use linkspan_protocol::error::Failure;
 use linkspan_protocol::schema::word;
 use serde::Deserialize;
 
+/// The IPAM plugin that needs an interface first.
+const DHCP: &str = "dhcp";
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
@@ -43,6 +46,12 @@ impl Plan {
             return Err(Failure::config("no plugin name provided")
                 .hint("set \"ipam\": a point-to-point link needs an address and a gateway"));
         }
+        if netconf.ipam.kind == DHCP {
+            return Err(Failure::config(
+                "ipam plugin dhcp: it asks by an interface, and ptp makes its own with the address",
+            )
+            .hint("use bridge, macvlan, ipvlan or host-device with dhcp"));
+        }
         Ok(Self {
             mtu: creation::mtu(conf.mtu)?,
             masquerade: Masquerade::parse(
@@ -74,6 +83,7 @@ mod tests {
                 "pf",
             ),
             (r#","mtu":4294967296,"ipam":{"type":"x"}"#, "mtu 4294967296"),
+            (r#","ipam":{"type":"dhcp"}"#, "ipam plugin dhcp"),
         ] {
             let failure = plan(keys).unwrap_err();
             assert!(failure.message().contains(named), "{}", failure.message());

@@ -1,4 +1,4 @@
-//! What the sandbox's end is given: sysctls, addresses, routes.
+//! Configures the sandbox's end: sysctls, addresses, routes.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::{Side, kernel};
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
 const DAD_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Who else is on the link.
+/// The other stations on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// The stations of the subnet. `dad` keeps IPv6 duplicate address detection, and waits for it.
+    /// The stations of the subnet. `dad` enables IPv6 duplicate address detection and waits for its end.
     Subnet {
         /// Whether another station could have the address.
         dad: bool,
     },
-    /// Nobody but the gateway, through which the rest of the subnet is reached, too.
+    /// The gateway alone. It also routes to the rest of the subnet.
     PointToPoint,
 }
 
@@ -36,7 +36,7 @@ const IPV6_MIN_MTU: u32 = 1280;
 /// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
 const SCOPE_LINK: u8 = 253;
 
-/// Refuses addresses that no link could be given, before anything is changed.
+/// Refuses addresses that no link could get, before anything is changed.
 pub fn possible(side: &Side, result: &AddResult, mtu: Option<u32>) -> Result<()> {
     let mut addresses = result.ips.iter().map(|ip| ip.address);
     let Some(address) = addresses.find(|address| Family::of(address.ip()) == Family::V6) else {
@@ -87,7 +87,7 @@ pub fn apply(
         for route in &through {
             link.add_route(route).map_err(kernel)?;
         }
-        // One of them may be in the result, too.
+        // `through` may contain a route of the result, too.
         routes.retain(|route| !through.iter().any(|there| is_same(there, route)));
         for route in &mut routes {
             route.onlink = is_neighbour(route.gw, &ips);
@@ -99,7 +99,7 @@ pub fn apply(
     Ok(())
 }
 
-/// A route to each gateway, and through it one to the rest of the address' subnet.
+/// A route to each gateway, and a route through it to the rest of the address' subnet.
 fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
     let mut routes: Vec<RouteSpec> = Vec::new();
     for ip in ips {
@@ -119,7 +119,7 @@ fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
         };
         let is_alone = address.prefix() == Family::of(gateway).host_prefix();
         let wanted = [Some(to_gateway), (!is_alone).then_some(to_subnet)];
-        // Two addresses of one subnet share its routes; the first one is their source.
+        // Two addresses of one subnet share its routes; the first address is the source.
         for route in wanted.into_iter().flatten() {
             if !routes.iter().any(|known| known.dst == route.dst) {
                 routes.push(route);
@@ -129,7 +129,7 @@ fn gateway_routes(ips: &[&IpConfig]) -> Vec<RouteSpec> {
     routes
 }
 
-/// Whether the route does not differ from `there` in anything that it tells.
+/// Returns whether `route` and `there` are equal, ignoring fields that `route` leaves unset.
 fn is_same(there: &RouteSpec, route: &RouteSpec) -> bool {
     let told = RouteSpec {
         src: there.src,
@@ -139,14 +139,14 @@ fn is_same(there: &RouteSpec, route: &RouteSpec) -> bool {
     told == *there
 }
 
-/// Whether the next hop is in a subnet of the container's, and not its gateway. The kernel would look for its link by the
-/// route to the subnet, which leads to the gateway.
+/// Returns whether the next hop is in a subnet of the container and is not the gateway. Such a route needs `onlink`:
+/// the kernel would resolve the hop by the route to the subnet, which leads to the gateway.
 fn is_neighbour(hop: Option<IpAddr>, ips: &[&IpConfig]) -> bool {
     let is_among = |hop: IpAddr| ips.iter().any(|ip| ip.address.contains(hop));
     hop.is_some_and(|hop| is_among(hop) && !ips.iter().any(|ip| ip.gateway == Some(hop)))
 }
 
-/// The addresses of the interface; one without an interface is nobody's to configure.
+/// The addresses of the interface. Addresses without an interface index are skipped.
 fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpConfig>> {
     let mut own = Vec::new();
     for ip in &result.ips {
@@ -168,7 +168,7 @@ fn addresses_of<'a>(result: &'a AddResult, ifname: &str) -> Result<Vec<&'a IpCon
     Ok(own)
 }
 
-/// Written while the link is down: the kernel reads most of these when it comes up.
+/// Runs while the link is down: the kernel reads most of these sysctls when the link comes up.
 fn prepare(sysctls: &Sysctls, ifname: &str, has_ipv6: bool, dad: bool) -> Result<()> {
     let key_v6 = |key| of_interface("ipv6", ifname, key);
     if has_ipv6 {
@@ -212,8 +212,8 @@ fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
     }
 }
 
-/// The routes as the kernel takes them. One without a next hop gets the first gateway of its family; two that thereby
-/// become the same, such as an IPAM's default route and the bridge's, are one.
+/// The routes as the kernel takes them. A route without a next hop gets the first gateway of its family. Duplicates,
+/// such as an IPAM's default route and the bridge's, are merged.
 fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
     let mut routes = Vec::new();
     for route in &result.routes {
@@ -233,7 +233,7 @@ fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
     Ok(routes)
 }
 
-/// The route with its numbers as wide as the kernel has them. A negative one is not set, as in the reference.
+/// The route with its numbers in the kernel's widths. A negative number means unset, as in the reference.
 fn spec_of(route: &Route) -> Result<RouteSpec> {
     let dst = route.dst;
     let refuse = |key, value| {

@@ -1,7 +1,7 @@
 //! The administrator's list of the sysctls that a configuration may name, in the place and form of the Go suite.
 //!
-//! One regular expression a line. A key is allowed where one of them matches some part of it, as it is written in the
-//! configuration. Without the file everything is allowed; an empty file allows nothing.
+//! Each line is a regular expression. A key is allowed if some line matches any part of the key as written in the
+//! configuration. A missing file allows everything; an empty file allows nothing.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,10 +10,10 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use regex_lite::Regex;
 
-/// Where it is.
+/// The file.
 pub const PATH: &str = "/etc/cni/tuning/allowlist.conf";
 
-/// Refuses a key that is not on the list. A list that cannot be read or understood allows nothing.
+/// Refuses a key that is not on the list. A list that is unreadable or malformed allows nothing.
 pub fn permit(keys: &[&str]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The bridge that host ends are ports of. It is shared by many attachments and outlives them.
+//! The bridge that has the host ends as ports. Many attachments share the bridge, and it outlives them.
 
 use std::net::IpAddr;
 
@@ -14,10 +14,10 @@ use nix::errno::Errno;
 use crate::creation::{random, uncreated};
 use crate::{Side, kernel};
 
-/// What the kernel gives numbers to, from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
+/// The number of ports that a bridge can have, counted from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
 const PORTS: usize = 1023;
 
-/// Finds the bridge or makes it, and sees that it is up. Many processes may do this at once.
+/// Finds or creates the bridge and brings it up. Many processes may do so at once.
 pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> Result<Link> {
     let bridge = match host.find(name)? {
         Some(link) => link,
@@ -34,8 +34,8 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
     Ok(bridge)
 }
 
-/// Code 50 where no attachment could be given a port, whatever the others do; where `strict`, also where all ports are
-/// taken, which ends with the next DEL. Nothing is made.
+/// Returns code 50 if no attachment could get a port. With `strict`, full bridges count, too, although the next DEL
+/// frees a port. Creates nothing.
 pub fn status(host: &Side, name: &str, strict: bool) -> Result<()> {
     let Some(bridge) = host.find(name)? else {
         return Ok(());
@@ -55,7 +55,7 @@ pub fn status(host: &Side, name: &str, strict: bool) -> Result<()> {
     Err(unavailable(full(&bridge)))
 }
 
-/// A bridge that has no port left.
+/// The failure for a bridge without a free port.
 pub fn full(bridge: &Link) -> Failure {
     let name = &bridge.name;
     Failure::new(
@@ -80,7 +80,7 @@ fn is_bridge(link: &Link) -> Result<()> {
     .hint("set \"bridge\" to another name"))
 }
 
-/// An address given at creation stays; otherwise the bridge would take on that of its lowest port, and lose it again.
+/// Sets a hardware address at creation, which stays. Otherwise the bridge would follow the lowest one of its ports.
 fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     let made = host.rtnl.create(&LinkSpec {
         mac: Some(MacAddr::local(random()).0),
@@ -98,8 +98,8 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     }
 }
 
-/// Sees that `gateway`, one of `gateways` that the same ADD gives it, is an address of the bridge. `bridge` is as it was before anything was attached: a bridge that
-/// does not have the address yet may be one whose hardware address still follows its ports, and is told to keep it.
+/// Adds `gateway`, one of this ADD's `gateways`, to the bridge unless present. `bridge` is as read before any
+/// attachment. A new address pins the bridge's hardware address, which may still follow the ports.
 pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bool) -> Result<()> {
     let family = Family::of(gateway.ip());
     for addr in bridge.addrs(Some(family)).map_err(kernel)? {
@@ -132,7 +132,7 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bo
         Err(err) if !err.is(Errno::EEXIST) => return Err(kernel(err)),
         _ => {}
     }
-    // An unpinned bridge that lost its last port has no hardware address left to keep.
+    // An unpinned bridge that lost its last port has no hardware address left to pin.
     let mac = match bridge.mac {
         [0, 0, 0, 0, 0, 0] => MacAddr::local(random()).0,
         mac => mac,
@@ -140,7 +140,7 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bo
     bridge.set_mac(mac).map_err(kernel)
 }
 
-/// A bridge has one IPv4 address, and IPv6 addresses of networks that do not overlap.
+/// A bridge has one IPv4 address, and IPv6 addresses whose networks do not overlap.
 fn conflicts(present: Cidr, wanted: Cidr) -> bool {
     match wanted.ip() {
         IpAddr::V4(_) => true,

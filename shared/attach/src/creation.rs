@@ -1,5 +1,5 @@
-//! What the creation of a link of any kind shares: whether its name is free, the MTU that is asked for, refusals, how a
-//! result tells it, and random numbers.
+//! Parts of the creation of links of every kind: check of the name, MTU, hardware address, refusals, the interface in a
+//! result, and random numbers.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -14,8 +14,8 @@ use nix::errno::Errno;
 
 use crate::{Side, kernel};
 
-/// Refuses an interface of that name that is there already. To be asked before IPAM is: an address that it gives to the
-/// attachment once more is not to be taken from the living by the undo of this ADD.
+/// Refuses a name that is taken in the sandbox. Must run before IPAM: IPAM may return the address of a living
+/// attachment again, and the undo of this ADD would release that address.
 pub fn is_free(sandbox: &Side, ifname: &IfName) -> Result<()> {
     if sandbox.find(ifname.as_str())?.is_none() {
         return Ok(());
@@ -30,7 +30,7 @@ pub fn is_free(sandbox: &Side, ifname: &IfName) -> Result<()> {
     .hint("detach it with DEL first, or choose another CNI_IFNAME"))
 }
 
-/// A link as a result tells it; `sandbox` is empty for the host.
+/// The link as an interface of a result; `sandbox` is empty for the host.
 pub fn interface(link: &Link, sandbox: &str) -> Interface {
     Interface {
         name: link.name.clone(),
@@ -40,15 +40,15 @@ pub fn interface(link: &Link, sandbox: &str) -> Interface {
     }
 }
 
-/// The `mtu` key in bytes; 0 and less leave the kernel's default. Code 7 where no link could have it.
+/// The `mtu` key in bytes; 0 and less leave the kernel's default. Returns code 7 for an impossible value.
 pub fn mtu(key: i64) -> Result<Option<u32>> {
     let mtu = u32::try_from(key.max(0))
         .map_err(|_range| Failure::config(format!("mtu {key} is more than a link can have")))?;
     Ok((mtu > 0).then_some(mtu))
 }
 
-/// The hardware address that the first of these keys with a value asks for. The value may come from a pod's annotations, so
-/// the error names the key alone. Code 7 where no station could have it.
+/// The hardware address from the first of `keys` that has a value. The value may come from a pod's annotations, so the
+/// error names only the key. Returns code 7 for an address that no station can have.
 pub fn mac(keys: &[(&str, &str)]) -> Result<Option<MacAddr>> {
     let Some((key, text)) = keys.iter().find(|(_, text)| !text.is_empty()) else {
         return Ok(None);
@@ -61,7 +61,7 @@ pub fn mac(keys: &[(&str, &str)]) -> Result<Option<MacAddr>> {
     })
 }
 
-/// The kernel's refusal to create a link, which names the MTU where that may be the reason.
+/// The kernel's refusal to create a link. Names the MTU where the MTU may be the reason.
 pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
     match mtu {
         Some(mtu) if err.is(Errno::EINVAL) || err.is(Errno::ERANGE) => kernel(err)
@@ -71,7 +71,7 @@ pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
     }
 }
 
-/// Randomness that std seeds from the kernel.
+/// A random number, from std's hasher, which the kernel seeds.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,4 @@
-//! One link that is born in the container, of any kind: alone, or on a link of the host or of the container.
+//! One link of any kind that is born in the container: alone, or on a link of the host or of the container.
 
 use std::os::fd::AsFd;
 
@@ -14,21 +14,21 @@ use nix::errno::Errno;
 use crate::creation::{is_free, uncreated};
 use crate::{Side, kernel, tag};
 
-/// What the link shall be.
+/// The wanted link.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// Its kind.
     pub kind: Kind,
-    /// The link that it is born on, where its kind has one.
+    /// The parent link, where the kind has one.
     pub parent: Option<&'a Link>,
-    /// MTU; where absent, the parent's, or the kernel's default.
+    /// MTU; default: the parent's, or the kernel's default.
     pub mtu: Option<u32>,
-    /// Hardware address; where absent, the kernel's choice.
+    /// Hardware address; default: the kernel's choice.
     pub mac: Option<MacAddr>,
 }
 
-/// Makes the link, down, in the container's namespace and under its final name, so that no name can clash on the way, and
-/// tags it with its owner.
+/// Creates the link, down, and tags it. The link is born in the container's namespace under its final name, so no name
+/// can clash on the way.
 pub fn create(
     call: &AddCall,
     sandbox: &Side,
@@ -39,7 +39,8 @@ pub fn create(
     is_free(sandbox, ifname)?;
     let spec = LinkSpec {
         netns: sandbox.netns().map(Netns::as_fd),
-        // The kernel takes no alias with the creation of a link; until it has one, the group tells whose it is.
+        // The kernel takes no alias with the creation of a link; until the link has one, the group identifies the
+        // owner.
         group: Some(owner.group()),
         mac: request.mac.map(|mac| mac.0),
         mtu: request.mtu,
@@ -59,7 +60,7 @@ pub fn create(
     match made {
         Ok(()) => {}
         Err(err) if err.is(Errno::EEXIST) => {
-            // Somebody else may have been faster. Otherwise it is not the name that is taken, but the place on the parent.
+            // Another process may have taken the name. Otherwise the place on the parent is taken.
             is_free(sandbox, ifname)?;
             return Err(kernel(err));
         }
@@ -70,7 +71,7 @@ pub fn create(
     Ok(link)
 }
 
-/// Code 50 where the kernel has no links of that kind. The kernel loads the module that it has for them, as for an ADD.
+/// Returns code 50 where the kernel lacks the kind. As with an ADD, the kernel loads its module.
 pub fn status(host: &Side, kind: &Kind) -> Result<()> {
     if host.rtnl.knows(kind).map_err(kernel)? {
         return Ok(());
@@ -82,12 +83,12 @@ pub fn status(host: &Side, kind: &Kind) -> Result<()> {
     .hint(format!("load the kernel module {kind}")))
 }
 
-/// Deletes the link of the attachment. Where its namespace is gone, or has no path any more, the link goes with it.
+/// Deletes the attachment's link. Does nothing where the namespace or its path is gone, since the link goes with it.
 pub fn delete(call: &DelCall) -> Result<()> {
     tag::delete_inside(call).map(drop)
 }
 
-/// Over a connection of its own, since what failed may have been the other one.
+/// Uses a new connection, since the failed step may have broken the other one.
 fn uncreate(netns: &NetnsPath, ifname: &str, owner: &Owner) -> Result<()> {
     let Some(sandbox) = Side::sandbox(netns)? else {
         return Ok(());

@@ -1,8 +1,8 @@
 //! Routing between interfaces of the host.
 //!
-//! IPv4 forwards what comes in by an interface whose own switch is on (`ip_route_input_slow`). The host's switch is read by
-//! nobody on that way; changing it sets every interface, and those that are born later. IPv6 forwards by the host's switch
-//! alone (`ip6_forward`); an interface's own makes it speak to its link as a router.
+//! IPv4 forwards packets from an interface whose own switch is on (`ip_route_input_slow`). The host's switch is not
+//! read on that path; writing it sets every interface, and the default of new ones. IPv6 forwards by the host's switch
+//! alone (`ip6_forward`); an interface's own switch makes the host act as a router on that link.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use linkspan_protocol::family::Family;
 
 use crate::{Side, kernel, sysctl};
 
-/// Lets the host route the family of `like`, from `link` and to it. `link` is as the kernel told it in this call.
+/// Lets the host route the family of `like`, from `link` and to it. `link` must be as read in this call.
 ///
-/// The host's switch is written only where it is off, for that sets every interface of the host, and some may be off on
-/// purpose. No other interface is changed where it is on.
+/// The host's switch is written only if it is off: the write sets every interface of the host, and some may be off on
+/// purpose. If it is on, only the switch of `link` is written.
 pub fn enable(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
     switch_on(host, link, Family::of(like))
         .map_err(|failure| failure.context("failed to enable forwarding"))
@@ -40,7 +40,7 @@ fn switch_on(host: &Side, link: &Link, family: Family) -> Result<()> {
     host.sysctl(|sysctls| sysctls.set(&own_switch(link, family), "1"))
 }
 
-/// The host routes the family of `like`, from `link` and to it.
+/// Verifies that the host routes the family of `like`, from `link` and to it.
 pub fn verify(host: &Side, link: &Link, like: IpAddr) -> Result<()> {
     let family = Family::of(like);
     let whole = switch(family);
@@ -70,15 +70,15 @@ pub fn own_switch(link: &Link, family: Family) -> PathBuf {
     sysctl::of_interface(family, &link.name, "forwarding")
 }
 
-/// Whether the host routes a family. A kernel without IPv6 does not.
+/// Returns whether the host routes a family. A kernel without IPv6 does not.
 pub fn is_on(host: &Side, family: Family) -> Result<bool> {
     let path = switch(family);
     let told = host.sysctl(|sysctls| sysctls.known(path))?;
     Ok(told.is_some_and(|value| value != "0"))
 }
 
-/// Interfaces that routes to elsewhere lead through and that do not forward IPv4, on a host that does. Where it does not
-/// yet, the first pod switches every interface on.
+/// The host's uplinks (interfaces of routes to elsewhere) that do not forward IPv4. Empty where the host does not
+/// forward yet, since the first pod then switches every interface on.
 pub fn idle_uplinks(host: &Side) -> Result<Vec<Link>> {
     if !is_on(host, Family::V4)? {
         return Ok(Vec::new());
@@ -101,9 +101,9 @@ pub fn idle_uplinks(host: &Side) -> Result<Vec<Link>> {
 
 /// Keeps interfaces listening to router advertisements that listen now.
 ///
-/// Whenever forwarding is switched on, for the host or for any one interface, the kernel deletes the default routes that
-/// routers have advertised to interfaces with `accept_ra` 1 (`rt6_purge_dflt_routers`), and an interface that forwards
-/// ignores advertisements from then on. With 2 it does neither.
+/// When forwarding is switched on, for the host or for any interface, the kernel deletes default routes from router
+/// advertisements on interfaces with `accept_ra` 1 (`rt6_purge_dflt_routers`). A forwarding interface also ignores
+/// advertisements from then on. With `accept_ra` 2 the kernel does neither.
 fn keep_hearing_routers(host: &Side) -> Result<()> {
     let routes = host.rtnl.routes(Family::V6).map_err(kernel)?;
     for link in host.rtnl.links().map_err(kernel)? {
@@ -118,8 +118,8 @@ fn keep_hearing_routers(host: &Side) -> Result<()> {
     Ok(())
 }
 
-/// Whether the link is hardware, which may have a router that it has yet to hear. A link of another kind, such as the bridge
-/// of a container engine, listens only on proof that it has a router: it may have none but a container that plays one.
+/// Returns whether the link is hardware, which may have a router that is still silent. Links of other kinds, such as a
+/// container engine's bridge, need proof of a router: theirs may be a container that plays one.
 fn is_hardware(name: &str, kind: &str) -> bool {
     kind.is_empty() && name != "lo"
 }

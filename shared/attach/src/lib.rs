@@ -1,11 +1,11 @@
 //! The mechanism that plugins share for attaching a container to the host: policy stays in the plugins.
 //!
 //! - [`sides`]: the two namespaces of an attachment, each with its own view of the kernel.
-//! - [`pair`], [`end`]: the interface, by a pair with an end on the host, or born in the container alone. [`creation`]: what
-//!   they share; [`tag`]: whose they are.
-//! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: what else an ADD does.
+//! - [`pair`], [`end`]: the interface, as a veth pair or as one link born in the container. [`creation`]: the parts
+//!  common to both; [`tag`]: their owner.
+//! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
-//! - [`verify`]: what a CHECK compares.
+//! - [`verify`]: the comparisons of CHECK.
 
 pub mod addressing;
 pub mod allow_list;

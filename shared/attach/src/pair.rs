@@ -1,4 +1,4 @@
-//! A veth pair with one end on each side. The host's end has a random name, and the tag that names its owner.
+//! A veth pair with one end on each side. The host's end has a random name, and the tag that names the owner.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use nix::errno::Errno;
 use crate::creation::{self, random, uncreated};
 use crate::{Side, Sides, bridge, kernel, tag};
 
-/// How often a random name may be taken before we stop believing in chance.
+/// Maximum number of random names to try.
 const ATTEMPTS: usize = 10;
 
 /// How long an end may take to come up.
 const UP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the pair shall be.
+/// The wanted pair.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// Name of the sandbox's end.
     pub ifname: &'a IfName,
-    /// Whose it is.
+    /// The owner.
     pub owner: &'a Owner,
     /// The bridge that takes the host's end.
     pub bridge: Option<&'a Link>,
@@ -46,16 +46,15 @@ pub struct Pair {
     pub sandbox: Link,
 }
 
-/// Makes the pair with each end born where it belongs, so that no name can clash on the way.
+/// Creates the pair. Each end is born in its namespace, so no name can clash on the way.
 pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
     let host = create_named(sides, request, undo)?;
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })
 }
 
-/// Waits until frames can pass both ends. The kernel starts a device's queue some time after its other end came up, and
-/// until then drops what it is given. There is nothing to subscribe to where that has happened already. Both ends as they are
-/// then.
+/// Waits until frames can pass both ends, and returns both as they are then. The kernel starts a device's queue some
+/// time after the other end came up, and drops frames until then. Ends that are up already cause no event.
 pub fn wait_until_up(sides: &Sides, pair: &Pair) -> Result<Pair> {
     Ok(Pair {
         host: up(&sides.host, &pair.host)?,
@@ -88,8 +87,8 @@ fn up(side: &Side, link: &Link) -> Result<Link> {
     })
 }
 
-/// Deletes the pair of the attachment. Its container's end is looked for first. Where there is none, the host's end is
-/// looked for by its tag: the namespace may live without its path.
+/// Deletes the attachment's pair. Looks for the container's end first, then for the host's end by its tag: the
+/// namespace may live on without its path.
 pub fn delete(call: &DelCall) -> Result<()> {
     if tag::delete_inside(call)? {
         return Ok(());
@@ -104,8 +103,8 @@ pub fn delete(call: &DelCall) -> Result<()> {
     host.rtnl.delete_links(own_end).map(drop).map_err(kernel)
 }
 
-/// Deletes the pairs of stale attachments by their tags, and those of an ADD that died before it could tag them. Any
-/// other pair without a tag, as the Go suite and administrators make them, is nobody's.
+/// Deletes the pairs of stale attachments, by tag, and pairs that an ADD did not live to tag. Other pairs without a
+/// tag, such as the Go suite's, stay.
 pub fn collect(stale: &Stale) -> Result<()> {
     let condemned = |link: &Link| {
         if link.kind != "veth" {
@@ -120,7 +119,7 @@ pub fn collect(stale: &Stale) -> Result<()> {
     host.rtnl.delete_links(condemned).map(drop).map_err(kernel)
 }
 
-/// Over a connection of its own, since what failed may have been the other one.
+/// Uses a new connection, since the failed step may have broken the other one.
 fn uncreate(name: &str) -> Result<()> {
     match Side::host()?.find(name)? {
         Some(link) => link.delete().map_err(kernel),
@@ -138,7 +137,7 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
             controller: request.bridge.map(|bridge| bridge.index),
             group: Some(request.owner.group()),
             mtu: request.mtu,
-            // One that is given is left alone by udev's MACAddressPolicy.
+            // udev's MACAddressPolicy leaves an explicit address alone.
             mac: Some(MacAddr::local(random()).0),
             ..LinkSpec::new(&*name, Kind::Veth)
         };
@@ -159,7 +158,7 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
                 return Err(request.bridge.map_or_else(|| kernel(err), bridge::full));
             }
             Err(err) if !err.is(Errno::EEXIST) => return Err(uncreated(err, request.mtu)),
-            // The random name is taken, unless the other one is.
+            // The random name is taken, unless the sandbox's name is.
             Err(_) => creation::is_free(&sides.sandbox, request.ifname)?,
         }
     }

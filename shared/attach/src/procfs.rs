@@ -1,8 +1,8 @@
-//! A procfs of this process' own, in which `/proc/sys/net` is the kernel's whatever is mounted over that of the host.
+//! A procfs mount of this process. Its `/proc/sys/net` is the kernel's, whatever is mounted over the host's.
 //!
-//! In the host's, every namespace that has ever been looked at leaves a directory entry of the same name, and each look
-//! walks past those of all the others: among 2,000 pods that was more than half of an ADD (`proc_sys_compare`). Here there are
-//! only those of the two namespaces of this call, and they go with the process.
+//! In the host's procfs, every namespace leaves a directory entry of the same name once visited, and each lookup walks
+//! past all of them: more than half of an ADD among 2,000 pods (`proc_sys_compare`). This mount has only the entries of
+//! the call's two namespaces, and the entries go with the process.
 #![expect(unsafe_code, reason = "nix has no wrapper for these system calls")]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -19,8 +19,8 @@ const CREATE: u32 = 6;
 /// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`, as procfs has them everywhere.
 const ATTRIBUTES: u32 = 2 | 4 | 8;
 
-/// Its root, made when it is first asked for; `None` where the kernel (before 5.2), a filter of system calls, or a user
-/// namespace that sees no whole procfs does not allow one.
+/// The root of the mount, which the first call creates. `None` where the kernel (before 5.2), a seccomp filter, or a
+/// user namespace without a whole procfs forbids the mount.
 pub(crate) fn own() -> Option<&'static OwnedFd> {
     static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
     OWN.get_or_init(|| make().ok()).as_ref()
@@ -45,9 +45,9 @@ fn make() -> Result<OwnedFd, Errno> {
     owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, ATTRIBUTES) })
 }
 
-/// The descriptor that one of these calls returned.
+/// The descriptor that a system call returned.
 fn owned(returned: c_long) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(Errno::result(returned)?).map_err(|_no_descriptor| Errno::EBADF)?;
-    // SAFETY: the kernel has just made it for this process, and nobody else knows it.
+    // SAFETY: the kernel has just created the descriptor for this process, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

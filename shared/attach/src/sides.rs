@@ -25,7 +25,7 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Opens both; a sandbox that is missing is an error.
+    /// Opens both sides. Fails where the sandbox is missing.
     pub fn open(path: &NetnsPath) -> Result<Self> {
         let host = Side::host()?;
         let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
@@ -33,7 +33,7 @@ impl Sides {
         Ok(Self { host, sandbox })
     }
 
-    /// Whether both are one namespace, as `CNI_NETNS_OVERRIDE` allows.
+    /// Returns whether both are one namespace, as `CNI_NETNS_OVERRIDE` allows.
     pub fn are_one(&self) -> Result<bool> {
         let host = Netns::current()
             .and_then(|netns| netns.id())
@@ -45,7 +45,7 @@ impl Sides {
 
 /// One namespace.
 pub struct Side {
-    /// The kernel's view from inside.
+    /// Netlink socket inside the namespace.
     pub rtnl: Rtnl,
     context: Context,
     netns: Option<Rc<Netns>>,
@@ -64,13 +64,14 @@ impl Side {
         })
     }
 
-    /// A sandbox alone, which has to be there.
+    /// A sandbox without the host. Fails where the sandbox is missing.
     pub fn inside(path: &NetnsPath) -> Result<Self> {
         let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
         Self::visit(Context::new().map_err(kernel)?, netns, path)
     }
 
-    /// A sandbox alone; `None` where it is gone: its path is, or has nothing but a file, on which it was mounted.
+    /// A sandbox without the host. `None` where the namespace is gone: the path is missing, or is a plain file that
+    /// lost its mount.
     pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
         match Netns::open(path.as_path()) {
             Ok(netns) => {
@@ -84,7 +85,7 @@ impl Side {
 
     fn visit(context: Context, open: Netns, path: &NetnsPath) -> Result<Self> {
         let rtnl = match Rtnl::open(&context, &open) {
-            // setns(2): a namespace, but not one of the network.
+            // setns(2): a namespace of another type.
             Err(err) if err.is(Errno::EINVAL) => {
                 return Err(netns(&OpenError {
                     path: path.as_path().to_owned(),
@@ -115,12 +116,12 @@ impl Side {
         }
     }
 
-    /// The link of that name, if there is one.
+    /// The link with this name, if any.
     pub fn find(&self, name: &str) -> Result<Option<Link>> {
         self.rtnl.link_by_name(name).map_err(kernel)
     }
 
-    /// The link of that name, which has to be there.
+    /// The link with this name. Fails where it is missing.
     pub fn link(&self, name: &str) -> Result<Link> {
         self.find(name)?.ok_or_else(|| {
             Failure::new(
@@ -130,7 +131,7 @@ impl Side {
         })
     }
 
-    /// Subscribes to this side's events; to be called before causing them.
+    /// Subscribes to this side's events. Call it before causing them.
     pub fn watch(&self) -> Result<Watch> {
         Watch::open(&self.context, self.netns()).map_err(kernel)
     }

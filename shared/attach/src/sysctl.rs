@@ -1,8 +1,8 @@
 //! Files below `/proc/sys/net`. Interface names may contain dots.
 //!
-//! They are looked up in a procfs of our own, where the kernel allows one. In the host's, what is mounted over `/proc/sys`
-//! is not the kernel (CVE-2025-52881): no link is followed, every file is asked, once it is open and before it is read or
-//! written, whether procfs has it, and none is ever created or cut short.
+//! Files are opened in a procfs of our own, where the kernel allows one. In the host's, another file system may hide
+//! `/proc/sys` (CVE-2025-52881): symlinks are never followed, every open file is checked with fstatfs to be on procfs
+//! before use, and no file is created or truncated.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -17,7 +17,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::procfs;
 
-/// Where the kernel keeps what belongs to a namespace.
+/// The sysctls that belong to a network namespace.
 const NET: &str = "/proc/sys/net";
 
 /// The file of `key` for one interface; `family` is `ipv4` or `ipv6`.
@@ -29,22 +29,22 @@ pub fn of_interface(family: &str, ifname: &str, key: &str) -> PathBuf {
         .join(key)
 }
 
-/// The files of one namespace, as long as the thread is there; [`Side::sysctl`](crate::Side::sysctl) hands them out.
+/// The files of one namespace, valid while the thread is inside. [`Side::sysctl`](crate::Side::sysctl) creates them.
 #[derive(Debug)]
 pub struct Sysctls(());
 
 impl Sysctls {
-    /// Those of the namespace that the thread is in.
+    /// The files of the thread's current namespace.
     pub(crate) fn of_this_visit() -> Self {
         Self(())
     }
 
-    /// What the file says.
+    /// Reads the value.
     pub fn get(&self, path: &Path) -> Result<String> {
         read(path).map_err(|err| failed("read", path, &err))
     }
 
-    /// The same of a key that this kernel may lack.
+    /// Reads the value; `None` where this kernel lacks the key.
     pub fn known(&self, path: &Path) -> Result<Option<String>> {
         match read(path) {
             Err(err) if err.kind() == ErrorKind::NotFound => unknown(path).map(|()| None),
@@ -52,7 +52,7 @@ impl Sysctls {
         }
     }
 
-    /// Makes the file say `value`; one that does already is left alone, so that a read-only `/proc/sys` may do.
+    /// Sets the sysctl to `value`. Writes nothing if it already has that value, so a read-only `/proc/sys` suffices.
     pub fn set(&self, path: &Path, value: &str) -> Result<()> {
         if self.get(path)? == value {
             return Ok(());
@@ -60,7 +60,7 @@ impl Sysctls {
         write(path, value).map_err(|err| unwritten(path, value, &err))
     }
 
-    /// Like [`Sysctls::set`], for a key that this kernel may lack: then there is nothing to be afraid of either.
+    /// Like [`Sysctls::set`], but ignores a key that this kernel lacks.
     pub fn set_if_known(&self, path: &Path, value: &str) -> Result<()> {
         match read(path) {
             Ok(now) if now == value => Ok(()),
@@ -70,8 +70,8 @@ impl Sysctls {
         }
     }
 
-    /// The same for a number of one link that the kernel keeps and does nothing else about when it is written: so it is, and
-    /// looked at only where it cannot be.
+    /// The same with the write first, and a read only if the write fails. For numbers of one link that the kernel only
+    /// stores, without side effects.
     pub fn put_if_known(&self, path: &Path, value: &str) -> Result<()> {
         match write(path, value) {
             Ok(()) => Ok(()),
@@ -81,7 +81,7 @@ impl Sysctls {
         }
     }
 
-    /// What the file says, for a key that may be there only to be written: `None` then.
+    /// Reads the value; `None` for a write-only key.
     pub fn legible(&self, path: &Path) -> Result<Option<String>> {
         match read(path) {
             Err(err) if err.kind() == ErrorKind::PermissionDenied => Ok(None),
@@ -89,30 +89,30 @@ impl Sysctls {
         }
     }
 
-    /// Writes `value`, whatever the file says.
+    /// Writes `value` without a look at the current one.
     pub fn put(&self, path: &Path, value: &str) -> Result<()> {
         write(path, value).map_err(|err| unwritten(path, value, &err))
     }
 
-    /// Whether the kernel has IPv6 at all.
+    /// Returns whether the kernel has IPv6.
     pub fn has_ipv6(&self) -> Result<bool> {
         let key = of_interface("ipv6", "all", "disable_ipv6");
         self.known(&key).map(|value| value.is_some())
     }
 
-    /// No router on the link may configure the host (CVE-2020-10749); to be called before the link goes up.
+    /// Forbids routers on the link to configure the host (CVE-2020-10749). Call it before the link goes up.
     pub fn refuse_router_advertisements(&self, ifname: &str) -> Result<()> {
         self.put_if_known(&of_interface("ipv6", ifname, "accept_ra"), "0")
     }
 
-    /// The link-local IPv6 address that the link will get is usable at once, without duplicate address detection: until it
-    /// is, the kernel asks for no neighbour on behalf of other addresses. For a link of our own making, before it goes up.
+    /// Makes the link-local IPv6 address of a new link usable at once, without duplicate address detection. Until it is
+    /// usable, the kernel resolves no neighbour for other addresses. Call it before the link goes up.
     pub fn trust_link_local_address(&self, ifname: &str) -> Result<()> {
         self.put_if_known(&of_interface("ipv6", ifname, "accept_dad"), "0")
     }
 }
 
-/// A key may be absent from the kernel, but not from something that hides the kernel's.
+/// The kernel may lack a key, but then `/proc/sys/net` must still be on procfs.
 fn unknown(path: &Path) -> Result<()> {
     open(Path::new(NET), OFlag::O_DIRECTORY)
         .map(drop)
@@ -129,7 +129,7 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     open(path, OFlag::O_WRONLY)?.write_all(value.as_bytes())
 }
 
-/// Opens the file where it is procfs' own, and no link has led to another one of its files.
+/// Opens the file, if it is on procfs and no symlink leads to it.
 fn open(path: &Path, flags: OFlag) -> io::Result<File> {
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
@@ -168,7 +168,7 @@ fn failed(attempt: &str, path: &Path, err: &io::Error) -> Failure {
     Failure::new(ErrorCode::INTERNAL, text).hint(hint)
 }
 
-/// The command by which a person makes the file say `value`.
+/// The command that sets the sysctl to `value`.
 pub fn command(path: &Path, value: &str) -> String {
     let key = path.strip_prefix("/proc/sys").unwrap_or(path);
     let key = key.display().to_string();

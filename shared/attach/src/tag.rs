@@ -1,5 +1,5 @@
-//! Whose an interface of a container is. It has a tag that names its owner: a note of the kernel's (`ip link` shows it as
-//! alias). A pair has it on the host's end, out of the container's reach, and any other link on itself.
+//! The owner of an interface. Its tag is the kernel's alias (`ip link` shows it). A pair has the tag on the host's end,
+//! out of the container's reach; any other link has it on itself.
 
 use linkspan_netlink::link::Link;
 use linkspan_owner::{Owner, hash};
@@ -10,7 +10,7 @@ use linkspan_protocol::ident::IfName;
 use crate::creation::random;
 use crate::{Side, kernel};
 
-/// The attachment that has the interface `ifname` of a sandbox, as its tag names it. Links of the Go suite have none.
+/// The attachment that owns the interface `ifname` of a sandbox, by its tag. Links of the Go suite have no tag.
 pub fn holder(sandbox: &NetnsPath, ifname: &IfName) -> Result<Option<Owner>> {
     let Some(sandbox) = Side::sandbox(sandbox)? else {
         return Ok(None);
@@ -24,8 +24,8 @@ pub fn holder(sandbox: &NetnsPath, ifname: &IfName) -> Result<Option<Owner>> {
     }
 }
 
-/// Deletes the interface of the attachment in its sandbox, and tells whether there was one. One with the tag of another
-/// attachment stays: the path may be that of another container by now.
+/// Deletes the attachment's interface in its sandbox, and returns whether there was one. An interface with another
+/// attachment's tag stays: the path may belong to another container by now.
 pub(crate) fn delete_inside(call: &DelCall) -> Result<bool> {
     let sandbox = call.netns.as_ref().map(Side::sandbox).transpose()?;
     let Some(sandbox) = sandbox.flatten() else {
@@ -39,7 +39,8 @@ pub(crate) fn delete_inside(call: &DelCall) -> Result<bool> {
     }
 }
 
-/// Whether an interface of a sandbox has another attachment's tag. One without a tag, as the Go suite makes them, has not.
+/// Returns whether the interface bears another attachment's tag. Interfaces of the Go suite bear none: the answer is
+/// no.
 fn is_anothers(link: &Link, own: &Owner) -> Result<bool> {
     if link.kind != "veth" {
         return Ok(Owner::parse(&link.alias).is_some_and(|owner| owner != *own));
@@ -53,31 +54,31 @@ fn is_anothers(link: &Link, own: &Owner) -> Result<bool> {
     })
 }
 
-/// The host's end of this sandbox's end, where that is a veth with its other end on the host.
+/// The host's end of the veth `end`; `None` where the other end is not on the host.
 fn host_end(end: &Link) -> Result<Option<Link>> {
     let Some(index) = end.peer_index else {
         return Ok(None);
     };
     let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
-    // A pair whose other end is elsewhere may have an index that is another link's here.
+    // Where the other end is elsewhere, its index may be another link's here.
     Ok(host.filter(|host| host.kind == "veth" && host.peer_index == Some(end.index)))
 }
 
-/// Whether an ADD of that network has made this end of a pair and has not tagged it yet. The kernel takes a name and a
-/// group with the creation of a link, and no alias. A group is any number that somebody chose, so the name has to confirm
-/// it: half of its digits follow from the others and from the network.
+/// Returns whether an ADD of `network` created this end of a pair and has not tagged it yet. The kernel takes a name
+/// and a group with the creation of a link, but no alias. People may set any group, so the name must confirm it: half
+/// of its digits are a checksum of the others and the network.
 pub(crate) fn is_pending(link: &Link, network: &str) -> bool {
     is_being_made(link)
         && name_parts(&link.name).is_some_and(|(seed, check)| check == checksum(network, seed))
 }
 
-/// The same of any network.
+/// The same for any network.
 fn is_being_made(link: &Link) -> bool {
     let is_ours = link.alias.is_empty() && link.group > u32::from(u16::MAX);
     is_ours && name_parts(&link.name).is_some()
 }
 
-/// A random name for the host's end of a pair, which an attachment of that network confirms; see [`is_pending`].
+/// A random name for the host's end of a pair of `network`; see [`is_pending`].
 pub(crate) fn random_name(network: &str) -> String {
     let seed = (random() & 0xffff) as u16;
     let check = checksum(network, seed);

@@ -1,4 +1,4 @@
-//! Comparing the kernel's state with what a previous result promised.
+//! Comparisons of the kernel's state with a previous result.
 
 use std::net::IpAddr;
 
@@ -11,15 +11,15 @@ use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
 use crate::{Side, forwarding, kernel};
 
-/// The link is set up.
+/// Verifies that the link is set up.
 pub fn up(side: &Side, link: &Link) -> Result<()> {
     let state = |up| if up { "up" } else { "down" };
     let what = format!("state of {:?} in {side}", link.name);
     same(what, state(true), state(link.up))
 }
 
-/// The link has the MTU that the result tells of it, or else `asked`. What is asked of a container's end does not count:
-/// a later plugin, as tuning, may have changed it, and not every one of them tells.
+/// Verifies the MTU against the result, or else against `asked`. A container's end is compared with the result alone: a
+/// later plugin, such as tuning, may have changed the MTU, and not every plugin reports the change.
 pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -> Result<()> {
     let is_host = side.netns().is_none();
     let of_link = |item: &&Interface| item.name == link.name && item.sandbox.is_empty() == is_host;
@@ -33,7 +33,7 @@ pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -
     same(what, &expected.to_string(), &link.mtu.to_string())
 }
 
-/// The container's interface, of the given kind, as it was promised for this attachment.
+/// Verifies the container's interface of the given kind against this attachment's result.
 pub fn container(
     call: &CheckCall,
     sandbox: &Side,
@@ -52,7 +52,7 @@ pub fn container(
     interface(sandbox, item, kind)
 }
 
-/// One of the promised host interfaces is the container's other end.
+/// Finds the container's other end among the promised host interfaces.
 pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<Link> {
     let on_host = |item: &&Interface| item.sandbox.is_empty();
     for item in promised.interfaces.iter().filter(on_host) {
@@ -73,7 +73,7 @@ pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<L
     ))
 }
 
-/// The interface of the result is there, of the given kind, and has its hardware address.
+/// Verifies that the interface of the result exists, with its kind and hardware address.
 pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> {
     let name = &promised.name;
     let link = side
@@ -90,7 +90,7 @@ pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> 
     Ok(link)
 }
 
-/// The link has the hardware address that was promised, if one was.
+/// Verifies the link's hardware address, if the result has one.
 pub fn hardware_address(link: &Link, promised: &Interface) -> Result<()> {
     let actual = linkspan_protocol::addr::MacAddr(link.mac).to_string();
     if promised.mac.is_empty() || promised.mac.eq_ignore_ascii_case(&actual) {
@@ -103,7 +103,7 @@ pub fn hardware_address(link: &Link, promised: &Interface) -> Result<()> {
     ))
 }
 
-/// Every address of the result is on `link`, and its network can be reached without a router.
+/// Verifies that every address of the result is on `link`, and that its network is reachable without a router.
 pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> {
     let present = link.addrs(None).map_err(kernel)?;
     for ip in addresses_of(result, link) {
@@ -136,13 +136,13 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
     Ok(())
 }
 
-/// `link` on the host is a gateway: it has the address, and the host forwards the family's packets from there and to it.
+/// Verifies that `link` on the host has the address, and that the host forwards the family's packets for it.
 pub fn gateway(host: &Side, link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     address(link, ip, prefix)?;
     forwarding::verify(host, link, ip)
 }
 
-/// `link` on the host has the address.
+/// Verifies that `link` on the host has the address.
 fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     let present = link.addrs(Some(Family::of(ip))).map_err(kernel)?;
     if present
@@ -162,7 +162,7 @@ fn address(link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
     ))
 }
 
-/// What `side` sends to `ip` leaves by `link`, whatever other routes there are.
+/// Verifies that packets from `side` to `ip` leave by `link`, whatever other routes exist.
 pub fn route_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
     let lookup = side.rtnl.lookup(ip).map_err(kernel)?;
     let oif = lookup.and_then(|lookup| lookup.oif);
@@ -182,7 +182,7 @@ pub fn route_by(side: &Side, link: &Link, ip: IpAddr) -> Result<()> {
     ))
 }
 
-/// Every route of the result is there. A later plugin may have moved it to another table, as sbr does.
+/// Verifies that every route of the result exists. A later plugin, such as sbr, may have moved it to another table.
 pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
     for route in &result.routes {
         let dst = (route.dst.network(), route.dst.prefix());
@@ -190,7 +190,7 @@ pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
             .into_iter()
             .filter(|present| present.dst == dst)
             .collect();
-        // Whose next hop leads out of the sandbox may have been changed by a later plugin of the chain.
+        // A later plugin may have changed the next hop of a default route.
         let gateway = route.gw.filter(|_| !route.dst.is_default());
         let found = match gateway {
             Some(gw) => candidates.iter().any(|present| present.gw == Some(gw)),
@@ -215,7 +215,7 @@ pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
     Ok(())
 }
 
-/// The addresses that the result has for `link` of the sandbox.
+/// The addresses of `link` in the result.
 pub fn addresses_of<'a>(
     result: &'a AddResult,
     link: &'a Link,

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use crate::sysctl::Sysctls;
 use crate::{Side, allow_list};
 
-/// The key `sysctl` of a configuration: values by keys, in their order. A key that is there twice is kept twice.
+/// The key `sysctl` of a configuration: keys and values in order. Duplicate keys are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted(pub Vec<(String, String)>);
 
@@ -41,16 +41,16 @@ impl<'de> Deserialize<'de> for Wanted {
     }
 }
 
-/// A sysctl and the value that it is to have.
+/// A sysctl and its wanted value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wish {
-    /// As it is written in the configuration.
+    /// The key as written in the configuration.
     key: String,
     path: PathBuf,
     value: String,
 }
 
-/// What a file said.
+/// A file and its content.
 pub type Said = (PathBuf, String);
 
 /// Sysctls of one container.
@@ -58,7 +58,7 @@ pub type Said = (PathBuf, String);
 pub struct Wishes(Vec<Wish>);
 
 impl Wishes {
-    /// Of `wanted`, and of `over`, which has the last word about a file. `IFNAME` in a key stands for `ifname`.
+    /// The sysctls of `wanted` and `over`; `over` wins where both name a file. `IFNAME` in a key stands for `ifname`.
     pub fn new(wanted: Wanted, over: Wanted, ifname: &str) -> Result<Self> {
         let Wanted(wanted) = wanted;
         let mut keys: Vec<_> = wanted.iter().map(|(key, _)| key).collect();
@@ -75,13 +75,13 @@ impl Wishes {
         let mut wishes: Vec<Wish> = wanted.into_iter().map(wish).collect::<Result<_>>()?;
         wishes.retain(|wish| over.iter().all(|over| over.path != wish.path));
         wishes.extend(over);
-        // Those of all interfaces come before those of one, which they would overwrite.
+        // Sysctls of all interfaces come before a single interface's, which they would overwrite.
         wishes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self(wishes))
     }
 
-    /// Those that an interface plugin writes before its interface is up: sysctls of that interface alone, which go with it,
-    /// and which the administrator allows.
+    /// The sysctls that an interface plugin writes before its interface is up. Each must belong to that interface, so
+    /// that it goes with the interface, and be on the administrator's list.
     pub fn of_interface(wanted: &Wanted, ifname: &str) -> Result<Self> {
         let wishes = Self::new(wanted.clone(), Wanted::default(), ifname)?;
         let dirs = ["ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh"];
@@ -97,12 +97,12 @@ impl Wishes {
         Ok(wishes)
     }
 
-    /// Whether there is none.
+    /// Returns whether no sysctl is wanted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The files, each with what is wanted of it.
+    /// The files, each with its wanted value.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.0.iter().map(|wish| (&*wish.path, &*wish.value))
     }
@@ -113,7 +113,7 @@ impl Wishes {
         allow_list::permit(&keys)
     }
 
-    /// What the files say now, but for those that can only be written.
+    /// The current values, without write-only files.
     pub fn now(&self, side: &Side) -> Result<Vec<Said>> {
         side.sysctl(|sysctls| {
             let mut said = Vec::new();
@@ -131,7 +131,8 @@ impl Wishes {
         })
     }
 
-    /// Writes them all, and returns what the files say then. Where one has changed another, that one is written again.
+    /// Writes all, and returns the values as the kernel reads them back. Writes a value again if another one changed
+    /// it.
     pub fn apply(&self, side: &Side) -> Result<Vec<Said>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -161,7 +162,7 @@ impl Wishes {
     }
 }
 
-/// Makes the file take the value, and returns what it says then, in the kernel's form.
+/// Writes the value and returns the kernel's form of it.
 fn write(sysctls: &Sysctls, wish: &Wish) -> Result<Option<String>> {
     let Wish { key, path, value } = wish;
     let now = sysctls.legible(path)?;
@@ -179,10 +180,10 @@ fn write(sysctls: &Sysctls, wish: &Wish) -> Result<Option<String>> {
     }
 }
 
-/// Makes the files say what they said, the last one first.
+/// Restores the values, last one first.
 pub fn put_back(side: &Side, said: &[Said]) -> Result<()> {
     side.sysctl(|sysctls| {
-        // One may change another, as `ip_forward` does.
+        // One sysctl may change another, as `ip_forward` does.
         for _twice in 0..2 {
             for (path, value) in said.iter().rev() {
                 sysctls.set(path, value)?;
@@ -192,7 +193,7 @@ pub fn put_back(side: &Side, said: &[Said]) -> Result<()> {
     })
 }
 
-/// The file of a key below `/proc/sys/net`. Every dot separates, so none is left that could lead upwards.
+/// The file of a key below `/proc/sys/net`. Every dot becomes a slash, so no `..` is left.
 fn file_of(key: &str, ifname: &str) -> Result<PathBuf> {
     let named = key.replace('.', "/").replacen("IFNAME", ifname, 1);
     let parts: Vec<&str> = named.split('/').filter(|part| !part.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Which packet filter holds the state.
+//! The choice of the packet filter.
 
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
@@ -9,7 +9,7 @@ use linkspan_protocol::schema::Words;
 pub enum Backend {
     /// Our own table of nf_tables, over netlink.
     Nftables,
-    /// The reference's chains, by `iptables-restore`.
+    /// The reference's chains, through `iptables-restore`.
     Iptables,
 }
 
@@ -18,8 +18,8 @@ impl Words for Backend {
 }
 
 impl Backend {
-    /// The value of the configuration's `key`; where it is absent, nf_tables if the kernel has it and else iptables.
-    /// Code 7 for any other word.
+    /// Parses the configuration's `key`. An absent key means nf_tables if the kernel has it, else iptables. Returns
+    /// code 7 for any other word.
     pub fn parse(key: &str, word: Option<&str>) -> Result<Option<Self>> {
         match word {
             None => Ok(None),

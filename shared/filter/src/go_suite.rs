@@ -1,5 +1,5 @@
-//! What the Go suite keeps in the packet filter, by its names: to make it where a configuration asks for its backend, and
-//! to remove it where its containers are detached by us.
+//! Packet filter state of the Go suite, under its names: creation, where a configuration asks for the iptables backend,
+//! and removal, where we detach containers of the Go suite.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,10 +15,10 @@ use linkspan_protocol::ident::{ContainerId, NetworkName};
 use crate::iptables::{Iptables, deletion};
 use crate::{kernel, table};
 
-/// Length of a chain's name (`XT_EXTENSION_MAXNAMELEN` less its final NUL).
+/// Length of a chain's name (`XT_EXTENSION_MAXNAMELEN` without the final NUL).
 const CHAIN_LEN: usize = 28;
 
-/// The name of a container's chain; other software parses it, so it stays what it is.
+/// The name of a container's chain. Other software parses the name, so it must not change.
 pub fn chain(network: &NetworkName, container: &ContainerId, infix: &str) -> String {
     let digest = hash::hex(&format!("{network}{container}"));
     let mut name = format!("CNI-{infix}{digest}");
@@ -31,7 +31,7 @@ pub fn comment(network: &NetworkName, container: &ContainerId) -> String {
     format!("name: \"{network}\" id: \"{container}\"")
 }
 
-/// A word for `iptables-restore`, in quotes.
+/// A quoted word for `iptables-restore`.
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -44,7 +44,7 @@ pub fn nat(family: Family) -> Table {
     }
 }
 
-/// Whether a family has that chain, wherever iptables keeps it.
+/// Returns whether a family has the chain, in nf_tables or in iptables-legacy.
 pub fn has_chain(netfilter: Option<&Netfilter>, family: Family, chain: &str) -> Result<bool> {
     let native = match netfilter {
         Some(netfilter) => netfilter.has_chain(nat(family), chain).map_err(kernel)?,
@@ -53,16 +53,16 @@ pub fn has_chain(netfilter: Option<&Netfilter>, family: Family, chain: &str) -> 
     Ok(native || xtables::nat_has_chain(family, chain).map_err(kernel)?)
 }
 
-/// Removes a container's chain as [`remove_chains`] does.
+/// Removes a container's chain; see [`remove_chains`].
 pub fn remove_chain(netfilter: Option<&Netfilter>, parent: &str, chain: &str) -> Result<()> {
     remove_chains(netfilter, &[(parent, chain.to_owned())].into())
 }
 
-/// Chains of containers, each behind the chain whose rules lead there.
+/// Chains of containers, each with the parent chain whose rules jump there.
 pub type Chains<'a> = BTreeSet<(&'a str, String)>;
 
-/// Removes chains and the rules that lead there, in both families and wherever iptables keeps them. The older packet
-/// filter is looked at once for all of them, and iptables is executed only where it has one.
+/// Removes chains, and the rules that jump there, in both families, from nf_tables and iptables-legacy. Reads
+/// iptables-legacy once, and executes iptables only if a chain is there.
 pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Result<()> {
     for family in Family::BOTH {
         if let Some(netfilter) = netfilter {
@@ -73,22 +73,22 @@ pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Resu
     Ok(())
 }
 
-/// Where the containers of a kind of chain are told.
+/// A place where rules name containers, for one kind of chain.
 #[derive(Debug)]
 pub struct Register {
-    /// The chain whose rules lead to those of containers.
+    /// The chain whose rules jump to the containers' chains.
     pub parent: &'static str,
-    /// What their names have behind `CNI-`.
+    /// The infix of the containers' chains, after `CNI-`.
     pub infix: &'static str,
-    /// What comes before [`comment`] in the comment of these rules.
+    /// The prefix of the rules' comments, before [`comment`].
     pub prefix: &'static str,
 }
 
 impl Register {
     /// Removes the chains of the network's containers that have no valid attachment.
     ///
-    /// A chain's name is a digest, so it is the rule leading there that tells whose it is, and the digest proves that. It
-    /// tells no interface: of a container with one that is valid, everything stays.
+    /// A chain's name is only a digest. So the comment of the jump names the container, and the digest confirms it. The
+    /// comment names no interface: a container with any valid attachment keeps everything.
     pub fn collect(&self, call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
         let valid = call.valid_attachments.iter();
         let valid: HashSet<&str> = valid.map(|id| id.container_id.as_str()).collect();
@@ -105,7 +105,7 @@ impl Register {
         remove_chains(netfilter, &condemned)
     }
 
-    /// What the rules tell, and where they lead.
+    /// The comments of the rules, each with the rule's target.
     fn told(&self, netfilter: Option<&Netfilter>) -> Result<Vec<(String, String)>> {
         let mut told = Vec::new();
         for family in Family::BOTH {
@@ -124,7 +124,7 @@ impl Register {
         Ok(told)
     }
 
-    /// The container of the network that such a comment names.
+    /// The container of the network that a comment names.
     fn container(&self, network: &NetworkName, told: &str) -> Option<ContainerId> {
         let told = told.strip_prefix(self.prefix)?;
         let (_, id) = told.strip_suffix('"')?.rsplit_once('"')?;
@@ -158,7 +158,7 @@ fn remove_native(netfilter: &Netfilter, table: Table, chains: &Chains<'_>) -> Re
     })
 }
 
-/// Removes chains of the older packet filter.
+/// Removes chains of iptables-legacy.
 fn remove_legacy(family: Family, chains: &Chains<'_>) -> Result<()> {
     let there = Nat::read(family).map_err(kernel)?;
     if !chains.iter().any(|(_, chain)| there.has_chain(chain)) {
@@ -178,7 +178,7 @@ fn remove_legacy(family: Family, chains: &Chains<'_>) -> Result<()> {
     iptables.apply(&lines)
 }
 
-/// Deletes the rules of a chain of the reference's own tables whose comment `condemned` picks.
+/// Deletes the rules of a chain in the reference's table whose comments `condemned` picks.
 pub fn remove_rules(
     netfilter: &Netfilter,
     table: Table,

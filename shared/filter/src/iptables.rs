@@ -1,5 +1,5 @@
-//! Tables of iptables, where a configuration asks for it or an older suite left something there: one `iptables-save`
-//! reads a table, one `iptables-restore` changes it.
+//! Tables of iptables, where a configuration asks for iptables or an older suite has left something there:
+//! `iptables-save` reads a table, `iptables-restore` changes it.
 
 use std::io::ErrorKind;
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::{Family, PerFamily};
 
-/// The programs of one family, and the table that they are used on.
+/// The programs of one family, and their table.
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
     save: &'static str,
@@ -17,10 +17,10 @@ pub struct Iptables {
     table: &'static str,
 }
 
-/// Where addresses are translated, and so nearly everything of ours is.
+/// The table for address translation, which has nearly all of our rules.
 const NAT: &str = "nat";
 
-/// Those that the system prefers.
+/// The system's default programs.
 const USUAL: PerFamily<Iptables> = PerFamily {
     v4: Iptables {
         save: "iptables-save",
@@ -34,7 +34,7 @@ const USUAL: PerFamily<Iptables> = PerFamily {
     },
 };
 
-/// Those of the older packet filter, where a system has both.
+/// The programs of iptables-legacy, on systems with both.
 const LEGACY: PerFamily<Iptables> = PerFamily {
     v4: Iptables {
         save: "iptables-legacy-save",
@@ -48,18 +48,18 @@ const LEGACY: PerFamily<Iptables> = PerFamily {
     },
 };
 
-/// What `iptables-save` printed of the table.
+/// The output of `iptables-save` for the table.
 #[derive(Debug, Default)]
 pub struct Saved(Vec<String>);
 
 impl Saved {
-    /// Whether there is a chain of that name.
+    /// Returns whether the chain exists.
     pub fn has_chain(&self, chain: &str) -> bool {
         let declared = format!(":{chain} ");
         self.0.iter().any(|line| line.starts_with(&declared))
     }
 
-    /// The rules that end in a jump to `chain`, each as the line that would add it.
+    /// The rules that jump to `chain`, each as the line that adds the rule.
     pub fn rules_to<'a>(&'a self, chain: &'a str) -> impl Iterator<Item = &'a str> {
         self.rules()
             .filter(move |rule| rule.split(' ').rev().take(2).eq([chain, "-j"]))
@@ -71,7 +71,7 @@ impl Saved {
         self.rules().filter(move |rule| rule.starts_with(&added))
     }
 
-    /// The rules of `chain` that tell something and end in a jump: what they tell, and where they lead.
+    /// The rules of `chain` with a comment and a jump: comment and target.
     pub fn told_of(&self, chain: &str) -> impl Iterator<Item = (String, &str)> {
         self.rules_of(chain).filter_map(|rule| {
             let (_, comment) = rule.split_once("--comment \"")?;
@@ -89,7 +89,7 @@ impl Saved {
 }
 
 impl Iptables {
-    /// The system's programs for a family, and its table `nat`.
+    /// The system's programs for a family, with the table `nat`.
     pub fn of(family: Family) -> Self {
         USUAL.of_family(family)
     }
@@ -100,12 +100,22 @@ impl Iptables {
         Self { table, ..self }
     }
 
-    /// The programs for the older packet filter of a family; some systems have no others.
+    /// The programs of iptables-legacy for a family; the default programs on systems without separate ones.
     pub fn legacy(family: Family) -> Self {
         let legacy = LEGACY.of_family(family);
         match execute(legacy.save, &["--version"], "") {
             Ok(_) => legacy,
             Err(_) => Self::of(family),
+        }
+    }
+
+    /// Applies `lines` to a table of the older packet filter of a family, all of them or none. Executes one program; some
+    /// systems have no others than the usual ones.
+    pub fn apply_legacy(family: Family, table: &'static str, lines: &[String]) -> Result<()> {
+        let legacy = LEGACY.of_family(family).on(table);
+        match legacy.restore(lines)? {
+            Some(_) => Ok(()),
+            None => Self::of(family).on(table).apply(lines),
         }
     }
 
@@ -116,31 +126,46 @@ impl Iptables {
         Ok(Saved(text.lines().map(str::to_owned).collect()))
     }
 
-    /// Applies `lines`, all of them or none.
+    /// Applies all of `lines`, or none.
     pub fn apply(self, lines: &[String]) -> Result<()> {
-        let script = format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"));
-        execute(self.restore, &["--noflush", "--wait"], &script).map(drop)
+        let applied = self.restore(lines)?;
+        applied.map(drop).ok_or_else(|| missing(self.restore))
     }
+
+    /// `None` where the program is not installed.
+    fn restore(self, lines: &[String]) -> Result<Option<Output>> {
+        let script = format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"));
+        execute_if_found(self.restore, &["--noflush", "--wait"], &script)
+    }
+}
+
+fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
+    execute_if_found(program, args, input)?.ok_or_else(|| missing(program))
+}
+
+fn missing(program: &str) -> Failure {
+    Failure::new(ErrorCode::INTERNAL, "not found")
+        .context(format!("execute {program}"))
+        .hint("install iptables, or set the backend to \"nftables\"")
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that executes something which is no plugin, and only where a configuration asks for it"
+    reason = "the one place that executes something which is no plugin: what changes iptables where it is in use"
 )]
-fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
+fn execute_if_found(program: &str, args: &[&str], input: &str) -> Result<Option<Output>> {
     let started = start(Command::new(program).args(args));
     let failed = |what: String| {
         Failure::new(ErrorCode::INTERNAL, what).context(format!("execute {program}"))
     };
-    let child = started.map_err(|err| match err.kind() {
-        ErrorKind::NotFound => failed("not found".to_owned())
-            .hint("install iptables, or set the backend to \"nftables\""),
-        _ => failed(err.to_string()),
-    })?;
+    let child = match started {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+        started => started.map_err(|err| failed(err.to_string()))?,
+    };
     let output = communicate(child, input.as_bytes(), None)
         .map_err(|err| failed(err.to_string()).in_doubt())?;
     match output.status.code() {
-        Some(0) => Ok(output),
+        Some(0) => Ok(Some(output)),
         Some(_) => Err(failed(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         )),
@@ -148,7 +173,7 @@ fn execute(program: &str, args: &[&str], input: &str) -> Result<Output> {
     }
 }
 
-/// A text up to its closing quote.
+/// The text before the closing quote, unescaped.
 fn unquoted(text: &str) -> String {
     let mut chars = text.chars();
     let mut plain = String::new();
@@ -162,7 +187,7 @@ fn unquoted(text: &str) -> String {
     plain
 }
 
-/// The line that deletes what a line adds.
+/// The line that deletes the rule of an adding line.
 pub fn deletion(added: &str) -> String {
     added.replacen("-A ", "-D ", 1)
 }

@@ -1,12 +1,14 @@
-//! What attachments have in the packet filter.
+//! State of attachments in the packet filter.
 //!
-//! - [`table`]: the one table that is ours; [`masquerade`]: `ipMasq`, in it.
-//! - [`backend`], [`iptables`], [`go_suite`]: the other packet filter, and what the Go suite keeps there.
-//! - [`obstacles`]: packet filters of others that keep packets from containers.
+//! - [`table`]: our one table; [`masquerade`]: `ipMasq`, in that table.
+//! - [`backend`], [`iptables`], [`go_suite`]: the iptables backend, and the state of the Go suite.
+//! - [`isolated`]: bridges whose ports are kept from each other.
+//! - [`obstacles`]: foreign packet filters that drop containers' packets.
 
 pub mod backend;
 pub mod go_suite;
 pub mod iptables;
+pub mod isolated;
 pub mod masquerade;
 pub mod obstacles;
 pub mod table;

@@ -1,8 +1,8 @@
-//! What of the host's own may keep packets from containers although everything of ours is in place: a packet filter that
-//! drops what nobody lets through.
+//! Foreign packet filters that may drop containers' packets although our own state is in place: chains that drop
+//! everything that no rule accepts.
 //!
-//! It is told and never changed, for it is somebody else's and may be meant so. Nor does it make STATUS or CHECK fail: a
-//! rule that lets the packets through may name them in a way that is not understood here.
+//! Obstacles are reported and never changed: they belong to others, and may be intended. STATUS and CHECK do not fail
+//! either: a rule may accept the packets by a condition that we do not understand.
 
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::forward::ForwardChain;
@@ -13,34 +13,34 @@ use linkspan_protocol::family::Family;
 
 use crate::{kernel, table};
 
-/// How a network's packets pass the host.
+/// The way of a network's packets through the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
-    /// The host's interface that they come in by; `veth*` stands for all whose names begin so.
+    /// The host's incoming interface; `veth*` matches every name with that prefix.
     pub interface: String,
-    /// Whether the host forwards packets between it and others.
+    /// Whether the host routes packets between the interface and others.
     pub routed: bool,
-    /// Whether it is a bridge, which forwards frames between containers.
+    /// Whether the interface is a bridge, which forwards frames between containers.
     pub bridged: bool,
 }
 
-/// Something in their way.
+/// A chain that drops the packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
-    /// What it is, in one sentence.
+    /// A description, in one sentence.
     pub what: String,
-    /// The commands that a person may remove it with.
+    /// Commands that remove the obstacle.
     pub remedies: Vec<String>,
 }
 
-/// The ports of a bridge that lead to containers. A filter of frames knows them by their own names; for that of the bridge
-/// it needs a part of the kernel that is often missing.
+/// The ports of a bridge that lead to containers. A filter in the bridge family matches ports by name; a match of the
+/// bridge's name needs a kernel module that is often missing.
 const PORTS: &str = "veth*";
 
-/// A chain of Docker's that is for rules of others.
+/// Docker's chain for rules of others.
 const DOCKER_USER: &str = "DOCKER-USER";
 
-/// The chains that are in the way of a network's packets of these families.
+/// The chains that drop a network's packets of these families.
 pub fn obstacles(passage: &Passage, families: &[Family]) -> Result<Vec<Obstacle>> {
     let mut found = Vec::new();
     if let Some(netfilter) = table::open()? {
@@ -114,7 +114,7 @@ fn dropped(chain: &str, family: TableFamily, interface: &str) -> String {
     )
 }
 
-/// Whether one of these names, of which some stand for all that begin so, is that of the interface.
+/// Returns whether one of the names, some of which end with `*`, matches the interface.
 fn lets_through(passes: &[String], interface: &str) -> bool {
     passes.iter().any(|name| match name.strip_suffix('*') {
         Some(beginning) => interface.starts_with(beginning),
@@ -122,7 +122,7 @@ fn lets_through(passes: &[String], interface: &str) -> bool {
     })
 }
 
-/// The commands that let packets of the interface through the chain, by the program that made it.
+/// Commands that let the interface's packets through the chain, for the program that owns the chain.
 fn remedies(netfilter: &Netfilter, chain: &ForwardChain, interface: &str) -> Result<Vec<String>> {
     let ForwardChain {
         family,
@@ -165,7 +165,7 @@ fn remedies(netfilter: &Netfilter, chain: &ForwardChain, interface: &str) -> Res
     ])
 }
 
-/// All from the pods, and to them what they have asked for or publish.
+/// Accepts packets from pods, and to pods replies and packets for published ports.
 fn iptables(program: &str, docker: bool, interface: &str) -> Vec<String> {
     let chain = if docker { DOCKER_USER } else { "FORWARD" };
     let interface = plus(interface);
@@ -177,7 +177,7 @@ fn iptables(program: &str, docker: bool, interface: &str) -> Vec<String> {
     ]
 }
 
-/// The name as iptables has it, where a plus stands for any ending.
+/// The name in iptables' syntax, in which a plus matches any suffix.
 fn plus(interface: &str) -> String {
     interface.replace('*', "+")
 }

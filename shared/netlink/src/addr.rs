@@ -11,37 +11,37 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
 
-/// The family's number.
+/// The kernel's number of the family.
 pub(crate) fn kernel(family: Family) -> AddressFamily {
     family.pick(AddressFamily::Inet, AddressFamily::Inet6)
 }
 
-/// How an address is added.
+/// Options of a new address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AddrFlags {
     /// IPv6: usable at once, without duplicate address detection.
     pub nodad: bool,
-    /// Without the route to its subnet that the kernel adds by itself.
+    /// Without the kernel's automatic route to the subnet.
     pub noprefixroute: bool,
 }
 
-/// An address that a link has.
+/// An address of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addr {
     /// Address.
     pub ip: IpAddr,
     /// Prefix length in bits.
     pub prefix: u8,
-    /// IPv6: duplicate address detection is not over.
+    /// IPv6: duplicate address detection is still running.
     pub tentative: bool,
-    /// IPv6: somebody else has it.
+    /// IPv6: another station has the address.
     pub dad_failed: bool,
     /// Scope as the kernel numbers it: 0 global, 253 link, 254 host.
     pub scope: u8,
 }
 
 impl Link {
-    /// Its addresses, of one family or both.
+    /// The link's addresses, of one family or both.
     pub fn addrs(&self, family: Option<Family>) -> Result<Vec<Addr>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = self.index;
@@ -96,7 +96,7 @@ impl Link {
 }
 
 impl Addr {
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     pub fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewAddress(message) = answer else {
             return None;

@@ -1,4 +1,4 @@
-//! What the kernel refused, in whose words.
+//! The kernel's refusals, in the kernel's words.
 
 use std::fmt;
 use std::io;
@@ -12,13 +12,13 @@ const EXT_ACK_TEXT: u16 = 1;
 /// A refused request: "create bridge cni0: operation not permitted".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What was attempted.
+    /// The attempted action.
     pub action: String,
-    /// On what.
+    /// Its object.
     pub object: String,
-    /// The kernel's number; 0 where it gave none.
+    /// The kernel's errno; 0 without a reply.
     pub errno: i32,
-    /// The kernel's own text (extended acknowledgement), where it gave one.
+    /// The kernel's own text (extended acknowledgement), if any.
     pub kernel_says: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Error {
         }
     }
 
-    /// The kernel's refusal of a request, with its own text where it gave one.
+    /// The kernel's refusal of a request, with the kernel's text, if any.
     pub fn refused(action: &str, object: impl fmt::Display, answer: &ErrorMessage) -> Self {
         Self {
             kernel_says: text(answer),
@@ -41,7 +41,7 @@ impl Error {
         }
     }
 
-    /// An answer that was lost, and why, in the words of the system: the kernel may have done it or not.
+    /// A lost reply, with the system's reason: the kernel may have carried out the request or not.
     pub fn lost(action: &str, object: impl fmt::Display, why: &io::Error) -> Self {
         Self {
             kernel_says: Some(why.to_string()),
@@ -54,25 +54,25 @@ impl Error {
         move |err| Self::new(action, object, err.raw_os_error().unwrap_or(0))
     }
 
-    /// The kernel's number.
+    /// The kernel's errno.
     pub fn errno(&self) -> i32 {
         self.errno
     }
 
-    /// Whether no answer came, so that the kernel may have done it or not.
+    /// Returns whether no reply came: the kernel may have carried out the request or not.
     pub fn is_unanswered(&self) -> bool {
         self.errno == 0
     }
 
-    /// Whether the kernel's number is `errno`.
+    /// Returns whether the kernel's errno is `errno`.
     pub fn is(&self, errno: Errno) -> bool {
         self.errno == errno as i32
     }
 
-    /// What to do about it.
+    /// The remedy, if known.
     pub fn hint(&self) -> Option<String> {
         let hint = match Errno::from_raw(self.errno) {
-            // rtnetlink(7) answers EPERM where rights are missing.
+            // rtnetlink(7) returns EPERM for missing rights.
             Errno::EACCES
                 if self.action.starts_with("add") || self.action.starts_with("replace") =>
             {
@@ -100,7 +100,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The kernel's text behind the header of the refused request.
+/// The kernel's text, which follows the header of the refused request.
 fn text(refused: &ErrorMessage) -> Option<String> {
     const REQUEST_HEADER: usize = 16;
     let mut rest = refused.header.get(REQUEST_HEADER..)?;

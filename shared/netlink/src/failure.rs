@@ -1,11 +1,11 @@
-//! Where the kernel's errors become the protocol's.
+//! Conversion of the kernel's errors to the protocol's.
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
 use crate::error::Error;
 use crate::netns::OpenError;
 
-/// A refusal of the kernel, with its own words as the detail; without an answer it is in doubt what the kernel did.
+/// A refusal of the kernel, with the kernel's words as the detail. Without a reply, the failure is in doubt.
 #[expect(clippy::needless_pass_by_value, reason = "its place is map_err")]
 pub fn kernel(err: Error) -> Failure {
     let hint = err.hint();

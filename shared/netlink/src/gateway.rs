@@ -1,4 +1,4 @@
-//! Where default routes lead.
+//! Next hops of default routes.
 
 use std::net::IpAddr;
 
@@ -13,8 +13,8 @@ use crate::route::ip;
 use crate::rtnl::Rtnl;
 
 impl Rtnl {
-    /// The next hops of the default routes of every table. The kernel joins IPv6 routes of one metric into one with
-    /// several.
+    /// The next hops of the default routes of every table. The kernel merges IPv6 routes of one metric into a single
+    /// route with several next hops.
     pub fn gateways(&self, family: Family) -> Result<Vec<IpAddr>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(family);
@@ -24,7 +24,7 @@ impl Rtnl {
     }
 }
 
-/// Of a default route; none of anything else.
+/// The next hops in a reply; none unless the reply is a default route.
 fn next_hops(answer: RouteNetlinkMessage) -> Vec<IpAddr> {
     let RouteNetlinkMessage::NewRoute(message) = answer else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Deleting many links at once: the kernel waits for all readers of a link after each request, whatever that deletes.
+//! Deletion of many links in one request. After each request the kernel waits for all readers of a link.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -13,8 +13,8 @@ use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 
 impl Rtnl {
-    /// Deletes the links that `condemned` picks, and tells how many it found; one that is gone already is fine. They
-    /// are put into a group that no other link is in, and the group is deleted.
+    /// Deletes the links that `condemned` picks, and returns their number. Moves them into an unused group, then
+    /// deletes the group. Ignores links that are gone already.
     pub fn delete_links(&self, condemned: impl Fn(&Link) -> bool) -> Result<usize, Error> {
         let links = self.links()?;
         let taken: HashSet<u32> = links.iter().map(|link| link.group).collect();
@@ -47,7 +47,7 @@ impl Rtnl {
 }
 
 impl Link {
-    /// Puts it into a group.
+    /// Moves the link into a group.
     pub fn set_group(&self, group: u32) -> Result<(), Error> {
         let message = message(self.index, vec![LinkAttribute::Group(group)]);
         let attempt = Attempt("set the group of", &self.name);
@@ -56,7 +56,7 @@ impl Link {
     }
 }
 
-/// A random one, so that two who collect at once stay apart.
+/// A random unused group, so that concurrent collections do not share one.
 fn free_group(taken: &HashSet<u32>) -> u32 {
     let random = RandomState::new().hash_one(0) >> 33;
     let start = u32::try_from(random).unwrap_or_default().max(1);

@@ -1,7 +1,7 @@
 //! Links, addresses, routes and namespaces of the kernel, over one rtnetlink handle per namespace.
 //!
-//! A handle keeps acting on the namespace it was opened in, and each [`link::Link`] carries its handle: where an
-//! operation acts is decided by the value it is called on. Errors name the action and the object.
+//! A handle always acts on the namespace in which it was opened, and each [`link::Link`] carries its handle. So the
+//! value decides where its methods act. Errors name the action and the object.
 
 pub mod addr;
 pub mod encap;

@@ -1,4 +1,4 @@
-//! Namespaces with a name, kept where `ip netns` keeps them: a bind mount at `/run/netns/NAME` (ip-netns(8)).
+//! Named namespaces, in the form of `ip netns`: a bind mount at `/run/netns/NAME` (ip-netns(8)).
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use crate::netns::Netns;
 /// The directory of the names.
 pub const DIR: &str = "/run/netns";
 
-/// Where `name` is or would be kept.
+/// The path for `name`.
 pub fn path(name: &str) -> Result<PathBuf, Error> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(Error::new(
@@ -27,7 +27,7 @@ pub fn path(name: &str) -> Result<PathBuf, Error> {
     Ok(Path::new(DIR).join(name))
 }
 
-/// Makes an empty namespace that stays until [`delete`].
+/// Creates an empty namespace that stays until [`delete`].
 pub fn create(name: &str) -> Result<PathBuf, Error> {
     let path = path(name)?;
     let failed = || Error::io("create netns", name);
@@ -44,7 +44,7 @@ pub fn create(name: &str) -> Result<PathBuf, Error> {
         .open(&path)
         .map_err(failed())?;
     mount_new(&path).inspect_err(|_| {
-        // An empty file that nothing is mounted on would look like a namespace.
+        // Without a mount, the empty file would look like a namespace.
         drop(fs::remove_file(&path));
     })?;
     Ok(path)
@@ -56,12 +56,12 @@ fn mount_new(path: &Path) -> Result<(), Error> {
     bind(Path::new(&fd), path, MsFlags::MS_BIND)
 }
 
-/// Makes mounts below the directory reach every mount namespace, as `ip netns` does.
+/// Makes mounts below the directory propagate to every mount namespace, as `ip netns` does.
 fn share() -> Result<(), Error> {
     let dir = Path::new(DIR);
     let make_shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
     match bind(Path::new("none"), dir, make_shared) {
-        // It is no mount point yet.
+        // The directory is not a mount point yet.
         Err(err) if err.is(Errno::EINVAL) => {
             bind(dir, dir, MsFlags::MS_BIND | MsFlags::MS_REC)?;
             bind(Path::new("none"), dir, make_shared)
@@ -75,11 +75,11 @@ fn bind(source: &Path, target: &Path, flags: MsFlags) -> Result<(), Error> {
         .map_err(|errno| Error::new("mount", target.display(), errno as i32))
 }
 
-/// Takes the name away; the namespace goes with its last user.
+/// Deletes the name. The namespace goes with its last user.
 pub fn delete(name: &str) -> Result<(), Error> {
     let path = path(name)?;
     match umount2(&path, MntFlags::MNT_DETACH) {
-        // Nothing is mounted there: what is left of a creation that was killed.
+        // Nothing is mounted: a killed creation left the file.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(errno) => return Err(Error::new("delete netns", name, errno as i32)),
     }

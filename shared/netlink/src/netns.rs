@@ -1,4 +1,4 @@
-//! Network namespaces: opening, making and visiting them.
+//! Network namespaces: opening, creating and visiting them.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +23,7 @@ pub struct Netns {
     path: PathBuf,
 }
 
-/// What makes two handles the same namespace.
+/// The identity of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NetnsId {
     /// Device of the namespace filesystem.
@@ -32,33 +32,33 @@ pub struct NetnsId {
     pub ino: u64,
 }
 
-/// Why a path could not be opened as a namespace.
+/// A path that could not be opened as a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenError {
     /// The path.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub kind: OpenErrorKind,
 }
 
-/// What is wrong with a namespace's path.
+/// The reason why a path is not a usable namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenErrorKind {
-    /// Nothing is there.
+    /// The path does not exist.
     Missing,
-    /// Something else is there.
+    /// The path is another kind of file.
     NotNamespace,
-    /// The kernel refused, with this number.
+    /// The kernel refused with this errno.
     Io(i32),
 }
 
 impl OpenError {
-    /// Whether nothing is there.
+    /// Returns whether the path does not exist.
     pub fn is_missing(&self) -> bool {
         self.kind == OpenErrorKind::Missing
     }
 
-    /// Whether the namespace has no such path any more: nothing is there, or the plain file on which it was mounted.
+    /// Returns whether the namespace has lost its path: the path is missing, or is a plain file that lost its mount.
     pub fn is_gone(&self) -> bool {
         match self.kind {
             OpenErrorKind::Missing => true,
@@ -67,7 +67,7 @@ impl OpenError {
         }
     }
 
-    /// The kernel's own files look like plain ones, too.
+    /// Files of nsfs and procfs look plain, too, and do not count.
     fn is_plain_file(&self) -> bool {
         let kernels = [NSFS_MAGIC, PROC_SUPER_MAGIC];
         let is_kernels = |found: Statfs| kernels.contains(&found.filesystem_type());
@@ -75,7 +75,7 @@ impl OpenError {
         is_file && statfs(&self.path).is_ok_and(|found| !is_kernels(found))
     }
 
-    /// Whether we may not look at what is there.
+    /// Returns whether the kernel denies us access.
     pub fn is_forbidden(&self) -> bool {
         let errno = match self.kind {
             OpenErrorKind::Io(errno) => Errno::from_raw(errno),
@@ -99,7 +99,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl Netns {
-    /// Opens `path`. The filesystem is examined first, so that opening never waits for the writer of a FIFO.
+    /// Opens `path`. Checks the file system first, so that opening never blocks on a FIFO.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fail = |kind| OpenError {
             path: path.to_owned(),
@@ -127,7 +127,7 @@ impl Netns {
         })
     }
 
-    /// The namespace that this thread is in.
+    /// The namespace of this thread.
     pub fn current() -> Result<Self, Error> {
         Ok(Self {
             file: File::open(OWN).map_err(Error::io("open", OWN))?,
@@ -135,7 +135,7 @@ impl Netns {
         })
     }
 
-    /// Makes an empty namespace; the thread stays where it is.
+    /// Creates an empty namespace. The thread stays where it is.
     pub fn create() -> Result<Self, Error> {
         let home = Self::current()?;
         unshare(CloneFlags::CLONE_NEWNET)
@@ -145,7 +145,7 @@ impl Netns {
         made
     }
 
-    /// Moves the calling process, which must have one thread, into a new namespace for good. Who may not do that
+    /// Moves the calling process, which must be single-threaded, into a new namespace for good. An ordinary user
     /// becomes root of a new user namespace first (`user_namespaces(7)`).
     pub fn isolate() -> Result<(), Error> {
         let attempt = |errno| Error::new("create", "a network namespace", errno as i32);
@@ -156,18 +156,18 @@ impl Netns {
         let (user, group) = (Uid::effective(), Gid::effective());
         unshare(CloneFlags::CLONE_NEWUSER).map_err(attempt)?;
         for (file, text) in [
-            // Without this the kernel does not let an ordinary user write the map of groups.
+            // Without "deny", the kernel lets no ordinary user write gid_map.
             ("/proc/self/setgroups", "deny".to_owned()),
             ("/proc/self/uid_map", format!("0 {user} 1")),
             ("/proc/self/gid_map", format!("0 {group} 1")),
         ] {
             fs::write(file, text).map_err(Error::io("write", file))?;
         }
-        // Only now: files of procfs belong to the root that the user namespace has when the network namespace is made.
+        // The order matters: procfs files belong to the namespace's root at the creation of the network namespace.
         unshare(CloneFlags::CLONE_NEWNET).map_err(attempt)
     }
 
-    /// Runs `visit` inside this namespace and comes back, whatever it returns.
+    /// Runs `visit` inside this namespace and returns to the thread's own, whatever `visit` returns.
     pub fn scope<T>(&self, visit: impl FnOnce() -> T) -> Result<T, Error> {
         let home = Self::current()?;
         setns(&self.file, CloneFlags::CLONE_NEWNET)
@@ -177,7 +177,8 @@ impl Netns {
         Ok(seen)
     }
 
-    /// A plugin in the wrong namespace is worse than a dead one, so nothing runs after this but the panic hook.
+    /// Panics on failure: a plugin in the wrong namespace is worse than a dead one. Only the panic hook runs after
+    /// that.
     #[expect(
         clippy::panic,
         reason = "the one place that may: nobody could go on from here"
@@ -188,7 +189,7 @@ impl Netns {
         }
     }
 
-    /// What tells this namespace from others.
+    /// The namespace's identity.
     pub fn id(&self) -> Result<NetnsId, Error> {
         let meta = self
             .file
@@ -200,7 +201,7 @@ impl Netns {
         })
     }
 
-    /// The path under which it was opened.
+    /// The path at which the namespace was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }

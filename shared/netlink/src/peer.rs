@@ -1,4 +1,4 @@
-//! Whether the namespace of a veth's other end lives. A pair goes some time after the last user of a namespace has left it.
+//! Life of the namespace behind a veth. A pair disappears some time after the last user of its namespace has left.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
@@ -8,8 +8,8 @@ use crate::link::{Link, message};
 use crate::request::Attempt;
 
 impl Link {
-    /// Whether the other end is in another namespace, and that one lives. The kernel finds no dead namespace by its number
-    /// (`get_net_ns_by_id`), so an answer of any other kind is a proof.
+    /// Returns whether the other end is in another, living namespace. The kernel finds no dead namespace by its number
+    /// (`get_net_ns_by_id`), so any reply but `EINVAL` proves life.
     pub fn peer_lives(&self) -> bool {
         let Some(number) = self.peer_netns.filter(|number| *number >= 0) else {
             return false;

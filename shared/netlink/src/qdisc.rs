@@ -1,4 +1,4 @@
-//! Queueing disciplines of a link: the token bucket at its root, and what holds filters of packets that come in.
+//! Queueing disciplines of a link: the token bucket at the root, and the holders of filters for incoming packets.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, Nla, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -13,43 +13,43 @@ const TBF_PARMS: u16 = 1;
 const TBF_RATE64: u16 = 4;
 /// `TC_LINKLAYER_ETHERNET`
 const ETHERNET: u8 = 1;
-/// Where a token bucket is, and what it is known by.
+/// The handle of our token bucket.
 const BUCKET: TcHandle = TcHandle { major: 1, minor: 0 };
-/// What `ingress` and `clsact` have in common.
+/// The common handle of `ingress` and `clsact`.
 const INCOMING: TcHandle = TcHandle {
     major: u16::MAX,
     minor: 0,
 };
 
-/// A discipline that a link has.
+/// A queueing discipline of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qdisc {
     /// Its name, such as `tbf`.
     pub kind: String,
-    /// What it is known by; 0 for one that the kernel has chosen.
+    /// Its handle; 0 for the kernel's default.
     pub handle: u32,
-    /// Its numbers, where it is a token bucket.
+    /// The parameters of a token bucket.
     pub bucket: Option<Bucket>,
 }
 
-/// A token bucket: packets leave at a rate, and bursts at once.
+/// A token bucket: packets leave at a rate, bursts at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// Bytes a second.
+    /// Bytes per second.
     pub rate: u64,
-    /// How long a burst takes at that rate, in ticks of 64 nanoseconds.
+    /// Duration of a full burst at that rate, in ticks of 64 nanoseconds.
     pub ticks: u32,
-    /// How many bytes may wait.
+    /// Maximum number of queued bytes.
     pub limit: u32,
 }
 
 impl Qdisc {
-    /// Whether it is a token bucket as [`Link::add_bucket`] makes it.
+    /// Returns whether the discipline is a token bucket of [`Link::add_bucket`].
     pub fn is_bucket(&self) -> bool {
         self.kind == "tbf" && self.handle == u32::from(BUCKET)
     }
 
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewQueueDiscipline(message) = answer else {
             return None;
@@ -73,11 +73,11 @@ impl Qdisc {
 }
 
 impl Bucket {
-    /// The attributes of a request that makes it.
+    /// The attributes of a request to create the bucket.
     fn options(self) -> Vec<TcOption> {
         let low = u32::try_from(self.rate).unwrap_or(u32::MAX);
         let mut parms = Vec::new();
-        // Twice a `struct tc_ratespec`: the rate, and the rate of bursts, which there is none of.
+        // `struct tc_ratespec` twice: the rate, then the peak rate, which is unset.
         parms.extend([0, ETHERNET, 0, 0, 0, 0, 0, 0]);
         parms.extend(low.to_ne_bytes());
         parms.extend([0; 12]);
@@ -92,7 +92,7 @@ impl Bucket {
         options.into_iter().map(TcOption::Other).collect()
     }
 
-    /// Reads the numbers of one that the kernel shows.
+    /// Decodes the kernel's parameters.
     fn of(option: &TcOption) -> Option<Self> {
         let TcOption::Other(nested) = option else {
             return None;
@@ -126,12 +126,12 @@ impl Bucket {
 }
 
 impl Link {
-    /// The discipline at its root; none where packets are not queued.
+    /// The discipline at the link's root; `None` if packets are not queued.
     pub fn root_qdisc(&self) -> Result<Option<Qdisc>, Error> {
         self.qdisc(TcHandle::ROOT)
     }
 
-    /// The discipline that holds filters of packets that come in: `ingress` or `clsact`.
+    /// The holder of filters for incoming packets: `ingress` or `clsact`.
     pub fn ingress_qdisc(&self) -> Result<Option<Qdisc>, Error> {
         self.qdisc(TcHandle::INGRESS)
     }
@@ -148,13 +148,13 @@ impl Link {
         Ok(found.and_then(Qdisc::of))
     }
 
-    /// Makes a token bucket its root; `EEXIST` where it has a root that somebody has made.
+    /// Adds a token bucket at the root. Returns `EEXIST` if the root has an explicit discipline.
     pub fn add_bucket(&self, bucket: Bucket) -> Result<(), Error> {
         let options = TcAttribute::Options(bucket.options());
         self.add_qdisc((TcHandle::ROOT, BUCKET), "tbf", Some(options))
     }
 
-    /// Makes it hold filters: of packets that come in, or of those that leave, too.
+    /// Adds a holder of filters for incoming packets, and with `both_ways` for outgoing packets, too.
     pub fn add_filter_qdisc(&self, both_ways: bool) -> Result<(), Error> {
         let kind = if both_ways { "clsact" } else { "ingress" };
         self.add_qdisc((TcHandle::INGRESS, INCOMING), kind, None)
@@ -181,12 +181,12 @@ impl Link {
             .change(attempt, NLM_F_CREATE | NLM_F_EXCL, request)
     }
 
-    /// Removes the token bucket at its root.
+    /// Removes the token bucket at the root.
     pub fn delete_bucket(&self) -> Result<(), Error> {
         self.delete_qdisc((TcHandle::ROOT, BUCKET))
     }
 
-    /// Removes what holds its filters, and them with it.
+    /// Removes the holder of filters, along with its filters.
     pub fn delete_filter_qdisc(&self) -> Result<(), Error> {
         self.delete_qdisc((TcHandle::INGRESS, INCOMING))
     }

@@ -1,4 +1,4 @@
-//! Requests and their answers: acknowledgements with the kernel's text, dumps that are whole.
+//! Requests and replies: acknowledgements with the kernel's text, and consistent dumps.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use nix::errno::Errno;
 use crate::error::Error;
 use crate::rtnl::Rtnl;
 
-/// How often a dump that changes interrupted is begun again.
+/// Maximum number of attempts at a dump that changes interrupt.
 const DUMP_ATTEMPTS: usize = 20;
 
-/// The name of an attempt, for its error.
+/// An action and its object, for errors.
 pub(crate) struct Attempt<'a, D>(pub(crate) &'a str, pub(crate) D);
 
 #[expect(
@@ -24,7 +24,7 @@ pub(crate) struct Attempt<'a, D>(pub(crate) &'a str, pub(crate) D);
     reason = "an attempt is written in place, for its one request"
 )]
 impl Rtnl {
-    /// Sends a request that changes something, and waits for its acknowledgement.
+    /// Sends a request that changes something, and waits for the acknowledgement.
     pub(crate) fn change<D: fmt::Display>(
         &self,
         attempt: Attempt<'_, D>,
@@ -35,7 +35,7 @@ impl Rtnl {
             .map(drop)
     }
 
-    /// Asks for one object; `None` where there is none.
+    /// Asks for one object; `None` if it does not exist.
     pub(crate) fn get<D: fmt::Display>(
         &self,
         attempt: Attempt<'_, D>,
@@ -48,8 +48,8 @@ impl Rtnl {
         }
     }
 
-    /// The same of a queueing discipline. The kernel tells of one as it would of a change, to everybody who listens and, for
-    /// the echo, to us; of the one that it chose by itself it says nothing but the acknowledgement.
+    /// The same for a queueing discipline. The kernel sends its description as a notification: to all listeners, and
+    /// with `NLM_F_ECHO` to us. The default discipline yields the acknowledgement alone.
     pub(crate) fn get_acknowledged<D: fmt::Display>(
         &self,
         attempt: Attempt<'_, D>,
@@ -62,7 +62,7 @@ impl Rtnl {
         }
     }
 
-    /// Asks for all objects, at one moment.
+    /// Asks for all objects, in one consistent dump.
     pub(crate) fn dump<D: fmt::Display>(
         &self,
         attempt: Attempt<'_, D>,
@@ -74,8 +74,8 @@ impl Rtnl {
         }
     }
 
-    /// Asks for all objects until changes do not interrupt the answer, and tells whether there was such a one: otherwise
-    /// it is what all of many answers had.
+    /// Asks for all objects until a dump is not interrupted. The flag tells whether one was consistent; otherwise the
+    /// result is the union of all attempts.
     pub(crate) fn dumps<D: fmt::Display>(
         &self,
         attempt: &Attempt<'_, D>,
@@ -92,8 +92,8 @@ impl Rtnl {
         Ok((seen, false))
     }
 
-    /// An answer that ends without its last part was lost with the connection, which counts as a failure: whether the
-    /// kernel has done what it was asked for is not known then.
+    /// Sends one request. Fails where the reply lacks its end, since the connection was lost: the kernel may have
+    /// carried out the request or not.
     fn exchange<D: fmt::Display>(
         &self,
         attempt: &Attempt<'_, D>,
@@ -111,7 +111,7 @@ impl Rtnl {
                 whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
                 match answer.payload {
                     NetlinkPayload::InnerMessage(inner) => {
-                        // A request without flags has one message for its answer.
+                        // A request without flags has a reply of one message.
                         ended |= flags == 0;
                         messages.push(inner);
                     }

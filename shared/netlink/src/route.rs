@@ -21,22 +21,22 @@ use crate::rtnl::Rtnl;
 /// `RT_TABLE_LOCAL` of linux/rtnetlink.h: the host's own addresses.
 const LOCAL_TABLE: u32 = 255;
 
-/// A route to be added.
+/// A route to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSpec {
     /// Destination and prefix length.
     pub dst: (IpAddr, u8),
-    /// Next hop; on the link where absent.
+    /// Next hop; default: on the link.
     pub gw: Option<IpAddr>,
-    /// Whether the next hop is on the link, whatever the routes to it say.
+    /// Whether to take the next hop as on the link, whatever the routes to it say.
     pub onlink: bool,
-    /// Source address that the host itself uses on this route.
+    /// The host's source address on this route.
     pub src: Option<IpAddr>,
     /// Metric; 0 = the kernel's default.
     pub priority: u32,
-    /// Routing table; main where absent.
+    /// Routing table; default: main.
     pub table: Option<u32>,
-    /// Scope as the kernel numbers it; universe where absent.
+    /// Scope as the kernel numbers it; default: universe.
     pub scope: Option<u8>,
     /// MTU along the path in bytes; 0 = not set.
     pub mtu: u32,
@@ -48,7 +48,7 @@ pub struct RouteSpec {
     pub encap: Option<Encap>,
 }
 
-/// A route with one next hop; one that the kernel keeps with several is as many.
+/// A route with one next hop. A route of the kernel with several next hops becomes several values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination and prefix length; a default route has the unspecified address and 0.
@@ -57,9 +57,9 @@ pub struct Route {
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
-    /// The routing table that it is in.
+    /// The routing table.
     pub table: u32,
-    /// Whether a router has advertised it.
+    /// Whether the route is from a router advertisement.
     pub advertised: bool,
     /// Who it is from, as the kernel numbers it.
     pub protocol: u8,
@@ -69,16 +69,16 @@ pub struct Route {
     pub src: Option<IpAddr>,
 }
 
-/// How the kernel would send a packet.
+/// The kernel's decision on a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lookup {
-    /// Whether it stays on this host.
+    /// Whether the packet stays on this host.
     pub local: bool,
-    /// Index of the link that it leaves by.
+    /// Index of the outgoing link.
     pub oif: Option<u32>,
     /// Next hop; the destination itself where absent.
     pub gw: Option<IpAddr>,
-    /// Source address that the host would give it.
+    /// The host's source address for the packet.
     pub src: Option<IpAddr>,
 }
 
@@ -102,12 +102,12 @@ impl RouteSpec {
 }
 
 impl Link {
-    /// Adds a route by this link; routes of one destination may differ in their next hop.
+    /// Adds a route through this link. Routes with one destination may differ in next hop.
     pub fn add_route(&self, spec: &RouteSpec) -> Result<(), Error> {
         self.put_route("add route", spec, NLM_F_CREATE)
     }
 
-    /// The same, in the place of the route to that destination with that metric, if there is one.
+    /// Adds a route, or replaces the route with the same destination and metric.
     pub fn replace_route(&self, spec: &RouteSpec) -> Result<(), Error> {
         self.put_route("replace route", spec, NLM_F_CREATE | NLM_F_REPLACE)
     }
@@ -195,7 +195,7 @@ impl Rtnl {
         }
     }
 
-    /// How a packet to `dst` would go; `None` where it could not.
+    /// Looks up the route of a packet to `dst`; `None` if there is no route.
     pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(Family::of(dst));
@@ -223,7 +223,7 @@ impl Rtnl {
             .collect())
     }
 
-    /// The routes of every table, but for those to the host itself.
+    /// The routes of every table, except routes to the host itself.
     pub fn routes_of_every_table(&self, family: Family) -> Result<Vec<Route>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(family);
@@ -233,7 +233,7 @@ impl Rtnl {
         Ok(routes.filter(|route| route.table != LOCAL_TABLE).collect())
     }
 
-    /// Destinations and prefix lengths of the routes of every table, whatever they do; default routes are left out.
+    /// Destinations and prefix lengths of the routes of every table and type, without default routes.
     pub fn destinations(&self, family: Family) -> Result<Vec<(IpAddr, u8)>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(family);
@@ -243,7 +243,7 @@ impl Rtnl {
     }
 }
 
-/// Of an answer; `None` where it is about something else, or a default route.
+/// Decodes a reply. Returns `None` for a default route and for any other message type.
 fn destination(answer: RouteNetlinkMessage) -> Option<(IpAddr, u8)> {
     let RouteNetlinkMessage::NewRoute(message) = answer else {
         return None;
@@ -259,7 +259,7 @@ fn destination(answer: RouteNetlinkMessage) -> Option<(IpAddr, u8)> {
 }
 
 impl Route {
-    /// Of an answer, one for each next hop; none where it is about something else.
+    /// Decodes a reply, one value for each next hop. Returns none for any other message type.
     pub fn of(answer: RouteNetlinkMessage, family: Family) -> Vec<Self> {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return Vec::new();
@@ -315,7 +315,7 @@ impl Route {
 }
 
 impl Lookup {
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     pub fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return None;

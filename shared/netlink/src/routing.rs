@@ -1,21 +1,21 @@
-//! How a link takes part in routing: sysctls that the kernel tells with the link, so that no file has to be read.
+//! Routing sysctls of a link, which the kernel reports along with the link, without a file to read.
 
 use linkspan_protocol::family::{Family, PerFamily};
 use netlink_packet_route::link::{AfSpecInet, AfSpecInet6, AfSpecUnspec, Inet6IfaceFlags};
 
-/// A link's part in routing.
+/// The routing sysctls of a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Routing {
     /// `net.ipv4.conf.LINK.forwarding` and `net.ipv6.conf.LINK.forwarding`
     pub forwards: PerFamily<bool>,
     /// `net.ipv6.conf.LINK.accept_ra`
     pub accept_ra: i32,
-    /// Whether a router has answered the link's solicitation.
+    /// Whether a router has sent the link an advertisement.
     pub heard_router: bool,
 }
 
 impl Routing {
-    /// Whether the link's own switch for a family is on.
+    /// Returns whether the link's own switch for the family is on.
     pub fn forwards(self, family: Family) -> bool {
         self.forwards.of_family(family)
     }

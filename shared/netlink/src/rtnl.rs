@@ -1,4 +1,4 @@
-//! The handle of one namespace.
+//! The connection to one namespace.
 
 use std::fmt;
 use std::io;
@@ -13,12 +13,12 @@ use crate::netns::Netns;
 
 type Connection = rtnetlink::proto::Connection<RouteNetlinkMessage>;
 
-/// What drives the sockets of this process: one runtime on the current thread.
+/// The driver of this process's sockets: one runtime on the current thread.
 #[derive(Debug, Clone)]
 pub struct Context(pub(crate) Rc<Runtime>);
 
 impl Context {
-    /// Starts the runtime; no thread is made.
+    /// Starts the runtime, without a new thread.
     pub fn new() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread().enable_all().build();
         runtime
@@ -27,7 +27,7 @@ impl Context {
     }
 }
 
-/// A connection to the kernel's rtnetlink that acts on the namespace it was opened in.
+/// A connection to the kernel's rtnetlink. It acts on the namespace in which it was opened.
 #[derive(Clone)]
 pub struct Rtnl {
     pub(crate) context: Context,
@@ -35,7 +35,7 @@ pub struct Rtnl {
 }
 
 impl Rtnl {
-    /// Opens a connection to the namespace that the thread is in.
+    /// Opens a connection to the namespace of this thread.
     pub fn here(context: &Context) -> Result<Self, Error> {
         let _in_runtime = context.0.enter();
         let fail = || Error::io("open", "a netlink socket");
@@ -61,7 +61,7 @@ impl fmt::Debug for Rtnl {
     }
 }
 
-/// Asks the kernel for its own words, short of the request that it would echo, and for the flags of a dump's end.
+/// Asks the kernel for error texts without an echo of the request, and for the flags at the end of a dump.
 fn explain(connection: &mut Connection) -> io::Result<()> {
     connection.set_forward_done(true);
     connection.set_forward_ack(true);

@@ -1,4 +1,4 @@
-//! Rules: in which routing table a packet's destination is looked up.
+//! Rules, which select the routing table for a packet.
 
 use std::net::IpAddr;
 
@@ -12,42 +12,42 @@ use crate::error::Error;
 use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 
-/// A rule. [`Rule::of_table`] makes one, and its fields narrow it.
+/// A rule. [`Rule::of_table`] creates a general one, and its fields narrow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Whose packets it is about.
+    /// The family of the packets.
     pub family: Family,
-    /// Its place: lower ones come first. Where absent, the kernel puts a new one before all but its own first one.
+    /// Priority; lower ones come first. Default for a new rule: before all rules but the kernel's first.
     pub priority: Option<u32>,
-    /// Packets from these addresses: the network, and the length of its prefix.
+    /// Packets from this network: address and prefix length.
     pub src: Option<(IpAddr, u8)>,
-    /// Packets to these addresses.
+    /// Packets to this network.
     pub dst: Option<(IpAddr, u8)>,
-    /// Packets that came in by the interface of that name.
+    /// Packets that arrive on this interface.
     pub iif: Option<String>,
-    /// Packets of sockets that are bound to the interface of that name.
+    /// Packets of sockets bound to this interface.
     pub oif: Option<String>,
-    /// Packets with that mark.
+    /// Packets with this mark.
     pub mark: Option<Mark>,
-    /// The table; absent where the rule does something else.
+    /// The table; `None` for a rule with another action.
     pub table: Option<u32>,
-    /// The rest of what the kernel told, which comes back as it was.
+    /// The remaining fields of the kernel's reply, sent back unchanged.
     action: RuleAction,
     flags: RuleFlags,
     rest: Vec<RuleAttribute>,
 }
 
-/// A mark of packets, and which of its bits count.
+/// A packet mark and its mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// The bits.
     pub value: u32,
-    /// Those that count.
+    /// The bits that are compared.
     pub mask: u32,
 }
 
 impl Rtnl {
-    /// The rules of a family, in their order.
+    /// The rules of a family, in order.
     pub fn rules(&self, family: Family) -> Result<Vec<Rule>, Error> {
         let mut message = RuleMessage::default();
         message.header.family = kernel(family);
@@ -57,14 +57,14 @@ impl Rtnl {
         Ok(rules.filter_map(|rule| Rule::of(rule, family)).collect())
     }
 
-    /// Adds a rule; `EEXIST` where there is the same one with the same priority.
+    /// Adds a rule; `EEXIST` if an equal rule has the same priority.
     pub fn add_rule(&self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRule(rule.message());
         let attempt = Attempt("add rule", rule.describe());
         self.change(attempt, NLM_F_CREATE | NLM_F_EXCL, message)
     }
 
-    /// Deletes the first rule that has all that this one has; `ENOENT` where there is none.
+    /// Deletes the first rule with all fields of `rule`; `ENOENT` if there is none.
     pub fn delete_rule(&self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRule(rule.message());
         self.change(Attempt("delete rule", rule.describe()), 0, message)
@@ -72,7 +72,7 @@ impl Rtnl {
 }
 
 impl Rule {
-    /// A rule that has every packet of the family looked up in the table.
+    /// A rule that sends every packet of the family to the table.
     pub fn of_table(family: Family, table: u32) -> Self {
         Self {
             family,
@@ -89,7 +89,7 @@ impl Rule {
         }
     }
 
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     pub fn of(answer: RouteNetlinkMessage, family: Family) -> Option<Self> {
         let RouteNetlinkMessage::NewRule(message) = answer else {
             return None;
@@ -97,11 +97,11 @@ impl Rule {
         let header = message.header;
         let is_lookup = header.action == RuleAction::ToTable;
         let mut rule = Self {
-            // The kernel does not tell a priority of 0.
+            // The kernel omits a priority of 0.
             priority: Some(0),
             table: is_lookup.then(|| header.table.into()),
             action: header.action,
-            // What became of the interfaces is told, and not asked for.
+            // The flags about missing interfaces are read-only.
             flags: header.flags & RuleFlags::Invert,
             ..Self::of_table(family, 0)
         };
@@ -150,7 +150,7 @@ impl Rule {
         message
     }
 
-    /// The rule in the words of `ip rule`.
+    /// The rule in the syntax of `ip rule`.
     fn describe(&self) -> String {
         let mut words = match self.priority {
             Some(priority) => format!("{priority}:"),

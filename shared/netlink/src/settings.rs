@@ -1,4 +1,4 @@
-//! What a link is set to: hardware address, MTU, what it receives, and the length of its queue.
+//! Settings of a link: hardware address, MTU, received frames, queue length.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
@@ -10,22 +10,22 @@ use crate::request::Attempt;
 /// The settings of a link at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Hardware address; none where the link has none of 48 bits.
+    /// Hardware address; `None` unless it has 48 bits.
     pub mac: Option<[u8; 6]>,
-    /// The address that the hardware has of its own; none where there is no hardware.
+    /// The permanent address of the hardware; `None` without hardware.
     pub permanent_mac: Option<[u8; 6]>,
     /// MTU in bytes.
     pub mtu: u32,
-    /// Whether somebody has set it promiscuous; a bridge, or a sniffer, that only needs it so does not count.
+    /// Whether the link is set promiscuous. Bridges and sniffers that need the mode do not count.
     pub promiscuous: bool,
-    /// Whether somebody has set it to receive every multicast.
+    /// Whether the link is set to receive every multicast.
     pub all_multicast: bool,
-    /// How many packets its queue holds.
+    /// Maximum number of queued packets.
     pub queue_length: u32,
 }
 
 impl Link {
-    /// Its settings; none where it is gone.
+    /// The link's settings; `None` if it is gone.
     pub fn settings(&self) -> Result<Option<Settings>, Error> {
         let attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
         let request = RouteNetlinkMessage::GetLink(message(self.index, attributes));
@@ -35,30 +35,30 @@ impl Link {
         Ok(found.and_then(Settings::of))
     }
 
-    /// Sets its MTU in bytes.
+    /// Sets the MTU in bytes.
     pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
         self.set("set mtu of", vec![LinkAttribute::Mtu(mtu)])
     }
 
-    /// Sets how many packets its queue holds.
+    /// Sets the maximum number of queued packets.
     pub fn set_queue_length(&self, packets: u32) -> Result<(), Error> {
         let length = LinkAttribute::TxQueueLen(packets);
         self.set("set queue length of", vec![length])
     }
 
-    /// Sets whether it receives every frame.
+    /// Sets whether the link receives every frame.
     pub fn receive_all(&self, on: bool) -> Result<(), Error> {
         self.set_flag("set promiscuity of", LinkFlags::Promisc, on)
     }
 
-    /// Sets whether it receives every multicast.
+    /// Sets whether the link receives every multicast.
     pub fn receive_all_multicast(&self, on: bool) -> Result<(), Error> {
         self.set_flag("set allmulti of", LinkFlags::Allmulti, on)
     }
 }
 
 impl Settings {
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewLink(message) = answer else {
             return None;

@@ -1,4 +1,4 @@
-//! Routes as the kernel keeps them, whole: one can be taken away and put back, or put into another table.
+//! Complete routes of the kernel, which can be removed and restored, or moved to another table.
 
 use std::net::IpAddr;
 
@@ -26,16 +26,16 @@ pub struct Stored {
 /// A next hop of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextHop {
-    /// Its address; on the link where absent.
+    /// Gateway; none if on the link.
     pub gw: Option<IpAddr>,
     /// Index of the link.
     pub oif: Option<u32>,
-    /// Its share among the others, at least 1.
+    /// Its share of the traffic, at least 1.
     pub weight: u16,
 }
 
 impl Rtnl {
-    /// The routes of every table, those to the host itself (table 255) among them.
+    /// The routes of every table, including routes to the host itself (table 255).
     pub fn stored_routes(&self, family: Family) -> Result<Vec<Stored>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(family);
@@ -47,7 +47,7 @@ impl Rtnl {
             .collect())
     }
 
-    /// Adds a route as it was kept; `EEXIST` where there is the same one.
+    /// Adds a stored route; `EEXIST` if an equal one exists.
     pub fn add_stored(&self, route: &Stored) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(route.message.clone());
         self.change(
@@ -57,7 +57,7 @@ impl Rtnl {
         )
     }
 
-    /// Deletes this very route; `ESRCH` where it is gone.
+    /// Deletes exactly this route; `ESRCH` if it is gone.
     pub fn delete_stored(&self, route: &Stored) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRoute(route.message.clone());
         self.change(Attempt("delete route", route.describe()), 0, message)
@@ -65,7 +65,7 @@ impl Rtnl {
 }
 
 impl Stored {
-    /// Of an answer; `None` where it is about something else, or about a copy that the kernel has made for itself.
+    /// Decodes a reply. Returns `None` for the kernel's cached clones and for any other message type.
     pub fn of(answer: RouteNetlinkMessage, family: Family) -> Option<Self> {
         let RouteNetlinkMessage::NewRoute(mut message) = answer else {
             return None;
@@ -73,7 +73,7 @@ impl Stored {
         if message.header.flags.contains(RouteFlags::Cloned) {
             return None;
         }
-        // What the kernel found out is told, and cannot be asked for.
+        // The other flags are read-only.
         message.header.flags &= RouteFlags::Onlink;
         message.attributes.retain(|attribute| {
             !matches!(
@@ -101,12 +101,12 @@ impl Stored {
         (dst.unwrap_or(self.family.unspecified()), prefix)
     }
 
-    /// Whether it leads to everything that no other route leads to.
+    /// Returns whether it is a default route.
     pub fn is_default(&self) -> bool {
         self.message.header.destination_prefix_length == 0
     }
 
-    /// The routing table that it is in.
+    /// The routing table.
     pub fn table(&self) -> u32 {
         let table = self.find(|attribute| match attribute {
             RouteAttribute::Table(table) => Some(*table),
@@ -124,7 +124,7 @@ impl Stored {
         priority.unwrap_or_default()
     }
 
-    /// The source address that the host itself uses on it.
+    /// The host's source address on this route.
     pub fn src(&self) -> Option<IpAddr> {
         self.find(|attribute| match attribute {
             RouteAttribute::PrefSource(src) => ip(src),
@@ -137,22 +137,22 @@ impl Stored {
         self.message.header.scope.into()
     }
 
-    /// Whether the kernel made it by itself, of an address.
+    /// Returns whether the kernel derived the route from an address.
     pub fn is_of_the_kernel(&self) -> bool {
         self.message.header.protocol == RouteProtocol::Kernel
     }
 
-    /// Whether a router has advertised it.
+    /// Returns whether the route is from a router advertisement.
     pub fn is_advertised(&self) -> bool {
         self.message.header.protocol == RouteProtocol::Ra
     }
 
-    /// Whether it leads to one station, and not to the host itself, to many, or nowhere.
+    /// Returns whether the route is unicast, as opposed to local, multicast or blackhole.
     pub fn is_unicast(&self) -> bool {
         self.message.header.kind == RouteType::Unicast
     }
 
-    /// Its next hops; none where it leads nowhere.
+    /// The next hops; none for a route that leads nowhere.
     pub fn hops(&self) -> Vec<NextHop> {
         let several = self.find(|attribute| match attribute {
             RouteAttribute::MultiPath(hops) => Some(hops.iter().map(next_hop).collect()),
@@ -171,7 +171,7 @@ impl Stored {
         several.unwrap_or_else(one)
     }
 
-    /// Whether one of its next hops leaves by the link of that index.
+    /// Returns whether a next hop leaves through the link with this index.
     pub fn leaves_by(&self, index: u32) -> bool {
         self.hops().iter().any(|hop| hop.oif == Some(index))
     }
@@ -182,7 +182,7 @@ impl Stored {
         let attributes = &mut self.message.attributes;
         attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Table(_)));
         attributes.push(RouteAttribute::Table(table));
-        // Where the attribute is, the kernel does not look at the header.
+        // The attribute overrides the header.
         self.message.header.table = u8::try_from(table).unwrap_or_default();
         self
     }
@@ -198,7 +198,7 @@ impl Stored {
         self.message.attributes.iter().find_map(pick)
     }
 
-    /// The route in the words of `ip route`.
+    /// The route in the syntax of `ip route`.
     fn describe(&self) -> String {
         let (dst, prefix) = self.dst();
         format!("{dst}/{prefix} in table {}", self.table())
@@ -209,12 +209,12 @@ fn next_hop(hop: &RouteNextHop) -> NextHop {
     NextHop {
         gw: gateway(&hop.attributes),
         oif: Some(hop.interface_index),
-        // The kernel tells one less.
+        // The kernel reports the weight minus one.
         weight: u16::from(hop.hops) + 1,
     }
 }
 
-/// The gateway, also one of the other family.
+/// The gateway, of either family.
 fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Gateway(gw) => ip(gw),

@@ -1,4 +1,4 @@
-//! Filters that send packets through another link, or let them pass, by the addresses that they bear.
+//! Filters that redirect packets to another link, or let packets pass, by address.
 
 use std::net::IpAddr;
 
@@ -20,55 +20,55 @@ const ALL: u16 = 0x0003;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
-/// The class that packets of a passing filter are given: nobody has such a class, so the filter is known by it.
+/// The class of packets that a passing filter matched. No real class has the number, so it identifies our filters.
 const PASSED: TcHandle = TcHandle {
     major: 0x4c53,
     minor: 1,
 };
 
-/// Which packets of a link a filter sees.
+/// The packets that a filter sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
-    /// Those that come in, at the discipline `ingress`.
+    /// Incoming packets, at the discipline `ingress`.
     Ingress,
-    /// Those that come in, at the discipline `clsact`.
+    /// Incoming packets, at the discipline `clsact`.
     ClsactIngress,
-    /// Those that leave, at the discipline `clsact`.
+    /// Outgoing packets, at the discipline `clsact`.
     ClsactEgress,
 }
 
-/// Which packets a filter means.
+/// The packets that a filter matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Match {
-    /// Every one.
+    /// All packets.
     All,
-    /// Those from the network.
+    /// Packets from the network.
     From(IpAddr, u8),
-    /// Those to the network.
+    /// Packets to the network.
     To(IpAddr, u8),
 }
 
-/// A filter to be added.
+/// A filter to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterSpec {
-    /// Where.
+    /// The hook.
     pub hook: Hook,
-    /// Its place among the others; filters of one place are of one family.
+    /// Priority. Filters of one priority must be of one family.
     pub priority: u16,
-    /// Which packets.
+    /// The packets to match.
     pub packets: Match,
-    /// The index of the link that they leave by; none where they pass.
+    /// The index of the link to redirect to; `None` lets packets pass.
     pub through: Option<u32>,
 }
 
-/// A filter that a link has.
+/// A filter of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
-    /// Its place.
+    /// Priority.
     pub priority: u16,
-    /// The index of the link that it sends packets through.
+    /// The index of the link that packets are redirected to.
     pub through: Option<u32>,
-    /// Whether it is one of those of ours that let packets pass.
+    /// Whether it is our filter that lets packets pass.
     pub passes: bool,
 }
 
@@ -95,7 +95,7 @@ impl Match {
         }
     }
 
-    /// Words to compare, each with its offset in the packet's header of the network.
+    /// Words to compare, each with its offset in the packet's network header.
     fn keys(self) -> Vec<TcU32Key> {
         let (ip, prefix, offset) = match self {
             Self::All => return vec![key(0, 0, 0)],
@@ -130,7 +130,7 @@ fn key(val: u32, mask: u32, off: i32) -> TcU32Key {
     key
 }
 
-/// The information of a header: the place, and the protocol in the order of the network.
+/// The header's info field: priority, and protocol in network byte order.
 fn info(priority: u16, protocol: u16) -> u32 {
     u32::from(priority) << 16 | u32::from(protocol.to_be())
 }
@@ -159,7 +159,7 @@ impl FilterSpec {
     }
 }
 
-/// The action that sends a packet out by a link.
+/// The action that redirects a packet to a link.
 fn redirect(index: u32) -> TcAction {
     let mut mirror = TcMirror::default();
     mirror.generic.action = TcActionType::Stolen;
@@ -176,7 +176,7 @@ fn redirect(index: u32) -> TcAction {
 }
 
 impl Filter {
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewTrafficFilter(message) = answer else {
             return None;
@@ -208,7 +208,7 @@ impl Filter {
     }
 }
 
-/// The link that an action sends packets through.
+/// The link that an action redirects to.
 fn target(attribute: TcActionAttribute) -> Option<u32> {
     let TcActionAttribute::Options(options) = attribute else {
         return None;
@@ -220,7 +220,7 @@ fn target(attribute: TcActionAttribute) -> Option<u32> {
 }
 
 impl Link {
-    /// Its filters at `hook`; none where nothing holds filters there.
+    /// The link's filters at `hook`; none if the link has no discipline there.
     pub fn filters(&self, hook: Hook) -> Result<Vec<Filter>, Error> {
         let header = TcHeader {
             parent: hook.parent(),
@@ -253,7 +253,7 @@ impl Link {
             .change(attempt, NLM_F_CREATE | NLM_F_EXCL, request)
     }
 
-    /// Removes the filters of one place.
+    /// Removes the filters with this priority.
     pub fn delete_filters(&self, hook: Hook, priority: u16) -> Result<(), Error> {
         let header = TcHeader {
             parent: hook.parent(),

@@ -1,4 +1,4 @@
-//! Waiting for the kernel to say that something changed, with a deadline.
+//! Waiting for changes in the kernel, with a deadline.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::error::Error;
 use crate::netns::Netns;
 use crate::rtnl::Context;
 
-/// A subscription to changes of links and IPv6 addresses. Open it before the act whose effect is awaited.
+/// A subscription to changes of links and IPv6 addresses. Open it before the change that is awaited.
 pub struct Watch {
     context: Context,
     events: LocalBoxStream<'static, ()>,
 }
 
 impl Watch {
-    /// Subscribes in `netns`, or in the namespace that the thread is in.
+    /// Subscribes in `netns`, by default in the namespace of this thread.
     pub fn open(context: &Context, netns: Option<&Netns>) -> Result<Self, Error> {
         match netns {
             Some(netns) => netns.scope(|| Self::here(context))?,
@@ -40,7 +40,7 @@ impl Watch {
         })
     }
 
-    /// Looks now and after each change; `None` once `deadline` has passed.
+    /// Calls `look` now and after each change; `None` once `deadline` has passed.
     pub fn until<T>(
         &mut self,
         deadline: Duration,

@@ -1,4 +1,4 @@
-//! A transaction: all of it happens at once, or nothing does.
+//! An atomic transaction.
 
 use netlink_packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
@@ -8,15 +8,16 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
 use crate::encode;
+use crate::filter_rule::FilterRule;
 use crate::ruleset::{Chain, Element, Set, Table};
 
-/// What the last step of a batch that is only tried attempts; see [`Batch::fail`].
+/// The action of the last step in a trial; see [`Batch::fail`].
 pub(crate) const TRIAL: &str = "end the trial of";
 
-/// How many elements go into one message: an attribute has at most 64 KiB, an element here at most some 400 bytes.
+/// Maximum number of elements per message: an attribute has at most 64 KiB, an element here about 400 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 128;
 
-/// What to commit.
+/// The changes to commit.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(crate) steps: Vec<Step>,
@@ -24,7 +25,16 @@ pub struct Batch {
     sets: u32,
 }
 
-/// One message, and what its error is about.
+/// An end of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Before every other rule.
+    First,
+    /// Behind every other rule.
+    Last,
+}
+
+/// One message, with the action and object for its error.
 #[derive(Debug)]
 pub(crate) struct Step {
     flags: u16,
@@ -35,7 +45,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// What the step acts on, for its error.
+    /// The step's object, for its error.
     pub(crate) fn object(&self) -> String {
         match self.object.as_str() {
             "" => self.table.to_string(),
@@ -45,25 +55,24 @@ impl Step {
 }
 
 impl Batch {
-    /// Whether there is nothing to commit.
+    /// Returns whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Commits only while the ruleset is still of this generation (see [`crate::Netfilter::generation`]); otherwise the
+    /// Commits only if the ruleset still has this generation (see [`crate::Netfilter::generation`]). Otherwise the
     /// commit fails with `ERESTART`.
     pub fn at(&mut self, generation: u32) {
         self.generation = Some(generation);
     }
 
-    /// Sees that the table is there; one that is keeps its comment.
+    /// Creates the table if it is missing. An existing one keeps its comment.
     pub fn ensure_table(&mut self, table: Table, comment: &str) {
         let message = NfTablesMessage::NewTable(encode::table(table, comment));
         self.push(NLM_F_CREATE, table, message, ("create", String::new()));
     }
 
-    /// Sees that the table has these sets, and these chains that have exactly these rules. What is there already stays,
-    /// and so do elements.
+    /// Creates missing sets and chains, and gives the chains exactly these rules. Other objects and all elements stay.
     pub fn ensure(&mut self, table: Table, sets: &[&Set], chains: &[Chain]) {
         for set in sets {
             self.sets += 1;
@@ -84,8 +93,8 @@ impl Batch {
         }
     }
 
-    /// Adds elements. One that is there with the same value is fine unless they are to be `exclusive`; one that is there
-    /// with another value is `EEXIST`; a set that is missing is `ENOENT`.
+    /// Adds elements. An element with the same value may exist, unless `exclusive`. `EEXIST` if an element has another
+    /// value, `ENOENT` if the set is missing.
     pub fn add(&mut self, table: Table, set: &Set, elements: &[Element], exclusive: bool) {
         let flags = if exclusive {
             NLM_F_CREATE | NLM_F_EXCL
@@ -98,7 +107,7 @@ impl Batch {
         }
     }
 
-    /// Deletes elements by their keys; one that is missing is `ENOENT`.
+    /// Deletes elements by key; `ENOENT` if one is missing.
     pub fn delete(&mut self, table: Table, set: &Set, elements: &[Element]) {
         for some in elements.chunks(ELEMENTS_PER_MESSAGE) {
             let message = NfTablesMessage::DeleteSetElement(encode::keys(table, set.name, some));
@@ -106,7 +115,7 @@ impl Batch {
         }
     }
 
-    /// Deletes elements as they were found: one with another value is `EEXIST`, one that is gone is fine.
+    /// Deletes elements as found; `EEXIST` if one has another value. Ignores missing ones.
     pub fn take(&mut self, table: Table, set: &Set, elements: &[Element]) {
         let bare = elements.iter().map(|element| Element {
             comment: String::new(),
@@ -117,11 +126,11 @@ impl Batch {
         self.delete(table, set, elements);
     }
 
-    /// Lets elements expire within the kernel's next tick. They have to be as they were found: an element with another
-    /// value is `EEXIST`, one that is gone comes back for that tick.
+    /// Lets elements expire within the kernel's next tick. `EEXIST` if an element does not have the given value. An
+    /// element that is gone comes back for that tick.
     ///
-    /// Linux 6.12 does that without waiting for those who still look at an element, as it does after a deletion. An older
-    /// kernel accepts the request and ignores it.
+    /// Linux 6.12 expires an element without the wait for concurrent readers that follows a deletion. Older kernels
+    /// accept the request and ignore it.
     pub fn expire(&mut self, table: Table, set: &Set, elements: &[Element]) {
         let expiring: Vec<_> = elements
             .iter()
@@ -133,17 +142,34 @@ impl Batch {
         self.add(table, set, &expiring, false);
     }
 
-    /// Deletes a set that no rule looks at, with its elements.
+    /// Deletes a set that no rule uses, with its elements.
     pub fn delete_set(&mut self, table: Table, set: &str) {
         let message = NfTablesMessage::DeleteSet(encode::set_name(table, set));
         self.push(0, table, message, ("delete", format!("set {set}")));
     }
 
-    /// Fails on purpose, with `EEXIST`, where everything before it would have been done: so a batch can be tried.
+    /// Fails on purpose, with `EEXIST`, after all previous steps would have succeeded: a trial of the batch.
     pub fn fail(&mut self, table: Table) {
         let message = NfTablesMessage::NewTable(encode::table(table, ""));
         let flags = NLM_F_CREATE | NLM_F_EXCL;
         self.push(flags, table, message, (TRIAL, String::new()));
+    }
+
+    /// Sees that the table has a chain of that name, which other chains can jump to.
+    pub fn ensure_chain(&mut self, table: Table, chain: &str) {
+        let message = NfTablesMessage::NewChain(encode::chain_name(table, chain));
+        self.push(NLM_F_CREATE, table, message, ("create", of(chain)));
+    }
+
+    /// Adds a rule as `iptables-nft` would write it, at one end of a chain.
+    pub fn add_filter_rule(&mut self, table: Table, chain: &str, rule: &FilterRule, end: End) {
+        let message = encode::rule(table, chain, &rule.expressions());
+        let flags = match end {
+            End::First => NLM_F_CREATE,
+            End::Last => NLM_F_CREATE | NLM_F_APPEND,
+        };
+        let message = NfTablesMessage::NewRule(message);
+        self.push(flags, table, message, ("add a rule to", of(chain)));
     }
 
     /// Deletes every rule of a chain.
@@ -166,7 +192,7 @@ impl Batch {
         self.push(0, table, message, ("delete", of(chain)));
     }
 
-    /// Deletes the table with all that is in it.
+    /// Deletes the table with its content.
     pub fn delete_table(&mut self, table: Table) {
         let message = NfTablesMessage::DeleteTable(encode::table(table, ""));
         self.push(0, table, message, ("delete", String::new()));
@@ -188,8 +214,7 @@ impl Batch {
         });
     }
 
-    /// The messages, one after the other; the one with number `n` is about step `n - 1`, and the last step is
-    /// acknowledged.
+    /// The messages in order. Message `n` belongs to step `n - 1`, and the last step is acknowledged.
     pub(crate) fn into_bytes(self) -> (Vec<u8>, Vec<(&'static str, String)>) {
         /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`
         const BEGIN: u8 = 16;
@@ -233,14 +258,14 @@ impl Batch {
     }
 }
 
-/// `NFNL_SUBSYS_NFTABLES`, whose transaction it is.
+/// `NFNL_SUBSYS_NFTABLES`, the subsystem of the transaction.
 const NFTABLES: u16 = 10;
 
 fn of(chain: &str) -> String {
     format!("chain {chain}")
 }
 
-/// Appends a message with these flags and this number.
+/// Appends a message with these flags and this sequence number.
 pub(crate) fn append(bytes: &mut Vec<u8>, (flags, number): (u16, u32), message: NetfilterMessage) {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = NLM_F_REQUEST | flags;

@@ -1,4 +1,4 @@
-//! Waiting for somebody to change nf_tables.
+//! Waiting for other writers of nf_tables.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use crate::Error;
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h
 const GROUP: u32 = 7;
 
-/// Room for one event; the rest of a longer one does not matter.
+/// Room for one event; the end of a longer one is not needed.
 const BUFFER: usize = 4 << 10;
 
 /// A subscription to changes of nf_tables. Open it before the look whose outcome a change may alter.
@@ -23,7 +23,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Subscribes in the namespace that the thread is in.
+    /// Subscribes in the namespace of this thread.
     pub fn open() -> Result<Self, Error> {
         let fail = || Error::io("subscribe to", "changes of nf_tables");
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(fail())?;
@@ -32,10 +32,10 @@ impl Changes {
         Ok(Self { socket })
     }
 
-    /// Waits for a change, at most so long, and forgets all that came until now.
+    /// Waits for a change, up to `at_most`, and drops all pending events.
     pub fn wait(&self, at_most: Duration) -> Result<(), Error> {
         let fail = || Error::io("wait for", "changes of nf_tables");
-        // A time of 0 would be none.
+        // A timeout of 0 would mean no timeout.
         let micros = i64::try_from(at_most.as_micros()).unwrap_or(i64::MAX);
         let time = TimeVal::new(micros / 1_000_000, (micros % 1_000_000).max(1));
         setsockopt(&self.socket, sockopt::ReceiveTimeout, &time)
@@ -44,7 +44,7 @@ impl Changes {
         loop {
             let mut event = Vec::with_capacity(BUFFER);
             match self.socket.recv(&mut event, flags) {
-                // Events that were lost are events, too (`ENOBUFS`).
+                // Lost events are events, too (`ENOBUFS`).
                 Ok(_) => {}
                 Err(err) if err.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
                 Err(err) if err.kind() == ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-//! Tracked connections: listing those of a protocol, and deleting single ones.
+//! Tracked connections: listing by protocol, and deleting single ones.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,17 +22,17 @@ const CTA_TUPLE_ORIG: u16 = 1;
 pub struct Flow {
     /// Number of the transport protocol.
     pub protocol: u8,
-    /// Who opened it.
+    /// The client.
     pub source: SocketAddr,
-    /// To whom, before translation.
+    /// The original destination, before translation.
     pub destination: SocketAddr,
-    /// Who answers: the destination after translation.
+    /// The server: the destination after translation.
     pub answered_by: SocketAddr,
 }
 
 impl Netfilter {
-    /// The connections of `protocol` in one family that `wanted` picks, in one list. The kernel selects the protocol
-    /// (Linux 5.8 and newer); an older kernel lists every connection.
+    /// The connections of `protocol` in one family that `wanted` picks. The kernel filters by protocol since Linux 5.8;
+    /// older kernels list every connection.
     pub fn flows(
         &self,
         family: Family,
@@ -40,7 +40,7 @@ impl Netfilter {
         wanted: impl Fn(&Flow) -> bool,
     ) -> Result<Vec<Flow>, Error> {
         let selected = Tuple::Proto(vec![ProtoTuple::Protocol(Protocol::from(protocol))]);
-        // As untyped attributes: the typed one of any other kind loses the mark that it is nested.
+        // Untyped attributes, since the library's typed attribute of another kind loses the nested flag.
         let request = ConntrackMessage::Other {
             message_type: ConntrackMessageType::Get.into(),
             attributes: vec![nested(CTA_TUPLE_ORIG, &[selected]), filter()],
@@ -52,7 +52,7 @@ impl Netfilter {
         self.ask(attempt, NLM_F_DUMP, message(family, request), read)
     }
 
-    /// Forgets a connection; one that is gone is fine.
+    /// Deletes a connection, if it still exists.
     pub fn forget(&self, flow: &Flow) -> Result<(), Error> {
         let request = ConntrackMessage::Delete(vec![ConntrackAttribute::CtaTupleOrig(vec![
             Tuple::Ip(vec![
@@ -79,7 +79,7 @@ fn message(family: Family, request: ConntrackMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), request)
 }
 
-/// `CTA_FILTER`: of the original direction, the protocol must match.
+/// `CTA_FILTER`: the protocol of the original direction must match.
 fn filter() -> DefaultNla {
     const CTA_FILTER: u16 = 25;
     const ORIGINAL: u16 = 1;
@@ -94,7 +94,7 @@ fn filter() -> DefaultNla {
 }
 
 impl Flow {
-    /// Reads the attributes of a connection; `None` where they do not tell both directions.
+    /// Decodes the attributes of a connection; `None` unless both directions are present.
     pub fn decode(object: &[u8]) -> Option<Self> {
         let (mut original, mut reply) = (None, None);
         for attribute in NlasIterator::new(object).map_while(Result::ok) {

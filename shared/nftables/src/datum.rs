@@ -1,12 +1,11 @@
-//! What keys and values of sets and maps consist of, as nf_tables lays them out: fields of a concatenation, each padded
-//! to a multiple of four bytes, in network byte order.
+//! Keys and values of sets and maps in nf_tables' layout: fields of a concatenation, each padded to a multiple of four
+//! bytes, in network byte order.
 
 use std::net::IpAddr;
 
 use linkspan_protocol::family::Family;
 
-/// The type of one field. Its number is the one that `nft` knows it by (nft's include/datatype.h); the kernel only
-/// remembers it.
+/// The type of a field. Its number is nft's (include/datatype.h); the kernel only stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Datum {
     /// `ipv4_addr`
@@ -19,7 +18,7 @@ pub enum Datum {
     Port,
     /// `ifname`
     IfName,
-    /// `mark`: a number that packets carry.
+    /// `mark`: a packet mark.
     Mark,
     /// `devgroup`: the group of a link.
     Group,
@@ -51,7 +50,7 @@ impl Datum {
         }
     }
 
-    /// Whether its bytes are in the order of this machine, as the kernel's own numbers are.
+    /// Returns whether the field is in host byte order, as the kernel's own numbers are.
     pub(crate) fn is_of_this_machine(self) -> bool {
         matches!(self, Self::Mark | Self::Group)
     }
@@ -106,14 +105,14 @@ impl Fields {
         self
     }
 
-    /// Appends a mark, in the order of this machine.
+    /// Appends a mark, in host byte order.
     #[must_use]
     pub fn mark(mut self, mark: u32) -> Self {
         self.0.extend(mark.to_ne_bytes());
         self
     }
 
-    /// Appends a link's group, in network order: a set of ranges compares bytes, so `nft` has it in that order there.
+    /// Appends a link's group, in network byte order: a set of ranges compares bytes, so `nft` uses that order there.
     #[must_use]
     pub fn group(mut self, group: u32) -> Self {
         self.0.extend(group.to_be_bytes());
@@ -126,7 +125,7 @@ impl Fields {
     }
 }
 
-/// Takes fields off the front; `None` where they are not there.
+/// Takes fields off the front; `None` if a field is missing.
 #[derive(Debug)]
 pub struct Reader<'a>(&'a [u8]);
 

@@ -1,7 +1,7 @@
-//! Netlink messages as values.
+//! Decoding of netlink messages.
 //!
-//! The attributes are walked here: the parser of `netlink-packet-netfilter` 0.4 formats the whole list for an error that
-//! does not happen, once for each of its elements, which takes 1.3 s for 3,000 elements where listing them takes 2 ms.
+//! This module walks the attributes itself. The parser of `netlink-packet-netfilter` 0.4 formats the whole list for an
+//! unused error, once per element: 1.3 s for 3,000 elements, against 2 ms for the dump.
 
 use netlink_packet_core::{
     ErrorBuffer, ErrorMessage, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlasIterator, Parseable,
@@ -14,32 +14,32 @@ use crate::found::{FoundChain, FoundRule};
 use crate::ruleset::Element;
 use crate::userdata::{find, find_text};
 
-/// One message of an answer.
+/// One message of a reply.
 #[derive(Debug)]
 pub struct Message<'a> {
     /// Its flags.
     pub flags: u16,
-    /// The number of the request that it answers.
+    /// The sequence number of the request.
     pub number: u32,
-    /// What it says.
+    /// Its content.
     pub body: Body<'a>,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug)]
 pub enum Body<'a> {
     /// Acknowledged.
     Done,
-    /// Refused, in the kernel's words.
+    /// Refused, with the kernel's error.
     Refused(ErrorMessage),
     /// The attributes of an object.
     Object(&'a [u8]),
 }
 
-/// The header that netfilter puts before the attributes (`struct nfgenmsg`).
+/// The netfilter header before the attributes (`struct nfgenmsg`).
 const NFGENMSG: usize = 4;
 
-/// The messages of one answer.
+/// The messages of one reply.
 pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
@@ -70,7 +70,7 @@ pub fn messages(mut bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
     Ok(found)
 }
 
-/// Kinds and values of attributes, up to the first that is cut short.
+/// Kinds and values of attributes, up to the first truncated one.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     /// `NLA_HDRLEN`
     const HEADER: usize = 4;
@@ -93,13 +93,13 @@ pub(crate) fn text(bytes: &[u8], kind: u16) -> Option<String> {
     String::from_utf8(value.to_vec()).ok()
 }
 
-/// Of an answer to `NFT_MSG_GETGEN`.
+/// Decodes a reply to `NFT_MSG_GETGEN`.
 pub fn generation(object: &[u8]) -> Option<u32> {
     const ID: u16 = 1;
     big_endian(object, ID)
 }
 
-/// Of an answer to `NFT_MSG_GETSETELEM`.
+/// Decodes a reply to `NFT_MSG_GETSETELEM`.
 pub fn elements(object: &[u8]) -> Vec<Element> {
     const ELEMENTS: u16 = 3;
     let list = attribute(object, ELEMENTS).unwrap_or_default();
@@ -140,7 +140,7 @@ fn fields(data: &[u8]) -> Option<Fields> {
     attribute(data, VALUE).map(|bytes| Fields(bytes.to_vec()))
 }
 
-/// Of an answer to `NFT_MSG_GETRULE`.
+/// Decodes a reply to `NFT_MSG_GETRULE`.
 pub fn rule(object: &[u8]) -> Option<FoundRule> {
     const CHAIN: u16 = 2;
     const HANDLE: u16 = 3;
@@ -160,7 +160,7 @@ pub fn rule(object: &[u8]) -> Option<FoundRule> {
     })
 }
 
-/// The comment as `iptables-nft` writes it: a match of the older packet filter (`struct xt_comment_info`).
+/// The comment in the form of `iptables-nft`: a match of iptables-legacy (`struct xt_comment_info`).
 fn match_comment(expression: &[u8]) -> Option<String> {
     const NAME: u16 = 1;
     const DATA: u16 = 2;
@@ -178,7 +178,7 @@ fn match_comment(expression: &[u8]) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// The chain that an expression jumps to, if it does.
+/// The target chain of a jump expression.
 fn target(expression: &[u8]) -> Option<String> {
     const NAME: u16 = 1;
     const DATA: u16 = 2;
@@ -192,7 +192,7 @@ fn target(expression: &[u8]) -> Option<String> {
     text(attribute(immediate, VERDICT)?, CHAIN)
 }
 
-/// A chain, where its table is of that name. Of an answer to `NFT_MSG_GETCHAIN`.
+/// Decodes a reply to `NFT_MSG_GETCHAIN`. Returns `None` for chains of other tables.
 pub fn chain(object: &[u8], table: &str) -> Option<FoundChain> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;

@@ -1,4 +1,4 @@
-//! Values as netlink messages.
+//! Encoding of netlink messages.
 
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, Nla};
 use netlink_packet_netfilter::NetfilterProtoFamily;
@@ -21,7 +21,7 @@ pub(crate) mod udata {
     pub(crate) const SET_VALUE_ORDER: u8 = 1;
     pub(crate) const ELEMENT_COMMENT: u8 = 0;
     pub(crate) const RULE_COMMENT: u8 = 0;
-    /// Our own, of a range that libnftnl does not use.
+    /// Our own types, from a range that libnftnl does not use.
     pub(crate) const ELEMENT_RECORD: u8 = 200;
     pub(crate) const ELEMENT_SUPPLEMENT: u8 = 201;
 }
@@ -46,7 +46,7 @@ pub(crate) fn table(table: Table, comment: &str) -> TableMessage {
     }
 }
 
-/// A chain by its name alone.
+/// A chain's name, without settings.
 pub(crate) fn chain_name(table: Table, name: &str) -> ChainMessage {
     ChainMessage {
         attributes: vec![
@@ -67,6 +67,7 @@ pub(crate) fn chain(table: Table, chain: &Chain) -> ChainMessage {
         let hook = match base.hook {
             Hook::Prerouting => InetHookNumber::PreRouting,
             Hook::Input => InetHookNumber::LocalIn,
+            Hook::Forward => InetHookNumber::Forward,
             Hook::Output => InetHookNumber::LocalOut,
             Hook::Postrouting => InetHookNumber::PostRouting,
         };
@@ -86,7 +87,7 @@ pub(crate) fn rule(table: Table, chain: &str, rule: &Rule) -> RuleMessage {
     message
 }
 
-/// Every rule of the chain.
+/// A match of every rule of the chain.
 pub(crate) fn any_rule(table: Table, chain: &str) -> RuleMessage {
     RuleMessage {
         attributes: vec![
@@ -106,7 +107,7 @@ pub(crate) fn flags(set: &Set) -> SetFlags {
     flags
 }
 
-/// `id` tells the sets of one batch apart.
+/// `id` distinguishes the sets of one batch.
 pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
     let flags = flags(set);
     let mut userdata = UserData::default();
@@ -133,7 +134,7 @@ pub(crate) fn set(table: Table, set: &Set, id: u32) -> SetMessage {
     SetMessage { attributes }
 }
 
-/// A set by its name alone.
+/// A set's name, without settings.
 pub(crate) fn set_name(table: Table, name: &str) -> SetMessage {
     SetMessage {
         attributes: vec![
@@ -143,21 +144,21 @@ pub(crate) fn set_name(table: Table, name: &str) -> SetMessage {
     }
 }
 
-/// The length of a field, for sets that match each one by range (`NFTA_SET_FIELD_LEN` in a list).
+/// The length of a field, for sets of ranges per field (`NFTA_SET_FIELD_LEN` in a list).
 fn field_len(datum: Datum) -> DefaultNla {
     const LIST_ELEMENT: u16 = 1;
     const FIELD_LEN: u16 = 1;
     nested(LIST_ELEMENT, &[number(FIELD_LEN, datum.size())])
 }
 
-/// An attribute that holds others.
+/// An attribute with nested ones.
 pub(crate) fn nested<T: Nla>(kind: u16, parts: &[T]) -> DefaultNla {
     let mut value = vec![0; parts.buffer_len()];
     parts.emit(&mut value);
     DefaultNla::new(kind | NLA_F_NESTED, value)
 }
 
-/// The number of the type: that of the field, or those of a concatenation with six bits each.
+/// The type's number: the field's own, or six bits for each field of a concatenation.
 pub(crate) fn type_of(fields: &[Datum]) -> u32 {
     const BITS: u32 = 6;
     fields
@@ -169,8 +170,7 @@ fn size_of(fields: &[Datum]) -> u32 {
     fields.iter().map(|datum| datum.size()).sum()
 }
 
-/// nft's byte order of the type, in the order of this machine: 1 is the machine's order, 2 network order, 0 that of a
-/// concatenation.
+/// nft's byte order of the type, as a number in host order: 1 is host order, 2 network order, 0 a concatenation.
 fn byte_order(fields: &[Datum]) -> [u8; 4] {
     let order: u32 = match fields {
         [one] if one.is_of_this_machine() => 1,
@@ -196,7 +196,7 @@ pub(crate) fn elements(table: Table, set: &str, elements: &[Element]) -> SetElem
                 userdata.push_text(udata::ELEMENT_COMMENT, &element.comment);
             }
             if !element.record.is_empty() {
-                // Left out where there is no room; see `Element::record`.
+                // The record is dropped where there is no room; see `Element::record`.
                 userdata.push(udata::ELEMENT_RECORD, &element.record);
             }
             if !element.supplement.is_empty() {
@@ -211,12 +211,12 @@ pub(crate) fn elements(table: Table, set: &str, elements: &[Element]) -> SetElem
     )
 }
 
-/// The elements by their keys alone, to be deleted or asked for.
+/// The elements' keys, for a deletion or a lookup.
 pub(crate) fn keys(table: Table, set: &str, elements: &[Element]) -> SetElementMessage {
     listed(table, set, elements.iter().map(key))
 }
 
-/// All elements, to be listed.
+/// All elements, for a dump.
 pub(crate) fn any_element(table: Table, set: &str) -> SetElementMessage {
     SetElementMessage {
         attributes: vec![

@@ -1,4 +1,4 @@
-//! What rules are made of. Registers are numbered by slots of four bytes, as `NFT_REG32_00` to `NFT_REG32_15`.
+//! Expressions of rules. Registers are numbered by slots of four bytes, `NFT_REG32_00` to `NFT_REG32_15`.
 
 use linkspan_protocol::family::Family;
 use netlink_packet_core::DefaultNla;
@@ -35,7 +35,7 @@ impl Header {
     pub const IP6_SADDR: Self = Self::new(NETWORK, 8, 16);
     /// Destination address.
     pub const IP6_DADDR: Self = Self::new(NETWORK, 24, 16);
-    /// Flags of TCP.
+    /// TCP flags.
     pub const TCP_FLAGS: Self = Self::new(TRANSPORT, 13, 1);
     /// Destination port of TCP, UDP, SCTP.
     pub const DPORT: Self = Self::new(TRANSPORT, 2, 2);
@@ -51,13 +51,13 @@ impl Header {
     }
 }
 
-/// A register by its slot.
+/// The register of a slot.
 fn register(slot: u32) -> Register {
     const REG32_00: u32 = 8;
     Register::from(REG32_00 + slot)
 }
 
-/// Loads what is known about the packet.
+/// Loads metadata of the packet.
 pub fn meta(key: MetaKey, slot: u32) -> Expr {
     Expr(ListAttribute::from(Expressions::Meta(vec![
         Meta::Key(key),
@@ -75,9 +75,9 @@ pub fn load(header: Header, slot: u32) -> Expr {
     ])))
 }
 
-/// Writes an address of the packet, and mends the checksums that cover it.
+/// Writes an address into the packet, and updates the checksums that cover it.
 pub fn store(header: Header, slot: u32) -> Expr {
-    /// Where IPv4 has the checksum of its header.
+    /// Offset of the checksum in the IPv4 header.
     const IP_CHECKSUM: u32 = 10;
     let (kind, offset) = if header.len == Header::IP_SADDR.len {
         (ChecksumType::Inet, IP_CHECKSUM)
@@ -95,12 +95,12 @@ pub fn store(header: Header, slot: u32) -> Expr {
     ])))
 }
 
-/// Goes on where the register has these bytes.
+/// Continues if the register has these bytes.
 pub fn equal(slot: u32, bytes: &[u8]) -> Expr {
     compare(slot, Operator::Equal, bytes)
 }
 
-/// Goes on where the register has other bytes.
+/// Continues if the register has other bytes.
 pub fn differ(slot: u32, bytes: &[u8]) -> Expr {
     compare(slot, Operator::NotEqual, bytes)
 }
@@ -113,7 +113,7 @@ fn compare(slot: u32, op: Operator, bytes: &[u8]) -> Expr {
     ])))
 }
 
-/// Keeps of the register only the bits of `mask`, which is as long as what the register holds.
+/// Clears the register's bits outside `mask`. The mask's length is the data's.
 pub fn mask<const N: usize>(slot: u32, mask: [u8; N]) -> Expr {
     Expr(ListAttribute::from(Expressions::Bitwise(vec![
         Bitwise::SourceRegister(register(slot)),
@@ -124,7 +124,7 @@ pub fn mask<const N: usize>(slot: u32, mask: [u8; N]) -> Expr {
     ])))
 }
 
-/// Turns the number in the register from the order of this machine to network order.
+/// Converts the register's number from host to network byte order.
 pub fn network_order(slot: u32) -> Expr {
     const SOURCE_REGISTER: u16 = 1;
     const DESTINATION_REGISTER: u16 = 2;
@@ -146,7 +146,7 @@ pub fn network_order(slot: u32) -> Expr {
     )
 }
 
-/// Puts bytes into the register.
+/// Loads constant bytes into the register.
 pub fn put(slot: u32, bytes: &[u8]) -> Expr {
     Expr(ListAttribute::from(Expressions::Immediate(vec![
         Immediate::DestinationRegister(register(slot)),
@@ -154,7 +154,7 @@ pub fn put(slot: u32, bytes: &[u8]) -> Expr {
     ])))
 }
 
-/// Goes on where the registers from `slot` on are in the set.
+/// Continues if the registers from `slot` on are in the set.
 pub fn within(set: &str, slot: u32) -> Expr {
     Expr(ListAttribute::from(Expressions::Lookup(vec![
         Lookup::Set(set.to_owned()),
@@ -162,7 +162,7 @@ pub fn within(set: &str, slot: u32) -> Expr {
     ])))
 }
 
-/// Goes on where they are not.
+/// Continues if the registers from `slot` on are not in the set.
 pub fn without(set: &str, slot: u32) -> Expr {
     /// `NFT_LOOKUP_F_INV`
     const INVERT: u32 = 1;
@@ -173,7 +173,7 @@ pub fn without(set: &str, slot: u32) -> Expr {
     ])))
 }
 
-/// Goes on where they are a key of the map, with its value in the registers from `slot` on.
+/// Continues if the registers from `slot` on are a key of the map, and replaces them with the value.
 pub fn map(name: &str, slot: u32) -> Expr {
     Expr(ListAttribute::from(Expressions::Lookup(vec![
         Lookup::Set(name.to_owned()),
@@ -182,7 +182,7 @@ pub fn map(name: &str, slot: u32) -> Expr {
     ])))
 }
 
-/// Sends the connection to the address and port in these registers.
+/// Translates the destination to the address and port in these registers.
 pub fn dnat(family: Family, address: u32, port: u32) -> Expr {
     const TYPE: u16 = 1;
     const FAMILY: u16 = 2;
@@ -201,12 +201,12 @@ pub fn dnat(family: Family, address: u32, port: u32) -> Expr {
     )
 }
 
-/// Gives the connection the source address of the interface that it leaves by.
+/// Translates the source to the address of the outgoing interface.
 pub fn masquerade() -> Expr {
     other("masq", Vec::new())
 }
 
-/// Goes on where the destination is an address of this host (`fib daddr type local`).
+/// Continues if the destination is an address of this host (`fib daddr type local`).
 pub fn to_this_host() -> [Expr; 2] {
     const DESTINATION_REGISTER: u16 = 1;
     const RESULT: u16 = 2;
@@ -225,7 +225,7 @@ pub fn to_this_host() -> [Expr; 2] {
     [other("fib", fib), equal(0, &LOCAL.to_ne_bytes())]
 }
 
-/// Loads the destination port that the connection had before it was translated (`ct original proto-dst`).
+/// Loads the connection's destination port before translation (`ct original proto-dst`).
 pub fn original_port(slot: u32) -> Expr {
     /// `NFT_CT_PROTO_DST`
     const PORT: u32 = 12;
@@ -235,13 +235,13 @@ pub fn original_port(slot: u32) -> Expr {
 /// A direction of a tracked connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// That of its first packet (`IP_CT_DIR_ORIGINAL`).
+    /// The direction of the first packet (`IP_CT_DIR_ORIGINAL`).
     Original = 0,
-    /// That of the answers (`IP_CT_DIR_REPLY`).
+    /// The direction of replies (`IP_CT_DIR_REPLY`).
     Reply = 1,
 }
 
-/// Goes on where the packet goes that way in its connection (`ct direction`).
+/// Continues if the packet has this direction in its connection (`ct direction`).
 pub fn goes(direction: Direction) -> [Expr; 2] {
     /// `NFT_CT_DIRECTION`
     const DIRECTION: u32 = 1;
@@ -249,7 +249,7 @@ pub fn goes(direction: Direction) -> [Expr; 2] {
     [load, equal(0, &[direction as u8])]
 }
 
-/// Loads the address that packets of that direction come from, as they are before they are translated.
+/// Loads the source address of packets in that direction, before translation.
 pub fn tracked_source(direction: Direction, family: Family, slot: u32) -> Expr {
     /// `NFT_CT_SRC_IP` and `NFT_CT_SRC_IP6`
     const SOURCE: [u32; 2] = [19, 21];
@@ -257,7 +257,7 @@ pub fn tracked_source(direction: Direction, family: Family, slot: u32) -> Expr {
     track_in(family.pick(ip, ip6), direction, slot)
 }
 
-/// Loads the address that packets of that direction go to, as they are before they are translated.
+/// Loads the destination address of packets in that direction, before translation.
 pub fn tracked_destination(direction: Direction, family: Family, slot: u32) -> Expr {
     /// `NFT_CT_DST_IP` and `NFT_CT_DST_IP6`
     const DESTINATION: [u32; 2] = [20, 22];
@@ -267,15 +267,15 @@ pub fn tracked_destination(direction: Direction, family: Family, slot: u32) -> E
 
 /// `IPS_DST_NAT` of `linux/netfilter/nf_conntrack_common.h`: the destination was translated.
 const DST_NAT: u32 = 1 << 5;
-/// `IPS_DST_NAT_DONE`: whether to translate the destination was decided, by the connection's first packet.
+/// `IPS_DST_NAT_DONE`: the connection's first packet has decided about a translation of the destination.
 const DST_NAT_DONE: u32 = 1 << 8;
 
-/// Goes on where the connection's destination was translated (`ct status dnat`).
+/// Continues if the connection's destination was translated (`ct status dnat`).
 pub fn translated() -> [Expr; 3] {
     [status(), mask(0, DST_NAT.to_ne_bytes()), differ(0, &[0; 4])]
 }
 
-/// Goes on where the connection's destination was translated, or its first packet is still on the way there.
+/// Continues if the connection's destination was translated, or if its first packet has not decided yet.
 pub fn translated_or_new() -> [Expr; 3] {
     [
         status(),
@@ -284,7 +284,7 @@ pub fn translated_or_new() -> [Expr; 3] {
     ]
 }
 
-/// Goes on where this is the connection's first packet.
+/// Continues if this is the connection's first packet, before the decision about translation.
 pub fn undecided() -> [Expr; 3] {
     [
         status(),
@@ -299,7 +299,7 @@ fn status() -> Expr {
     other("ct", track(STATUS, 0))
 }
 
-/// Goes on where the packet is of TCP and opens no connection.
+/// Continues if the packet is TCP and does not open a connection.
 pub fn midstream() -> [Expr; 5] {
     const TCP: u8 = 6;
     const SYN: u8 = 0x02;
@@ -329,7 +329,7 @@ fn track(key: u32, slot: u32) -> Vec<DefaultNla> {
     ]
 }
 
-/// Goes on in another chain, and comes back where that does not decide.
+/// Continues in another chain, and returns if that chain reaches no verdict.
 pub fn jump(chain: &str) -> Expr {
     Expr(ListAttribute::from(Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
@@ -340,17 +340,35 @@ pub fn jump(chain: &str) -> Expr {
     ])))
 }
 
-/// Leaves the chain.
+/// Returns from the chain.
 pub fn leave() -> Expr {
+    decide(Verdict::Return)
+}
+
+/// Lets the packet go on to the next hook.
+pub fn accept() -> Expr {
+    /// `NF_ACCEPT`
+    const ACCEPT: u32 = 1;
+    decide(Verdict::Other(ACCEPT))
+}
+
+/// Drops the packet.
+pub fn drop() -> Expr {
+    /// `NF_DROP`
+    const DROP: u32 = 0;
+    decide(Verdict::Other(DROP))
+}
+
+fn decide(verdict: Verdict) -> Expr {
     Expr(ListAttribute::from(Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
         Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(
-            Verdict::Return,
+            verdict,
         )])),
     ])))
 }
 
-/// Goes on where the packet is of the family.
+/// Continues if the packet is of the family.
 pub fn of_family(family: Family) -> [Expr; 2] {
     [meta(MetaKey::Nfproto, 0), equal(0, &[nfproto(family)])]
 }
@@ -360,14 +378,14 @@ fn nfproto(family: Family) -> u8 {
     family.pick(2, 10)
 }
 
-fn other(name: &str, attributes: Vec<DefaultNla>) -> Expr {
+pub(crate) fn other(name: &str, attributes: Vec<DefaultNla>) -> Expr {
     Expr(ListAttribute::from(Expressions::Other {
         expression_type: name.to_owned(),
         attributes,
     }))
 }
 
-/// An attribute of four bytes in network order, as nf_tables wants its numbers.
+/// An attribute of four bytes in network byte order, nf_tables' format of numbers.
 pub(crate) fn number(kind: u16, value: u32) -> DefaultNla {
     DefaultNla::new(kind, value.to_be_bytes().to_vec())
 }

@@ -1,5 +1,5 @@
-//! Extensions of the older packet filter that are about ports: the matches `tcp`, `udp`, `sctp`, `multiport` and
-//! `comment`, and the target `DNAT`. Their layouts are those of `linux/netfilter/xt_*.h` and `nf_nat.h`.
+//! Extensions of iptables-legacy for ports: the matches `tcp`, `udp`, `sctp`, `multiport` and `comment`, and the target
+//! `DNAT`. Their layouts are in `linux/netfilter/xt_*.h` and `nf_nat.h`.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -12,9 +12,9 @@ use crate::port_rule::{PortRule, address};
 #[derive(Debug)]
 pub(crate) struct Extension<'a> {
     pub(crate) name: &'a str,
-    /// Which layout the data have.
+    /// The layout of the data.
     pub(crate) revision: u32,
-    /// Whether it is one of IPv6.
+    /// The family of the extension.
     pub(crate) family: Family,
     pub(crate) data: &'a [u8],
 }
@@ -23,7 +23,7 @@ pub(crate) struct Extension<'a> {
 const INVERTED: u8 = 2;
 
 impl Extension<'_> {
-    /// Adds what a match asks of the packet. One that is inverted leaves the ports open.
+    /// Adds the conditions of a match. An inverted match adds no ports.
     pub(crate) fn narrow(&self, rule: &mut PortRule) {
         let ports = match self.name {
             "comment" => {
@@ -39,14 +39,14 @@ impl Extension<'_> {
         rule.ports.extend(ports.unwrap_or_default());
     }
 
-    /// Adds where a target leads.
+    /// Adds the destination of a target.
     pub(crate) fn translate(&self, rule: &mut PortRule) {
         if self.name == "DNAT" {
             rule.dnat = self.dnat();
         }
     }
 
-    /// The ports from one to another, which are there in the order of this machine; none where they are all.
+    /// The range between two ports in host byte order; `None` for all ports.
     fn range(&self, offset: usize, flags: Option<usize>) -> Option<Vec<RangeInclusive<u16>>> {
         let (first, last) = (self.port(offset)?, self.port(offset + 2)?);
         let flags = flags.map_or(Some(0), |at| self.data.get(at).copied())?;
@@ -54,7 +54,7 @@ impl Extension<'_> {
         narrows.then(|| vec![first..=last])
     }
 
-    /// `struct xt_multiport_v1`: flags, count, fifteen ports, fifteen marks of those that begin a range, inversion.
+    /// `struct xt_multiport_v1`: flags, count, fifteen ports, fifteen flags for starts of ranges, inversion.
     fn multiport(&self) -> Option<Vec<RangeInclusive<u16>>> {
         const DESTINATION: u8 = 1;
         const PORTS: usize = 2;
@@ -79,7 +79,7 @@ impl Extension<'_> {
     fn dnat(&self) -> Option<(IpAddr, Option<u16>)> {
         const ADDRESS: u32 = 1;
         const PORT: u32 = 2;
-        // The newer ones have room for two addresses of either family.
+        // The newer structs have room for two addresses of either family.
         let (flags_at, ip_at, port_at) = match self.revision {
             0 => (4, 8, 16),
             _ => (0, 4, 4 + 2 * 16),
@@ -121,7 +121,7 @@ mod tests {
         rule
     }
 
-    /// The programs of today do not write these; the suites have the rest from the programs themselves.
+    /// Current programs do not write these layouts. The suites test the others with the real programs.
     #[test]
     fn ranges_inversions_and_the_oldest_layout_of_dnat_are_read() {
         let mut multiport = [0; 48];

@@ -1,5 +1,5 @@
-//! What decides on packets on their way through the host, whoever made it: base chains of nf_tables at the hook `forward`.
-//! The older packet filter has one such chain, which [`crate::legacy_forward`] reads.
+//! Base chains of nf_tables at the hook `forward`, whoever made them. [`crate::legacy_forward`] reads the corresponding
+//! chain of iptables-legacy.
 
 use netlink_packet_netfilter::nftables::{
     ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage,
@@ -26,15 +26,15 @@ pub struct ForwardChain {
     pub table: String,
     /// Its name.
     pub name: String,
-    /// Whether it drops or rejects what none of its rules lets through: by its policy or by its last rule.
+    /// Whether it drops or rejects packets that no rule accepts, by its policy or by its last rule.
     pub drops: bool,
-    /// The interfaces from which some rule of the table lets packets go on, be it to another chain. One that ends with `*`
-    /// stands for all that begin so. Only told of a chain that drops.
+    /// Interfaces whose incoming packets some rule of the table accepts or sends to another chain; a final `*` matches
+    /// any suffix. Empty for a chain that does not drop.
     pub passes: Vec<String>,
 }
 
 impl Netfilter {
-    /// The chains that decide on forwarded packets in one family.
+    /// The chains of one family at the hook `forward`.
     pub fn forward_chains(&self, family: TableFamily) -> Result<Vec<ForwardChain>, Error> {
         let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
         let read = |object: &[u8]| chain(object, family);
@@ -57,7 +57,7 @@ impl Netfilter {
     }
 }
 
-/// Of an answer to `NFT_MSG_GETCHAIN`; `None` where the chain is another one.
+/// Decodes a reply to `NFT_MSG_GETCHAIN`. Returns `None` for chains of other kinds or hooks.
 pub fn chain(object: &[u8], family: TableFamily) -> Option<ForwardChain> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
@@ -78,7 +78,7 @@ pub fn chain(object: &[u8], family: TableFamily) -> Option<ForwardChain> {
     })
 }
 
-/// As far as it matters here, a rule.
+/// The relevant parts of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     chain: String,
@@ -87,7 +87,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Of an answer to `NFT_MSG_GETRULE`.
+    /// Decodes a reply to `NFT_MSG_GETRULE`.
     pub fn decode(object: &[u8]) -> Option<Self> {
         const CHAIN: u16 = 2;
         const EXPRESSIONS: u16 = 4;
@@ -116,15 +116,15 @@ impl Rule {
 /// An expression.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// Loads the name of the interface that the packet came in by.
+    /// Loads the name of the incoming interface.
     IncomingName,
-    /// Compares what was loaded with this.
+    /// Compares the loaded value with these bytes.
     Equals(Vec<u8>),
     /// Ends the rule.
     Verdict(i32),
-    /// Refuses the packet.
+    /// Rejects the packet.
     Rejects,
-    /// Neither selects packets nor decides on them.
+    /// Neither selects packets nor decides about them.
     Nothing,
     /// Anything else, such as a condition.
     Other,
@@ -179,7 +179,7 @@ fn verdict(data: &[u8]) -> Option<Step> {
     Some(Step::Verdict(code.cast_signed()))
 }
 
-/// An extension of the older packet filter, as `iptables-nft` writes it.
+/// An extension of iptables-legacy, in the form of `iptables-nft`.
 fn extension(data: &[u8]) -> Option<Step> {
     const NAME: u16 = 1;
     match &*text(data, NAME)? {
@@ -189,7 +189,7 @@ fn extension(data: &[u8]) -> Option<Step> {
     }
 }
 
-/// The name that a comparison is with: without the NUL that ends a name it is the beginning of one.
+/// The name in a comparison. Without a final NUL it is a prefix.
 fn interface(compared: &[u8]) -> String {
     let end = compared.iter().position(|byte| *byte == 0);
     let name = compared.get(..end.unwrap_or(compared.len()));

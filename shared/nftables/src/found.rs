@@ -1,25 +1,25 @@
-//! Chains and rules as they were found.
+//! Chains and rules found in the kernel.
 
-/// A chain as it was found.
+/// A chain found in the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundChain {
     /// Its name.
     pub name: String,
-    /// How many rules it has, and how many lead there.
+    /// The number of its rules plus the number of jumps to it.
     pub uses: u32,
     /// Its comment.
     pub comment: String,
 }
 
-/// A rule as it was found.
+/// A rule found in the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundRule {
-    /// The chain it is in.
+    /// Its chain.
     pub chain: String,
-    /// What it is deleted by.
+    /// The number for its deletion.
     pub handle: u64,
     /// Its comment.
     pub comment: String,
-    /// The chain it jumps to.
+    /// The target chain of its jump.
     pub target: Option<String>,
 }

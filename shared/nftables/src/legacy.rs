@@ -1,4 +1,4 @@
-//! Table `nat` of the older packet filter, read as rules about ports. Nothing is executed for it.
+//! The table `nat` of iptables-legacy, read as rules about ports, without executing a program.
 
 use std::net::IpAddr;
 
@@ -49,7 +49,7 @@ const IPV6: Layout = Layout {
     matches: counters(148) + 16,
 };
 
-/// Where the counters begin that follow the member which ends at `end`.
+/// The offset of the counters after a member that ends at `end`.
 const fn counters(end: usize) -> usize {
     end.next_multiple_of(align_of::<u64>())
 }
@@ -62,7 +62,7 @@ pub struct NatRules {
     chains: Vec<Chain>,
 }
 
-/// A chain's name, and where its rules begin and end.
+/// A chain's name, and the offsets of its rules.
 #[derive(Debug)]
 struct Chain {
     name: String,
@@ -71,13 +71,13 @@ struct Chain {
 }
 
 impl NatRules {
-    /// Reads the table; `None` where nobody has used it.
+    /// Reads the table; `None` if it was never used.
     pub fn read(family: Family) -> Result<Option<Self>, Error> {
         let entries = xtables::nat_entries(family)?;
         Ok(entries.map(|entries| Self::of(entries, family)))
     }
 
-    /// The table of these entries.
+    /// Decodes the table's entries.
     pub fn of(entries: Vec<u8>, family: Family) -> Self {
         let mut table = Self {
             entries,
@@ -101,13 +101,13 @@ impl NatRules {
         table
     }
 
-    /// The rules of a chain that somebody made, as far as they are about ports; none where it is missing.
+    /// The rules of a user-defined chain, reduced to ports; none if the chain is missing.
     pub fn rules(&self, chain: &str) -> Vec<PortRule> {
-        let Some(chain) = self.chains.iter().find(|known| known.name == chain) else {
+        let Some((first, end)) = self.span(chain) else {
             return Vec::new();
         };
-        self.from(chain.first)
-            .take_while(|entry| entry.at < chain.end)
+        self.from(first)
+            .take_while(|entry| entry.at < end)
             .map(|entry| self.rule(&entry))
             .collect()
     }
@@ -116,8 +116,8 @@ impl NatRules {
         self.family.pick(IPV4, IPV6)
     }
 
-    /// The entries from an offset on, up to the first that is cut short.
-    fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
+    /// The entries from an offset on, up to the first truncated one.
+    pub(crate) fn from(&self, offset: usize) -> impl Iterator<Item = Entry<'_>> {
         let layout = self.layout();
         let mut at = offset;
         std::iter::from_fn(move || {
@@ -138,28 +138,48 @@ impl NatRules {
             destination: entry.destination(layout),
             ..PortRule::default()
         };
-        let matches = entry.bytes.len() - entry.target.len();
-        let mut rest = entry.bytes.get(layout.matches..matches).unwrap_or_default();
-        while let Some((extension, next)) = self.extension(rest) {
+        for extension in self.matches(entry) {
             extension.narrow(&mut rule);
-            rest = next;
         }
-        if let Some((target, _)) = self.extension(entry.target) {
+        if let Some(target) = self.target(entry) {
             target.translate(&mut rule);
             rule.jump = self.jump(&target);
         }
         rule
     }
 
-    /// The chain that a standard target, which has no name, leads to.
-    fn jump(&self, target: &Extension<'_>) -> Option<String> {
+    /// Where the rules of a chain that somebody made begin, and where they end.
+    pub(crate) fn span(&self, chain: &str) -> Option<(usize, usize)> {
+        let found = self.chains.iter().find(|known| known.name == chain)?;
+        Some((found.first, found.end))
+    }
+
+    /// The matches of an entry.
+    pub(crate) fn matches<'a>(&self, entry: &Entry<'a>) -> Vec<Extension<'a>> {
+        let matches = entry.bytes.len() - entry.target.len();
+        let own = entry.bytes.get(self.layout().matches..matches);
+        let (mut found, mut rest) = (Vec::new(), own.unwrap_or_default());
+        while let Some((extension, next)) = self.extension(rest) {
+            found.push(extension);
+            rest = next;
+        }
+        found
+    }
+
+    /// The target of an entry.
+    pub(crate) fn target<'a>(&self, entry: &Entry<'a>) -> Option<Extension<'a>> {
+        self.extension(entry.target).map(|(target, _)| target)
+    }
+
+    /// The target chain of a standard target, which has an empty name.
+    pub(crate) fn jump(&self, target: &Extension<'_>) -> Option<String> {
         let verdict = target.data.first_chunk().copied().map(i32::from_ne_bytes)?;
         let first = usize::try_from(verdict).ok()?;
         let chain = self.chains.iter().find(|chain| chain.first == first)?;
         target.name.is_empty().then(|| chain.name.clone())
     }
 
-    /// The extension at the beginning, and what follows it.
+    /// The first extension, and the bytes after it.
     fn extension<'a>(&self, bytes: &'a [u8]) -> Option<(Extension<'a>, &'a [u8])> {
         const NAME: usize = 2;
         let len = usize::from(short(bytes, 0)?);
@@ -177,15 +197,15 @@ impl NatRules {
 }
 
 /// One entry, from its offset on.
-struct Entry<'a> {
-    at: usize,
-    bytes: &'a [u8],
+pub(crate) struct Entry<'a> {
+    pub(crate) at: usize,
+    pub(crate) bytes: &'a [u8],
     target: &'a [u8],
 }
 
 impl Entry<'_> {
-    /// The name of the chain that begins here; the last entry of the table looks like one, named `ERROR`.
-    fn head(&self) -> Option<String> {
+    /// The name of the chain that starts here. The table's last entry looks like a chain named `ERROR`.
+    pub(crate) fn head(&self) -> Option<String> {
         let is_head = self.target.get(2..8)? == b"ERROR\0";
         is_head.then(|| until_nul(self.target.get(EXTENSION..)?))?
     }
@@ -208,7 +228,7 @@ impl Entry<'_> {
     }
 }
 
-/// Two bytes in the order of this machine.
+/// Two bytes in host byte order.
 fn short(bytes: &[u8], offset: usize) -> Option<u16> {
     let bytes = bytes.get(offset..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*bytes))

@@ -1,4 +1,4 @@
-//! The chain FORWARD of `iptables-legacy`: what becomes of packets that no rule of it accepts.
+//! The chain FORWARD of `iptables-legacy`: the fate of packets that no rule accepts.
 
 use std::fs;
 
@@ -9,11 +9,12 @@ use crate::xtables;
 
 /// `XT_TABLE_MAXNAMELEN`
 const NAME: usize = 32;
-/// Members of `struct ipt_getinfo`: where the chain of `NF_INET_FORWARD` begins, and where its policy is.
+/// Offsets in `struct ipt_getinfo`: the start of the chain at `NF_INET_FORWARD`, and its policy.
 const BEGIN: usize = NAME + 4 + 2 * 4;
 const POLICY: usize = BEGIN + 5 * 4;
 
-/// Verdicts of a standard target: `-NF_DROP - 1` and `-NF_ACCEPT - 1`; from 0 on, a jump to the chain that begins there.
+/// Verdicts of a standard target: `-NF_DROP - 1` and `-NF_ACCEPT - 1`; values from 0 on jump to the chain at that
+/// offset.
 const DROP: i32 = -1;
 const ACCEPT: i32 = -2;
 
@@ -24,12 +25,12 @@ pub struct LegacyForward {
     pub drops: bool,
     /// As [`crate::forward::ForwardChain::passes`].
     pub passes: Vec<String>,
-    /// The chains that somebody has made in the table.
+    /// User-defined chains of the table.
     pub chains: Vec<String>,
 }
 
 impl LegacyForward {
-    /// Reads it in one family; `None` where nobody has used the table. To ask the kernel for one would make it.
+    /// Reads the chain of one family; `None` if the table was never used: reading would make the kernel create it.
     pub fn read(family: Family) -> Result<Option<Self>, Error> {
         if !is_used(family) {
             return Ok(None);
@@ -39,7 +40,7 @@ impl LegacyForward {
         Ok(table.and_then(|table| Self::decode(&table.info, &table.entries, family)))
     }
 
-    /// Reads `struct ipt_getinfo`, or the same of IPv6, and the entries that it describes; `None` where they do not fit.
+    /// Decodes `struct ipt_getinfo` (or the IPv6 one) and its entries; `None` if they do not fit.
     pub fn decode(info: &[u8], entries: &[u8], family: Family) -> Option<Self> {
         let begin = number(info, BEGIN)?;
         let end = number(info, POLICY)?;
@@ -74,17 +75,17 @@ struct Entry<'a> {
     layout: &'static Layout,
 }
 
-/// Where the members of an entry are.
+/// Offsets of an entry's members.
 #[derive(Debug)]
 struct Layout {
-    /// Name of the incoming interface, and what of it counts.
+    /// Name of the incoming interface, and its mask.
     incoming: usize,
     mask: usize,
-    /// Flags of what is inverted, behind the last other condition.
+    /// Flags of inverted conditions, after all other conditions.
     inverted: usize,
-    /// Distance to the target, then to the next entry.
+    /// Offset of the target, then of the next entry.
     distances: usize,
-    /// The whole of an entry, behind which come its matches.
+    /// Size of an entry without its matches.
     size: usize,
 }
 
@@ -128,7 +129,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// Empty for a standard target.
+    /// The target's name; empty for a standard target.
     fn target_name(&self) -> Option<&'a str> {
         word(self.target, 2)
     }
@@ -143,7 +144,7 @@ impl<'a> Entry<'a> {
         !self.has_matches && own.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
     }
 
-    /// The interface from which the entry lets packets go on.
+    /// The interface whose packets the entry accepts or sends on.
     fn passes(&self) -> Option<String> {
         /// `IPT_INV_VIA_IN`
         const NOT_INCOMING: u8 = 1;
@@ -158,15 +159,15 @@ impl<'a> Entry<'a> {
         let counts = mask.iter().take_while(|byte| **byte != 0).count();
         match counts {
             0 => None,
-            // The NUL that ends the name counts, too.
+            // The mask covers the final NUL, too.
             _ if counts > name.len() => Some(name.to_owned()),
-            // `iptables` leaves the plus that stands for any ending behind what counts.
+            // In `iptables` a final plus matches any suffix, and lies outside the mask.
             _ => Some(format!("{}*", name.get(..counts)?)),
         }
     }
 
-    /// The chain that begins here: its target is called ERROR and holds its name. The end of the table looks the same, with
-    /// a name that is nobody's.
+    /// The chain that starts here: its target is named ERROR and holds the chain's name. The end of the table looks the
+    /// same, with a meaningless name.
     fn heads(&self) -> Option<String> {
         self.target_name().filter(|name| *name == "ERROR")?;
         word(self.target, TARGET).map(str::to_owned)
@@ -178,12 +179,12 @@ fn is_used(family: Family) -> bool {
         "/proc/self/net/ip_tables_names",
         "/proc/self/net/ip6_tables_names",
     );
-    // Missing where the kernel lacks it, and closed to the root of a user namespace that did not make its file.
+    // The file is missing without kernel support, and unreadable for the root of a foreign user namespace.
     let names = fs::read_to_string(names).unwrap_or_default();
     names.lines().any(|name| name == "filter")
 }
 
-/// A text that a NUL ends.
+/// The text before a NUL.
 fn word(bytes: &[u8], at: usize) -> Option<&str> {
     let text = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(text).ok()

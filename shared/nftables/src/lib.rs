@@ -1,17 +1,19 @@
-//! The kernel's packet filter as values: tables, chains, rules, sets and elements, committed in one atomic batch, and
-//! the connections that it tracks. Over netlink; no `nft`, `iptables` or `conntrack` is executed.
+//! The kernel's packet filter as values (tables, chains, rules, sets, elements, committed in one atomic batch), and
+//! tracked connections. Uses netlink, and executes neither `nft` nor `iptables` nor `conntrack`.
 //!
-//! - [`ruleset`]: what there can be; [`expr`]: what a rule is made of; [`datum`]: keys and values of sets and maps.
-//! - [`batch`]: a transaction; [`socket`]: commits it, and reads back what [`decode`] makes values of. [`userdata`]: comments.
-//! - [`look`]: several questions in one request; [`found`]: what there is; [`changes`]: waiting for others.
-//! - [`survey`]: what stands there, whoever made it.
-//! - [`conntrack`]: tracked connections, to be listed and deleted one by one.
-//! - [`xtables`]: a look at the older packet filter; [`legacy`]: its table `nat`.
-//! - [`forward`], [`legacy_forward`]: what decides on forwarded packets, in either packet filter.
-//! - [`port_rule`]: rules about ports, as other suites write them to either; [`port_reading`] reads them.
+//! - [`ruleset`]: the objects; [`expr`]: expressions of rules; [`datum`]: keys and values of sets and maps.
+//! - [`batch`]: a transaction; [`socket`]: commits it and reads objects; [`decode`]: replies; [`userdata`]: comments.
+//! - [`look`]: several questions in one request; [`found`]: objects found; [`changes`]: waiting for other writers.
+//! - [`survey`]: the whole content, whoever made it.
+//! - [`conntrack`]: listing tracked connections, and deleting single ones.
+//! - [`xtables`]: reading iptables-legacy; [`legacy`]: its table `nat`.
+//! - [`forward`], [`legacy_forward`]: the chains for forwarded packets in nf_tables and iptables-legacy.
+//! - [`filter_rule`]: rules of the table `filter` in the form of iptables; [`filter_reading`] and [`legacy_filter`] read
+//!   such rules.
+//! - [`port_rule`]: rules about ports in the form of other suites; [`port_reading`] reads such rules.
 //!
-//! Attributes that `netlink-packet-netfilter` lacks (nat, masq, fib, ct) are written as its untyped ones in [`expr`].
-//! Their numbers are those of `linux/netfilter/nf_tables.h`.
+//! `netlink-packet-netfilter` lacks the attributes of nat, masq, fib and ct, so [`expr`] writes untyped ones, with the
+//! numbers of `linux/netfilter/nf_tables.h`.
 
 pub mod batch;
 pub mod changes;
@@ -20,10 +22,14 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+mod extended;
 mod extension;
+pub mod filter_reading;
+pub mod filter_rule;
 pub mod forward;
 pub mod found;
 pub mod legacy;
+pub mod legacy_filter;
 pub mod legacy_forward;
 pub mod look;
 pub mod port_reading;

@@ -16,27 +16,27 @@ use crate::{Error, encode};
 /// A question about one object.
 #[derive(Debug, Clone, Copy)]
 pub enum Question<'a> {
-    /// The chain of that name.
+    /// The chain with this name.
     Chain(Table, &'a str),
-    /// The element of that key.
+    /// The element with this key.
     Element(Table, &'a Set, &'a Element),
 }
 
-/// What came of a question. A set whose keys are of another length than the question's is an error of its own.
+/// The answer to a question. A question with the wrong key length for the set is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The object is not there, nor is its table.
+    /// The object or its table does not exist.
     Missing,
     /// The chain.
     Chain(FoundChain),
     /// The element.
     Element(Element),
-    /// The kernel does not understand the question.
+    /// The kernel refused the question.
     Refused(Error),
 }
 
 impl Answer {
-    /// The chain, where it is one.
+    /// The chain, if it is one.
     pub fn chain(&self) -> Option<&FoundChain> {
         match self {
             Self::Chain(chain) => Some(chain),
@@ -44,7 +44,7 @@ impl Answer {
         }
     }
 
-    /// The element, where it is one.
+    /// The element, if it is one.
     pub fn element(&self) -> Option<&Element> {
         match self {
             Self::Element(element) => Some(element),
@@ -76,7 +76,7 @@ impl Question<'_> {
         }
     }
 
-    /// What its error is about.
+    /// The object, for errors.
     fn object(&self) -> String {
         match self {
             Self::Chain(table, name) => format!("chain {name} in {table}"),
@@ -85,11 +85,11 @@ impl Question<'_> {
     }
 }
 
-/// How many questions go into one request: the answers wait in the socket's buffer, each in a page of its own.
+/// Maximum number of questions per request: each answer occupies a page of the socket's buffer.
 const QUESTIONS: usize = 16;
 
 impl Netfilter {
-    /// Asks all `questions`, a few in each request; the answers are in their order.
+    /// Asks all `questions`, a few per request. The answers are in the same order.
     pub fn look(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, Error> {
         let some = questions.chunks(QUESTIONS);
         let answers: Vec<_> = some
@@ -111,7 +111,8 @@ impl Netfilter {
         while open > 0 {
             let failed = Error::io("receive", "an answer of netfilter");
             let mut lost = None;
-            // The kernel has answered before the request returned. Where rights are missing, it answers once for all.
+            // The kernel answers before the request returns. If rights are missing, it sends one answer for all
+            // questions.
             let answer = self.receive(MSG_DONTWAIT, &mut lost).map_err(failed)?;
             let Some(answer) = answer.filter(|_| lost.is_none()) else {
                 return Err(refused.unwrap_or_else(|| Error::new(whole.0, whole.1, 0)));
@@ -129,7 +130,7 @@ impl Netfilter {
                     Body::Refused(answer) => {
                         open -= 1;
                         let err = Error::refused(whole.0, question.object(), &answer);
-                        // Without the right to ask, the first question is answered for all (`nfnetlink_rcv`).
+                        // Without the right to ask, the first question's answer is for all (`nfnetlink_rcv`).
                         if err.is(Errno::EPERM) {
                             return Err(err);
                         }

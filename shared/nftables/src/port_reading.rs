@@ -1,5 +1,5 @@
-//! Reading rules about ports: in expressions of nf_tables, and in extensions of the older packet filter, which
-//! `iptables-nft` keeps inside of expressions.
+//! Decoding of rules about ports: nf_tables expressions, and extensions of iptables-legacy, which `iptables-nft` embeds
+//! in expressions.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::decode::{attribute, attributes, rule, text};
 use crate::extension::Extension;
 use crate::port_rule::{PortRule, address};
 
-/// Of an answer to `NFT_MSG_GETRULE`, for a table of IPv4 or of IPv6.
+/// Decodes a reply to `NFT_MSG_GETRULE`, for a table of IPv4 or IPv6.
 pub fn decode(object: &[u8], family: Family) -> Option<PortRule> {
     const EXPRESSIONS: u16 = 4;
     let found = rule(object)?;
@@ -39,7 +39,7 @@ enum Loaded<'a> {
     Data(&'a [u8]),
 }
 
-/// A rule, read expression by expression.
+/// A rule while its expressions are read.
 struct Reading<'a> {
     rule: PortRule,
     registers: BTreeMap<u32, Loaded<'a>>,
@@ -47,7 +47,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// One expression. No register is believed after an unknown one, which may have written to it.
+    /// Reads one expression. An unknown expression may write to any register, so it invalidates all.
     fn take(&mut self, expression: &'a [u8]) {
         const NAME: u16 = 1;
         const DATA: u16 = 2;

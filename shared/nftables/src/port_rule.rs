@@ -1,29 +1,29 @@
-//! Rules about ports, as other suites write them.
+//! Rules about ports, in the form of other suites.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-/// A rule's conditions on ports, and where it leads. Its other conditions are left out.
+/// A rule's conditions on ports, and its destination. Other conditions are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PortRule {
-    /// The number that deletes it; 0 in the older packet filter.
+    /// The number for its deletion; 0 in iptables-legacy.
     pub handle: u64,
     /// Its comment.
     pub comment: String,
-    /// The protocol's number; absent for all.
+    /// The protocol's number; `None` for all protocols.
     pub protocol: Option<u8>,
-    /// Destination ports; empty for all.
+    /// Destination ports; empty for all ports.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// Destination address; absent for all, and where it is more than one.
+    /// Destination address; `None` for all addresses, and for a range.
     pub destination: Option<IpAddr>,
-    /// The chain that it jumps to.
+    /// The target chain of its jump.
     pub jump: Option<String>,
-    /// The address that it puts in the place of the destination, and the port where it changes that.
+    /// The new destination address, and the new port if the rule changes the port.
     pub dnat: Option<(IpAddr, Option<u16>)>,
 }
 
 impl PortRule {
-    /// Whether a packet of the protocol to that port can meet it.
+    /// Returns whether a packet of the protocol to that port can match the rule.
     pub fn admits(&self, protocol: u8, port: u16) -> bool {
         let any = self.ports.is_empty();
         self.protocol.is_none_or(|own| own == protocol)
@@ -31,7 +31,7 @@ impl PortRule {
     }
 }
 
-/// An address of either family, by its length.
+/// An address; its length tells the family.
 pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => Some(IpAddr::from(*value.first_chunk::<4>()?)),

@@ -29,7 +29,7 @@ impl TableFamily {
         }
     }
 
-    /// That of the addresses in its packets, where the table is one of a single family of IP.
+    /// The family of the addresses in its packets; `None` for the families `inet` and `bridge`.
     pub fn of_addresses(self) -> Option<Family> {
         match self {
             Self::Ip => Some(Family::V4),
@@ -45,7 +45,7 @@ impl From<Family> for TableFamily {
     }
 }
 
-/// What names a table.
+/// The identity of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
     /// Family.
@@ -60,20 +60,22 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// Where in a packet's way a base chain is called.
+/// The point on a packet's path where a base chain is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
-    /// Packets that came in, before routing.
+    /// Incoming packets, before routing.
     Prerouting,
     /// Packets to this host.
     Input,
+    /// Packets from elsewhere to elsewhere.
+    Forward,
     /// Packets from this host.
     Output,
-    /// Packets that go out, after routing.
+    /// Outgoing packets, after routing.
     Postrouting,
 }
 
-/// What kind of base chain it is.
+/// The kind of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainKind {
     /// `filter`
@@ -92,7 +94,7 @@ impl ChainKind {
     }
 }
 
-/// A base chain's place: kind, hook and priority; lower priorities come first.
+/// The place of a base chain: kind, hook and priority; lower priorities come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// Kind.
@@ -108,9 +110,9 @@ pub struct Base {
 pub struct Chain {
     /// Name.
     pub name: &'static str,
-    /// A base chain's place; absent where other chains jump here.
+    /// The place of a base chain; `None` for a chain that is only a jump's target.
     pub base: Option<Base>,
-    /// The text that `nft` shows in it. The kernel takes it when the chain is created, and keeps it (Linux 5.10).
+    /// The comment that `nft` shows. The kernel takes it at the chain's creation (Linux 5.10).
     pub comment: &'static str,
     /// Rules in order.
     pub rules: Vec<Rule>,
@@ -123,7 +125,7 @@ pub struct Rule {
     pub exprs: Vec<Expr>,
 }
 
-/// A set, or a map where it has values.
+/// A set, or a map if it has values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Set {
     /// Name.
@@ -139,7 +141,7 @@ pub struct Set {
 }
 
 impl Set {
-    /// An empty set of this name; the key's types are those of the slice.
+    /// An empty set with this name and these key types.
     pub const fn of(name: &'static str, key: &'static [Datum]) -> Self {
         Self {
             name,
@@ -150,13 +152,13 @@ impl Set {
         }
     }
 
-    /// The same, as a map to values of these types.
+    /// The set as a map to values of these types.
     #[must_use]
     pub const fn to(self, value: &'static [Datum]) -> Self {
         Self { value, ..self }
     }
 
-    /// The same, with ranges of keys as elements.
+    /// The set with ranges of keys as elements.
     #[must_use]
     pub const fn of_ranges(self) -> Self {
         Self {
@@ -165,7 +167,7 @@ impl Set {
         }
     }
 
-    /// The same, with elements that may expire.
+    /// The set with elements that may expire.
     #[must_use]
     pub const fn expiring(self) -> Self {
         Self {
@@ -184,24 +186,24 @@ impl Set {
 /// An element of a set or map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
-    /// Key; the first one where the set is of ranges.
+    /// Key; the first key of a range in a set of ranges.
     pub key: Fields,
-    /// Last key of the range, where the set is of ranges.
+    /// Last key of the range, in a set of ranges.
     pub key_end: Option<Fields>,
-    /// Value, where it is a map.
+    /// Value, in a map.
     pub value: Option<Fields>,
-    /// What `nft` shows beside it.
+    /// The comment that `nft` shows.
     pub comment: String,
-    /// Our own bytes beside it, which `nft` neither shows nor keeps; left out where the kernel has no room.
+    /// Our own bytes, which `nft` neither shows nor keeps; dropped if the kernel has no room.
     pub record: Vec<u8>,
-    /// More of our own bytes; releases before this one read none.
+    /// More of our own bytes; older releases ignore them.
     pub supplement: Vec<u8>,
-    /// Milliseconds after which the kernel drops it; 0 for never.
+    /// Milliseconds until expiry; 0 for never.
     pub timeout: u64,
 }
 
 impl Element {
-    /// An element of this key.
+    /// An element with this key.
     pub fn of(key: Fields) -> Self {
         Self {
             key,

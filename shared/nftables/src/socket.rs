@@ -1,4 +1,4 @@
-//! The connection to the kernel's netfilter.
+//! The connection to netfilter.
 
 use std::io::ErrorKind;
 
@@ -13,31 +13,32 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::batch::{Batch, append};
 use crate::decode::{Body, messages};
+use crate::filter_rule::FoundFilterRule;
 use crate::found::FoundRule;
 use crate::port_rule::PortRule;
 use crate::ruleset::{Element, Set, Table, TableFamily};
-use crate::{Error, decode, encode, port_reading};
+use crate::{Error, decode, encode, filter_reading, port_reading};
 
-/// How often a dump that was interrupted by a change is begun again.
+/// Maximum number of attempts at a dump that changes interrupt.
 const DUMP_ATTEMPTS: usize = 100;
 
-/// How often an answer is asked of the socket: one that could not be received is still there, and without it nobody
-/// knows whether the kernel has made the change.
+/// Maximum number of attempts to receive an answer. A failed receive leaves the answer in the socket, and without the
+/// answer the outcome is unknown.
 const RECEIVE_ATTEMPTS: usize = 3;
 
-/// Bytes of one answer; the kernel's dumps come in pieces of at most 32 KiB.
+/// Size of the receive buffer; the kernel's dumps come in pieces of at most 32 KiB.
 const BUFFER: usize = 64 << 10;
 
-/// What is sent without asking for a larger send buffer: far below the kernel's default.
+/// Maximum size that is sent with the default send buffer, which is far larger.
 const SMALL: usize = 64 << 10;
 
-/// A connection that acts on the namespace it was opened in.
+/// A connection. It acts on the namespace in which it was opened.
 pub struct Netfilter {
     socket: Socket,
 }
 
 impl Netfilter {
-    /// Opens a connection in the namespace that the thread is in.
+    /// Opens a connection in the namespace of this thread.
     pub fn open() -> Result<Self, Error> {
         let fail = || Error::io("open", "a netfilter socket");
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(fail())?;
@@ -48,7 +49,7 @@ impl Netfilter {
         Ok(Self { socket })
     }
 
-    /// Commits the batch. The error is that of the first step that the kernel refused.
+    /// Commits the batch. Returns the error of the first refused step.
     pub fn commit(&self, batch: Batch) -> Result<(), Error> {
         let (bytes, attempts) = batch.into_bytes();
         let whole = Error::io("commit", "a change of nf_tables");
@@ -56,8 +57,8 @@ impl Netfilter {
         let (mut done, mut refused) = (attempts.is_empty(), None);
         let (action, object) = ("commit", "a change of nf_tables");
         let mut lost = None;
-        // The kernel has answered before the request returned, so that there is nothing to wait for; and it answers for
-        // each step that it refuses, so that all of it has to be read.
+        // The kernel answers before the request returns, so reading does not wait. It answers each refused step, so all
+        // answers must be read.
         loop {
             let answer = match self.receive(MSG_DONTWAIT, &mut lost) {
                 Ok(Some(answer)) => answer,
@@ -82,8 +83,8 @@ impl Netfilter {
             };
             return Err(Error::refused(action, object, &answer));
         }
-        // The kernel acknowledges the last step also where it has refused one, so an answer that it could not give may
-        // have been that.
+        // The kernel acknowledges the last step even if it refused an earlier one. So a lost answer may have been a
+        // refusal.
         match lost {
             Some(why) => Err(Error::lost(action, object, &why)),
             None if done => Ok(()),
@@ -91,7 +92,7 @@ impl Netfilter {
         }
     }
 
-    /// The number of the ruleset's state, which every commit changes.
+    /// The generation of the ruleset, which every commit changes.
     pub fn generation(&self) -> Result<u32, Error> {
         let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
         let request = NfTablesMessage::GetGen(GenMessage { attributes: vec![] });
@@ -102,13 +103,13 @@ impl Netfilter {
             .ok_or_else(|| Error::new(attempt.0, attempt.1, 0))
     }
 
-    /// Every element of a set, by its key; none where the set or its table is missing.
+    /// Every element of a set, by key; none if the set or its table is missing.
     ///
-    /// A list that takes more than one answer may repeat or miss elements without being marked as interrupted: of a hash
-    /// when the kernel enlarges it some time after it was filled (`nft_rhash_walk`), of ranges when one that was listed
-    /// already goes and all behind it move up (`nft_pipapo_walk`). Such a list counts when the next one is the same.
+    /// A dump in several messages may repeat or miss elements without a mark of interruption: if the kernel enlarges a
+    /// hash some time after it was filled (`nft_rhash_walk`), or if a listed range is deleted and the ones behind move
+    /// up (`nft_pipapo_walk`). So a long dump counts once two in a row are equal.
     pub fn elements(&self, table: Table, set: &Set) -> Result<Vec<Element>, Error> {
-        /// So many fit into one answer.
+        /// Maximum number of elements in one message.
         const ONE_ANSWER: usize = 64;
         let mut found = self.elements_once(table, set)?;
         for _ in 0..DUMP_ATTEMPTS {
@@ -134,7 +135,7 @@ impl Netfilter {
         Ok(found)
     }
 
-    /// The element of that key, if there is one.
+    /// The element with this key, if any.
     pub fn element(
         &self,
         table: Table,
@@ -149,7 +150,7 @@ impl Netfilter {
         Ok(unless_missing(self.ask(attempt, 0, request, read))?.pop())
     }
 
-    /// The rules of a chain; none where it or its table is missing.
+    /// The rules of a chain; none if the chain or its table is missing.
     pub fn rules(&self, table: Table, chain: &str) -> Result<Vec<FoundRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
         self.list(
@@ -160,13 +161,54 @@ impl Netfilter {
         )
     }
 
-    /// The rules of a chain as far as they are about ports; none where it or its table is missing. The table is one of a
-    /// single family.
+    /// The rules of a chain, reduced to ports; none if the chain or its table is missing. The table must be of a single
+    /// IP family.
     pub fn port_rules(&self, table: Table, chain: &str) -> Result<Vec<PortRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
         let family = table.family.of_addresses().unwrap_or(Family::V4);
         let read = |object: &[u8]| port_reading::decode(object, family);
         self.list(("list the rules of", chain), table.family, request, read)
+    }
+
+    /// The rules of a chain that `iptables-nft` has made; none where it or its table is missing.
+    pub fn filter_rules(&self, table: Table, chain: &str) -> Result<Vec<FoundFilterRule>, Error> {
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        self.list(
+            ("list the rules of", chain),
+            table.family,
+            request,
+            filter_reading::decode,
+        )
+    }
+
+    /// The first rules of such a chain, as many as one answer holds; none where it or its table is missing. The rest of the
+    /// list is left in the connection, which is of no use after that.
+    pub fn first_filter_rules(
+        self,
+        table: Table,
+        chain: &str,
+    ) -> Result<Vec<FoundFilterRule>, Error> {
+        let (action, object) = ("list the first rules of", chain);
+        let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
+        let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
+        let mut bytes = Vec::new();
+        let message = NetfilterMessage::new(header, request);
+        append(&mut bytes, (NLM_F_DUMP, 0), message);
+        self.send(&bytes).map_err(Error::io(action, object))?;
+        let answer = self.receive(0, &mut None);
+        let answer = answer.map_err(Error::io(action, object))?;
+        let mut found = Vec::new();
+        for message in messages(&answer.unwrap_or_default())? {
+            match message.body {
+                Body::Object(object) => found.extend(filter_reading::decode(object)),
+                Body::Refused(answer) => {
+                    let refused = Err(Error::refused(action, object, &answer));
+                    return unless_missing(refused);
+                }
+                Body::Done => {}
+            }
+        }
+        Ok(found)
     }
 
     /// The names of a table's chains.
@@ -177,7 +219,7 @@ impl Netfilter {
         self.list(attempt, table.family, request, read)
     }
 
-    /// Whether a table has that chain.
+    /// Returns whether a table has the chain.
     pub fn has_chain(&self, table: Table, chain: &str) -> Result<bool, Error> {
         let header = NetfilterHeader::new(encode::family(table.family), 0, 0);
         let request = NfTablesMessage::GetChain(encode::chain_name(table, chain));
@@ -199,7 +241,7 @@ impl Netfilter {
         unless_missing(self.ask(attempt, NLM_F_DUMP, message, read))
     }
 
-    /// Asks, and reads the answers; a list that a change interrupted is asked for again.
+    /// Sends a request and reads the answers. Repeats an interrupted dump.
     pub(crate) fn ask<T>(
         &self,
         (action, object): (&'static str, &str),
@@ -207,7 +249,7 @@ impl Netfilter {
         message: NetfilterMessage,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
-        // A list ends with a message of its own; a single request is acknowledged for the same purpose.
+        // A dump has an end message. A single request asks for an acknowledgement as its end.
         let flags = if flags == 0 { NLM_F_ACK } else { flags };
         let mut request = Vec::new();
         append(&mut request, (flags, 0), message);
@@ -220,7 +262,7 @@ impl Netfilter {
         Err(Error::new(action, object, Errno::EINTR as i32))
     }
 
-    /// The answers up to the end of the list; `None` where it was interrupted.
+    /// The answers up to the end of the dump; `None` if a change interrupted it.
     fn collect<T>(
         &self,
         (action, object): (&'static str, &str),
@@ -249,8 +291,8 @@ impl Netfilter {
 
     pub(crate) fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
         if bytes.len() > SMALL {
-            // A transaction is one message of the socket. Without CAP_NET_ADMIN over the machine the system's limit
-            // (net.core.wmem_max) stays in force, and a larger one is EMSGSIZE.
+            // A transaction is one message. Without CAP_NET_ADMIN in the initial user namespace, net.core.wmem_max
+            // limits the buffer, and a larger transaction fails with EMSGSIZE.
             let room = bytes.len() * 2;
             if setsockopt(&self.socket, sockopt::SndBufForce, &room).is_err() {
                 setsockopt(&self.socket, sockopt::SndBuf, &room)?;
@@ -259,8 +301,8 @@ impl Netfilter {
         self.socket.send(bytes, 0).map(drop)
     }
 
-    /// The next answer; `None` where there is none yet and the flags say not to wait. `lost` tells of one that the kernel
-    /// had no room for; any other failure leaves the answer where it is.
+    /// The next answer; `None` if `MSG_DONTWAIT` is set and there is none. `lost` reports an answer that the kernel
+    /// dropped for lack of room. Any other error leaves the answer in the socket.
     pub(crate) fn receive(
         &self,
         flags: i32,
@@ -275,7 +317,7 @@ impl Netfilter {
                 Err(err) if attempts.next().is_none() => return Err(err),
                 Err(err) if err.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
                     lost.get_or_insert(err);
-                    // There is nothing to wait for where the answer is gone.
+                    // The dropped answer will not come, so waiting is pointless.
                     return self.receive(MSG_DONTWAIT, &mut None);
                 }
                 Err(_) => {}
@@ -284,7 +326,7 @@ impl Netfilter {
     }
 }
 
-/// What is asked for may be missing.
+/// Treats a missing object as an empty result.
 fn unless_missing<T: Default>(answer: Result<T, Error>) -> Result<T, Error> {
     match answer {
         Err(err) if err.is(Errno::ENOENT) => Ok(T::default()),

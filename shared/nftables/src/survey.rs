@@ -1,4 +1,4 @@
-//! What stands in nf_tables, whoever made it: the sets of a table as they were made, and everything as lines to compare.
+//! The content of nf_tables, whoever made it: sets of a table, and everything as lines to compare.
 
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_netfilter::nftables::{
@@ -14,23 +14,23 @@ use crate::ruleset::{Set, Table};
 use crate::socket::Netfilter;
 use crate::{Error, encode};
 
-/// A set or map as it was found.
+/// A set or map found in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSet {
     /// Name.
     pub name: String,
-    /// Types of the key's fields; `None` where one of them has no [`Datum`].
+    /// Types of the key's fields; `None` if a field has no [`Datum`].
     pub key: Option<Vec<Datum>>,
     /// Bytes of a key.
     pub key_len: u32,
-    /// Types of the value's fields, of which a set has none; `None` where one of them has no [`Datum`].
+    /// Types of the value's fields, empty for a set; `None` if a field has no [`Datum`].
     pub value: Option<Vec<Datum>>,
     /// `NFT_SET_*`
     pub flags: u32,
 }
 
 impl FoundSet {
-    /// Whether it is `set`, by name, flags and types.
+    /// Returns whether it equals `set` in name, flags and types.
     pub fn is(&self, set: &Set) -> bool {
         self.name == set.name
             && self.flags == encode::flags(set).bits()
@@ -38,19 +38,19 @@ impl FoundSet {
             && self.has_value(set.value)
     }
 
-    /// Whether its key has these types.
+    /// Returns whether its key has these types.
     pub fn has_key(&self, key: &[Datum]) -> bool {
         self.key.as_deref() == Some(key)
     }
 
-    /// Whether its values have these types; none for a set.
+    /// Returns whether its values have these types, none for a set.
     pub fn has_value(&self, value: &[Datum]) -> bool {
         self.value.as_deref() == Some(value)
     }
 }
 
 impl Fields {
-    /// The bytes as nf_tables has them.
+    /// The bytes in nf_tables' layout.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -69,7 +69,7 @@ mod set {
 }
 
 impl Netfilter {
-    /// The sets and maps of a table; none where it is missing.
+    /// The sets and maps of a table; none if the table is missing.
     pub fn sets(&self, table: Table) -> Result<Vec<FoundSet>, Error> {
         let of_table = vec![SetAttribute::Table(table.name.to_owned())];
         let request = NfTablesMessage::GetSet(SetMessage {
@@ -83,10 +83,10 @@ impl Netfilter {
         self.list(attempt, table.family, request, read)
     }
 
-    /// Everything in nf_tables but what the kernel counts and numbers: a line for each table, chain, set, rule and element,
-    /// with the bytes that the kernel tells. Two listings are equal where `nft -s list ruleset` would print the same.
+    /// Everything in nf_tables except counters and handles: a line for each table, chain, set, rule and element, with
+    /// its raw bytes. Two listings are equal if `nft -s list ruleset` would print the same.
     ///
-    /// A listing counts when the next one is the same, as in [`Netfilter::elements`].
+    /// A listing counts once two in a row are equal, as in [`Netfilter::elements`].
     pub fn everything(&self) -> Result<Vec<String>, Error> {
         const ATTEMPTS: usize = 20;
         let mut found = self.everything_once()?;
@@ -143,7 +143,7 @@ fn found_set(object: &[u8]) -> Option<FoundSet> {
     })
 }
 
-/// The types of the fields out of which a type's number is made, six bits for each.
+/// The types of the fields in a type's number, six bits for each.
 fn data(mut number: u32) -> Option<Vec<Datum>> {
     const BITS: u32 = 6;
     let mut fields = Vec::new();
@@ -165,17 +165,17 @@ const FAMILIES: [(NetfilterProtoFamily, &str); 6] = [
     (NetfilterProtoFamily::NetDev, "netdev"),
 ];
 
-/// A kind of object, and how it becomes a line.
+/// A kind of object, and its conversion to a line.
 struct Kind {
     word: &'static str,
     request: fn() -> NfTablesMessage,
     /// Attributes that are names.
     names: &'static [u16],
-    /// Attributes that are numbered or counted by the kernel, so that they change when nobody changes the object.
+    /// Counters and handles, which change although nobody changes the object.
     counted: &'static [u16],
 }
 
-/// The numbers are those of `NFTA_TABLE_*`, `NFTA_CHAIN_*`, `NFTA_SET_*` and `NFTA_RULE_*`.
+/// The numbers are `NFTA_TABLE_*`, `NFTA_CHAIN_*`, `NFTA_SET_*` and `NFTA_RULE_*`.
 const KINDS: [Kind; 4] = [
     Kind {
         word: "table",
@@ -203,7 +203,7 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// `NFTA_RULE_EXPRESSIONS`; no other kind has an attribute of this number that holds others.
+/// `NFTA_RULE_EXPRESSIONS`; no other kind has a nested attribute with this number.
 const RULE_EXPRESSIONS: u16 = 4;
 
 impl Kind {
@@ -240,7 +240,7 @@ fn any_element(table: &str, set: &str) -> NfTablesMessage {
     })
 }
 
-/// The elements of one answer, without the time that is left to them.
+/// The elements of one message, without their remaining time.
 fn element_lines(object: &[u8]) -> Vec<String> {
     const ELEMENTS: u16 = 3;
     const EXPIRATION: u16 = 5;
@@ -259,7 +259,7 @@ fn element_lines(object: &[u8]) -> Vec<String> {
     attributes(list).map(|(_, item)| line(item)).collect()
 }
 
-/// An expression by its name and its bytes; only the name where the bytes are what it has counted.
+/// An expression's name and bytes. Leaves out the bytes of counters.
 fn expression(item: &[u8]) -> String {
     const NAME: u16 = 1;
     const DATA: u16 = 2;
@@ -275,7 +275,7 @@ fn told(kind: u16, value: &[u8]) -> String {
     format!(" {kind}{}", hex(value))
 }
 
-/// The bytes, behind a colon.
+/// The bytes in hexadecimal, after a colon.
 fn hex(bytes: &[u8]) -> String {
     let digits = |half: u8| char::from_digit(half.into(), 16);
     let each = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);

@@ -1,10 +1,10 @@
-//! Userdata, as `nft` writes it: a list of type (one byte), length (one byte) and value (libnftnl's udata.h). The kernel
-//! keeps it and does not look.
+//! Userdata in `nft`'s form: a list of type (one byte), length (one byte) and value (libnftnl's udata.h). The kernel
+//! stores it without reading it.
 
-/// The longest comment that `nft` accepts, in bytes; a longer one would not load again.
+/// The longest comment that `nft` accepts, in bytes; `nft` could not reload a longer one.
 pub const COMMENT_MAX: usize = 128;
 
-/// Bytes of userdata that the kernel takes for an element (`NFT_USERDATA_MAXLEN`).
+/// The kernel's limit for the userdata of an element (`NFT_USERDATA_MAXLEN`).
 const MAX: usize = 256;
 
 /// A list of typed values.
@@ -12,7 +12,7 @@ const MAX: usize = 256;
 pub(crate) struct UserData(Vec<u8>);
 
 impl UserData {
-    /// Appends `value`; false where it does not fit any more.
+    /// Appends `value`. Returns false if it does not fit.
     pub(crate) fn push(&mut self, kind: u8, value: &[u8]) -> bool {
         let Ok(len) = u8::try_from(value.len()) else {
             return false;
@@ -25,12 +25,12 @@ impl UserData {
         true
     }
 
-    /// Appends a text with its final NUL, cut where `nft` would refuse it.
+    /// Appends a text with a final NUL, truncated to `nft`'s limit.
     pub(crate) fn push_text(&mut self, kind: u8, text: &str) {
         let mut bytes = text.as_bytes().to_vec();
         bytes.truncate(COMMENT_MAX);
         bytes.push(0);
-        // A comment is at most half of the space, and always the first to be asked for.
+        // A comment takes at most half of the space, and is always the first value.
         self.push(kind, &bytes);
     }
 

@@ -1,8 +1,8 @@
-//! The older packet filter of `iptables-legacy`: which chains its table `nat` has. Changing it is left to `iptables`, which
-//! need not be executed where there is nothing to change.
+//! The table `nat` of iptables-legacy: its chains. Changes are left to `iptables`, which need not run if there is
+//! nothing to change.
 //!
-//! A look makes no table. The kernel makes an empty one whenever somebody asks for one that a namespace has not used yet,
-//! so the names of those in use are read first, from a file of procfs.
+//! Reading must not create a table. The kernel creates an empty one on any request for a table that the namespace has
+//! not used yet. So the names of used tables are read first, from procfs.
 #![expect(
     unsafe_code,
     reason = "nix has no wrapper for socket options of variable length"
@@ -24,12 +24,12 @@ use crate::Error;
 const GET_INFO: i32 = 64;
 const GET_ENTRIES: i32 = 65;
 
-/// The table that is looked at.
+/// The table to read.
 const NAT: &str = "nat";
 
 /// `XT_TABLE_MAXNAMELEN`
 const NAME: usize = 32;
-/// Size of `struct ipt_getinfo`, and where its members are.
+/// Size of `struct ipt_getinfo`, and offsets of its members.
 const INFO: usize = NAME + 13 * 4;
 const VALID_HOOKS: usize = NAME;
 const COUNT: usize = INFO - 8;
@@ -37,14 +37,14 @@ const SIZE: usize = INFO - 4;
 /// Offset of the entries in `struct ipt_get_entries`: name and size, padded.
 const ENTRIES: usize = NAME + 8;
 
-/// The chains of table `nat` of one family, as they were at one moment; none where nobody has used the table.
+/// A snapshot of the chains of one family's table `nat`; empty if the table was never used.
 #[derive(Debug, Default)]
 pub struct Nat {
     chains: Vec<String>,
 }
 
 impl Nat {
-    /// Reads them. The entries are not read where their number tells that there are none of anybody's.
+    /// Reads the chains. Skips the entries if their number shows that there are only built-in ones.
     pub fn read(family: Family) -> Result<Self, Error> {
         let entries = nat_entries(family)?;
         Ok(Self {
@@ -52,25 +52,25 @@ impl Nat {
         })
     }
 
-    /// Whether there is a chain of that name.
+    /// Returns whether the chain exists.
     pub fn has_chain(&self, chain: &str) -> bool {
         self.chains.iter().any(|found| found == chain)
     }
 
-    /// Whether there are chains whose names begin so.
+    /// Returns whether a chain has this prefix.
     pub fn has_chains(&self, beginning: &str) -> bool {
         self.chains.iter().any(|found| found.starts_with(beginning))
     }
 }
 
-/// Whether the table `nat` of one family has that chain.
+/// Returns whether one family's table `nat` has the chain.
 pub fn nat_has_chain(family: Family, chain: &str) -> Result<bool, Error> {
     Ok(Nat::read(family)?.has_chain(chain))
 }
 
-/// The entries of table `nat` of one family; `None` where nobody has used the table.
+/// The entries of one family's table `nat`; `None` if the table was never used.
 pub(crate) fn nat_entries(family: Family) -> Result<Option<Vec<u8>>, Error> {
-    if !is_used(family)? {
+    if !is_used(NAT, family)? {
         return Ok(None);
     }
     let entries = entries(family);
@@ -78,43 +78,43 @@ pub(crate) fn nat_entries(family: Family) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(entries))
 }
 
-fn is_used(family: Family) -> Result<bool, Error> {
+fn is_used(table: &str, family: Family) -> Result<bool, Error> {
     let names = family.pick(
         "/proc/thread-self/net/ip_tables_names",
         "/proc/thread-self/net/ip6_tables_names",
     );
     let failed = |errno: i32| Error::new("read", names, errno);
     match fs::read_to_string(names) {
-        // A kernel without it, or without its module.
+        // The kernel or its module lacks the table.
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
         Err(err) if err.kind() == ErrorKind::PermissionDenied => {
-            is_there_when_asked(family).map_err(|errno| failed(errno as i32))
+            is_there_when_asked(table, family).map_err(|errno| failed(errno as i32))
         }
         Err(err) => Err(failed(err.raw_os_error().unwrap_or_default())),
-        Ok(names) => Ok(names.lines().any(|name| name == "nat")),
+        Ok(names) => Ok(names.lines().any(|name| name == table)),
     }
 }
 
-/// Asks the kernel for the table, where its name may not be read: the file of a namespace that was made together with its
-/// user namespace (`unshare -rn`) belongs to the machine's root, because no other one had a number yet.
+/// Asks the kernel for the table where the file of names is unreadable: in a namespace that was created together with
+/// its user namespace (`unshare -rn`), the file belongs to the machine's root, because no uid was mapped yet.
 ///
-/// This is the one look that makes an empty table, in a namespace of an ordinary user's own, where the kernel can make one.
-/// The request for entries loads no module for that; the one for their number would.
-fn is_there_when_asked(family: Family) -> Result<bool, Errno> {
+/// Only this request may create an empty table, in an ordinary user's own namespace. A request for entries loads no
+/// module; a request for their number would.
+fn is_there_when_asked(table: &str, family: Family) -> Result<bool, Errno> {
     match get(
         &socket_of(family)?,
         family,
         GET_ENTRIES,
-        &mut named(NAT, ENTRIES),
+        &mut named(table, ENTRIES),
     ) {
         Err(Errno::ENOENT | Errno::ENOPROTOOPT) => Ok(false),
-        // Its entries have another size than none.
+        // The table exists with another size than requested.
         Err(Errno::EAGAIN) => Ok(true),
         answer => answer.map(|()| true),
     }
 }
 
-/// The table's entries; none where it has only the policy of each hook, and the entry that ends every table.
+/// The table's entries; empty if there are only the hooks' policies and the final entry.
 fn entries(family: Family) -> Result<Vec<u8>, Errno> {
     let is_used = |info: &[u8]| {
         let number = |at| u32::from_ne_bytes(bytes(info, at).unwrap_or_default());
@@ -123,7 +123,7 @@ fn entries(family: Family) -> Result<Vec<u8>, Errno> {
     Ok(table(NAT, family, is_used)?.map_or_else(Vec::new, |table| table.entries))
 }
 
-/// A table as the kernel has it.
+/// A table in the kernel's format.
 pub(crate) struct Raw {
     /// `struct ipt_getinfo`
     pub(crate) info: Vec<u8>,
@@ -131,13 +131,26 @@ pub(crate) struct Raw {
     pub(crate) entries: Vec<u8>,
 }
 
-/// A table; `None` where its description says that it is not `wanted`.
+/// A table of one family; `None` where nobody has used it.
+pub(crate) fn used_table(name: &str, family: Family) -> Result<Option<Raw>, Error> {
+    if !is_used(name, family)? {
+        return Ok(None);
+    }
+    let failed = |errno| Error::new("read", format!("table {name}"), errno as i32);
+    match table(name, family, |_| true) {
+        // It went between the two looks.
+        Err(Errno::ENOENT) => Ok(None),
+        found => found.map_err(failed),
+    }
+}
+
+/// Reads a table; `None` if its description is not `wanted`.
 pub(crate) fn table(
     name: &str,
     family: Family,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<Raw>, Errno> {
-    /// How often the table may grow between asking for its size and reading it.
+    /// How often the table may grow between the request for its size and the request for its entries.
     const ATTEMPTS: usize = 20;
     let socket = socket_of(family)?;
     for _ in 0..ATTEMPTS {
@@ -163,13 +176,13 @@ pub(crate) fn table(
     Err(Errno::EAGAIN)
 }
 
-/// The names of the chains in a list of `struct ipt_entry` or `struct ip6t_entry`: each chain of a user begins with an entry
-/// whose target is called `ERROR` and holds the chain's name. The list ends with one that holds no chain's.
+/// The names of the chains in a list of `struct ipt_entry` or `struct ip6t_entry`. A user-defined chain starts with an
+/// entry whose target is named `ERROR` and holds the chain's name. The final entry of the list looks the same.
 fn chains(mut entries: &[u8], family: Family) -> Vec<String> {
     const LEN: usize = 2;
     /// `struct xt_entry_target` before its own data, in which the name comes after the length.
     const TARGET: usize = 32;
-    // Where an entry says how far away its target is, and then the next entry.
+    // Offsets of the target and of the next entry, in an entry.
     let offsets = family.pick(88, 140);
     let mut found = Vec::new();
     while let Some(target) = length(entries, offsets)
@@ -188,7 +201,7 @@ fn chains(mut entries: &[u8], family: Family) -> Vec<String> {
     found
 }
 
-/// A text that a NUL ends.
+/// The text before a NUL.
 fn word(bytes: &[u8], at: usize) -> Option<&str> {
     let text = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(text).ok()
@@ -202,7 +215,7 @@ fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
     from.get(at..)?.first_chunk().copied()
 }
 
-/// Any socket of the family can ask. One for datagrams needs no `CAP_NET_RAW`.
+/// Any socket of the family will do. A datagram socket needs no `CAP_NET_RAW`.
 fn socket_of(family: Family) -> Result<OwnedFd, Errno> {
     let family = family.pick(AddressFamily::Inet, AddressFamily::Inet6);
     socket(
@@ -213,7 +226,7 @@ fn socket_of(family: Family) -> Result<OwnedFd, Errno> {
     )
 }
 
-/// A buffer that begins with the table's name.
+/// A buffer with the table's name at the start.
 fn named(table: &str, len: usize) -> Vec<u8> {
     let mut buffer = table.as_bytes().to_vec();
     buffer.resize(len, 0);

@@ -1,4 +1,4 @@
-//! Base chains at the hook `forward` on the real kernel, made with no tool.
+//! Base chains at the hook `forward` on the real kernel, created without a tool.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -24,7 +24,7 @@ const TABLE: Table = Table {
     name: "test",
 };
 
-/// Gives the table a base chain, in a transaction of its own.
+/// Adds a base chain to the table, in a separate transaction.
 fn add_base_chain(netns: &Netns, name: &str, hook: InetHookNumber, policy: u32) {
     let control = |message_type| ControlMessage::Other {
         message_type,
@@ -43,7 +43,7 @@ fn add_base_chain(netns: &Netns, name: &str, hook: InetHookNumber, policy: u32) 
         ],
     });
     let (unspec, inet) = (NetfilterProtoFamily::Unspec, NetfilterProtoFamily::Inet);
-    // The subsystem of nf_tables, whose transaction it is.
+    // The subsystem of nf_tables.
     let header = |family, subsystem| NetfilterHeader::new(family, 0, subsystem);
     let mut bytes = Vec::new();
     for message in [

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::fs;
 
-/// Which boot of the machine: it outlives no process and no namespace, and needs no clock.
+/// A boot of the machine. No process and no namespace outlives a boot, and comparing boots needs no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootId(pub [u8; 16]);
 
 impl BootId {
-    /// The boot that is running.
+    /// The current boot.
     pub fn current() -> Option<Self> {
         let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Self::parse(told.trim())
@@ -28,7 +28,7 @@ impl fmt::Display for BootId {
     }
 }
 
-/// Whether something seen in the boot `then` is of an earlier one.
+/// Returns whether `then` is an earlier boot than `now`.
 pub fn is_past(then: Option<BootId>, now: Option<BootId>) -> bool {
     then.zip(now).is_some_and(|(then, now)| then != now)
 }

@@ -5,14 +5,14 @@ use std::fs;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-/// One of those that plugins need, with its number in linux/capability.h.
+/// A capability that plugins need, with its number in linux/capability.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
     /// Links, addresses, routes, rules and the sysctls of the network.
     NetAdmin = 12,
     /// Entering a namespace.
     SysAdmin = 21,
-    /// Looking at the namespaces of processes of others.
+    /// Looking at the namespaces of other users' processes.
     SysPtrace = 19,
 }
 
@@ -26,12 +26,12 @@ impl fmt::Display for Capability {
     }
 }
 
-/// The effective ones of a process, within its user namespace.
+/// The effective capabilities of a process, within its user namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Effective(u64);
 
 impl Effective {
-    /// Those of this process; `None` where procfs does not tell.
+    /// The capabilities of this process; `None` where procfs does not list them.
     pub fn own() -> Option<Self> {
         let status = fs::read_to_string("/proc/thread-self/status").ok()?;
         let mut lines = status.lines();
@@ -39,13 +39,13 @@ impl Effective {
         u64::from_str_radix(bits.trim(), 16).ok().map(Self)
     }
 
-    /// Whether this one is among them.
+    /// Returns whether the set contains `capability`.
     pub fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u32) != 0
     }
 }
 
-/// For STATUS: an ADD could not be served without these.
+/// For STATUS: fails where this process lacks a capability that ADD needs.
 pub fn require(needed: &[Capability]) -> Result<(), Failure> {
     let Some(own) = Effective::own() else {
         return Ok(());

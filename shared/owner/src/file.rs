@@ -1,4 +1,4 @@
-//! Small files that are for their owner alone: written whole or not at all, and read without trust in what is there.
+//! Small private files. Writes are atomic, and reads do not trust the directory.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
-/// Puts `bytes` in the place of the file, by way of `draft`. Makes the directory of both where it is missing.
+/// Replaces the file with `bytes` atomically: writes `draft`, then renames it. Creates a missing directory.
 pub fn write(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -21,7 +21,8 @@ pub fn write(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     written.or_else(|err| remove(draft).and(Err(err)))
 }
 
-/// The file's first `most` bytes; none where it is missing. A link is not followed, and whatever is no plain file is empty.
+/// Returns the file's first `most` bytes; `None` where it is missing. Does not follow a symlink. Anything but a regular
+/// file reads as empty.
 pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
@@ -36,7 +37,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Removes the file; one that is missing is fine.
+/// Removes the file, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! Where an attachment lives: its network namespace, as ADD found it.
+//! The home of an attachment: its network namespace, as ADD found it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,7 +11,7 @@ use linkspan_protocol::addr::NetnsPath;
 /// A namespace as ADD found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
-    /// The mount namespace in which the path was looked up: elsewhere it may lead elsewhere. Older records lack it.
+    /// The mount namespace of ADD: elsewhere the path may name another file. Older records lack this field.
     pub(crate) mounts: Option<u64>,
     pub(crate) dev: u64,
     pub(crate) ino: u64,
@@ -31,7 +31,7 @@ impl Home {
         })
     }
 
-    /// The path under which ADD found it.
+    /// The namespace's path, as ADD found it.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -48,14 +48,15 @@ impl Home {
         })
     }
 
-    /// The home as a line; nothing where the path would not come back as it is.
+    /// The home as a line; `None` where the path would not survive the round trip.
     pub fn text(&self) -> Option<String> {
         let path = self.path.to_str().filter(|path| !path.contains('\n'))?;
         let (dev, ino, mounts) = (self.dev, self.ino, self.mounts?);
         Some(format!("{mounts} {dev} {ino} {path}"))
     }
 
-    /// The home as bytes, but for the mount namespace ([`Home::mounts_bytes`]): older releases read these bytes and no more.
+    /// The home as bytes, without the mount namespace ([`Home::mounts_bytes`]). Older releases read exactly these
+    /// bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.dev.to_le_bytes());
@@ -64,7 +65,7 @@ impl Home {
         bytes
     }
 
-    /// The mount namespace as bytes; none where it is not known.
+    /// The mount namespace as bytes; empty where it is unknown.
     pub fn mounts_bytes(&self) -> Vec<u8> {
         let bytes = self.mounts.map(|mounts| mounts.to_le_bytes().to_vec());
         bytes.unwrap_or_default()
@@ -83,7 +84,7 @@ impl Home {
     }
 }
 
-/// The mount namespace of this process, by its inode.
+/// The inode of this process's mount namespace.
 pub fn mount_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/mnt").ok()?.ino())
 }

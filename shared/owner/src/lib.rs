@@ -1,11 +1,11 @@
-//! Whose a thing on the host is, and whether its owner can still be there.
+//! Owners of things on the host, and a judge of whether an owner still exists.
 //!
-//! - [`line`]: the tag that names the owner of a thing. [`hash`]: digests in names.
-//! - [`life`]: the one judge. Pools, published ports, GC and the runtime's listings ask it.
+//! - [`line`]: the tag that names a thing's owner. [`hash`]: digests in names.
+//! - [`life`]: the one judge. Pools, published ports, GC and the runtime's listings ask the judge.
 //! - [`home`]: where an attachment lives. [`memory`]: facts of ADD for DEL and GC.
-//! - [`boot`]: which boot of the machine something was seen in.
+//! - [`boot`]: identifies boots of the machine.
 //! - [`file`]: how small facts are written and read.
-//! - [`capability`]: what this process may look at.
+//! - [`capability`]: the capabilities of this process.
 
 pub mod boot;
 pub mod capability;

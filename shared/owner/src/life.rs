@@ -1,5 +1,5 @@
-//! The judge of life: whether an attachment can still be there. Unknown counts as alive, so nothing is taken from an
-//! attachment that is not certainly gone.
+//! The judge of life: whether an attachment can still exist. Unknown counts as alive, so nothing is taken from an
+//! attachment unless it is certainly gone.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -12,37 +12,37 @@ use crate::boot::{BootId, is_past};
 use crate::home::{Home, mount_namespace};
 use crate::processes::namespaces;
 
-/// What is known of an attachment.
+/// The verdict on an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// Its namespace is where it was, or inhabited, or the far end of its link.
+    /// Its namespace is at its path or has a process inside, or the host's end of its link lives.
     Alive,
-    /// It cannot be there any more: of an earlier boot, or its namespace is gone.
+    /// It no longer exists: it is of an earlier boot, or its namespace is gone.
     Gone,
-    /// It cannot be known.
+    /// Nothing decides between the two.
     Unknown,
 }
 
 /// The host's end of an attachment's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostEnd {
-    /// It is there, and its peer's namespace lives.
+    /// It exists, and its peer's namespace lives.
     Lives,
-    /// The attachment had one, and it is gone.
+    /// The attachment had one, and it no longer exists.
     Gone,
-    /// Nothing tells of one.
+    /// Nothing is known of a host end.
     Untold,
 }
 
-/// Inodes of namespaces, each with the folder of a process in it.
+/// Inodes of namespaces, each with the procfs directory of a process inside.
 type Seen = BTreeMap<u64, PathBuf>;
 
-/// Judges by the state of the machine at one time. Processes are looked at once, and only where it matters.
+/// Judges by the state of the machine at one time. Reads the list of processes at most once, and only if needed.
 #[derive(Debug)]
 pub struct Judge {
     boot: Option<BootId>,
     mounts: Option<u64>,
-    /// None where some process could not be examined.
+    /// `None` where some process could not be examined.
     inhabited: OnceCell<Option<Seen>>,
     views: OnceCell<Option<Seen>>,
 }
@@ -63,7 +63,7 @@ impl Judge {
         }
     }
 
-    /// An attachment that was seen in `boot`, in the namespace `home` if that is known.
+    /// Judges an attachment that was seen in `boot`, in the namespace `home` if known.
     pub fn seen(&self, boot: Option<BootId>, home: Option<&Home>) -> Life {
         match home {
             _ if is_past(boot, self.boot) => Life::Gone,
@@ -72,14 +72,15 @@ impl Judge {
         }
     }
 
-    /// An attachment of this boot that lives in `home`. The host's end is asked for where nothing else proves life.
+    /// Judges an attachment of this boot in `home`. Calls `host_end` only where nothing else proves life.
     pub fn home(&self, home: &Home, host_end: impl FnOnce() -> HostEnd) -> Life {
         let is_home = |meta: &Metadata| (meta.dev(), meta.ino()) == (home.dev, home.ino);
         let there = fs::metadata(&home.path);
         if there.as_ref().is_ok_and(is_home) {
             return Life::Alive;
         }
-        // The path is no proof by itself: one below /proc goes with a process that may not have been the only one.
+        // A missing path proves nothing: a path below /proc vanishes with its process, and others may share the
+        // namespace.
         let inhabited = self.inhabited();
         let is_inhabited = inhabited.is_some_and(|seen| seen.contains_key(&home.ino));
         if is_inhabited || host_end() == HostEnd::Lives {
@@ -92,7 +93,7 @@ impl Judge {
         match home.mounts {
             Some(mounts) if self.mounts == Some(mounts) => Life::Gone,
             Some(_elsewhere) => Life::Unknown,
-            // A record of an older release: wherever its path was looked up, somebody still sees it there.
+            // Older records lack the mount namespace, so the path is looked up in every one that has a process.
             None => match self.is_anywhere(&home.path, is_home) {
                 Some(true) => Life::Alive,
                 Some(false) => Life::Gone,
@@ -101,7 +102,7 @@ impl Judge {
         }
     }
 
-    /// An attachment of which nothing but the path of its namespace is known, as libcni remembers it.
+    /// Judges an attachment of which only the namespace's path is known, as libcni caches it.
     pub fn path(&self, path: &Path, host_end: impl FnOnce() -> HostEnd) -> Life {
         if path.as_os_str().is_empty() {
             let lives = host_end() == HostEnd::Lives;
@@ -120,7 +121,7 @@ impl Judge {
         if end == HostEnd::Lives {
             return Life::Alive;
         }
-        // A path below /proc goes with one process, and nothing here tells whether others are in its namespace.
+        // A path below /proc vanishes with its process. Others may share the namespace, and nothing here can tell.
         let of_a_process = path.starts_with("/proc") && end == HostEnd::Untold;
         if unreachable || of_a_process || self.inhabited().is_none() {
             return Life::Unknown;
@@ -137,7 +138,7 @@ impl Judge {
         self.inhabited.get_or_init(look).as_ref()
     }
 
-    /// Whether some process sees what is looked for at `path`; `None` where not all processes can be examined.
+    /// Returns whether some process sees a matching file at `path`; `None` where some process cannot be examined.
     fn is_anywhere(&self, path: &Path, is_it: impl Fn(&Metadata) -> bool) -> Option<bool> {
         let look = || namespaces("mnt").ok();
         let views = self.views.get_or_init(look).as_ref()?;
@@ -145,7 +146,7 @@ impl Judge {
             .iter()
             .filter(|(inode, _)| self.mounts != Some(**inode));
         let below_root = path.strip_prefix("/").unwrap_or(path);
-        // This link of nearly every host is absolute, and would lead into our own root.
+        // `/var/run` is an absolute symlink on nearly every host, and would lead into our own root.
         let plain = below_root.strip_prefix("var/run").ok();
         let plain = plain.map(|rest| Path::new("run").join(rest));
         for (_, process) in others {

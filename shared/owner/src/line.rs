@@ -1,7 +1,7 @@
-//! Who a thing on the host belongs to: a line beside it that names the attachment.
+//! The owner of a thing on the host, as a line beside the thing that names the attachment.
 //!
-//! The line is `NETWORK/CONTAINER/INTERFACE`: none of the three can contain the separator, and people can read it. A
-//! part that is too long for its place is cut and ends in a digest, so that it still is the same for each verb.
+//! The line is `NETWORK/CONTAINER/INTERFACE`, readable for people. None of the three parts can contain a slash. A part
+//! that is too long is cut and ends in a digest, so every verb computes the same line.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,11 +10,11 @@ use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::hash;
 
-/// Bytes for the parts: with two separators and an interface's 15 bytes, 128 in all, which is what nft shows.
+/// Maximum bytes of the parts. With two slashes and an interface's 15 bytes, a line has 128, the most that nft shows.
 const NETWORK_MAX: usize = 40;
 const CONTAINER_MAX: usize = 71;
 
-/// Digits of the digest that ends a part which was cut.
+/// Digits of the digest at the end of a cut part.
 const DIGEST: usize = 16;
 
 /// The attachment of a network.
@@ -27,7 +27,7 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// It as the owner of things.
+    /// The attachment as an owner of things.
     pub fn owner(self) -> Owner {
         Owner::of(self.network, self.attachment)
     }
@@ -42,7 +42,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The attachment's name as an owner.
+    /// The attachment as an owner.
     pub fn of(network: &NetworkName, attachment: &AttachmentId) -> Self {
         Self {
             network: fit(network.as_str(), NETWORK_MAX),
@@ -51,7 +51,7 @@ impl Owner {
         }
     }
 
-    /// Reads the line; `None` where it is not one of ours.
+    /// Parses a line; `None` where the line is not one of ours.
     pub fn parse(line: &str) -> Option<Self> {
         let mut parts = line.split('/');
         let mut part = || parts.next().filter(|part| !part.is_empty());
@@ -63,7 +63,7 @@ impl Owner {
         part().is_none().then_some(owner)
     }
 
-    /// Whether it is of that network.
+    /// Returns whether the owner is of `network`.
     pub fn is_of(&self, network: &NetworkName) -> bool {
         self.network == fit(network.as_str(), NETWORK_MAX)
     }
@@ -73,13 +73,13 @@ impl Owner {
         format!("{}/{}/{}", self.network, self.container, self.ifname)
     }
 
-    /// The link group of a pair that has no tag yet, since the kernel takes a group with the creation of a link but no
-    /// alias (`rtnl_create_link`): two bytes for the network, and two for the attachment.
+    /// The link group of a pair without a tag yet: two bytes for the network, two for the attachment. The kernel takes
+    /// a group with the creation of a link, but no alias (`rtnl_create_link`).
     pub fn group(&self) -> u32 {
         u32::from(network_group(&self.network)) << 16 | u32::from(short(&self.line()))
     }
 
-    /// The link group of the network's host ends that are no ports of a bridge. It is none that people give.
+    /// The link group of the network's host ends that are not on a bridge. It is larger than the groups people set.
     pub fn network_group(&self) -> u32 {
         const OF_PEOPLE: u32 = 1 << 16;
         const DIGITS: usize = 8;
@@ -119,7 +119,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The owners that GC is to forget: those of its network that no valid attachment is.
+/// The owners that GC forgets: attachments of the network that are not valid.
 #[derive(Debug)]
 pub struct Stale {
     network: NetworkName,
@@ -128,7 +128,7 @@ pub struct Stale {
 }
 
 impl Stale {
-    /// Every attachment of the network but the valid ones.
+    /// Every attachment of the network except `valid`.
     pub fn of(network: &NetworkName, valid: &HashSet<AttachmentId>) -> Self {
         let valid = valid.iter();
         Self {
@@ -138,29 +138,29 @@ impl Stale {
         }
     }
 
-    /// The network's name, as an owner tells it.
+    /// The network's name, as it stands in an owner's line.
     pub fn network(&self) -> &str {
         &self.name
     }
 
-    /// Whether nobody of the network is valid.
+    /// Returns whether the network has no valid attachment.
     pub fn is_everybody(&self) -> bool {
         self.valid.is_empty()
     }
 
-    /// Whether the link group is that of one of them.
+    /// Returns whether the link group is a stale attachment's.
     pub fn includes_group(&self, group: u32) -> bool {
         let network = network_group(&fit(self.network.as_str(), NETWORK_MAX));
         group >> 16 == u32::from(network) && self.valid.iter().all(|owner| owner.group() != group)
     }
 
-    /// Whether `owner` is one of them.
+    /// Returns whether `owner` is stale.
     pub fn includes(&self, owner: &Owner) -> bool {
         owner.is_of(&self.network) && !self.valid.contains(owner)
     }
 }
 
-/// Not 0, so that no group of a few bits, as people give them, is one of ours.
+/// Never 0, so our groups never equal the small numbers that people set.
 fn network_group(network: &str) -> u16 {
     short(network).max(1)
 }
@@ -173,7 +173,7 @@ fn short(text: &str) -> u16 {
 }
 
 fn fit(name: &str, max: usize) -> String {
-    // Names are ASCII, so that any place is a boundary; `get` is for the reader.
+    // Names are ASCII, so every index is a character boundary; `get` saves the reader a proof.
     match name.get(..max - DIGEST - 1) {
         Some(start) if name.len() > max => {
             let digest = hash::hex(name);

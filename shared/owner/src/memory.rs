@@ -1,7 +1,7 @@
-//! What DEL and GC have to know of an ADD: one small file for an attachment, bound to the boot.
+//! The facts of an ADD that DEL and GC need: one small file for each attachment, bound to the boot.
 //!
-//! ADD writes it before the change that it describes, whole or not at all. A file that is missing, broken, too long or of an
-//! earlier boot is read as empty, so no DEL depends on it. DEL forgets it.
+//! ADD writes the file before the change that it describes, atomically. A missing, broken, too long or outdated file
+//! reads as empty, so no DEL depends on it. DEL deletes the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -24,17 +24,17 @@ pub struct Memory {
     path: PathBuf,
 }
 
-/// What is remembered.
+/// The remembered facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Where the attachment lives.
+    /// The attachment's namespace.
     pub home: Option<Home>,
-    /// Words of the plugins, by keys without a space.
+    /// Facts of the plugins, by key. A key contains no space.
     pub told: BTreeMap<String, String>,
 }
 
 impl Memory {
-    /// The memory of an attachment below `dir`. No name of a network or a container has a colon.
+    /// The memory of an attachment below `dir`. Names of networks and containers contain no colon.
     pub fn new(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Self {
         let AttachmentId {
             container_id,
@@ -45,13 +45,13 @@ impl Memory {
         }
     }
 
-    /// Remembers `facts` in the place of what was remembered.
+    /// Replaces the remembered facts with `facts`.
     pub fn write(&self, facts: &Facts) -> io::Result<()> {
         let text = facts.text(BootId::current())?;
         file::write(&self.path, &self.draft(), text.as_bytes())
     }
 
-    /// What is remembered; nothing where that makes no sense.
+    /// The remembered facts; none where the file is invalid.
     pub fn read(&self) -> Facts {
         let bytes = file::read(&self.path, MAX + 1).ok().flatten();
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -63,7 +63,7 @@ impl Memory {
         file::remove(&self.draft()).and(file::remove(&self.path))
     }
 
-    /// The file until it is whole. Its name is the attachment's, so the next write or DEL removes what a killed one left.
+    /// The draft of the file. Its name is fixed, so the next write or DEL removes the draft of a killed process.
     fn draft(&self) -> PathBuf {
         let mut name = OsString::from(".");
         name.extend(self.path.file_name());
@@ -71,7 +71,7 @@ impl Memory {
     }
 }
 
-/// The attachments that something is remembered of below `dir`, half-written files included.
+/// The attachments with a file below `dir`, drafts included.
 pub fn attachments(dir: &Path) -> io::Result<BTreeSet<(NetworkName, AttachmentId)>> {
     let entries = match fs::read_dir(dir) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -84,7 +84,7 @@ pub fn attachments(dir: &Path) -> io::Result<BTreeSet<(NetworkName, AttachmentId
     Ok(found)
 }
 
-/// Whose a file of that name is.
+/// The attachment of the file with this name.
 fn attachment(name: &OsStr) -> Option<(NetworkName, AttachmentId)> {
     let mut parts = name.to_str()?.trim_start_matches('.').splitn(3, ':');
     let network = NetworkName::parse(parts.next()?).ok()?;
@@ -113,7 +113,7 @@ impl Facts {
     }
 
     fn parse(text: &str, boot: Option<BootId>) -> Option<Self> {
-        // A last line without its end was cut.
+        // A last line without a line feed was cut off.
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let told = BootId::parse(lines.next()?.strip_prefix("boot ")?);
         (text.len() as u64 <= MAX && told.is_some() && told == boot).then_some(())?;
@@ -126,7 +126,7 @@ impl Facts {
                     let fact = fact.map(|(key, value)| (key.to_owned(), value.to_owned()));
                     facts.told.extend(fact);
                 }
-                // A later release may know more.
+                // A later release may write more kinds of lines.
                 _ => {}
             }
         }

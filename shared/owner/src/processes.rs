@@ -11,11 +11,11 @@ use nix::errno::Errno;
 
 use crate::capability::{Capability, Effective};
 
-/// The first process of a procfs. Some hosts hide it from root; no container's namespace depends on it.
+/// The first process of a procfs. Some hosts hide its namespaces from root. No container's namespace depends on it.
 const FIRST: &[u8] = b"1";
 
-/// The namespaces of a kind (`net`, `mnt`), by their inodes, each with the folder of a process in it. An error where a
-/// process hides its own.
+/// The namespaces of a kind (`net`, `mnt`): inodes, each with the procfs directory of a process inside. Fails where a
+/// process hides its namespace.
 pub(crate) fn namespaces(kind: &str) -> io::Result<BTreeMap<u64, PathBuf>> {
     let confined = is_confined();
     let mut found = BTreeMap::new();
@@ -28,7 +28,7 @@ pub(crate) fn namespaces(kind: &str) -> io::Result<BTreeMap<u64, PathBuf>> {
         let may_hide = confined || name.as_bytes() == FIRST;
         match fs::metadata(entry.path().join("ns").join(kind)) {
             Ok(meta) => drop(found.insert(meta.ino(), entry.path())),
-            // It has ended meanwhile.
+            // The process has ended meanwhile.
             Err(err) if err.kind() == io::ErrorKind::NotFound => {}
             Err(err) if err.raw_os_error() == Some(Errno::ESRCH as i32) => {}
             Err(err) if err.kind() == io::ErrorKind::PermissionDenied && may_hide => {}
@@ -38,8 +38,8 @@ pub(crate) fn namespaces(kind: &str) -> io::Result<BTreeMap<u64, PathBuf>> {
     Ok(found)
 }
 
-/// Whether we are in a user namespace of our own, and may look at every process in it and below. Then one that hides is
-/// outside, where it can be in none of the namespaces that were made inside.
+/// Returns whether we are in a user namespace of our own, and may examine every process in it and below. A process that
+/// hides is then outside, and cannot be in a namespace that was created inside.
 fn is_confined() -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let whole = [0, 0, u32::MAX].map(|number| number.to_string());

@@ -37,6 +37,11 @@ impl Call {
         &self.stdin
     }
 
+    /// Where the system's bus is, as the environment says; empty where it does not.
+    pub fn system_bus(&self) -> &str {
+        &self.env.system_bus
+    }
+
     /// The environment of a delegate that is asked to do `verb`.
     pub(crate) fn delegate_env(&self, verb: Command) -> Vec<(&'static str, String)> {
         Var::ALL

@@ -62,7 +62,7 @@ impl Reply {
         let release = env!("CARGO_PKG_VERSION");
         Self {
             stderr: format!(
-                "CNI {name} plugin linkspan {release}\nCNI protocol versions supported: {versions}\n"
+                "CNI {name} plugin v{PEER}+linkspan.{release}\nCNI protocol versions supported: {versions}\n"
             ),
             ok: true,
             ..Self::default()
@@ -78,6 +78,10 @@ impl From<&Failure> for Reply {
         }
     }
 }
+
+/// The release of the Go plugins that ours replace. Engines read the rest of the line as a semantic version, and use what
+/// that release can do.
+const PEER: &str = "1.9.1";
 
 /// Serves one call of `P`.
 pub fn serve<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Reply {

@@ -80,6 +80,8 @@ pub struct Env {
     pub path: String,
     /// `CNI_NETNS_OVERRIDE`
     pub netns_override: String,
+    /// `DBUS_SYSTEM_BUS_ADDRESS`, which is none of the protocol's.
+    pub system_bus: String,
 }
 
 impl Env {
@@ -94,6 +96,7 @@ impl Env {
             args: value(Var::Args),
             path: value(Var::Path),
             netns_override: value(Var::NetnsOverride),
+            system_bus: lookup("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_default(),
         }
     }
 

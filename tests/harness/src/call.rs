@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::lab::Sandbox;
 use crate::{forks, search};
 
-/// A run to be. Its environment holds nothing but what is set here, `PATH`, and how delegates are
-/// reached.
+/// A run to be. Its environment holds nothing but what is set here, `PATH`, a bus that is not
+/// there, and how delegates are reached.
 #[derive(Debug, Clone)]
 pub struct Call {
     exe: PathBuf,
@@ -43,7 +43,12 @@ impl Call {
     /// A run of `exe`.
     pub fn new(exe: &Path) -> Self {
         const DELEGATE: &str = "LINKSPAN_DELEGATE";
-        let mut env = BTreeMap::from([("PATH".to_owned(), search::path())]);
+        // No test has anything to say to the machine's own services.
+        let no_bus = ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+        let path = search::path();
+        let env =
+            [("PATH", &*path), no_bus].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut env = BTreeMap::from(env);
         if let Ok(value) = std::env::var(DELEGATE) {
             env.insert(DELEGATE.to_owned(), value);
         }

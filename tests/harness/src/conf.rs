@@ -77,6 +77,10 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     match plugin {
         "bridge" => bridge(lab, &json!({})),
         "loopback" => base,
+        "firewall" => {
+            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
+            with(base, &json!({ "prevResult": previous }))
+        }
         "tuning" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
             let dir = lab.dir().join("tuning");

@@ -28,6 +28,7 @@ pub const PLUGINS: &[&str] = &[
     "bridge",
     "dhcp",
     "dummy",
+    "firewall",
     "host-local",
     "loopback",
     "portmap",

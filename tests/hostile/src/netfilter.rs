@@ -3,8 +3,10 @@
 use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::decode::{self, Body};
+use linkspan_nftables::filter_reading;
 use linkspan_nftables::forward;
 use linkspan_nftables::legacy::NatRules;
+use linkspan_nftables::legacy_filter::{self, LegacyFilter};
 use linkspan_nftables::legacy_forward::LegacyForward;
 use linkspan_nftables::port_reading;
 use linkspan_nftables::ruleset::{Element, TableFamily};
@@ -38,6 +40,7 @@ fn read(object: &[u8]) {
     for family in Family::BOTH {
         port_reading::decode(object, family);
     }
+    filter_reading::decode(object);
     decode::chain(object, "linkspan");
     let _generation = decode::generation(object);
     let _flow = Flow::decode(object);
@@ -47,6 +50,11 @@ fn read(object: &[u8]) {
         // A description of the table, and its entries behind it.
         let (info, entries) = object.split_at(object.len().min(84));
         let _legacy = LegacyForward::decode(info, entries, family);
+        let filter = LegacyFilter::of(info, entries.to_vec(), family);
+        filter.is_effective();
+        for chain in [legacy_filter::FORWARD, "CNI-FORWARD"] {
+            filter.rules(chain);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod chain;
+mod faults;
 mod lease;
 mod others;
 mod plugin;

@@ -45,7 +45,7 @@ fn seconds() -> u64 {
 #[test]
 fn attachments_that_come_and_go_leave_nothing_behind() {
     in_lab(LINKSPAN, |lab| {
-        const MANY: usize = 100;
+        const MANY: usize = 200;
         let segment = Segment::new(lab);
         let server = Segment::server(10, 240);
         // An address has another owner every few seconds, and nobody here announces that, so a neighbour knows the one before.

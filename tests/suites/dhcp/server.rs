@@ -44,6 +44,8 @@ pub(crate) struct Manners {
     pub(crate) deaf_to_unicast: bool,
     /// It does not hear anything.
     pub(crate) deaf: bool,
+    /// It gives addresses, and its word of that is lost.
+    pub(crate) mute: bool,
     /// It answers by broadcast whoever asks.
     pub(crate) shouts: bool,
     /// It rejects whoever has an address.
@@ -207,6 +209,9 @@ impl Work {
         };
         if kind == ACK {
             leases.insert(client, address);
+            if manners.mute {
+                return;
+            }
         }
         let reply = reply(message, kind, address, &manners);
         let to = if has_one && kind == ACK && !manners.shouts {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::aftermath::withstands;
 use crate::site::{Case, stand_in};
-use crate::{DUAL, V4, on_bridge, pair, ports};
+use crate::{DUAL, V4, guarded, on_bridge, pair, ports};
 
 /// What the plugins find in their environment.
 type Environment = Vec<(&'static str, String)>;
@@ -96,6 +96,17 @@ fn ports_by_the_programs_of_iptables() {
 fn ports_by_the_older_packet_filter() {
     let case = Case::second("bridge and portmap, iptables-legacy", |lab, port| {
         vec![by_iptables(on_bridge(lab, V4)), ports_by_iptables(port)]
+    });
+    withstands_with(
+        "xtables-legacy-multi",
+        case.on(the_older_iptables_is_preferred),
+    );
+}
+
+#[test]
+fn firewall_in_the_older_packet_filter() {
+    let case = Case::second("bridge and firewall, iptables-legacy", |lab, _| {
+        vec![on_bridge(lab, DUAL), guarded("iptables")]
     });
     withstands_with(
         "xtables-legacy-multi",

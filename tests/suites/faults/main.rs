@@ -13,6 +13,7 @@ mod site;
 
 use linkspan_harness::conf::{bridge, fixed, host_local, with};
 use linkspan_harness::lab::Lab;
+use linkspan_harness::skip;
 use serde_json::{Value, json};
 
 use aftermath::withstands;
@@ -156,6 +157,28 @@ fn bandwidth_of_a_pair_with_subnets() {
         let subnets = json!({ "unshapedSubnets": ["10.0.0.0/8", "fd00::/8"] });
         vec![pair(lab, DUAL), with(limits("host"), &subnets)]
     }));
+}
+
+/// A policy, in our table alone and in that of iptables.
+fn guarded(backend: &str) -> Value {
+    let over = json!({ "backend": backend, "ingressPolicy": "isolated", "allowPublished": true });
+    conf("firewall", &over)
+}
+
+#[test]
+fn firewall_behind_a_bridge() {
+    withstands(Case::second("bridge and firewall", |lab, _| {
+        vec![on_bridge(lab, DUAL), guarded("nftables")]
+    }));
+}
+
+#[test]
+fn firewall_in_iptables_behind_a_bridge() {
+    if skip::without("iptables-nft-restore").is_some() {
+        withstands(Case::second("bridge and firewall, iptables", |lab, _| {
+            vec![on_bridge(lab, DUAL), guarded("iptables")]
+        }));
+    }
 }
 
 #[test]

@@ -89,8 +89,9 @@ fn what_cannot_be_done_changes_nothing() {
     });
 }
 
-/// The call as on a kernel without nf_tables: the socket to it is refused. Which one that is, a first run tells.
-fn without_nf_tables(lab: &Lab, call: &Call) -> Call {
+/// The call as on a kernel without nf_tables: a socket to it is refused, behind so many others. Which one that is, a first
+/// run tells.
+fn without_nf_tables(lab: &Lab, call: &Call, others: usize) -> Call {
     let trace = lab.dir().join("sockets");
     let file = trace.to_str().unwrap();
     let look = ["strace", "-qq", "-o", file, "-e", "trace=socket"];
@@ -98,8 +99,9 @@ fn without_nf_tables(lab: &Lab, call: &Call) -> Call {
     call.clone().verb("DEL").run().succeeded();
     let told = std::fs::read_to_string(&trace).unwrap();
     let to_netfilter = |line: &str| line.contains("NETLINK_NETFILTER");
-    let mut sockets = told.lines().filter(|line| line.starts_with("socket("));
-    let index = sockets.position(to_netfilter).unwrap() + 1;
+    let sockets = told.lines().filter(|line| line.starts_with("socket("));
+    let mut own = (1..).zip(sockets).filter(|(_, line)| to_netfilter(line));
+    let (index, _) = own.nth(others).unwrap();
     let refuse = format!("inject=socket:error=EPROTONOSUPPORT:when={index}");
     call.clone()
         .under(&["strace", "-qq", "-o", file, "-e", &refuse])
@@ -120,15 +122,19 @@ fn where_the_kernel_has_no_nf_tables_it_is_iptables_unless_nf_tables_is_asked_fo
             &json!([mapping("tcp", 8080)]),
         );
         pod.bridge(lab).del();
-        without_nf_tables(lab, &pod.bridge(lab)).add();
-        without_nf_tables(lab, &pod.portmap(lab)).add();
+        // Bridge looks for a policy before it masquerades.
+        without_nf_tables(lab, &pod.bridge(lab), 1).add();
+        without_nf_tables(lab, &pod.portmap(lab), 0).add();
         assert_eq!(elements(lab), [""; 0]);
         assert!(iptables_rules("\"pod\"").len() > 6);
         pod.portmap(lab).del();
         pod.bridge(lab).del();
         assert_eq!(iptables_rules("\"pod\""), [""; 0]);
         let asked = pod.portmap_with(lab, &json!({ "backend": "nftables" }));
-        let refused = without_nf_tables(lab, &asked).verb("ADD").run().failed(999);
+        let refused = without_nf_tables(lab, &asked, 0)
+            .verb("ADD")
+            .run()
+            .failed(999);
         assert!(
             refused.contains("this kernel has no nf_tables"),
             "{refused}"

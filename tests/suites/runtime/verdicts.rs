@@ -16,7 +16,7 @@ const LISTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suites/runtim
 fn the_lists_of_other_projects_are_accepted_with_notes() {
     in_lab(LINKSPAN, |lab| {
         // Plugins that are not of this suite.
-        let theirs = ["calico", "cilium-cni", "consul-cni", "dnsname", "firewall"];
+        let theirs = ["calico", "cilium-cni", "consul-cni", "dnsname"];
         let recorder = Recorder::new(lab, &theirs);
         let mut names = files(LISTS.as_ref());
         names.sort();

@@ -67,6 +67,9 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
             let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
             json!({ "prevResult": previous })
         }
+        "firewall" => {
+            json!({ "ingressPolicy": "isolated", "prevResult": { "cniVersion": "1.1.0", "interfaces": [{ "name": "br0" }], "ips": [{ "address": "10.1.0.9/16" }] } })
+        }
         "bridge" | "ptp" => json!({ "ipMasq": true }),
         _ => json!({}),
     };
@@ -98,7 +101,7 @@ fn the_capabilities_that_are_listed_suffice() {
             let run = |call: &Call, verb| with_only(&needed, lab, call.clone().verb(verb)).run();
             let result = run(&call, "ADD").json();
             let after = match &*plugin {
-                "portmap" => call.clone(),
+                "firewall" | "portmap" => call.clone(),
                 _ => call.after(&result),
             };
             for verb in ["CHECK", "GC", "STATUS", "DEL"] {
@@ -128,6 +131,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 13, "capabilities of all plugins together");
+        assert_eq!(count, 15, "capabilities of all plugins together");
     });
 }

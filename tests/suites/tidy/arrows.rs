@@ -7,7 +7,7 @@ use crate::tree::{
 };
 
 /// The arrows between crates. `plugins/*` and `ipam/*` stand for every folder in them; what is not here is forbidden.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("shared/protocol", &[]),
     ("shared/invoke", &["protocol"]),
     ("shared/owner", &["protocol"]),
@@ -23,6 +23,12 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ),
     (
         "plugins/portmap",
+        &[
+            "plugin", "protocol", "owner", "attach", "filter", "netlink", "nftables",
+        ],
+    ),
+    (
+        "plugins/firewall",
         &[
             "plugin", "protocol", "owner", "attach", "filter", "netlink", "nftables",
         ],

@@ -1,5 +1,9 @@
 //! Getting leases for an attachment: of each family that it asks for, or none.
+//!
+//! A server may have given an address as soon as a REQUEST leaves. So the offer is in the store before that: the daemon,
+//! the call or the plugin may end at any moment, and DEL, GC or the next daemon still gives the address back.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -11,93 +15,139 @@ use crate::complain::complain;
 use crate::conf::Plan;
 use crate::exchange::{Client, blocking, persist};
 use crate::lease::Lease4;
+use crate::record::Record;
 use crate::release;
 use crate::six::{self, lease::Lease6};
+use crate::store::Store;
 use crate::trouble::Trouble;
 
+/// A record that is in the store while its addresses are asked for.
+struct Pending<'a> {
+    store: &'a Store,
+    record: RefCell<Record>,
+}
+
+impl Pending<'_> {
+    fn set(&self, set: impl FnOnce(&mut Record)) -> Result<(), Trouble> {
+        let mut record = self.record.borrow_mut();
+        set(&mut record);
+        let written = self.store.write(&record);
+        written.map_err(|err| {
+            Trouble::Kernel(format!(
+                "remember the lease of {}: {err}",
+                record.names.key()
+            ))
+        })
+    }
+}
+
 impl Daemon {
-    /// The lease of each family that is asked for.
+    /// Fills `record`, which has no lease yet, with the lease of each family that is asked for.
     pub(super) async fn acquire(
         &self,
         client: &Client,
         plan: &Plan,
-    ) -> Result<(Option<Lease4>, Option<Lease6>), Trouble> {
+        record: Record,
+    ) -> Result<Record, Trouble> {
         let turn = self.leases.turns.acquire().await;
         let _turn = turn.map_err(|_closed| Trouble::Cancelled)?;
+        let pending = Pending {
+            store: &self.store,
+            record: RefCell::new(Record {
+                pending: true,
+                ..record
+            }),
+        };
         let four = async {
             if !plan.families.four {
                 return Ok(None);
             }
-            self.acquire_four(client, plan.timeout).await.map(Some)
+            let lease = self.acquire_four(client, plan.timeout, &pending).await;
+            lease.map(Some)
         };
         let six = async {
             if !plan.families.six {
                 return Ok(None);
             }
+            let requesting = |offer: Lease6| pending.set(|record| record.six = Some(offer));
             let patience = self.patience(plan.timeout6);
-            six::acquire(client, patience).await.map(Some)
+            six::acquire(client, patience, requesting).await.map(Some)
         };
         let (four, six) = join(four, six).await;
-        match (four, six) {
-            (Ok(four), Ok(six)) => Ok((four, six)),
-            (Ok(four @ Some(_)), Err(err)) if plan.families.partial => {
+        let mut record = pending.record.into_inner();
+        let offered = (record.four.take(), record.six.take());
+        let partial = plan.families.partial;
+        let (four, six, trouble) = match (four, six) {
+            (Ok(four), Ok(six)) => (four, six, None),
+            (Ok(four @ Some(_)), Err(err)) if partial => {
                 complain(&format!(
                     "no IPv6 address for {}: {err}",
                     client.spot.ifname
                 ));
-                Ok((four, None))
+                (four, None, None)
             }
-            (Err(err), Ok(six @ Some(_))) if plan.families.partial => {
+            (Err(err), Ok(six @ Some(_))) if partial => {
                 complain(&format!(
                     "no IPv4 address for {}: {err}",
                     client.spot.ifname
                 ));
-                Ok((None, six))
+                (None, six, None)
             }
-            (four, six) => {
-                self.give_up(client, four.as_ref().ok(), six.as_ref().ok())
-                    .await;
-                let err = four.err().or_else(|| six.err());
-                Err(err.unwrap_or(Trouble::NoTries))
+            (Err(err), _) | (_, Err(err)) => (None, None, Some(err)),
+        };
+        let unused = Record {
+            four: offered.0.filter(|_| four.is_none()),
+            six: offered.1.filter(|_| six.is_none()),
+            ..record.clone()
+        };
+        self.give_up(client, unused).await;
+        match trouble {
+            Some(trouble) => {
+                self.forget(&record);
+                Err(trouble)
             }
+            None => Ok(Record {
+                four,
+                six,
+                pending: false,
+                ..record
+            }),
         }
     }
 
-    /// Gives back the address of one family, since there is none of the other.
-    async fn give_up(
-        &self,
-        client: &Client,
-        four: Option<&Option<Lease4>>,
-        six: Option<&Option<Lease6>>,
-    ) {
-        let (four, six) = (four.cloned().flatten(), six.cloned().flatten());
-        let client = client.clone();
-        let given = blocking(move || {
-            let four = four.map_or(Ok(()), |lease| release::of_client(&client, &lease));
-            let six = six.map_or(Ok(()), |lease| lease.release(&client.spot));
-            four.and(six)
-        });
-        if let Err(err) = given.await {
+    /// Gives back what is not used after all.
+    async fn give_up(&self, client: &Client, unused: Record) {
+        if unused.four.is_none() && unused.six.is_none() {
+            return;
+        }
+        let spot = client.spot.clone();
+        if let Err(err) = blocking(move || release::all(&unused, &spot)).await {
             complain(&format!("release: {err}"));
         }
     }
 
-    /// An address, by as many attempts as there is time for.
+    /// Obtains a lease, with retries until the deadline.
     async fn acquire_four(
         &self,
         client: &Client,
         own: Option<Duration>,
+        pending: &Pending<'_>,
     ) -> Result<Lease4, Trouble> {
         let patience = self.patience(own);
         let deadline = Instant::now() + patience.whole;
         let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
-        let attempt = async || client.acquire(None, deadline).await;
+        let attempt = async || {
+            let requesting = |offer| pending.set(|record| record.four = Some(offer));
+            let acquired = client.acquire(None, deadline, requesting).await;
+            if matches!(acquired, Err(Trouble::Nak(_))) {
+                pending.set(|record| record.four = None)?;
+            }
+            acquired
+        };
         let lease = persist(ifname, pause, deadline, attempt).await?;
         if answer::address(&lease.ack).is_some() {
             return Ok(lease);
         }
-        let client = client.clone();
-        blocking(move || release::of_client(&client, &lease)).await?;
         let text = "DHCP option Subnet Mask not found in DHCPACK";
         Err(Trouble::Answer(text.to_owned()))
     }

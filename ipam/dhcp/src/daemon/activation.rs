@@ -1,4 +1,4 @@
-//! Sockets that systemd hands over (`sd_listen_fds(3)`).
+//! Sockets from systemd (`sd_listen_fds(3)`).
 #![expect(
     unsafe_code,
     reason = "a descriptor that somebody else opened has a number only"
@@ -11,10 +11,10 @@ use nix::libc;
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 use nix::unistd::getpid;
 
-/// The first one that is handed over.
+/// The first descriptor from systemd.
 const FIRST: i32 = 3;
 
-/// The one socket that this process was given; none where it was given none.
+/// The socket from systemd; `None` if there is none.
 pub(crate) fn handed() -> io::Result<Option<OwnedFd>> {
     let refuse = |text: String| Err(io::Error::new(ErrorKind::InvalidInput, text));
     if variable("LISTEN_PID") != Some(getpid().as_raw()) {
@@ -34,7 +34,7 @@ pub(crate) fn handed() -> io::Result<Option<OwnedFd>> {
     if !is_socket {
         return refuse("LISTEN_FDS=1 but no FD found".to_owned());
     }
-    // SAFETY: systemd opened the descriptor for this process alone, and nobody else here knows its number.
+    // SAFETY: systemd opened the descriptor for this process alone, and no other code here uses it.
     let socket = unsafe { OwnedFd::from_raw_fd(FIRST) };
     let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
     nix::fcntl::fcntl(&socket, flags)?;

@@ -1,4 +1,4 @@
-//! One client: the greeting, then calls one after the other. A client that goes away takes its call with it.
+//! One client: the greeting, then one call after another. A disconnect cancels the call.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use crate::gob::Value;
 use crate::gob::read::{Bytes, MAX, Reader};
 use crate::rpc::{Answers, Args, HELLO, Header, WELCOME};
 
-/// What Go's server tells a client that wants something else.
+/// The answer of Go's server to another protocol.
 const REFUSAL: &[u8] = b"HTTP/1.0 405 Method Not Allowed\nContent-Type: text/plain; charset=utf-8\n\n405 must CONNECT\n";
 
 struct Connection {
@@ -21,7 +21,7 @@ struct Connection {
     buffer: Vec<u8>,
 }
 
-/// Serves the client until it goes away.
+/// Serves the client until it disconnects.
 pub(crate) async fn serve(daemon: Rc<Daemon>, stream: UnixStream) -> io::Result<()> {
     let mut connection = Connection {
         stream,
@@ -51,7 +51,7 @@ pub(crate) async fn serve(daemon: Rc<Daemon>, stream: UnixStream) -> io::Result<
 }
 
 impl Connection {
-    /// Reads more; whether there was any.
+    /// Reads more. Returns false at the end.
     async fn fill(&mut self) -> io::Result<bool> {
         if self.buffer.len() > MAX {
             return Err(io::ErrorKind::InvalidData.into());
@@ -82,7 +82,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the client begins as one of this protocol: a line, and headers that are not looked at.
+    /// Returns whether the client's greeting is of this protocol: a line, and headers that are ignored.
     async fn greeting(&mut self) -> io::Result<bool> {
         let path = HELLO.strip_suffix(b" HTTP/1.0\n\n").unwrap_or(HELLO);
         loop {
@@ -103,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// The next value; none where the client has gone.
+    /// The next value; `None` if the client has disconnected.
     async fn value(&mut self, reader: &mut Reader) -> io::Result<Option<Value>> {
         let broken = |err: crate::gob::Error| io::Error::new(io::ErrorKind::InvalidData, err);
         loop {
@@ -134,7 +134,7 @@ impl Connection {
         }
     }
 
-    /// The outcome of `call`; none where the client goes away first.
+    /// The outcome of `call`; `None` if the client disconnects first.
     async fn unless_gone<T>(&mut self, call: impl Future<Output = T>) -> io::Result<Option<T>> {
         let mut call = pin!(call);
         loop {

@@ -1,26 +1,26 @@
-//! The daemon's command line, as Go's flag package reads it.
+//! The daemon's command line, in the syntax of Go's flag package.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::conf::SOCKET;
 
-/// What the daemon was told.
+/// The command line's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flags {
-    /// Where to write the process' number.
+    /// The file for the process id.
     pub(crate) pid_file: Option<PathBuf>,
-    /// What stands before every path but that of the PID file: the host's root in a container.
+    /// Prefix of every path except the PID file's: the host's root as seen in a container.
     pub(crate) host_prefix: String,
-    /// Where to listen.
+    /// The socket's path.
     pub(crate) socket: String,
-    /// Whether servers are to answer by broadcast.
+    /// Whether servers shall answer by broadcast.
     pub(crate) broadcast: bool,
-    /// How long a server has for the answer to the first message.
+    /// Deadline for a server's answer to the first message.
     pub(crate) timeout: Duration,
     /// The longest pause between two attempts.
     pub(crate) resend_max: Duration,
-    /// How long an address may take.
+    /// Deadline for obtaining an address.
     pub(crate) resend_timeout: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Default for Flags {
     }
 }
 
-/// What `-h` and a wrong flag print.
+/// The output for `-h` and for an invalid flag.
 pub(crate) const USAGE: &str = "\
 Usage of dhcp daemon:
   -broadcast
@@ -58,14 +58,14 @@ Usage of dhcp daemon:
 ";
 
 impl Flags {
-    /// Reads the arguments; the error is a line for the user.
+    /// Parses the arguments. The error is a line for the user.
     pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
         let mut flags = Self::default();
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             let name = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'));
             let Some(name) = name.filter(|name| !name.is_empty()) else {
-                // As in Go, flags end here, and what follows is nobody's.
+                // Flags end here, as in Go. The rest is ignored.
                 break;
             };
             let (name, mut value) = match name.split_once('=') {
@@ -112,7 +112,7 @@ fn duration(name: &str, text: &str) -> Result<Duration, String> {
     told.ok_or_else(|| format!("invalid value {text:?} for flag -{name}: parse error"))
 }
 
-/// `1m2.5s`: numbers with units.
+/// Parses Go's durations, such as `1m2.5s`.
 fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut sum = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Keeping a lease: it is renewed with its server, rebound with any server, and given up when it ends.
+//! Keeping a lease: renewal with its server, rebinding with any server, and the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use crate::record::Record;
 use crate::six;
 use crate::trouble::Trouble;
 
-/// How often the interface of a lease without an end is looked at.
+/// Interval of checks on the interface of a lease without an end.
 const LOOK: Duration = Duration::from_secs(3600);
 
-/// Which of an attachment's two leases.
+/// One of an attachment's two leases.
 #[derive(Debug, Clone, Copy)]
 enum Family {
     Four,
@@ -53,7 +53,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// When the lease has to be renewed; nothing where it has no end.
+    /// The lease's times; `None` for a lease without an end.
     fn times(&self) -> Option<Times> {
         let record = self.record.borrow();
         match self.family {
@@ -93,7 +93,7 @@ impl Keeper {
         complain(&format!("the lease of {key} ended: {why}"));
     }
 
-    /// Forgets this lease, and the attachment where it was the last one.
+    /// Forgets this lease, and the attachment if it was the last lease.
     fn forget(&self) -> std::io::Result<()> {
         let mut record = self.record.borrow_mut();
         match self.family {
@@ -107,7 +107,7 @@ impl Keeper {
         store.write(&record)
     }
 
-    /// The interface is there, and nobody took the record away, as the plugin does when it cannot reach us.
+    /// Verifies that the interface exists and that the record was not deleted. The plugin deletes it without a daemon.
     async fn is_wanted(&self) -> Result<(), String> {
         let record = self.record.borrow().clone();
         if !self.daemon.store.has(&record.names) {
@@ -118,12 +118,12 @@ impl Keeper {
             Err(trouble @ (Trouble::NoLink(_) | Trouble::NoNamespace(_))) => {
                 Err(trouble.to_string())
             }
-            // A namespace that cannot be entered now may be one later.
+            // A namespace that cannot be entered now may be accessible later.
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    /// Renews the lease from `times.t1` on; an error where it ran out.
+    /// Renews the lease from `times.t1` on. Returns an error if it ran out.
     async fn renewed(&self, times: Times) -> Result<(), String> {
         let mut ladder = Ladder::default();
         loop {
@@ -137,7 +137,7 @@ impl Keeper {
                 }
                 Err(trouble) => complain(&format!("{ifname}: renew: {trouble}")),
             }
-            // Others are asked as soon as the server of the lease has had its time.
+            // At T2 other servers are asked at once, without a pause.
             if times.t2.is_past() && !everybody {
                 continue;
             }
@@ -147,7 +147,7 @@ impl Keeper {
         }
     }
 
-    /// Asks once: the server of the lease until `times.t2`, then all.
+    /// Tries once: asks the server of the lease until `times.t2`, then all servers.
     async fn attempt(&self, times: Times, everybody: bool) -> Result<(), Trouble> {
         let until = if everybody { times.expiry } else { times.t2 };
         let (until, client) = (until.instant(), self.client());
@@ -158,11 +158,15 @@ impl Keeper {
         match (self.family, four, six) {
             (Family::Four, Some(lease), _) => {
                 let renewed = match client.renew(&lease, everybody, until).await {
-                    // The server has forgotten us: the same address is asked for anew.
+                    // The server has forgotten the lease, so the client requests the same address anew.
                     Err(Trouble::Nak(words)) => {
                         complain(&format!("{}: rejected ({words})", client.spot.ifname));
                         let until = times.expiry.instant();
-                        client.acquire(Some(lease.ack.yours), until).await
+                        // The record has this address already.
+                        let requesting = |_offer| Ok(());
+                        client
+                            .acquire(Some(lease.ack.yours), until, requesting)
+                            .await
                     }
                     renewed => renewed,
                 };
@@ -180,7 +184,7 @@ impl Keeper {
 
     fn remember(&self) {
         let record = self.record.borrow();
-        // A restart would go on with the lease before, which is shorter and no worse.
+        // After a restart the old record is used: its lease ends earlier, and is otherwise as good.
         if let Err(err) = self.daemon.store.write(&record) {
             complain(&format!(
                 "remember the lease of {}: {err}",
@@ -189,7 +193,7 @@ impl Keeper {
         }
     }
 
-    /// The address belongs to somebody else from now on, so the interface stops using it.
+    /// Stops the interface's use of the address, which may belong to another station from now on.
     async fn expired(&self, trouble: &Trouble) -> String {
         let spot = self.client().spot;
         let six = self.record.borrow().six.as_ref().map(|lease| lease.address);

@@ -1,9 +1,9 @@
-//! The attachments that have a lease, or are about to, and what the calls do to them.
+//! The attachments with a lease, or with an ADD in progress, and the calls for them.
 //!
-//! Calls for one attachment wait for each other, but DEL first ends an ADD that is under way: its engine has given it up.
+//! Calls for one attachment run one by one. DEL first cancels an ADD in progress, since the engine has given it up.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ use crate::release;
 use crate::rpc::Args;
 use crate::trouble::Trouble;
 
-/// How many addresses are asked for at once; the others wait for their turn within their time.
+/// Maximum number of concurrent requests for addresses. Others wait, within their own deadlines.
 const AT_ONCE: usize = 256;
 
 /// Every attachment by its names.
@@ -54,13 +54,13 @@ impl Default for Leases {
 /// One attachment.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    /// Held by the call that is served.
+    /// Locked by the current call.
     held: Mutex<Option<Held>>,
-    /// Ends an ADD.
+    /// Cancels an ADD.
     cancel: Notify,
 }
 
-/// A lease and the task that keeps it.
+/// A lease and its keeper tasks.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) record: Rc<RefCell<Record>>,
@@ -68,7 +68,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Whether the lease is still kept: its task ends when it is lost.
+    /// Returns whether the lease is still kept. Its tasks end when it is lost.
     fn is_kept(&self) -> bool {
         self.keepers.iter().any(|keeper| !keeper.is_finished())
     }
@@ -82,7 +82,7 @@ impl Drop for Held {
     }
 }
 
-/// Forgets an empty slot, also where the call ends because its client went away.
+/// Removes an unused slot, also if the client disconnects during the call.
 struct Tidy<'a>(&'a Daemon, Names);
 
 impl Drop for Tidy<'_> {
@@ -91,7 +91,7 @@ impl Drop for Tidy<'_> {
     }
 }
 
-/// What a call is about.
+/// A decoded call.
 struct Call {
     names: Names,
     plan: Plan,
@@ -104,12 +104,12 @@ impl Daemon {
         Rc::clone(slots.entry(names.clone()).or_default())
     }
 
-    /// The slot, and what forgets it when it is of no use any more.
+    /// The slot, and a guard that removes it when it is unused.
     fn entered(&self, names: &Names) -> (Tidy<'_>, Rc<Slot>) {
         (Tidy(self, names.clone()), self.slot(names))
     }
 
-    /// Forgets a slot that nobody uses and that has no lease.
+    /// Removes a slot without a lease and without users.
     fn tidy(&self, names: &Names) {
         let mut slots = self.leases.slots.borrow_mut();
         let is_unused = slots.get(names).is_some_and(|slot| {
@@ -130,7 +130,7 @@ impl Daemon {
         }
     }
 
-    /// Where a namespace of the host is for this process.
+    /// This process's path of a namespace of the host.
     pub(crate) fn seen_from_here(&self, path: &std::path::Path) -> PathBuf {
         let prefix = &self.flags.host_prefix;
         if prefix.is_empty() {
@@ -141,7 +141,7 @@ impl Daemon {
         seen.into()
     }
 
-    /// The result of the attachment: of the lease that it has, or of a new one.
+    /// The result for the attachment, from its lease or from a new one.
     pub(super) async fn allocate(self: &Rc<Self>, args: &Args) -> Result<AddResult, Trouble> {
         let call = call(args)?;
         let (_tidy, slot) = self.entered(&call.names);
@@ -173,7 +173,7 @@ impl Daemon {
                 return Ok(answer::result(&record, &call.plan.shape));
             }
         }
-        // A lease of an earlier container of these names is of no use to anybody.
+        // A lease of an earlier container with these names is useless.
         *held = None;
         let spot = Spot {
             id: Some(facts.id),
@@ -185,27 +185,29 @@ impl Daemon {
             timeout: self.patience(call.plan.timeout).timeout,
             spot,
         };
-        let (four, six) = {
-            let acquired = pin!(self.acquire(&client, &call.plan));
+        let record = Record {
+            names: call.names.clone(),
+            netns: call.netns.clone(),
+            id: facts.id,
+            home,
+            profile: client.profile.clone(),
+            client: client.id.clone(),
+            four: None,
+            six: None,
+            pending: false,
+        };
+        let record = {
+            let acquired = Box::pin(self.acquire(&client, &call.plan, record));
             let cancelled = pin!(slot.cancel.notified());
             match select(cancelled, acquired).await {
                 Either::Left(_) => return Err(Trouble::Cancelled),
                 Either::Right((acquired, _)) => acquired?,
             }
         };
-        let record = Record {
-            names: call.names.clone(),
-            netns: call.netns.clone(),
-            id: facts.id,
-            home,
-            profile: client.profile,
-            client: client.id,
-            four,
-            six,
-        };
         if let Err(err) = self.store.write(&record) {
             let told = format!("remember the lease of {}: {err}", call.names.key());
             let spot = client.spot;
+            self.forget(&record);
             blocking(move || release::all(&record, &spot)).await?;
             return Err(Trouble::Kernel(told));
         }
@@ -220,14 +222,14 @@ impl Daemon {
         profile
     }
 
-    /// Keeps the lease from now on.
+    /// Starts to keep the lease.
     fn hold(self: &Rc<Self>, record: Record) -> Held {
         let record = Rc::new(RefCell::new(record));
         let keepers = super::keep::start(self, &record);
         Held { record, keepers }
     }
 
-    /// The result of the lease that the attachment has.
+    /// The result from the attachment's existing lease.
     pub(super) async fn look(self: &Rc<Self>, args: &Args) -> Result<AddResult, Trouble> {
         let call = call(args)?;
         let (_tidy, slot) = self.entered(&call.names);
@@ -238,7 +240,7 @@ impl Daemon {
         found.ok_or_else(missing)
     }
 
-    /// Gives the attachment's address back; nothing to give back is success.
+    /// Releases the attachment's lease, if there is one.
     pub(super) async fn release(&self, args: &Args) -> Result<(), Trouble> {
         self.release_of(&names(args, &leniently(args)?.name)).await;
         Ok(())
@@ -256,17 +258,26 @@ impl Daemon {
                 complain(&format!("release the lease of {}: {err}", names.key()));
             }
         }
+        self.forget_of(names);
+    }
+
+    /// Forgets what the store has of an attachment.
+    pub(super) fn forget(&self, record: &Record) {
+        self.forget_of(&record.names);
+    }
+
+    fn forget_of(&self, names: &Names) {
         if let Err(err) = self.store.forget(names) {
             complain(&format!("forget the lease of {}: {err}", names.key()));
         }
     }
 
-    /// Where a record's interface is.
+    /// The location of a record's interface.
     pub(super) fn spot(&self, record: &Record) -> Spot {
         record.spot(self.seen_from_here(&record.netns))
     }
 
-    /// Gives back the addresses of the network's attachments that are not on the list of the valid ones.
+    /// Releases the leases of the network's attachments that are not on the list of valid ones.
     pub(super) async fn collect(&self, args: &Args) -> Result<(), Trouble> {
         let conf = leniently(args)?;
         let valid = conf.valid_attachments.unwrap_or_default();
@@ -276,21 +287,19 @@ impl Daemon {
                 .any(|valid| valid.container_id == names.container && valid.ifname == names.ifname);
             names.network == conf.name && !is_valid
         };
-        let stale: Vec<Names> = {
-            let slots = self.leases.slots.borrow();
-            slots
-                .keys()
-                .filter(|names| is_stale(names))
-                .cloned()
-                .collect()
-        };
+        // The store alone knows the addresses of an ADD whose plugin went away.
+        let stored = self.store.all()?.into_iter().map(|record| record.names);
+        let mut stale: BTreeSet<Names> = stored.collect();
+        stale.extend(self.leases.slots.borrow().keys().cloned());
+        stale.retain(is_stale);
         for names in stale {
             self.release_of(&names).await;
         }
         Ok(())
     }
 
-    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped.
+    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped, and those that nobody
+    /// was told are given back.
     pub(super) fn restore(self: &Rc<Self>) -> std::io::Result<()> {
         let judge = Judge::now();
         for record in self.store.all()? {
@@ -301,6 +310,11 @@ impl Daemon {
                 continue;
             }
             let names = record.names.clone();
+            if record.pending {
+                let daemon = Rc::clone(self);
+                tokio::task::spawn_local(async move { daemon.release_of(&names).await });
+                continue;
+            }
             let slot = Slot {
                 held: Mutex::new(Some(self.hold(record))),
                 cancel: Notify::new(),
@@ -315,7 +329,7 @@ fn netconf(err: &linkspan_protocol::json::Error) -> Trouble {
     Trouble::Call(format!("error parsing netconf: {err}"))
 }
 
-/// What DEL and GC need of a configuration that somebody may have edited.
+/// The keys that DEL and GC need, from a configuration that may have been edited.
 fn leniently(args: &Args) -> Result<NetConf, Trouble> {
     let json = Json::parse(&args.stdin).map_err(|err| netconf(&err))?;
     NetConf::decode_leniently(&json).map_err(|err| netconf(&err))

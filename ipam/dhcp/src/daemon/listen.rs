@@ -1,4 +1,4 @@
-//! The daemon's socket: one of systemd, or one of our own.
+//! The daemon's socket, from systemd or its own.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::activation;
 
-/// The socket that systemd handed over, or else one at `path`; and whether it is our own, so that it goes with us.
+/// The socket from systemd, or a new one at `path`. The flag tells whether it is our own, to be removed at the end.
 pub(crate) fn listener(path: &Path) -> io::Result<(UnixListener, bool)> {
     let (listener, is_ours) = match activation::handed()? {
         Some(handed) => (UnixListener::from(handed), false),
@@ -18,7 +18,7 @@ pub(crate) fn listener(path: &Path) -> io::Result<(UnixListener, bool)> {
     Ok((listener, is_ours))
 }
 
-/// A file that nobody listens at is one that a killed daemon left.
+/// Binds the socket. A socket file without a listener was left by a killed daemon.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(dir) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

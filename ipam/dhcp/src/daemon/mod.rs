@@ -1,4 +1,4 @@
-//! The daemon: one thread for everything that waits, and a few that visit namespaces.
+//! The daemon: one thread for all waiting, and a few threads that visit namespaces.
 
 mod acquire;
 mod activation;
@@ -13,26 +13,32 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use linkspan_protocol::result::AddResult;
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use flags::Flags;
 use leases::Leases;
 
+use crate::clock::wait;
 use crate::complain::complain;
 use crate::rpc::{ALLOCATE, Args, COLLECT, LOOK, NO_METHOD, RELEASE};
 use crate::store::Store;
 use crate::trouble::Trouble;
 
-/// How many threads visit namespaces at once.
+/// Maximum number of threads that visit namespaces.
 const VISITORS: usize = 4;
+
+/// How long the daemon waits before it accepts again, where the process or the machine is short of descriptors.
+const SHORTAGE: Duration = Duration::from_millis(50);
 
 /// Everything that the daemon knows.
 #[derive(Debug)]
@@ -42,21 +48,21 @@ pub(crate) struct Daemon {
     leases: Leases,
 }
 
-/// Runs `dhcp daemon` with these arguments until it is asked to end.
-pub fn main(args: &[String]) -> ExitCode {
+/// Runs `dhcp daemon` with these flags until it is asked to end, and returns its exit status.
+pub fn main(args: &[String]) -> u8 {
     let flags = match Flags::parse(args) {
         Ok(flags) => flags,
         Err(told) => {
             complain(&told);
             complain(flags::USAGE.trim_end());
-            return ExitCode::from(2);
+            return 2;
         }
     };
     match run(flags) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(err) => {
             complain(&err.to_string());
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -87,7 +93,7 @@ fn run(flags: Flags) -> io::Result<()> {
     ended
 }
 
-/// Leases are not given back when the daemon ends: the next one goes on with them.
+/// Runs `work` until a signal. Leases are not released, since the next daemon takes over.
 async fn until_asked(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
@@ -116,10 +122,8 @@ impl Daemon {
                         }
                     });
                 }
-                // Out of descriptors: those of a client that leaves are free again.
-                Err(err) if err.raw_os_error() == Some(nix::libc::EMFILE) => {
-                    tokio::task::yield_now().await;
-                }
+                // The caller waits in the socket's queue until a descriptor is free.
+                Err(err) if is_shortage(&err) => wait(Instant::now() + SHORTAGE).await,
                 Err(err) => return Err(err),
             }
         }
@@ -173,6 +177,15 @@ fn unless_missing(err: io::Error) -> io::Result<()> {
     }
 }
 
+/// Whether accept(2) failed for want of descriptors or memory, which comes back when others end.
+fn is_shortage(err: &io::Error) -> bool {
+    let errno = err.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+    )
+}
+
 /// A client may leave at any time.
 fn unless_gone(err: io::Error) -> io::Result<()> {
     match err.kind() {
@@ -181,7 +194,7 @@ fn unless_gone(err: io::Error) -> io::Result<()> {
     }
 }
 
-/// Every client and every exchange has one descriptor; the usual limit is for programs that still use select(2).
+/// Raises the limit of descriptors: each client and each exchange needs one. The default suits programs with select(2).
 fn more_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
         && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, most, most)

@@ -1,5 +1,5 @@
-//! The part of Go's `encoding/gob` that the reference's plugin and daemon speak: structs, slices, strings, bytes and
-//! numbers. A reader follows the definitions that it is sent; a writer sends its own.
+//! The subset of Go's `encoding/gob` between the reference's plugin and daemon: structs, slices, strings, bytes and
+//! numbers. A reader follows the received definitions; a writer sends its own.
 
 pub(crate) mod read;
 pub(crate) mod write;
@@ -24,7 +24,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// The field, where it was sent.
+    /// The field, if it was sent.
     pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         let Self::Struct(fields) = self else {
             return None;
@@ -33,7 +33,7 @@ impl Value {
         found.map(|(_, value)| value)
     }
 
-    /// The bytes of the field; none where it was not sent.
+    /// The bytes of the field; empty if it was not sent.
     pub(crate) fn bytes(&self, name: &str) -> &[u8] {
         match self.field(name) {
             Some(Self::Bytes(bytes)) => bytes,
@@ -64,18 +64,18 @@ impl Value {
     }
 }
 
-/// Why a stream makes no sense.
+/// The reason why a stream is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Error {
     /// A message ends in the middle of a value.
     Short,
-    /// A message is longer than any that the two halves send.
+    /// A message is longer than those of the plugin and the daemon.
     Long,
-    /// Values are nested deeper than any that the two halves send.
+    /// Values are nested deeper than those of the plugin and the daemon.
     Deep,
-    /// A value has a type that was not defined, or one that has no use here.
+    /// A value has an undefined or unsupported type.
     Type(i64),
-    /// A number, a field or a definition that cannot be.
+    /// A number, a field or a definition is invalid.
     Form,
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Types that need no definition.
+/// Types without a definition.
 pub(crate) mod builtin {
     pub(crate) const BOOL: i64 = 1;
     pub(crate) const INT: i64 = 2;

@@ -1,16 +1,16 @@
-//! Reading a gob stream, whatever its sender's definitions are.
+//! Decoding of a gob stream, with any sender's definitions.
 
 use std::collections::BTreeMap;
 
 use super::{Error, Value, builtin};
 
-/// The longest message in bytes: a configuration with room to spare.
+/// Maximum length of a message in bytes: a configuration and reserve.
 pub(crate) const MAX: usize = 1 << 20;
 
-/// How deep values may be nested: a result is five deep.
+/// Maximum depth of nested values: a result has a depth of five.
 const DEPTH: usize = 12;
 
-/// What a sender may define at most.
+/// Maximum number of a sender's definitions.
 const DEFINITIONS: usize = 256;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +20,14 @@ enum Definition {
     Map(i64, i64),
 }
 
-/// The definitions that a stream has brought so far.
+/// The definitions of a stream so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     known: BTreeMap<i64, Definition>,
 }
 
 impl Reader {
-    /// Reads one message without its length: a value, or nothing where it was a definition.
+    /// Decodes one message without its length: a value, or `None` for a definition.
     pub(crate) fn message(&mut self, message: &[u8]) -> Result<Option<Value>, Error> {
         if message.len() > MAX {
             return Err(Error::Long);
@@ -43,7 +43,7 @@ impl Reader {
             self.known.insert(id, definition);
             return rest.end().map(|()| None);
         }
-        // What is no struct stands behind a zero, as if it were the only field of one.
+        // A value other than a struct follows a zero, as if it were the only field of a struct.
         if !matches!(self.known.get(&id), Some(Definition::Struct(_))) && rest.uint()? != 0 {
             return Err(Error::Form);
         }
@@ -155,7 +155,7 @@ fn field(rest: &mut Bytes<'_>) -> Result<(String, i64), Error> {
     Ok((name, id))
 }
 
-/// What is left of a message.
+/// The rest of a message.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -196,13 +196,13 @@ impl<'a> Bytes<'a> {
         self.take(count)
     }
 
-    /// How many elements follow; each is a byte at least.
+    /// The number of elements that follow. Each takes at least one byte.
     fn count(&mut self) -> Result<usize, Error> {
         let count = usize::try_from(self.uint()?).map_err(|_huge| Error::Short)?;
         (count <= self.0.len()).then_some(count).ok_or(Error::Short)
     }
 
-    /// The index of the next field, counted from `next`; nothing at the end of the struct.
+    /// The index of the next field, counted from `next`; `None` at the end of the struct.
     fn delta(&mut self, next: usize) -> Result<Option<usize>, Error> {
         let delta = usize::try_from(self.uint()?).map_err(|_huge| Error::Form)?;
         let Some(ahead) = delta.checked_sub(1) else {

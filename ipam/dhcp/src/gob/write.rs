@@ -1,21 +1,21 @@
-//! Writing a gob stream with definitions of our own.
+//! Encoding of a gob stream, with our own definitions.
 
 use super::builtin;
 
-/// A type that a writer defines.
+/// A type with a definition.
 #[derive(Debug)]
 pub(crate) struct Type {
     /// Its number, from 64 on.
     pub(crate) id: i64,
     /// Its name in Go.
     pub(crate) name: &'static str,
-    /// What it is made of.
+    /// Its structure.
     pub(crate) shape: Shape,
-    /// Types that are defined after it, where it is the first one to need them.
+    /// Types to define after it, if it is the first type that needs them.
     pub(crate) needs: &'static [&'static Type],
 }
 
-/// What a type is made of.
+/// The structure of a type.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// Named fields, each with its type's number.
@@ -25,7 +25,7 @@ pub(crate) enum Shape {
 }
 
 impl Type {
-    /// Appends the messages that define this type and those that it needs.
+    /// Appends the definitions of this type and of the types that it needs.
     pub(crate) fn define(&self, out: &mut Vec<u8>) {
         let mut body = Vec::new();
         int(&mut body, -self.id);
@@ -66,7 +66,7 @@ impl Type {
         }
     }
 
-    /// Appends the message that holds one value of this struct.
+    /// Appends a message with one value of this struct.
     pub(crate) fn value(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Fields<'_>)) {
         let mut body = Vec::new();
         int(&mut body, self.id);
@@ -77,7 +77,7 @@ impl Type {
     }
 }
 
-/// The fields of a struct under way, in ascending order. Zero values are left out, as Go does.
+/// A struct's fields in ascending order. Zero values are left out, as in Go.
 pub(crate) struct Fields<'a> {
     out: &'a mut Vec<u8>,
     next: u64,

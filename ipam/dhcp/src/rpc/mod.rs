@@ -1,8 +1,8 @@
-//! The reference's remote procedure calls: Go's `net/rpc` over a unix socket, so that the plugin and the daemon of either
-//! suite understand each other.
+//! The reference's remote procedure calls: Go's `net/rpc` over a unix socket, so that plugins and daemons of both
+//! suites can be mixed.
 //!
-//! The client sends [`HELLO`], the server answers [`WELCOME`]; from then on both send gob messages. A call is a header and
-//! [`Args`]; an answer is a header, which may hold an error, and a result.
+//! The client sends [`HELLO`], and the server answers [`WELCOME`]. After that both send gob messages. A call is a
+//! header and [`Args`]; an answer is a header, possibly with an error, and a result.
 
 mod result;
 mod types;
@@ -14,24 +14,24 @@ use types::{ARGS, EMPTY, REQUEST, RESPONSE, RESULT};
 
 pub(crate) use result::read as result;
 
-/// How a client begins.
+/// The client's greeting.
 pub(crate) const HELLO: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
-/// How a server answers that.
+/// The server's answer to the greeting.
 pub(crate) const WELCOME: &[u8] = b"HTTP/1.0 200 Connected to Go RPC\n\n";
 
-/// Gives the attachment an address, or tells the one that it has.
+/// Obtains an address for the attachment, or returns the existing one.
 pub(crate) const ALLOCATE: &str = "DHCP.Allocate";
-/// Gives the address back.
+/// Releases the address.
 pub(crate) const RELEASE: &str = "DHCP.Release";
-/// Ours: tells the lease of the attachment, and fails where it has none.
+/// Our own call: returns the attachment's lease, and fails if there is none.
 pub(crate) const LOOK: &str = "DHCP.Look";
-/// Ours: gives back the addresses of all attachments that are not valid.
+/// Our own call: releases the addresses of all attachments that are not valid.
 pub(crate) const COLLECT: &str = "DHCP.Collect";
 
-/// How Go's server begins its answer to a method that it does not have.
+/// The prefix of Go's error for an unknown method.
 pub(crate) const NO_METHOD: &str = "rpc: can't find ";
 
-/// What the plugin was called with.
+/// The plugin's input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Args {
     /// `CNI_CONTAINERID`
@@ -53,7 +53,7 @@ pub(crate) struct Header {
     pub(crate) method: String,
     /// The number of the call.
     pub(crate) seq: u64,
-    /// Of an answer: why it failed; empty where it did not.
+    /// In an answer: the error, or empty.
     pub(crate) error: String,
 }
 
@@ -82,7 +82,7 @@ impl From<&Value> for Header {
     }
 }
 
-/// The first call on a connection, definitions included.
+/// The first call on a connection, with type definitions.
 pub(crate) fn call(method: &str, args: &Args) -> Vec<u8> {
     let mut out = Vec::new();
     REQUEST.define(&mut out);
@@ -98,7 +98,7 @@ pub(crate) fn call(method: &str, args: &Args) -> Vec<u8> {
     out
 }
 
-/// What a server answers, one connection long: a definition is sent once.
+/// The answers on one connection. Each type definition is sent once.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     header: bool,
@@ -107,7 +107,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// The answer to a call: a result, success without one, or why it failed.
+    /// The answer to a call: a result, success without a result, or an error.
     pub(crate) fn answer(
         &mut self,
         call: &Header,
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// What the reference's halves send, recorded.
+    /// Recorded messages of the reference's plugin and daemon.
     #[test]
     fn a_call_and_an_answer_have_the_bytes_of_the_reference() {
         let args = Args {

@@ -1,4 +1,4 @@
-//! The types of the messages, as Go's encoder describes and numbers them.
+//! The types of the messages, with the descriptions and numbers of Go's encoder.
 
 use crate::gob::builtin::{BYTES, INT, STRING, UINT};
 use crate::gob::write::{Shape, Type, strings};

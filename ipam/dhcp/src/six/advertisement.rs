@@ -1,4 +1,4 @@
-//! Router advertisements: who the router is, and which prefixes are on the link.
+//! Router advertisements: the router, and the prefixes that are on the link.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -14,19 +14,19 @@ const ADVERTISEMENT: u8 = 134;
 const HOPS: u8 = 255;
 const PREFIX: u8 = 3;
 const ON_LINK: u8 = 0x80;
-/// All routers of the link, and their hardware address.
+/// The address of all routers on the link, and its hardware address.
 const ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ROUTERS_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 2];
 
-/// What a router told.
+/// An advertisement's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Advertised {
-    /// Its address, where it is a default router.
+    /// The router's address, if it is a default router.
     pub(crate) router: Option<Ipv6Addr>,
     pub(crate) on_link: Vec<Cidr>,
 }
 
-/// The frame that asks routers to tell. It comes from no address, so none has to be ready.
+/// The frame that solicits advertisements. Its source is unspecified, so the interface needs no address yet.
 pub(crate) fn solicitation(mac: [u8; 6]) -> Vec<u8> {
     let mut icmp = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
     let mut pseudo = [0; 16].to_vec();
@@ -45,7 +45,7 @@ pub(crate) fn solicitation(mac: [u8; 6]) -> Vec<u8> {
     frame
 }
 
-/// Reads a frame; nothing where it is no advertisement at first hand.
+/// Decodes a frame; `None` unless it is an advertisement straight from the router.
 pub(crate) fn parse(frame: &[u8]) -> Option<Advertised> {
     let packet = frame.get(ETHERNET..)?;
     let is_ipv6 = number(frame, 12)? == 0x86dd && packet.first()? >> 4 == 6;

@@ -1,4 +1,4 @@
-//! Asking servers and routers for IPv6.
+//! Exchanges with IPv6 servers and routers.
 
 use std::io;
 use std::net::SocketAddrV6;
@@ -19,18 +19,23 @@ use crate::identity::{duid, iaid};
 use crate::link::{Ether, servers};
 use crate::trouble::Trouble;
 
-/// The first pause of RFC 8415 and of RFC 4861.
+/// The first timeout of RFC 8415 and of RFC 4861.
 const FIRST: Duration = Duration::from_secs(1);
-/// How soon a message is tried again for which the interface has no address yet: that takes a second or two.
+/// Retry interval while the interface has no address yet, which takes a second or two.
 const NOT_READY: Duration = Duration::from_millis(100);
 
 /// An address, by as many attempts as there is time for, and the router of the link where it tells of itself.
-pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease6, Trouble> {
+/// `requesting` gets the offered lease before each REQUEST leaves.
+pub(crate) async fn acquire(
+    client: &Client,
+    patience: Patience,
+    requesting: impl Fn(Lease6) -> Result<(), Trouble>,
+) -> Result<Lease6, Trouble> {
     let deadline = Instant::now() + patience.whole;
     let routed = advertised(client, deadline);
     let (ifname, pause) = (&client.spot.ifname, patience.longest_pause);
     let leased = persist(ifname, pause, deadline, async || {
-        attempt(client, deadline).await
+        attempt(client, deadline, &requesting).await
     });
     let (advertised, leased) = join(routed, leased).await;
     let mut lease = leased?;
@@ -45,7 +50,7 @@ pub(crate) async fn acquire(client: &Client, patience: Patience) -> Result<Lease
     Ok(lease)
 }
 
-/// Renews the lease with its server, or with any where `everybody` is asked.
+/// Renews the lease with its server, or with any server if `everybody` is set.
 pub(crate) async fn renew(
     client: &Client,
     lease: &Lease6,
@@ -74,7 +79,7 @@ pub(crate) async fn renew(
     })
 }
 
-/// What the first router tells; asked three times.
+/// The first router's advertisement. Sends up to three solicitations.
 async fn advertised(client: &Client, deadline: Instant) -> Result<Advertised, Trouble> {
     let spot = client.spot.clone();
     let opened = blocking(move || {
@@ -94,7 +99,11 @@ async fn advertised(client: &Client, deadline: Instant) -> Result<Advertised, Tr
     Err(Trouble::NoTries)
 }
 
-async fn attempt(client: &Client, deadline: Instant) -> Result<Lease6, Trouble> {
+async fn attempt(
+    client: &Client,
+    deadline: Instant,
+    requesting: &impl Fn(Lease6) -> Result<(), Trouble>,
+) -> Result<Lease6, Trouble> {
     let exchange = Exchange::open(client).await?;
     let iaid = iaid(&client.spot.ifname);
     let who = (message::CLIENT, exchange.duid.clone());
@@ -105,6 +114,7 @@ async fn attempt(client: &Client, deadline: Instant) -> Result<Lease6, Trouble> 
         .await?;
     let offered = given(&advertise, iaid)?;
     let server = find(&advertise.options, message::SERVER).unwrap_or_default();
+    requesting(exchange.lease(&advertise, offered, iaid)?)?;
     let request = vec![
         who,
         (message::SERVER, server.to_vec()),
@@ -135,7 +145,7 @@ fn given(message: &Message, iaid: [u8; 4]) -> Result<Given, Trouble> {
         .ok_or_else(|| Trouble::Answer(nothing()))
 }
 
-/// A socket for messages, and who the client is.
+/// A socket for messages, and the client's identity.
 struct Exchange<'a> {
     client: &'a Client,
     socket: UdpSocket,
@@ -173,7 +183,7 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// Sends the message up to three times, and waits for an answer of the kind.
+    /// Sends the message up to three times, and waits for an answer of the given kind.
     async fn ask(
         &self,
         kind: Kind,
@@ -198,7 +208,7 @@ impl<'a> Exchange<'a> {
         insist(FIRST.min(self.client.timeout), deadline, send, receive).await
     }
 
-    /// Sends as soon as the interface has an address of its own.
+    /// Sends the message as soon as the interface has an address.
     async fn send(&self, bytes: &[u8], deadline: Instant) -> Result<(), Trouble> {
         loop {
             let err = match self.socket.send_to(bytes, self.to).await {

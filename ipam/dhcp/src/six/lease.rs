@@ -1,4 +1,4 @@
-//! A lease of `DHCPv6`: what the server gave, and the router that advertised itself.
+//! A lease of `DHCPv6`: the server's grant, and the advertised router.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::merge::merge;
 use crate::trouble::Trouble;
 use crate::wire::domain;
 
-/// A lease of DHCP for IPv6.
+/// An IPv6 lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease6 {
     pub(crate) obtained: Moment,
-    /// The address, with the length of the prefix that is on the link.
+    /// The address, with the length of its on-link prefix.
     pub(crate) address: Cidr,
     pub(crate) router: Option<Ipv6Addr>,
     pub(crate) iaid: [u8; 4],
@@ -35,7 +35,7 @@ pub(crate) struct Lease6 {
 }
 
 impl Lease6 {
-    /// When to do what; nothing for a lease without an end.
+    /// The lease's times; `None` for a lease without an end.
     pub(crate) fn times(&self) -> Option<Times> {
         if self.valid == FOREVER {
             return None;
@@ -50,7 +50,7 @@ impl Lease6 {
         ))
     }
 
-    /// The address itself.
+    /// The address, without prefix.
     pub(crate) fn ip(&self) -> Option<Ipv6Addr> {
         match self.address.ip() {
             IpAddr::V6(ip) => Some(ip),
@@ -58,7 +58,7 @@ impl Lease6 {
         }
     }
 
-    /// As a line of a record holds it.
+    /// The lease as a line of a record.
     pub(crate) fn text(&self) -> String {
         let router = self
             .router
@@ -76,7 +76,7 @@ impl Lease6 {
         words.join(" ")
     }
 
-    /// Reads that.
+    /// Parses such a line.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let mut word = || words.next();
@@ -124,7 +124,7 @@ impl Lease6 {
         }
     }
 
-    /// What a client says of the lease: who it is, and which address it has.
+    /// A client's options for the lease: its identity and its address.
     pub(crate) fn options(&self) -> Options {
         vec![
             (message::CLIENT, self.client.clone()),
@@ -133,7 +133,7 @@ impl Lease6 {
         ]
     }
 
-    /// Gives the address back, from the interface.
+    /// Releases the address, from the interface.
     pub(crate) fn release(&self, spot: &Spot) -> Result<(), Trouble> {
         let mut options = self.options();
         options.insert(1, (message::SERVER, self.server.clone()));

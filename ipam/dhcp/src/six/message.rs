@@ -5,26 +5,26 @@ use std::net::Ipv6Addr;
 use crate::random;
 use crate::wire::number;
 
-/// Option 1: who the client is.
+/// Option 1: the client's identifier.
 pub(crate) const CLIENT: u16 = 1;
-/// Option 2: who the server is.
+/// Option 2: the server's identifier.
 pub(crate) const SERVER: u16 = 2;
 /// Option 3: the addresses of an interface.
 pub(crate) const IA_NA: u16 = 3;
 /// Option 5: one address.
 pub(crate) const ADDRESS: u16 = 5;
-/// Option 6: the options that a client asks for.
+/// Option 6: the requested options.
 pub(crate) const ASKED: u16 = 6;
-/// Option 8: how long the client has been asking.
+/// Option 8: time since the client's first attempt.
 pub(crate) const ELAPSED: u16 = 8;
-/// Option 13: how it went.
+/// Option 13: status code.
 pub(crate) const STATUS: u16 = 13;
-/// Option 23: servers of names.
+/// Option 23: name servers.
 pub(crate) const DNS: u16 = 23;
 /// Option 24: domains to search.
 pub(crate) const SEARCH: u16 = 24;
 
-/// The kinds of messages, as RFC 8415 numbers them.
+/// The kinds of messages, with the numbers of RFC 8415.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Solicit = 1,
@@ -44,10 +44,10 @@ pub(crate) struct Message {
     pub(crate) options: Options,
 }
 
-/// Options in their order; one may be there twice.
+/// Options in order. An option may occur twice.
 pub(crate) type Options = Vec<(u16, Vec<u8>)>;
 
-/// The address that an `IA_NA` holds, and its times in seconds.
+/// The address in an `IA_NA`, and its times in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Given {
     pub(crate) address: Ipv6Addr,
@@ -56,7 +56,7 @@ pub(crate) struct Given {
     pub(crate) t2: u32,
 }
 
-/// The first option of that code.
+/// The first option with this code.
 pub(crate) fn find(options: &Options, code: u16) -> Option<&[u8]> {
     let found = options.iter().find(|(known, _)| *known == code);
     found.map(|(_, value)| value.as_slice())
@@ -70,7 +70,7 @@ fn write(options: &Options, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads options; nothing where one of them is cut off.
+/// Decodes options; `None` if an option is truncated.
 fn read(mut rest: &[u8]) -> Option<Options> {
     let mut options = Options::new();
     while !rest.is_empty() {
@@ -88,7 +88,7 @@ fn four(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 impl Message {
-    /// A client's message, with a number of its own.
+    /// A client's message, with a new number.
     pub(crate) fn new(kind: Kind, options: Options) -> Self {
         let [_, xid @ ..] = random::number().to_be_bytes();
         Self {
@@ -114,7 +114,7 @@ impl Message {
         })
     }
 
-    /// Why the server gives nothing; nothing where it does not say so.
+    /// The server's refusal, if the message contains one.
     pub(crate) fn refusal(&self) -> Option<String> {
         let of_all = find(&self.options, STATUS).and_then(refusal);
         let of_interface = || {
@@ -143,7 +143,7 @@ impl Message {
     }
 }
 
-/// The words of a status that is no success.
+/// The text of a status other than success.
 fn refusal(status: &[u8]) -> Option<String> {
     let code = number(status, 0).filter(|code| *code != 0)?;
     let words = String::from_utf8_lossy(status.get(2..)?).into_owned();
@@ -151,7 +151,7 @@ fn refusal(status: &[u8]) -> Option<String> {
     Some(format!("status {code}: {words}"))
 }
 
-/// The option that asks for an address, or for `wanted`.
+/// The option that requests an address, or the address `wanted`.
 pub(crate) fn interface(iaid: [u8; 4], wanted: Option<Ipv6Addr>) -> (u16, Vec<u8>) {
     let mut value = iaid.to_vec();
     value.extend([0; 8]);

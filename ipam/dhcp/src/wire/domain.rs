@@ -1,11 +1,11 @@
-//! Option 119: domains to search, compressed as in DNS (RFC 3397).
+//! Option 119: search domains, compressed as in DNS (RFC 3397).
 
-/// How many domains a resolver takes at most, and how long they may be together (resolv.conf(5)).
+/// A resolver's limits for the number of domains and for their length (resolv.conf(5)).
 const DOMAINS: usize = 32;
 const NAME: usize = 253;
 const LABEL: usize = 63;
 
-/// Reads the domains. Nothing where one of them cannot be: half of a list would search elsewhere than the network meant.
+/// Decodes the domains; `None` if one is invalid: half of a list would search elsewhere than the network meant.
 pub(crate) fn search(option: &[u8]) -> Option<Vec<String>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < option.len() {
@@ -21,7 +21,7 @@ pub(crate) fn search(option: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// The name at `at`, and where the next one begins. A pointer leads backwards only, so no loop can be.
+/// The name at `start`, and the start of the next one. Pointers only lead backwards, so there are no loops.
 fn name(option: &[u8], start: usize) -> Option<(String, usize)> {
     let (mut name, mut at, mut next, mut limit) = (String::new(), start, None, start);
     loop {
@@ -55,13 +55,13 @@ fn name(option: &[u8], start: usize) -> Option<(String, usize)> {
     }
 }
 
-/// A label that may stand in resolv.conf.
+/// A label that is valid in resolv.conf.
 fn host(label: &[u8]) -> Option<&str> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     label.iter().all(fits).then(|| str::from_utf8(label).ok())?
 }
 
-/// A domain that may stand in resolv.conf, out of an option that holds its text.
+/// A domain that is valid in resolv.conf, from an option's text.
 pub(crate) fn plain(text: &str) -> Option<String> {
     let text = text.trim_end_matches('.');
     let fits = |label: &str| (1..=LABEL).contains(&label.len()) && host(label.as_bytes()).is_some();

@@ -4,22 +4,22 @@ use std::net::Ipv4Addr;
 
 use super::number;
 
-/// Port of servers.
+/// The servers' port.
 pub(crate) const SERVER: u16 = 67;
-/// Port of clients.
+/// The clients' port.
 pub(crate) const CLIENT: u16 = 68;
 
-/// The hardware address of everybody.
+/// The broadcast hardware address.
 pub(crate) const EVERYBODY: [u8; 6] = [0xff; 6];
 
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
 const UDP: usize = 8;
 const PROTOCOL_UDP: u8 = 17;
-/// More fragments to come, or not the first one.
+/// Bits of a fragment: more to come, or not the first one.
 const FRAGMENT: u16 = 0x3fff;
 
-/// A datagram to be, and where it goes.
+/// The addresses of a datagram to send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
     /// Hardware address of the sender.
@@ -32,16 +32,16 @@ pub(crate) struct Way {
     pub(crate) destination: Ipv4Addr,
 }
 
-/// A datagram that came.
+/// A received datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received<'a> {
     /// Hardware address of the sender.
     pub(crate) from: [u8; 6],
-    /// The payload of UDP.
+    /// The UDP payload.
     pub(crate) payload: &'a [u8],
 }
 
-/// The frame of a datagram from a client to a server.
+/// The frame of a datagram from the client's port to the server's.
 pub(crate) fn build(way: &Way, payload: &[u8]) -> Vec<u8> {
     let mut udp = Vec::with_capacity(UDP + payload.len());
     let length = |bytes: usize| u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes();
@@ -56,7 +56,7 @@ pub(crate) fn build(way: &Way, payload: &[u8]) -> Vec<u8> {
     pseudo.extend([0, PROTOCOL_UDP]);
     pseudo.extend(length(udp.len()));
     pseudo.extend(&udp);
-    // Zero would mean that there is none.
+    // A checksum of zero would mean that there is none.
     let sum = match checksum(&pseudo) {
         0 => 0xffff,
         sum => sum,
@@ -64,7 +64,7 @@ pub(crate) fn build(way: &Way, payload: &[u8]) -> Vec<u8> {
     write(&mut udp, 6, sum);
     let mut ip = vec![0x45, 0];
     ip.extend(length(IPV4 + udp.len()));
-    // Identification, no fragments, time to live.
+    // Identification, flags, time to live.
     ip.extend([0, 0, 0, 0, 64, PROTOCOL_UDP, 0, 0]);
     ip.extend(way.source.octets());
     ip.extend(way.destination.octets());
@@ -100,9 +100,9 @@ pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     !u16::try_from(sum).unwrap_or_default()
 }
 
-/// Reads a frame that may hold a datagram to the port of clients; nothing where it holds something else.
+/// Decodes a frame with a datagram to the clients' port; `None` for anything else.
 ///
-/// The checksum of UDP is not looked at: a frame from this machine has none yet.
+/// Ignores the UDP checksum, which frames from this machine lack.
 pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
     let [_, _, _, _, _, _, from @ .., high, low] = ethernet;
@@ -112,7 +112,7 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     if (*high, *low) != (0x08, 0x00) || version != 4 || header < IPV4 {
         return None;
     }
-    // An Ethernet frame may be longer than its packet, never shorter.
+    // An Ethernet frame may be longer than its packet, but not shorter.
     let packet = packet.get(..usize::from(number(packet, 2)?))?;
     if number(packet, 6)? & FRAGMENT != 0 || *packet.get(9)? != PROTOCOL_UDP {
         return None;
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// A frame to the client, out of one to the server.
+    /// A frame to the client, made from one to the server.
     fn answer(payload: &[u8]) -> Vec<u8> {
         let mut frame = build(&way(), payload);
         write(&mut frame, ETHERNET + IPV4 + 2, CLIENT);
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(parse(&build(&way(), b"hello")), None);
     }
 
-    /// The reference's daemon dies of a total length from 20 to 27.
+    /// The reference's daemon crashes on a total length from 20 to 27.
     #[test]
     fn lengths_that_cannot_be_and_cut_frames_are_nothing() {
         let frame = answer(&[7; 300]);

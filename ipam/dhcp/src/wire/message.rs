@@ -11,25 +11,25 @@ const REPLY: u8 = 2;
 const ETHERNET: u8 = 1;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const OPTIONS_AT: usize = 240;
-/// Servers of BOOTP take nothing shorter (RFC 1542, section 2.1).
+/// Minimum length for BOOTP servers (RFC 1542, section 2.1).
 const SHORTEST: usize = 300;
-/// Flag of a client that cannot receive unicast yet.
+/// Flag of a client that cannot yet receive unicast.
 const BROADCAST: u16 = 0x8000;
 
 /// Option 53.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Who gives an address?
+    /// The client looks for servers.
     Discover,
-    /// I do.
+    /// A server offers an address.
     Offer,
-    /// I take it, or want to keep it.
+    /// The client requests an address, or its renewal.
     Request,
-    /// It is yours.
+    /// The server grants the address.
     Ack,
-    /// It is not.
+    /// The server refuses the address.
     Nak,
-    /// I give it back.
+    /// The client gives the address back.
     Release,
 }
 
@@ -62,11 +62,11 @@ pub(crate) struct Message {
     pub(crate) reply: bool,
     /// The number of the exchange.
     pub(crate) xid: u32,
-    /// Whether the client asks to be answered by broadcast.
+    /// Whether the client requests broadcast answers.
     pub(crate) broadcast: bool,
-    /// The address that the client has.
+    /// The client's current address.
     pub(crate) client: Ipv4Addr,
-    /// The address that the server gives.
+    /// The address from the server.
     pub(crate) yours: Ipv4Addr,
     /// The hardware address of the client.
     pub(crate) hardware: [u8; 6],
@@ -99,10 +99,10 @@ impl Message {
         out.extend(flags.to_be_bytes());
         out.extend(self.client.octets());
         out.extend(self.yours.octets());
-        // The next server and a relay: none.
+        // The next server and the relay are empty.
         out.extend([0; 8]);
         out.extend(self.hardware);
-        // The rest of the hardware address, the server's name and the file's.
+        // The rest of the hardware address, the server's name and the file.
         out.extend([0; 10 + 64 + 128]);
         out.extend(COOKIE);
         option::write(&self.options, &mut out);
@@ -112,7 +112,7 @@ impl Message {
         out
     }
 
-    /// Reads a message; nothing where this is none of DHCP over Ethernet.
+    /// Decodes a message; `None` unless it is DHCP over Ethernet.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<4>()?;
         let reply = match header {
@@ -133,7 +133,7 @@ impl Message {
         let name = overloaded.is_some_and(|which| which & 2 == 2);
         for (is_used, field) in [(file, 108..=235_usize), (name, 44..=107)] {
             let field: RangeInclusive<usize> = field;
-            // Full to the last byte, a field has no room for the end.
+            // A field in use to its last byte has no room for the end option.
             if is_used {
                 option::read(bytes.get(field)?, &mut options);
             }
@@ -157,13 +157,13 @@ impl Message {
         }
     }
 
-    /// The address that an option holds.
+    /// The address in an option.
     pub(crate) fn address(&self, code: u8) -> Option<Ipv4Addr> {
         let four: [u8; 4] = self.options.get(&code)?.as_slice().try_into().ok()?;
         Some(four.into())
     }
 
-    /// The addresses that an option holds; what does not make a whole one is left out.
+    /// The addresses in an option, without an incomplete last one.
     pub(crate) fn addresses(&self, code: u8) -> Vec<Ipv4Addr> {
         let value = self
             .options
@@ -175,13 +175,13 @@ impl Message {
         fours.map(Ipv4Addr::from).collect()
     }
 
-    /// The seconds that an option holds.
+    /// The seconds in an option.
     pub(crate) fn seconds(&self, code: u8) -> Option<u32> {
         let four: [u8; 4] = self.options.get(&code)?.as_slice().try_into().ok()?;
         Some(u32::from_be_bytes(four))
     }
 
-    /// The words that an option holds, in one printable line.
+    /// The text in an option, as one printable line.
     pub(crate) fn text(&self, code: u8) -> Option<String> {
         let value = self.options.get(&code)?;
         let text = String::from_utf8_lossy(value);

@@ -1,5 +1,5 @@
-//! Bytes of the wire as values: frames, BOOTP messages, options. Everything here is safe code over slices and touches
-//! nothing.
+//! Encoding and decoding of frames, BOOTP messages and options. All of it is safe code over slices, without side
+//! effects.
 
 pub(crate) mod domain;
 pub(crate) mod frame;

@@ -1,4 +1,4 @@
-//! Options: their codes, their names, and how they stand in a message.
+//! Options: codes, names, and their encoding in a message.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(crate) const MASK: u8 = 1;
 /// Option 3: routers.
 pub(crate) const ROUTERS: u8 = 3;
-/// Option 6: servers of names.
+/// Option 6: name servers.
 pub(crate) const DNS: u8 = 6;
 /// Option 12: the client's name.
 pub(crate) const HOST_NAME: u8 = 12;
@@ -14,33 +14,33 @@ pub(crate) const HOST_NAME: u8 = 12;
 pub(crate) const DOMAIN: u8 = 15;
 /// Option 26: the MTU of the link.
 pub(crate) const MTU: u8 = 26;
-/// Option 33: routes to networks by their class.
+/// Option 33: routes to classful networks.
 pub(crate) const STATIC_ROUTES: u8 = 33;
-/// Option 50: the address that a client asks for.
+/// Option 50: the requested address.
 pub(crate) const ADDRESS: u8 = 50;
-/// Option 51: how long the lease lasts.
+/// Option 51: duration of the lease.
 pub(crate) const LEASE: u8 = 51;
-/// Option 52: which fields of the header hold options.
+/// Option 52: fields of the header that hold options.
 pub(crate) const OVERLOAD: u8 = 52;
 /// Option 53: the kind of a message.
 pub(crate) const KIND: u8 = 53;
-/// Option 54: which server.
+/// Option 54: the server's identifier.
 pub(crate) const SERVER: u8 = 54;
-/// Option 55: the options that a client asks for.
+/// Option 55: the requested options.
 pub(crate) const ASKED: u8 = 55;
-/// Option 56: a server's words.
+/// Option 56: the server's message.
 pub(crate) const WORDS: u8 = 56;
-/// Option 57: the longest message that a client takes.
+/// Option 57: the client's maximum message size.
 pub(crate) const LONGEST: u8 = 57;
 /// Option 58: when to renew.
 pub(crate) const T1: u8 = 58;
 /// Option 59: when to rebind.
 pub(crate) const T2: u8 = 59;
-/// Option 61: who the client is.
+/// Option 61: the client's identifier.
 pub(crate) const CLIENT: u8 = 61;
-/// Option 119: domains to search.
+/// Option 119: search domains.
 pub(crate) const SEARCH: u8 = 119;
-/// Option 121: routes to networks of any length.
+/// Option 121: classless routes.
 pub(crate) const ROUTES: u8 = 121;
 
 const PAD: u8 = 0;
@@ -63,16 +63,16 @@ const NAMES: [(&str, u8); 13] = [
     ("ntp-servers", 42),
 ];
 
-/// Options by their codes, each in one piece.
+/// Options by code, each in one piece.
 pub(crate) type Options = BTreeMap<u8, Vec<u8>>;
 
-/// The code of an option's name, or of its number.
+/// The code for an option's name or number.
 pub(crate) fn code(text: &str) -> Option<u8> {
     let named = NAMES.iter().find(|(name, _)| *name == text);
     named.map(|(_, code)| *code).or_else(|| text.parse().ok())
 }
 
-/// Appends options in ascending order and the end; one of more than 255 bytes in pieces (RFC 3396).
+/// Appends options in ascending order and the end. Splits options of more than 255 bytes (RFC 3396).
 pub(crate) fn write(options: &Options, out: &mut Vec<u8>) {
     for (code, value) in options {
         let whole = value.chunks(255);
@@ -86,8 +86,7 @@ pub(crate) fn write(options: &Options, out: &mut Vec<u8>) {
     out.push(END);
 }
 
-/// Adds the options of `field`; pieces of one option are put together (RFC 3396). Whether they come to their end, and none
-/// is cut off.
+/// Adds the options of `field`, joining the pieces of one option (RFC 3396). Returns whether the end option was found.
 pub(crate) fn read(field: &[u8], options: &mut Options) -> bool {
     let mut rest = field;
     while let Some((code, after)) = rest.split_first() {

@@ -8,10 +8,10 @@ use linkspan_protocol::result::Route;
 use super::message::Message;
 use super::option;
 
-/// `RT_SCOPE_LINK` of linux/rtnetlink.h, as the reference has it on routes without a router.
+/// `RT_SCOPE_LINK` of linux/rtnetlink.h; the reference sets it on routes without a router.
 const SCOPE_LINK: i64 = 253;
 
-/// The routes that the server gave. Where option 121 gives any, the others are not looked at.
+/// The server's routes. If option 121 has any, the other options are ignored.
 pub(crate) fn routes(message: &Message) -> Vec<Route> {
     let option = |code| message.options.get(&code).map(Vec::as_slice);
     let classless = classless(option(option::ROUTES).unwrap_or_default());
@@ -27,7 +27,7 @@ pub(crate) fn routes(message: &Message) -> Vec<Route> {
     routes
 }
 
-/// Option 121; nothing where any of it cannot be.
+/// Decodes option 121; `None` if any part is invalid.
 fn classless(option: &[u8]) -> Option<Vec<Route>> {
     let (mut routes, mut rest) = (Vec::new(), option);
     while let Some((prefix, after)) = rest.split_first() {

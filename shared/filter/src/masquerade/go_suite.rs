@@ -1,4 +1,4 @@
-//! Masquerade as the Go suite makes it: with iptables a chain for each container, with nft rules in a table of its own.
+//! Masquerade in the Go suite's form: a chain for each container (iptables), or rules in a separate table (nft).
 
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::ruleset::{Table, TableFamily};
@@ -14,7 +14,7 @@ use crate::go_suite::{Register, chain, comment, has_chain, quoted, remove_chain,
 use crate::iptables::{Iptables, deletion};
 use crate::{kernel, table};
 
-/// Where rules lead to a container's chain.
+/// The chain with the jumps to the containers' chains.
 const PARENT: &str = "POSTROUTING";
 
 const REGISTER: Register = Register {
@@ -30,7 +30,7 @@ const NFT: Table = Table {
 };
 const NFT_CHAIN: &str = "masq_checks";
 
-/// Makes the chain, in one transaction for each family.
+/// Creates the chain, in one transaction for each family.
 pub(super) fn apply(
     subject: Subject<'_>,
     result: &AddResult,
@@ -47,9 +47,9 @@ pub(super) fn apply(
         }
         let iptables = Iptables::of(family);
         let saved = iptables.saved()?;
-        // An attachment that is made again has the same rules once.
+        // Repeated attachments have their rules only once.
         let mut lines: Vec<String> = saved.rules_to(&chain).map(deletion).collect();
-        // A chain that is declared is made, or emptied.
+        // A declaration creates the chain, or empties it.
         lines.push(format!(":{chain} - [0:0]"));
         let except = except.iter().filter(|to| Family::of(to.ip()) == family);
         for address in addresses.iter().chain(except) {
@@ -81,7 +81,7 @@ fn addresses(result: &AddResult, family: Family) -> Vec<Cidr> {
         .collect()
 }
 
-/// Whether the container has a chain in iptables or a rule in the Go suite's nft table.
+/// Returns whether the container has a chain in iptables, or a rule in the Go suite's nft table.
 pub(super) fn is_there(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<bool> {
     let chain = chain(subject.network, &subject.attachment.container_id, "");
     for family in Family::BOTH {
@@ -92,7 +92,7 @@ pub(super) fn is_there(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> R
     Ok(nft_rules(subject, netfilter)? > 0)
 }
 
-/// How many rules the container has in the Go suite's nft table.
+/// The number of the container's rules in the Go suite's nft table.
 fn nft_rules(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<usize> {
     let Some(netfilter) = netfilter else {
         return Ok(0);
@@ -103,7 +103,7 @@ fn nft_rules(subject: Subject<'_>, netfilter: Option<&Netfilter>) -> Result<usiz
     Ok(own.count())
 }
 
-/// The chain and the way to it are there for every address, or the Go suite's nft rules are.
+/// Verifies that every address has its chain with a jump, or its rule in the Go suite's nft table.
 pub(super) fn verify(
     subject: Subject<'_>,
     result: &AddResult,
@@ -128,7 +128,7 @@ pub(super) fn verify(
             let what = format!("rules of {PARENT} that lead to chain {chain}");
             return Err(mismatch(what, &expected.to_string(), &found.to_string()));
         }
-        // One for each network, and the last one for the world.
+        // One rule for each network, and one for all other destinations.
         let found = saved.rules_of(&chain).count();
         if found < 2 {
             let what = format!("rules of chain {chain}");
@@ -138,7 +138,7 @@ pub(super) fn verify(
     Ok(())
 }
 
-/// Removes what the Go suite, or we in its format, made for the container.
+/// Removes the container's state in either format of the Go suite.
 pub(super) fn remove(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()> {
     let tag = tag(call.network.as_str(), &call.attachment);
     if let Some(netfilter) = netfilter {
@@ -149,7 +149,7 @@ pub(super) fn remove(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()
     remove_chain(netfilter, PARENT, &chain)
 }
 
-/// Removes what the network's attachments have in either format of the Go suite, but for the valid ones.
+/// Removes the state of the network's attachments in either format of the Go suite, except that of valid ones.
 pub(super) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()> {
     if let Some(netfilter) = netfilter {
         let network = format!("{}-", digits(call.network.as_str()));
@@ -162,7 +162,7 @@ pub(super) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()
     REGISTER.collect(call, netfilter)
 }
 
-/// How the comments of an attachment begin in the Go suite's nft table.
+/// The prefix of an attachment's comments in the Go suite's nft table.
 fn tag(network: &str, attachment: &linkspan_protocol::ident::AttachmentId) -> String {
     let instance = format!("{}:{}", attachment.ifname, attachment.container_id);
     format!("{}-{}", digits(network), digits(&instance))

@@ -1,4 +1,4 @@
-//! Where a zone's packets come in, and who needs it. Pure.
+//! The ingress of a zone's packets, and the zone's holder. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,12 +9,12 @@ use linkspan_owner::Owner;
 
 use super::rules::{GROUPED, NAMED, Sets};
 
-/// Where packets of a network's containers come into the host.
+/// The host's ingress for packets of a network's containers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ingress {
-    /// The link of this name: the bridge that the containers are ports of.
+    /// The link with this name: the bridge of the containers.
     Link(String),
-    /// The links of the network's group: the host ends of its containers ([`Owner::network_group`]).
+    /// The links in the network's group: the host ends of its containers ([`Owner::network_group`]).
     Group(u32),
 }
 
@@ -42,18 +42,18 @@ impl Ingress {
     }
 }
 
-/// Who needs a zone. It is the comment of its elements.
+/// The holder of a zone, as the comment of its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holder {
-    /// One attachment, whose DEL removes it.
+    /// One attachment, whose DEL removes the zone.
     Pod(Owner),
-    /// These networks, whose GC removes it when nobody is attached any more.
+    /// Networks, whose GC removes the zone after the last attachment.
     Networks(BTreeSet<String>),
-    /// More networks than a comment can tell: only removing the table ends it.
+    /// More networks than a comment can hold. Only removing the table removes the zone.
     Everybody,
 }
 
-/// The comment of a zone of more networks than fit.
+/// The comment for more networks than fit.
 const EVERYBODY: &str = "*";
 
 impl Holder {
@@ -76,7 +76,7 @@ impl Holder {
             .then_some(Self::Networks(networks))
     }
 
-    /// Whether the network shares it.
+    /// Returns whether the network shares the zone.
     pub(super) fn is_shared_by(&self, network: &str) -> bool {
         match self {
             Self::Pod(_) => false,
@@ -85,7 +85,7 @@ impl Holder {
         }
     }
 
-    /// Whether nobody but the network has a part in it.
+    /// Returns whether only the network holds the zone.
     pub(super) fn is_of(&self, network: &str) -> bool {
         match self {
             Self::Pod(owner) => owner.network() == network,
@@ -94,7 +94,7 @@ impl Holder {
         }
     }
 
-    /// Both, as networks.
+    /// The union of both holders, as networks.
     pub(super) fn and(self, other: &Self) -> Self {
         let names = |holder: &Self| match holder {
             Self::Pod(owner) => BTreeSet::from([owner.network().to_owned()]),

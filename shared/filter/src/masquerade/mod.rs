@@ -1,4 +1,4 @@
-//! `ipMasq`: the world sees the host's address instead of the container's.
+//! `ipMasq`: the host's address replaces the container's as the source.
 
 mod go_suite;
 mod holder;
@@ -21,7 +21,7 @@ use native::{Need, Unable};
 
 pub use holder::Ingress;
 
-/// What the configuration asks for.
+/// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Masquerade {
     backend: Option<Backend>,
@@ -29,7 +29,7 @@ pub struct Masquerade {
 }
 
 impl Masquerade {
-    /// The keys `ipMasq`, `ipMasqBackend` and `ipMasqExcept`; the others are looked at only where the first is on.
+    /// Parses `ipMasq`, `ipMasqBackend` and `ipMasqExcept`. The latter two are ignored if the first is off.
     pub fn parse(on: bool, backend: Option<&str>, except: &[String]) -> Result<Option<Self>> {
         if !on {
             return Ok(None);
@@ -45,7 +45,7 @@ impl Masquerade {
         Ok(Some(Self { backend, except }))
     }
 
-    /// Masquerades what the addresses of `result` send to the world. Their packets come in by `ingress`.
+    /// Masquerades packets that come in by `ingress` from addresses of `result`.
     pub fn apply(
         &self,
         subject: Subject<'_>,
@@ -64,7 +64,7 @@ impl Masquerade {
         go_suite::apply(subject, result, &self.except, undo)
     }
 
-    /// Puts back what is missing of it; for containers of the Go suite nothing, as long as they have their chains.
+    /// Restores missing state. Does nothing for containers of the Go suite that have their chains.
     pub fn restore(
         &self,
         subject: Subject<'_>,
@@ -82,7 +82,7 @@ impl Masquerade {
         restored.map(|_| ())
     }
 
-    /// Every address of `result` is masqueraded, in our table or, for containers of the Go suite, in its chains.
+    /// Verifies the masquerade of every address: in our table, or in the chains of the Go suite for its containers.
     pub fn verify(
         &self,
         subject: Subject<'_>,
@@ -102,7 +102,7 @@ impl Masquerade {
         }
     }
 
-    /// Some packet filter could do it.
+    /// Fails if no packet filter is usable.
     pub fn status(&self, _call: &StatusCall) -> Result<()> {
         let refused = match self.backend {
             Some(Backend::Iptables) => Iptables::of(Family::V4).saved().err(),
@@ -122,8 +122,8 @@ impl Masquerade {
     }
 }
 
-/// Removes what this attachment has in any packet filter, also where the configuration does not say `ipMasq` any more,
-/// and whichever suite made it. What its network shares stays.
+/// Removes the attachment's state from every packet filter, also if the configuration lacks `ipMasq` by now, and for
+/// either suite. State shared with the network stays.
 pub fn remove(call: &DelCall) -> Result<()> {
     let opened = table::open_whole(&rules::PART)?;
     let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
@@ -133,8 +133,8 @@ pub fn remove(call: &DelCall) -> Result<()> {
     go_suite::remove(call, netfilter)
 }
 
-/// Removes what stale attachments have there, in our table and in the Go suite's, and in the chains of iptables; and what
-/// the network shares, where no attachment is valid.
+/// Removes the state of stale attachments from our table, from the Go suite's, and from iptables. Also removes the
+/// network's shared state if no attachment is valid.
 pub fn collect(call: &GcCall, stale: &Stale) -> Result<()> {
     let opened = table::open_whole(&rules::PART)?;
     let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);

@@ -1,4 +1,4 @@
-//! Masquerade in our own table: a zone for each network and family, which its first attachment makes.
+//! Masquerade in our own table: a zone for each network and family, which its first attachment creates.
 
 use linkspan_netlink::error::Error;
 use linkspan_nftables::look::Question;
@@ -18,7 +18,7 @@ use super::zone::{Change, Zone, read};
 use crate::kernel;
 use crate::table::{self, Elements, Guard, State, TABLE};
 
-/// What an attachment needs.
+/// The zones that an attachment needs.
 #[derive(Debug)]
 pub(super) struct Need {
     owner: Owner,
@@ -41,16 +41,16 @@ impl Need {
     }
 }
 
-/// Why our own table does not do.
+/// The reason why our own table is unusable.
 #[derive(Debug)]
 pub(super) enum Unable {
     /// The kernel has no nf_tables.
     Absent,
-    /// It lacks a part of it.
+    /// The kernel lacks a part of nf_tables.
     Lacking(Error),
 }
 
-/// Masquerades what is needed. Where an earlier attachment of the network has made its zones, one look is all.
+/// Masquerades the zones of `need`. If an earlier attachment has created them, one look suffices.
 pub(super) fn apply(need: Need, undo: &mut Undo) -> Result<std::result::Result<(), Unable>> {
     let netfilter = match Netfilter::open() {
         Err(err) if table::is_absent(&err) => return Ok(Err(Unable::Absent)),
@@ -68,14 +68,14 @@ pub(super) fn apply(need: Need, undo: &mut Undo) -> Result<std::result::Result<(
         }
     }
     let settled = settle(&netfilter, &need);
-    // Over a connection of its own, since answers may be left in this one.
+    // Uses a new connection, since unread answers may be left in this one.
     undo.push_unless_refused(settled, "remove masquerade", move || {
         table::open()?.map_or(Ok(()), |netfilter| remove(&netfilter, &need.owner))
     })
     .map(Ok)
 }
 
-/// The state of the part, and whether every zone is there.
+/// Returns the state of the part, and whether every zone exists.
 fn look(netfilter: &Netfilter, need: &Need) -> std::result::Result<(State, bool), Error> {
     let points: Vec<_> = need
         .zones
@@ -95,7 +95,7 @@ fn look(netfilter: &Netfilter, need: &Need) -> std::result::Result<(State, bool)
 }
 
 fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
-    /// How often somebody may make such a zone between our look and our commit.
+    /// How often another process may create a zone between our look and our commit.
     const ATTEMPTS: usize = 100;
     let mut attempts = 1..ATTEMPTS;
     loop {
@@ -106,7 +106,7 @@ fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
     }
 }
 
-/// What it takes to have every zone that is needed.
+/// The changes that create every needed zone.
 fn plan(netfilter: &Netfilter, need: &Need) -> Result<(Batch, Guard)> {
     let (mut batch, mut guard) = (Batch::default(), Guard::Values);
     let mut added: Vec<Zone> = Vec::new();
@@ -121,7 +121,7 @@ fn plan(netfilter: &Netfilter, need: &Need) -> Result<(Batch, Guard)> {
         let Some(Change { remove, add }) = wanted.settle(&present, &need.owner) else {
             continue;
         };
-        // Whose a zone is that goes, no value tells.
+        // The value of a removed zone does not tell its holder.
         if !remove.is_empty() {
             guard = Guard::Generation;
         }
@@ -162,7 +162,7 @@ fn zones(
     Ok(read(sets, family, &sources, &except))
 }
 
-/// The zones, and the exceptions that are no zone's: somebody took the zone apart.
+/// The zones, and stray exceptions without a zone, whose zone was taken apart.
 fn survey(
     netfilter: &Netfilter,
     sets: Sets,
@@ -186,7 +186,7 @@ fn all_zones(netfilter: &Netfilter) -> std::result::Result<Vec<Zone>, Error> {
     Ok(all)
 }
 
-/// Removes the zones that are the attachment's own; those of its network stay.
+/// Removes the zones held by the attachment alone. Zones of its network stay.
 pub(super) fn remove(netfilter: &Netfilter, owner: &Owner) -> Result<()> {
     let own = Holder::Pod(owner.clone());
     remove_zones(netfilter, |zone| zone.holder == own)
@@ -205,7 +205,7 @@ fn elements(zone: &Zone) -> Elements<'static> {
     vec![(set, vec![source]), zone.exceptions()]
 }
 
-/// Removes the zones of stale attachments, and the network from those that it shares where nobody is valid.
+/// Removes the zones of stale attachments. If no attachment is valid, also removes the network from shared zones.
 pub(super) fn collect(netfilter: &Netfilter, stale: &Stale) -> Result<()> {
     remove_zones(netfilter, |zone| match &zone.holder {
         Holder::Pod(owner) => stale.includes(owner),
@@ -231,7 +231,7 @@ pub(super) fn collect(netfilter: &Netfilter, stale: &Stale) -> Result<()> {
     })
 }
 
-/// Every address is masqueraded, except where it should not be.
+/// Verifies that every address is masqueraded, except towards its exceptions.
 pub(super) fn verify(netfilter: &Netfilter, need: &Need) -> Result<()> {
     table::verify(netfilter, &PART)?;
     for wanted in &need.zones {

@@ -1,9 +1,9 @@
-//! The part of our table that masquerades: sets of zones, and the chain that looks at them. Pure.
+//! The masquerade part of our table: sets of zones, and the chain that uses them. Pure.
 //!
-//! A packet is told by where it came in and by its source, so that two networks with the same subnet do not meet. The
-//! bridge of a network is known by its name. The host ends of ptp have random names, and a link group in common
-//! ([`linkspan_owner::Owner::network_group`]). Both can be read where packets leave (`iifname` and `iifgroup` in a chain of
-//! NAT at postrouting; seen on Linux 5.10, 6.1, 6.12, 6.18, 7.2).
+//! The ingress and the source select a packet, so two networks with the same subnet stay apart. A network's bridge is
+//! matched by name. Host ends of ptp have random names, but share a link group
+//! ([`linkspan_owner::Owner::network_group`]). Both are readable at postrouting (`iifname` and `iifgroup` in a NAT
+//! chain, seen on Linux 5.10, 6.1, 6.12, 6.18, 7.2).
 
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
@@ -18,9 +18,9 @@ use Datum::{Group, IfName, Ipv4, Ipv6};
 /// The sets of one kind of ingress.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sets {
-    /// Where packets come from that are masqueraded: ingress, and the range of the source.
+    /// Packets to masquerade: ingress, and range of the source.
     pub(super) sources: PerFamily<&'static Set>,
-    /// Where they stay as they are: ingress, the range of the source, and that of the destination.
+    /// Exceptions: ingress, range of the source, range of the destination.
     pub(super) except: PerFamily<&'static Set>,
 }
 
@@ -30,7 +30,7 @@ macro_rules! ranges {
     };
 }
 
-/// Of ingresses that have a name.
+/// Sets for ingresses with a name.
 pub(super) const NAMED: Sets = Sets {
     sources: PerFamily {
         v4: ranges!("masq_v4", [IfName, Ipv4]),
@@ -42,7 +42,7 @@ pub(super) const NAMED: Sets = Sets {
     },
 };
 
-/// Of ingresses that are a group of links.
+/// Sets for ingresses that are a group of links.
 pub(super) const GROUPED: Sets = Sets {
     sources: PerFamily {
         v4: ranges!("masq_group_v4", [Group, Ipv4]),
@@ -89,7 +89,7 @@ fn chains() -> Vec<Chain> {
     }]
 }
 
-/// `iifname` or `iifgroup`, and how many slots it takes.
+/// `iifname` or `iifgroup`, and its number of slots.
 fn ingress(sets: Sets) -> (Vec<Expr>, u32) {
     if sets.sources.v4 == NAMED.sources.v4 {
         return (vec![expr::meta(MetaKey::Iifname, 0)], 4);

@@ -1,5 +1,5 @@
-//! Zones out of the first layout, which had two elements for each address of a container: the address, and the range of
-//! its neighbours.
+//! Conversion from the first layout, which had two elements for each address of a container: the address, and the range
+//! of its neighbours.
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -17,13 +17,13 @@ use super::zone::{Change, Zone, range};
 use crate::kernel;
 use crate::table::{Elements, Former, elements_of};
 
-/// The types of the ranges' keys in the first layout.
+/// Key types of the ranges in the first layout.
 const FIRST: [(&[Datum], Family); 2] = [
     (&[Datum::Ipv4, Datum::Ipv4], Family::V4),
     (&[Datum::Ipv6, Datum::Ipv6], Family::V6),
 ];
 
-/// The elements that take the place of those of former sets. An attachment whose host end is gone needs none.
+/// Converts elements of former sets. Skips attachments whose host end is gone.
 pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
     let mut elements = elements_of(PART.sets, former);
     let needs: Vec<_> = former.iter().flat_map(needs).collect();
@@ -53,7 +53,7 @@ pub(super) fn convert(_netfilter: &Netfilter, former: &[Former]) -> Result<Eleme
     Ok(elements)
 }
 
-/// Who has which address, with its subnet.
+/// The owners and their addresses with subnets.
 fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
     let Some((_, family)) = FIRST.iter().find(|(key, _)| former.set.has_key(key)) else {
         return Vec::new();
@@ -69,7 +69,7 @@ fn needs(former: &Former) -> Vec<(Owner, Cidr)> {
     former.elements.iter().filter_map(need).collect()
 }
 
-/// Sees that the host end of an attachment, which is not a port of a bridge, is in the network's group.
+/// Moves the attachment's host end to the network's group, unless it is on a bridge.
 pub(super) fn regroup(owner: &Owner) -> Result<()> {
     let links = links()?;
     ingress(&links, owner).map(drop)
@@ -81,8 +81,8 @@ fn links() -> Result<Vec<Link>> {
     host.and_then(|host| host.links()).map_err(kernel)
 }
 
-/// Where the packets of an attachment come in: its host end's bridge, or the group of its host end. The first layout had
-/// host ends in group 0.
+/// The ingress of an attachment's packets: the bridge of its host end, or the group of the host end. The first layout
+/// left host ends in group 0.
 fn ingress(links: &[Link], owner: &Owner) -> Result<Option<Ingress>> {
     let line = owner.line();
     let Some(end) = links.iter().find(|link| link.alias == line) else {

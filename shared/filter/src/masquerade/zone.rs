@@ -1,4 +1,4 @@
-//! What is masqueraded, as values: zones, and what a new one changes. Pure.
+//! Masquerade as values: zones, and the changes for a new one. Pure.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use linkspan_protocol::family::Family;
 use super::holder::{Holder, Ingress};
 use super::rules::Sets;
 
-/// Sources that are masqueraded, and the destinations that see them as they are.
+/// Sources to masquerade, except towards certain destinations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Zone {
     pub(super) ingress: Ingress,
@@ -21,7 +21,7 @@ pub(super) struct Zone {
     pub(super) except: Vec<Cidr>,
 }
 
-/// What a new zone changes.
+/// The changes for a new zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) remove: Vec<Zone>,
@@ -29,7 +29,7 @@ pub(super) struct Change {
 }
 
 impl Zone {
-    /// The zone that an attachment with this address needs, as if it were alone.
+    /// The zone that an attachment with this address would need if it were alone.
     pub(super) fn of(ingress: &Ingress, address: Cidr, except: &[Cidr], owner: &Owner) -> Self {
         let subnet = Cidr::new(address.network(), address.prefix()).unwrap_or(address);
         let family = Family::of(subnet.ip());
@@ -43,7 +43,7 @@ impl Zone {
         }
     }
 
-    /// An address without a subnet has nothing to share with another.
+    /// Returns whether the zone is a single address, which has nothing to share.
     fn is_of_one_address(&self) -> bool {
         self.subnet.network() == self.subnet.last()
     }
@@ -52,12 +52,12 @@ impl Zone {
         self.subnet.contains(other.subnet.network()) || other.subnet.contains(self.subnet.network())
     }
 
-    /// What the attachment `owner`, which needs this zone, changes of `present`, the zones of the same ingress and family;
-    /// `None` where it has what it needs.
+    /// The changes to `present`, the zones of the same ingress and family, for the attachment `owner` that needs this
+    /// zone; `None` if nothing is missing.
     ///
-    /// A zone belongs to the network: the first attachment makes it, and those to come find it. It is the attachment's own
-    /// where there is nothing to share: an address without a subnet, and each subnet but the first of a network whose IPAM
-    /// gives every attachment a subnet of its own. A second attachment in the same subnet makes that the network's, too.
+    /// A zone belongs to the network: the first attachment creates the zone, and later ones find it. The attachment
+    /// holds the zone alone if there is nothing to share: for an address without a subnet, and for all subnets but the
+    /// first if IPAM gives each attachment its own. A second attachment in a subnet makes that zone the network's, too.
     pub(super) fn settle(&self, present: &[Self], owner: &Owner) -> Option<Change> {
         let network = owner.network();
         let own = Holder::Pod(owner.clone());
@@ -76,7 +76,7 @@ impl Zone {
                 add,
             });
         }
-        // The address is this attachment's now: IPAM says so.
+        // IPAM has given the address to this attachment.
         let is_own = self.is_of_one_address() && met.iter().all(|zone| zone.is_of_one_address());
         if is_own || met.iter().all(|zone| zone.holder == own) {
             add.holder = own;
@@ -103,7 +103,7 @@ impl Zone {
         Some(Change { remove, add })
     }
 
-    /// Whether this zone, as it was found, serves the attachment `owner` that needs `wanted`.
+    /// Returns whether this zone serves the attachment `owner`, which needs `wanted`.
     pub(super) fn serves(&self, wanted: &Self, owner: &Owner) -> bool {
         let is_held = match &self.holder {
             Holder::Pod(holder) => holder == owner,
@@ -118,7 +118,7 @@ impl Zone {
                 .all(|one| self.except.iter().any(|wide| contains(*wide, *one)))
     }
 
-    /// The element of the sources, with its set.
+    /// The source element, with its set.
     pub(super) fn source(&self) -> (&'static Set, Element) {
         let pair = self.ingress.sets().sources;
         let key = |ip| self.ingress.fields().ip(ip);
@@ -132,7 +132,7 @@ impl Zone {
         (pair.of(self.subnet.ip()), element)
     }
 
-    /// The elements of the destinations, with their set.
+    /// The exception elements, with their set.
     pub(super) fn exceptions(&self) -> (&'static Set, Vec<Element>) {
         let pair = self.ingress.sets().except;
         let key = |from: IpAddr, to: IpAddr| self.ingress.fields().ip(from).ip(to);
@@ -146,7 +146,8 @@ impl Zone {
         (pair.of(self.subnet.ip()), elements)
     }
 
-    /// Whether the element of sources that was found is just what this attachment needs, with every exception.
+    /// Returns whether `found` is exactly the source element that the attachment needs, by its digest of all
+    /// exceptions, too.
     pub(super) fn is_found(&self, found: &Element, owner: &Owner) -> bool {
         let (_, wanted) = self.source();
         let is_held = match Holder::parse(&found.comment) {
@@ -159,14 +160,14 @@ impl Zone {
             && found.record == wanted.record
     }
 
-    /// The zone of which a source address is looked up.
+    /// The element for the lookup of a source address, with its set.
     pub(super) fn point(ingress: &Ingress, ip: IpAddr) -> (&'static Set, Element) {
         let element = Element::of(ingress.fields().ip(ip));
         (ingress.sets().sources.of(ip), element)
     }
 }
 
-/// The zones that these elements are.
+/// The zones of these elements.
 pub(super) fn read(
     sets: Sets,
     family: Family,
@@ -213,7 +214,7 @@ fn contains(wide: Cidr, narrow: Cidr) -> bool {
     wide.prefix() <= narrow.prefix() && wide.contains(narrow.network())
 }
 
-/// The networks without those that another one contains, in order.
+/// The networks, in order, without those inside another one.
 fn widest(cidrs: impl Iterator<Item = Cidr>) -> Vec<Cidr> {
     let bare = |cidr: Cidr| Cidr::new(cidr.network(), cidr.prefix());
     let mut all: Vec<_> = cidrs.filter_map(bare).collect();
@@ -227,7 +228,7 @@ fn widest(cidrs: impl Iterator<Item = Cidr>) -> Vec<Cidr> {
     kept
 }
 
-/// Eight bytes that stand for the list, so that a look at the sources tells whether all exceptions are as they should.
+/// Eight bytes of digest over the list, so that the source element alone proves that all exceptions are right.
 fn digest(except: &[Cidr]) -> Vec<u8> {
     const DIGITS: usize = 16;
     let texts: Vec<_> = except.iter().map(ToString::to_string).collect();
@@ -252,7 +253,7 @@ mod tests {
         Cidr::parse(text).unwrap()
     }
 
-    /// The zones after attachments came one after the other: network, container, address, exception.
+    /// The zones after successive attachments: network, container, address, exception.
     fn after(attachments: &[(&str, &str, &str, &str)]) -> Vec<String> {
         let br0 = Ingress::Link("br0".to_owned());
         let mut zones: Vec<Zone> = Vec::new();
@@ -264,7 +265,7 @@ mod tests {
                 zones.retain(|zone| !change.remove.contains(zone));
                 zones.push(change.add);
             }
-            // The second time there is nothing to do.
+            // The second call must change nothing.
             assert_eq!(wanted.settle(&zones, &owner), None, "{zones:?}");
             assert!(zones.iter().any(|zone| zone.serves(&wanted, &owner)));
         }
@@ -281,15 +282,15 @@ mod tests {
         let of_net = "net 10.1.0.0/16 [10.1.0.0/16]";
         assert_eq!(after(&[one]), [of_net]);
         assert_eq!(after(&[one, ("net", "b", "10.1.0.3/16", "")]), [of_net]);
-        // No subnet to share.
+        // There is no subnet to share.
         let host = ("net", "a", "10.1.0.2/32", "");
         assert_eq!(after(&[host]), ["net/a/eth0 10.1.0.2/32 [10.1.0.2/32]"]);
-        // The address is given again.
+        // The same address is given again.
         assert_eq!(
             after(&[host, ("net", "b", "10.1.0.2/32", "")]),
             ["net/b/eth0 10.1.0.2/32 [10.1.0.2/32]"]
         );
-        // A subnet for each: the first one is the network's.
+        // Each has a subnet of its own; the first is the network's.
         let each = [
             one,
             ("net", "b", "10.2.0.2/16", ""),
@@ -300,7 +301,7 @@ mod tests {
             "net/c/eth0 10.3.0.0/16 [10.3.0.0/16]",
         );
         assert_eq!(after(&each), [of_net, b, c]);
-        // Until a second one comes.
+        // A second attachment makes it the network's.
         let more = [&each[..], &[("net", "d", "10.2.0.3/16", "")]].concat();
         assert_eq!(after(&more), [of_net, c, "net 10.2.0.0/16 [10.2.0.0/16]"]);
     }
@@ -318,7 +319,7 @@ mod tests {
             after(&[one, ("net", "b", "10.1.0.3/16", "192.0.2.0/24")]),
             ["net 10.1.0.0/16 [10.1.0.0/16 192.0.2.0/24]"]
         );
-        // A subnet in another one, in either order.
+        // One subnet contains the other, in either order.
         let narrow = ("other", "b", "10.1.2.3/24", "");
         let shared = "net,other 10.1.0.0/16 [10.0.0.0/8]";
         assert_eq!(after(&[one, narrow]), [shared]);

@@ -1,4 +1,4 @@
-//! Transactions on what other programs change, too.
+//! Transactions on shared state.
 
 use std::time::{Duration, Instant};
 
@@ -12,39 +12,40 @@ use nix::errno::Errno;
 use super::TABLE;
 use crate::kernel;
 
-/// How long a change is planned anew because other writers of nf_tables were faster, and how often at least: on a busy
-/// machine a single attempt may take seconds.
+/// Limits for retries after faster writers of nf_tables: a time, and a minimum number of attempts. On a busy machine a
+/// single attempt may take seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 const COURTESY: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 50;
 
-/// The kernel refuses an element while it makes a set's table anew, which takes up to 40 ms: it does so where too many
-/// elements have one hash, as do those that expired under one key in the last second (`rhashtable_insert_rehash`).
+/// Delay after `EBUSY`. The kernel refuses an element while it rebuilds a set's table, which takes up to 40 ms. A
+/// rebuild starts when too many elements share a hash, such as those that expired under one key in the last second
+/// (`rhashtable_insert_rehash`).
 const BUSY: Duration = Duration::from_millis(2);
 
-/// How often, and how long, a batch that guards itself is held to its generation, too, which is the stricter guard.
+/// Limits for the generation check on a batch that guards itself by its values: attempts and time.
 const STRICT: usize = 10;
 const STRICT_TIME: Duration = Duration::from_millis(500);
 
-/// How a batch is kept from undoing what somebody did after it was planned.
+/// The protection of a batch against changes after its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
-    /// The kernel refuses it where anything has changed (`ERESTART`).
+    /// The kernel refuses the batch after any change (`ERESTART`).
     Generation,
-    /// The same, but it is given up soon: what it removes is in nobody's way.
+    /// The same, with an early end of the retries: the elements to remove disturb nobody.
     Courtesy,
-    /// The kernel refuses it where an element that comes or goes is somebody else's by now (`EEXIST`), as its value tells.
-    /// So it is committed in the end, however fast other writers are.
+    /// The kernel refuses the batch if another writer owns an element by now (`EEXIST`), by its value. The batch
+    /// succeeds in the end, however fast other writers are.
     Values,
 }
 
-/// Commits the batch that `plan` makes of what it sees, and plans anew whenever another writer changed that meanwhile.
-/// The kernel compares generations, so nothing is locked.
+/// Commits the batch that `plan` makes, and plans again after every interfering change. The kernel compares
+/// generations, so no lock is needed.
 pub fn transact(netfilter: &Netfilter, mut plan: impl FnMut() -> Result<Batch>) -> Result<()> {
     attempt(netfilter, || Ok((plan()?, Guard::Generation)))?.map_err(kernel)
 }
 
-/// The same with a guard that `plan` chooses; any other refusal of the kernel is for the caller to judge.
+/// The same with a guard that `plan` chooses. Returns any other refusal of the kernel for the caller to judge.
 pub fn attempt(
     netfilter: &Netfilter,
     mut plan: impl FnMut() -> Result<(Batch, Guard)>,

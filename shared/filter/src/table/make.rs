@@ -1,4 +1,4 @@
-//! Making a part, or making it anew.
+//! Creating or rebuilding a part.
 
 use linkspan_netlink::error::Error;
 use linkspan_nftables::look::{Answer, Question};
@@ -11,8 +11,8 @@ use super::part::{Former, LAYOUT, Part, State, see};
 use super::{COMMENT, Guard, TABLE, attempt, open};
 use crate::kernel;
 
-/// Makes what is missing of the part, and what is there of another layout or type anew, in one transaction. Elements
-/// stay. Does nothing where the part is whole by now. Returns what the kernel lacks for it, if anything.
+/// Creates the missing objects of the part, and rebuilds those of another layout or type, in one transaction that keeps
+/// the elements. Does nothing if the part is whole by now. Returns the kernel's error if it lacks a feature.
 pub fn make(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
     let made = attempt(netfilter, || {
         let seen = see(netfilter, part, &[]).map_err(kernel)?;
@@ -27,23 +27,23 @@ pub fn make(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
     }
 }
 
-/// Whether the kernel can do what a part needs.
+/// The kernel's support for a part.
 #[derive(Debug)]
 pub enum Support {
-    /// It can, over this connection.
+    /// Full support, over this connection.
     Whole(Netfilter),
-    /// It has nf_tables, but not enough of it: what it refused.
+    /// The kernel has nf_tables, but refused a part of it.
     Lacking(Error),
-    /// It has no nf_tables.
+    /// The kernel has no nf_tables.
     Absent,
 }
 
-/// Whether the kernel can do what `part` needs. Nothing is left of the attempt.
+/// Returns whether the kernel supports `part`. The attempt leaves nothing behind.
 pub fn support(part: &Part) -> Result<Support> {
     let Some(netfilter) = open()? else {
         return Ok(Support::Absent);
     };
-    // What is there was made by this kernel.
+    // An existing part was made by this kernel.
     if see(&netfilter, part, &[]).map_err(kernel)?.state != State::Missing {
         return Ok(Support::Whole(netfilter));
     }
@@ -64,8 +64,8 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
     for chain in &found {
         batch.flush_chain(TABLE, &chain.name);
     }
-    // Chains tell their layout by a comment, which the kernel takes at their creation alone. One that has it stays, since
-    // somebody else's rules may lead there.
+    // A comment names the layout, and the kernel takes a comment only at a chain's creation. A chain with the right
+    // comment stays, since foreign rules may jump there.
     for chain in found.iter().filter(|chain| chain.comment != LAYOUT) {
         batch.delete_chain(TABLE, &chain.name);
     }
@@ -86,7 +86,7 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
             elements,
         });
     }
-    // What two make at once for the first time is the same.
+    // Concurrent first creations produce the same objects.
     let guard = if found.is_empty() && former.is_empty() {
         Guard::Values
     } else {
@@ -99,10 +99,10 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
     Ok((batch, guard))
 }
 
-/// What the kernel lacks for the part, found out by a transaction that is refused at its end and so leaves nothing;
-/// `None` where it lacks nothing.
+/// The kernel's error if it lacks a feature that the part needs. The trial transaction is refused at its end, so it
+/// leaves nothing.
 fn lacks(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
-    /// Never made.
+    /// Never created.
     const TRIAL: Table = Table {
         name: "linkspan-trial",
         ..TABLE
@@ -119,7 +119,7 @@ fn lacks(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
     }
 }
 
-/// Whether the kernel lacks a kind of chain, of set or of expression: all that a batch needs of others is in it.
+/// Returns whether the kernel lacks a kind of chain, set or expression. The batch needs nothing else from outside.
 fn is_lack(err: &Error) -> bool {
     err.is(Errno::ENOENT) || err.is(Errno::EOPNOTSUPP) || err.is(Errno::EINVAL)
 }

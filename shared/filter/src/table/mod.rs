@@ -1,10 +1,10 @@
-//! The one nf_tables table that is ours: rules once for the host, and an element for what each attachment needs.
+//! Our one nf_tables table: rules once for the host, and elements for each attachment.
 //!
-//! A change of rules can make the kernel wait for every packet that is under way (28 ms were seen), a change of elements
-//! costs 0.01 ms. So the rules of a [`Part`] are made by the first attachment that needs them and stay.
+//! A change of rules can block until every packet in flight is through (28 ms were seen); a change of elements takes
+//! 0.01 ms. So the first attachment that needs a [`Part`] creates its rules, and they stay.
 //!
-//! - [`part`]: how a part looks, and whether it is whole; [`make`]: how it is made, or made anew.
-//! - [`change`]: transactions on what others change, too; [`withdraw`]: how elements go.
+//! - [`part`]: the form of a part, and whether it is whole; [`make`]: creating or rebuilding it.
+//! - [`change`]: transactions on shared state; [`withdraw`]: removal of elements.
 
 mod change;
 mod make;
@@ -25,7 +25,7 @@ pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
 pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
 
-/// The table; deleting it removes all that is ours there.
+/// The table. Deleting it removes all of our nf_tables state.
 pub const TABLE: Table = Table {
     family: TableFamily::Inet,
     name: "linkspan",
@@ -33,7 +33,7 @@ pub const TABLE: Table = Table {
 
 const COMMENT: &str = "Linkspan CNI plugins: published ports and masquerade";
 
-/// A connection to nf_tables; `None` where the kernel has none.
+/// A connection to nf_tables; `None` if the kernel has no nf_tables.
 pub fn open() -> Result<Option<Netfilter>> {
     let opened = Netfilter::open().and_then(|netfilter| {
         netfilter.generation()?;
@@ -45,7 +45,7 @@ pub fn open() -> Result<Option<Netfilter>> {
     }
 }
 
-/// A connection to a table whose `part` is whole, for ADD: it is made where it is missing or broken.
+/// For ADD: a connection to the table with a whole `part`, which is created or rebuilt if necessary.
 pub fn ready(part: &Part) -> Result<Support> {
     let opened = Netfilter::open().and_then(|netfilter| {
         let seen = see(&netfilter, part, &[])?;
@@ -62,8 +62,8 @@ pub fn ready(part: &Part) -> Result<Support> {
     Ok(lacking.map_or(Support::Whole(netfilter), Support::Lacking))
 }
 
-/// A connection and what it saw of `part`; `None` where the kernel has no nf_tables. A part that is broken, or of
-/// another layout, is made anew, so that DEL and GC find in it what they look for.
+/// A connection and the state of `part`; `None` if the kernel has no nf_tables. Rebuilds a broken part, or a part of
+/// another layout, so that DEL and GC find their elements.
 pub fn open_whole(part: &Part) -> Result<Option<(Netfilter, State)>> {
     let opened = Netfilter::open().and_then(|netfilter| {
         let seen = see(&netfilter, part, &[])?;
@@ -79,7 +79,7 @@ pub fn open_whole(part: &Part) -> Result<Option<(Netfilter, State)>> {
     }
 }
 
-/// Removes the table with all that is in it; false where it is not there.
+/// Removes the table with its content. Returns false if there was none.
 pub fn delete() -> Result<bool> {
     let netfilter = Netfilter::open().map_err(kernel)?;
     let mut batch = Batch::default();
@@ -90,13 +90,13 @@ pub fn delete() -> Result<bool> {
     }
 }
 
-/// Whose element it is; `None` where it is not one of ours.
+/// The owner of an element; `None` if the element is not ours.
 pub fn owner(element: &Element) -> Option<Owner> {
     Owner::parse(&element.comment)
 }
 
-/// Whether the kernel said that it has no nf_tables at all. A part of netfilter that is not there makes a request
-/// invalid (`nfnetlink_rcv_msg`).
+/// Returns whether the error means that the kernel has no nf_tables. The kernel rejects requests to an absent part of
+/// netfilter as invalid (`nfnetlink_rcv_msg`).
 pub fn is_absent(err: &Error) -> bool {
     err.is(Errno::EPROTONOSUPPORT) || err.is(Errno::EOPNOTSUPP) || err.is(Errno::EINVAL)
 }

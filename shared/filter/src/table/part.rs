@@ -1,4 +1,4 @@
-//! A part of the table: its sets and chains, and whether they are as this version makes them.
+//! A part of the table: its sets and chains, and a check against this version's form.
 
 use linkspan_netlink::error::Error;
 use linkspan_nftables::look::{Answer, Question};
@@ -11,8 +11,8 @@ use linkspan_plugin::check::mismatch;
 use super::{Elements, TABLE};
 use crate::kernel;
 
-/// The comment of each chain, which tells the layout of its part. The kernel keeps it since Linux 5.10. An older one
-/// keeps none, and a part is made anew at each ADD there.
+/// The comment of each chain, which names the layout of its part. The kernel keeps comments since Linux 5.10. On older
+/// kernels each ADD rebuilds the part.
 pub const LAYOUT: &str = "layout 2";
 
 /// Sets and chains that belong together.
@@ -24,40 +24,40 @@ pub struct Part {
     pub sets: &'static [&'static Set],
     /// Chains with their rules, each with [`LAYOUT`] as its comment.
     pub chains: fn() -> Vec<Chain>,
-    /// The elements that take the place of those of former sets.
+    /// Converts elements of former sets.
     pub convert: fn(&Netfilter, &[Former]) -> Result<Elements<'static>>,
 }
 
-/// A set of an earlier layout, or of a wrong type, under the name of one of the part's sets.
+/// A set of an earlier layout, or of a wrong type, under the name of a set of the part.
 #[derive(Debug)]
 pub struct Former {
     /// The set.
     pub set: FoundSet,
-    /// What is in it.
+    /// Its elements.
     pub elements: Vec<Element>,
 }
 
-/// What is there of a part.
+/// The state of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Nothing.
+    /// Nothing exists.
     Missing,
-    /// All of it.
+    /// Everything exists.
     Whole,
-    /// Not all, or of another layout: the reason.
+    /// Something is missing or of another layout, for this reason.
     Broken(String),
 }
 
-/// A part as one request saw it, and the answers to what else was asked.
+/// A part and the answers to other questions, from one request.
 #[derive(Debug)]
 pub struct Seen {
     /// The part.
     pub state: State,
-    /// One for each question. They mean something where the part is whole.
+    /// One answer for each question, meaningful if the part is whole.
     pub answers: Vec<Answer>,
 }
 
-/// Looks at a part, and at what else is asked, in one request.
+/// Looks at a part, and asks other questions, in one request.
 pub fn see(
     netfilter: &Netfilter,
     part: &Part,
@@ -69,7 +69,7 @@ pub fn see(
     all.extend(questions);
     let mut answers = netfilter.look(&all)?;
     let rest = answers.split_off(chains.len());
-    // The kernel refuses every question alike where it has no nf_tables.
+    // A kernel without nf_tables refuses every question.
     if let Some(Answer::Refused(err)) = answers.first() {
         return Err(err.clone());
     }
@@ -79,8 +79,8 @@ pub fn see(
     })
 }
 
-/// A chain that was flushed has lost its rules, and those it led to have lost a user. Rules of somebody else may have been
-/// added to it, or lead there.
+/// Compares the chains with their counts of users. A flushed chain has lost its rules, and the targets of its jumps
+/// have lost a user. Foreign rules may add to the counts.
 fn judge(chains: &[Chain], answers: &[Answer]) -> State {
     if answers.iter().all(|answer| answer.chain().is_none()) {
         return State::Missing;
@@ -107,7 +107,7 @@ fn jumps_to(chains: &[Chain], name: &str) -> usize {
     rules.filter(|rule| rule.exprs.contains(&jump)).count()
 }
 
-/// The part is whole. CHECK says so.
+/// For CHECK: verifies that the part is whole.
 pub fn verify(netfilter: &Netfilter, part: &Part) -> Result<()> {
     let found = match see(netfilter, part, &[]).map_err(kernel)?.state {
         State::Whole => return Ok(()),
@@ -118,7 +118,7 @@ pub fn verify(netfilter: &Netfilter, part: &Part) -> Result<()> {
     Err(mismatch(what, "its rules", &found).hint("`linkspan restore` puts back what is missing"))
 }
 
-/// The elements of former sets that differ from the part's in their flags alone.
+/// The elements of former sets that differ from the part's sets only in their flags.
 pub fn elements_of(sets: &[&'static Set], former: &[Former]) -> Elements<'static> {
     let of_set = |former: &Former| {
         let same = |set: &&&'static Set| {

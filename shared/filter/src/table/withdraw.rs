@@ -1,7 +1,7 @@
-//! How elements go: they expire where the kernel can do that to them, else they are deleted.
+//! Removal of elements: by expiry, where the kernel supports that for existing elements, else by deletion.
 //!
-//! Closing the socket soon after a deletion blocks for an RCU grace period (some 15 ms), an expiry costs none of that
-//! (Linux 6.12; `Batch::expire`).
+//! Closing the socket soon after a deletion blocks for an RCU grace period (about 15 ms). An expiry does not (Linux
+//! 6.12; `Batch::expire`).
 
 use std::time::Duration;
 
@@ -17,16 +17,15 @@ use nix::errno::Errno;
 use super::{Guard, TABLE, attempt};
 use crate::kernel;
 
-/// How often somebody may take a key between our look and our commit.
+/// How often another writer may take a key between our look and our commit.
 const ATTEMPTS: usize = 100;
 
 /// Elements by their set.
 pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
 
-/// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them. They are gone when it
-/// returns. A key that somebody else has by then stays his: its value has to be another where he has one. Where another
-/// writer comes in between, only the listed elements are looked up again, because listing is slow enough that the next
-/// writer may come meanwhile.
+/// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them once they are gone. A
+/// key that another owner has taken meanwhile stays, by its different value. Listing is slow enough that another writer
+/// may commit meanwhile, so a retry looks up only the listed elements.
 pub fn remove<'a>(
     netfilter: &Netfilter,
     sets: &[&'a Set],
@@ -43,8 +42,7 @@ pub fn remove<'a>(
     Ok(listed.unwrap_or_default())
 }
 
-/// Removes the elements that `choose` picks of what it sees, in one transaction, which is planned anew whenever another
-/// writer came in between.
+/// Removes the elements that `choose` picks, in one transaction, and chooses again after every interfering change.
 pub fn remove_chosen<'a>(
     netfilter: &Netfilter,
     choose: impl FnMut() -> Result<Elements<'a>>,
@@ -52,7 +50,7 @@ pub fn remove_chosen<'a>(
     remove_by(netfilter, Guard::Generation, choose)
 }
 
-/// The same for elements that are in nobody's way: where other writers are faster, they stay.
+/// The same for elements that disturb nobody. If other writers are faster, the elements stay.
 pub fn tidy<'a>(netfilter: &Netfilter, choose: impl FnMut() -> Result<Elements<'a>>) -> Result<()> {
     match remove_by(netfilter, Guard::Courtesy, choose) {
         Err(failure) if failure.code() == ErrorCode::TRY_AGAIN_LATER => Ok(()),
@@ -71,7 +69,7 @@ fn remove_by<'a>(
         Ok((batch(&chosen, Batch::expire), guard))
     })?;
     let is_ignored = match expired {
-        // The set lets nothing expire (`nft_add_set_elem`).
+        // The set does not support timeouts (`nft_add_set_elem`).
         Err(err) if err.is(Errno::EINVAL) => true,
         expired => {
             expired.map_err(kernel)?;
@@ -85,7 +83,7 @@ fn remove_by<'a>(
     Ok(())
 }
 
-/// Attempts it once more where a key that goes was somebody else's by then.
+/// Retries while another owner has taken a key of the batch.
 fn unless_taken(
     netfilter: &Netfilter,
     mut plan: impl FnMut() -> Result<(Batch, Guard)>,
@@ -107,7 +105,7 @@ fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -
     batch
 }
 
-/// Those of the listed elements that are still there and of the same owner, as they are now.
+/// The current form of the listed elements that still exist with the same owner.
 pub fn still<'a>(
     netfilter: &Netfilter,
     listed: &Elements<'a>,
@@ -126,10 +124,10 @@ pub fn still<'a>(
     Ok(all)
 }
 
-/// The element of the key that was `asked` for, after the kernel has answered with `found`.
+/// The element with the key of `asked`, given the kernel's answer `found`.
 ///
-/// While a set of ranges changes, a look may miss an element or find another one: before Linux 6.10 it is a look at the
-/// copy that is being changed (`nft_pipapo_get`). A list is one of what is there (`nft_pipapo_walk`).
+/// While a set of ranges changes, a lookup may miss an element or find another one: before Linux 6.10 the kernel looks
+/// at the copy under change (`nft_pipapo_get`). A dump shows the active copy (`nft_pipapo_walk`).
 pub fn confirmed(
     netfilter: &Netfilter,
     set: &Set,
@@ -148,13 +146,13 @@ fn questions<'q>((set, elements): &'q (&Set, Vec<Element>)) -> Vec<Question<'q>>
     elements.iter().map(question).collect()
 }
 
-/// A range is looked up by its start alone.
+/// A lookup of a range uses only its start.
 fn is_same(found: Option<&Element>, listed: &Element) -> bool {
     found.is_some_and(|found| found.comment == listed.comment && found.key_end == listed.key_end)
 }
 
-/// Waits for the kernel's tick in which the elements expire; false where it has ignored that they are to. One element of
-/// each set stands for all, since they went in one transaction.
+/// Waits for the kernel's tick in which the elements expire. Returns false if the kernel ignored the expiry. One
+/// element of each set is enough, since all went in one transaction.
 fn wait(netfilter: &Netfilter, chosen: &Elements<'_>) -> Result<bool> {
     const TICK: Duration = Duration::from_millis(1);
     let last = |(set, elements): &(_, Vec<Element>)| Some((*set, vec![elements.last()?.clone()]));

@@ -16,25 +16,25 @@ use crate::request::Attempt;
 /// Settings of a bridge port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortFlags {
-    /// Frames may leave by the port they came from.
+    /// Frames may leave by the port on which they arrived.
     pub hairpin: bool,
-    /// No frames to other isolated ports.
+    /// Frames do not pass to other isolated ports.
     pub isolated: bool,
 }
 
 impl Link {
-    /// Sets it up.
+    /// Sets the link up.
     pub fn set_up(&self) -> Result<(), Error> {
         self.set_flag("set up", LinkFlags::Up, true)
     }
 
-    /// Notes `alias` on it and puts it into `group`, in one request; to be called before it is set up. Of a link that is up
-    /// and cannot pass traffic yet the kernel would tell everybody, and IPv6 walks all its routes then.
+    /// Sets the alias and the group in one request. Call it before the link is set up: for a link that is up without
+    /// traffic the kernel would notify everybody, and IPv6 would walk all of its routes.
     pub fn tag(&self, alias: &str, group: u32) -> Result<(), Error> {
         self.set("tag", tag(alias, group))
     }
 
-    /// Sets it down.
+    /// Sets the link down.
     pub fn set_down(&self) -> Result<(), Error> {
         self.set_flag("set down", LinkFlags::Up, false)
     }
@@ -64,18 +64,18 @@ impl Link {
         self.set("let forward", vec![LinkAttribute::Other(setting)])
     }
 
-    /// Gives it a hardware address, which it then keeps.
+    /// Sets the hardware address for good.
     pub fn set_mac(&self, mac: [u8; 6]) -> Result<(), Error> {
         let address = LinkAttribute::Address(mac.to_vec());
         self.set("set hardware address of", vec![address])
     }
 
-    /// Gives it another name; `EBUSY` where it is up and the kernel is older than 6.2.
+    /// Renames the link; `EBUSY` if it is up and the kernel is older than 6.2.
     pub fn set_name(&self, name: &str) -> Result<(), Error> {
         self.set("rename", vec![LinkAttribute::IfName(name.to_owned())])
     }
 
-    /// Notes `alias` on it; an empty one takes the note away.
+    /// Sets the alias. An empty one removes it.
     pub fn set_alias(&self, alias: &str) -> Result<(), Error> {
         self.set(
             "note an alias on",
@@ -83,7 +83,7 @@ impl Link {
         )
     }
 
-    /// Moves it into another namespace, under a name that is free there. It is down then, and has lost its addresses.
+    /// Moves the link to another namespace, under a name that is free there. The link is down then, without addresses.
     pub fn move_to(&self, netns: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
         let attributes = vec![
             LinkAttribute::NetNsFd(netns.as_raw_fd()),
@@ -97,23 +97,28 @@ impl Link {
         self.rtnl.change(Attempt(action, &self.name), 0, message)
     }
 
-    /// Sets the port's flags and tags it, in one request; see [`Link::tag`]. It is put into group 0.
-    pub fn tag_port(&self, port: PortFlags, alias: &str) -> Result<(), Error> {
+    /// Keeps the port of a bridge from other isolated ports, or stops to.
+    pub fn isolate_port(&self, isolated: bool) -> Result<(), Error> {
+        let attributes = vec![port(vec![InfoBridgePort::Isolated(isolated)])];
+        let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
+        let attempt = Attempt("isolate the bridge port", &self.name);
+        self.rtnl.change(attempt, 0, message)
+    }
+
+    /// Sets the port's flags, its alias and group 0 in one request; see [`Link::tag`].
+    pub fn tag_port(&self, flags: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
-            InfoBridgePort::HairpinMode(port.hairpin),
-            InfoBridgePort::Isolated(port.isolated),
+            InfoBridgePort::HairpinMode(flags.hairpin),
+            InfoBridgePort::Isolated(flags.isolated),
         ];
         let mut attributes = tag(alias, 0);
-        attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
-        ]));
+        attributes.push(port(settings));
         let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl.change(attempt, 0, message)
     }
 
-    /// Deletes it; one that is gone is fine.
+    /// Deletes the link, if it still exists.
     pub fn delete(&self) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelLink(message(self.index, Vec::new()));
         match self
@@ -131,4 +136,11 @@ fn tag(alias: &str, group: u32) -> Vec<LinkAttribute> {
         LinkAttribute::IfAlias(alias.to_owned()),
         LinkAttribute::Group(group),
     ]
+}
+
+fn port(settings: Vec<InfoBridgePort>) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(settings)),
+    ])
 }

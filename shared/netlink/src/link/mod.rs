@@ -1,4 +1,4 @@
-//! Links: looking them up, making, changing and deleting them.
+//! Links: looking up, creating, changing and deleting them.
 
 mod change;
 mod kind;
@@ -25,7 +25,7 @@ pub use kind::{
 };
 pub use spec::{LinkSpec, Peer};
 
-/// A link as it was when it was looked up, and the handle to change it with.
+/// A snapshot of a link, with the handle to change the link.
 #[derive(Debug, Clone)]
 pub struct Link {
     pub(crate) rtnl: Rtnl,
@@ -33,55 +33,55 @@ pub struct Link {
     pub index: u32,
     /// Name.
     pub name: String,
-    /// Hardware address; zero where the link has none of 48 bits.
+    /// Hardware address; zero unless it has 48 bits.
     pub mac: [u8; 6],
     /// MTU in bytes.
     pub mtu: u32,
-    /// What it is.
+    /// Kind.
     pub kind: Kind,
-    /// What somebody noted on it; empty where nobody did.
+    /// Alias; empty by default.
     pub alias: String,
-    /// The group that it is in; 0 where nobody put it into one.
+    /// Group; 0 by default.
     pub group: u32,
-    /// Index of the bridge or VRF that it is a port of.
+    /// Index of the bridge or VRF that has the link as a port.
     pub controller: Option<u32>,
-    /// Index of a veth's other end, or of the link that a macvlan, ipvlan or VLAN is born on, in that link's namespace.
+    /// Index of a veth's other end, or of a macvlan's, ipvlan's or VLAN's parent, in the namespace of that other link.
     pub peer_index: Option<u32>,
-    /// The kernel's number for the namespace of that other link, where it is another one; negative once that is dead.
+    /// The kernel's number for that namespace, if it is another one; negative once the namespace is dead.
     pub peer_netns: Option<i32>,
-    /// Whether it is set up.
+    /// Whether the link is set up.
     pub up: bool,
-    /// Whether it can pass traffic.
+    /// Whether the link can pass traffic.
     pub oper_up: bool,
     /// Operational state in the kernel's words.
     pub oper_state: String,
-    /// How many want it promiscuous.
+    /// Number of users of promiscuous mode.
     pub promiscuity: u32,
-    /// Bridge port: frames may leave by the port they came from.
+    /// Bridge port: frames may leave by the port on which they arrived.
     pub hairpin: Option<bool>,
-    /// Bridge port: no frames to other isolated ports.
+    /// Bridge port: frames do not pass to other isolated ports.
     pub isolated: Option<bool>,
-    /// Its part in routing.
+    /// Routing sysctls.
     pub routing: Routing,
 }
 
 impl Rtnl {
-    /// Looks a link up by its name.
+    /// Looks up a link by name.
     pub fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
         let name_of = LinkAttribute::IfName(name.to_owned());
         let found = self.get(Attempt("look up link", name), look_up(0, Some(name_of)));
         Ok(found?.and_then(|answer| Link::of(self, answer)))
     }
 
-    /// Looks a link up by its index.
+    /// Looks up a link by index.
     pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, Error> {
         let attempt = Attempt("look up link with index", index);
         let found = self.get(attempt, look_up(index, None))?;
         Ok(found.and_then(|answer| Link::of(self, answer)))
     }
 
-    /// Every link, in the order of their indexes. Where others change links all the time, so that no list of the kernel's
-    /// is of one moment, those of many together: a link that stays is in them, and one that went meanwhile may be.
+    /// Every link, by index. If changes interrupt every dump, returns the union of all attempts: every link that
+    /// existed throughout is included, and deleted ones may be.
     pub fn links(&self) -> Result<Vec<Link>, Error> {
         let (found, _at_one_moment) = self.dumps(&Attempt("list", "links"), &look_up(0, None))?;
         let links = found.into_iter().filter_map(|link| Link::of(self, link));
@@ -89,19 +89,19 @@ impl Rtnl {
         Ok(by_index.into_values().collect())
     }
 
-    /// Makes a link, down. `EEXIST` where any link of its namespace has its name.
+    /// Creates a link, down. `EEXIST` if a link of its namespace has the name.
     pub fn create(&self, spec: &LinkSpec<'_>) -> Result<(), Error> {
         self.make(spec, spec.attributes())
     }
 
-    /// Makes a veth pair in one request, both ends down, each born in its namespace. `EEXIST` where either name is taken.
+    /// Creates a veth pair in one request, both ends down, each born in its namespace. `EEXIST` if a name is taken.
     pub fn create_pair(&self, near: &LinkSpec<'_>, far: &Peer<'_>) -> Result<(), Error> {
         self.make(near, near.attributes_with(far))
     }
 
-    /// Whether the kernel has links of that kind. It loads the module, where it has one, as it does for an ADD.
+    /// Returns whether the kernel supports the kind. As with an ADD, the kernel loads the kind's module.
     ///
-    /// The request is one that the kernel refuses after it has looked for the kind, so nothing is made.
+    /// The kernel looks up the kind before it refuses the request, so nothing is created.
     pub fn knows(&self, kind: &Kind) -> Result<bool, Error> {
         let mut attributes = LinkSpec::new("", kind.clone()).attributes();
         attributes.retain(|attribute| !matches!(attribute, LinkAttribute::IfName(_)));
@@ -124,7 +124,7 @@ impl Rtnl {
 }
 
 impl Link {
-    /// Makes a link on this one, down; see [`Rtnl::create`].
+    /// Creates a link on this one, down; see [`Rtnl::create`].
     pub fn create_child(&self, spec: &LinkSpec<'_>) -> Result<(), Error> {
         let mut attributes = spec.attributes();
         attributes.push(LinkAttribute::Link(self.index));
@@ -137,8 +137,7 @@ impl Link {
     }
 }
 
-/// Asks for one link, or for all; without its counters, which are half of what the kernel would tell, and the half that it
-/// has to add up.
+/// Asks for one link, or for all. Leaves out the counters: half of the reply, and the kernel must add them up.
 fn look_up(index: u32, name: Option<LinkAttribute>) -> RouteNetlinkMessage {
     let mut attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
     attributes.extend(name);

@@ -1,4 +1,4 @@
-//! Reading a link out of the kernel's answer.
+//! Decoding of a link.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
@@ -10,7 +10,7 @@ use crate::routing::Routing;
 use crate::rtnl::Rtnl;
 
 impl Link {
-    /// Of an answer that came over `rtnl`; `None` where it is about something else.
+    /// Decodes a reply that came over `rtnl`. Returns `None` for any other message type.
     pub fn of(rtnl: &Rtnl, answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewLink(message) = answer else {
             return None;

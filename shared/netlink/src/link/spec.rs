@@ -1,4 +1,4 @@
-//! A link to be made.
+//! A link to create.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -6,43 +6,43 @@ use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, Li
 
 use super::{Kind, message};
 
-/// A link to be made.
+/// A link to create.
 #[derive(Debug, Clone)]
 pub struct LinkSpec<'a> {
     /// Name.
     pub name: String,
-    /// What it is to be.
+    /// Kind.
     pub kind: Kind,
-    /// The namespace that it is born in; that of the connection where absent.
+    /// The namespace of its birth; default: the connection's.
     pub netns: Option<BorrowedFd<'a>>,
-    /// Index of the bridge that it becomes a port of.
+    /// Index of the bridge that gets the link as a port.
     pub controller: Option<u32>,
-    /// Its group; 0 where absent.
+    /// Group; default: 0.
     pub group: Option<u32>,
-    /// Hardware address, which stays. Where absent, the kernel's choice: udev may replace it, and that of a bridge follows
-    /// its ports.
+    /// A permanent hardware address. Default: the kernel's choice, which udev may replace; a bridge then follows its
+    /// ports.
     pub mac: Option<[u8; 6]>,
-    /// MTU in bytes; the kernel's default where absent.
+    /// MTU in bytes; default: the kernel's.
     pub mtu: Option<u32>,
-    /// How many packets its queue holds; the kernel's default where absent.
+    /// Maximum number of queued packets; default: the kernel's.
     pub queue_length: Option<u32>,
 }
 
-/// The far end of a veth pair to be made.
+/// The far end of a veth pair to create.
 #[derive(Debug, Clone)]
 pub struct Peer<'a> {
     /// Name.
     pub name: String,
-    /// The namespace that it is born in.
+    /// The namespace of its birth.
     pub netns: BorrowedFd<'a>,
-    /// Hardware address; the kernel's choice where absent.
+    /// Hardware address; default: the kernel's choice.
     pub mac: Option<[u8; 6]>,
-    /// MTU in bytes; the kernel's default where absent.
+    /// MTU in bytes; default: the kernel's.
     pub mtu: Option<u32>,
 }
 
 impl<'a> Peer<'a> {
-    /// A far end of which only name and namespace are asked for.
+    /// A far end with a name and a namespace, and defaults otherwise.
     pub fn new(name: impl Into<String>, netns: BorrowedFd<'a>) -> Self {
         Self {
             name: name.into(),
@@ -54,7 +54,7 @@ impl<'a> Peer<'a> {
 }
 
 impl LinkSpec<'_> {
-    /// A link of which only name and kind are asked for.
+    /// A link with a name and a kind, and defaults otherwise.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
         Self {
             name: name.into(),

@@ -1,4 +1,4 @@
-//! Kinds of links, as they are asked for and as the kernel tells them. A kind that this kernel lacks is told.
+//! Kinds of links, as requested and as the kernel reports them. Prints the kinds that this kernel lacks.
 
 use std::os::fd::AsFd;
 
@@ -123,7 +123,7 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
     };
     rtnl.create(&bridge("up0")).unwrap();
     let parent = rtnl.link_by_name("up0").unwrap().unwrap();
-    // The kinds come one after the other: a link takes macvlans or ipvlans, and not both.
+    // The kinds come one by one: a link takes either macvlans or ipvlans.
     let kinds = [
         macvlan(MacvlanMode::Private),
         macvlan(MacvlanMode::Vepa),
@@ -139,7 +139,7 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
         if !skip::has_kind(&rtnl, &kind) {
             continue;
         }
-        // A bridge carries macvlans alone.
+        // A bridge carries only macvlans.
         let on = if kind == "macvlan" {
             &parent
         } else {
@@ -150,11 +150,11 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
             ..LinkSpec::new("eth0", kind.clone())
         };
         on.create_child(&spec).unwrap();
-        // The name is taken in the other namespace alone.
+        // The name is taken only in the other namespace.
         assert!(rtnl.link_by_name("eth0").unwrap().is_none());
         let link = there.link_by_name("eth0").unwrap().unwrap();
         let expected = match (&link.kind, kind) {
-            // Linux 5.10 ignores the length of the queue and does not tell it.
+            // Linux 5.10 ignores the queue length and does not report it.
             (Kind::Macvlan(told), Kind::Macvlan(asked)) if told.broadcast_queue.is_none() => {
                 Kind::Macvlan(Macvlan {
                     broadcast_queue: None,
@@ -171,7 +171,7 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
     }
 }
 
-/// A link that others may be born on.
+/// A link that can be a parent.
 fn dummy(rtnl: &Rtnl) -> Link {
     if rtnl.link_by_name("on0").unwrap().is_none() {
         rtnl.create(&LinkSpec::new("on0", Kind::Dummy)).unwrap();

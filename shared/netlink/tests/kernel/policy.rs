@@ -1,4 +1,4 @@
-//! Rules, and routes of every table as the kernel keeps them.
+//! Rules, and routes of every table.
 
 use std::net::IpAddr;
 
@@ -89,14 +89,14 @@ fn rules_are_added_listed_and_removed_in_both_families() {
             (Some("br0"), None)
         );
 
-        // One that was listed is deleted, and comes back as it was.
+        // A listed rule is deleted, and restored unchanged.
         rtnl.delete_rule(found).unwrap();
         assert!(rtnl.delete_rule(found).unwrap_err().is(Errno::ENOENT));
         rtnl.add_rule(found).unwrap();
         assert_eq!(difference(&rtnl.rules(family).unwrap(), &before), added);
         rtnl.delete_rule(&rule).unwrap();
 
-        // Without a place of its own, a rule comes before those that are there but the first.
+        // A rule without a priority comes before all existing ones but the first.
         for table in [100, 101] {
             rtnl.add_rule(&Rule::of_table(family, table)).unwrap();
         }
@@ -114,7 +114,7 @@ fn rules_are_added_listed_and_removed_in_both_families() {
     }
 }
 
-/// What is in the one list and not in the other.
+/// The items of the first list that are not in the second.
 fn difference<T: Clone + PartialEq>(all: &[T], before: &[T]) -> Vec<T> {
     all.iter()
         .filter(|one| !before.contains(one))
@@ -175,7 +175,7 @@ fn routes_are_moved_to_another_table_and_back_with_all_that_they_have() {
     }
 }
 
-/// The routes of the tables that only the tests use. Into the others the kernel puts routes of its own at any time.
+/// The routes of the tests' tables. The kernel adds routes to other tables at any time.
 fn own(rtnl: &Rtnl, family: Family) -> Vec<Stored> {
     let routes = rtnl.stored_routes(family).unwrap().into_iter();
     routes.filter(|route| route.table() > 255).collect()
@@ -188,7 +188,7 @@ fn a_route_with_several_next_hops_is_one_and_moves_as_one() {
         return;
     };
     let br0 = link(&rtnl);
-    // The kernel joins IPv6 routes of one metric.
+    // The kernel merges IPv6 routes of one metric.
     let gateways: Vec<IpAddr> = GATEWAYS.v6.map(ip).to_vec();
     for gw in &gateways {
         let spec = RouteSpec {

@@ -1,4 +1,4 @@
-//! Several questions at once, trials, expiry, and waiting for others.
+//! Several questions at once, trials, expiry, and waiting for other writers.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn several_questions_are_answered_in_their_order() {
         Answer::Chain(chain("prerouting", 1, "a test of comments")),
         Answer::Element(port(1)),
         Answer::Missing,
-        // A rule of its own, and one that leads there.
+        // One rule in the chain, and one that jumps to it.
         Answer::Chain(chain("publish", 2, "")),
     ];
     assert_eq!(found[..4], expected);
@@ -91,7 +91,7 @@ fn an_element_that_expires_is_gone_and_its_key_is_free() {
     netfilter.commit(batch).unwrap();
     let look = || netfilter.element(TABLE, &PAIRS, &going).unwrap();
     match look() {
-        // A kernel before 6.12 ignores the request.
+        // Kernels before 6.12 ignore the request.
         Some(found) if found.timeout == 0 => {
             skip::tell("expiry: this kernel does not change the timeout of an element");
             return;
@@ -124,7 +124,7 @@ fn elements_are_taken_as_they_were_found() {
         batch.take(TABLE, &PAIRS, pairs);
         netfilter.commit(batch)
     };
-    // One that is somebody else's by now: nothing goes.
+    // Another owner has one of the elements: nothing goes.
     let foreign = Element {
         value: port(2).value,
         ..port(1)
@@ -132,7 +132,7 @@ fn elements_are_taken_as_they_were_found() {
     let err = take(&[port(2), foreign], &[at_home(1)]).unwrap_err();
     assert!(err.is(Errno::EEXIST), "{err}");
     assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap().len(), 2);
-    // Some that are gone: the rest goes.
+    // Some elements are gone: the rest goes.
     take(&[port(1), port(3)], &[at_home(1), at_home(2)]).unwrap();
     assert_eq!(netfilter.elements(TABLE, &PORTS).unwrap(), [port(2)]);
     assert_eq!(netfilter.elements(TABLE, &PAIRS).unwrap(), []);

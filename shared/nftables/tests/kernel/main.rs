@@ -1,4 +1,4 @@
-//! The crate against the real kernel, in a namespace of each test's own.
+//! The crate against the real kernel, in a separate namespace for each test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod looking;
@@ -32,10 +32,10 @@ const PAIRS: Set = Set::of("pairs", &[Datum::Ipv4, Datum::Ipv4])
     .of_ranges()
     .expiring();
 
-/// How often a list is asked for while somebody changes it.
+/// Number of dumps while another writer changes the set.
 const LISTS: usize = 300;
 
-/// A connection to a namespace of the test's own; `None` where this user may not make one.
+/// A connection to a new namespace; `None` if this user may not create one.
 fn netfilter() -> Option<(Netns, Netfilter)> {
     match Netns::create() {
         Err(err) if err.is(Errno::EPERM) => {
@@ -168,12 +168,12 @@ fn everything_is_told_and_each_change_shows() {
     let words = |word: &str| empty.iter().filter(|line| line.starts_with(word)).count();
     let counts = ["table inet test", "chain ", "set ", "rule ", "element "].map(words);
     assert_eq!(counts, [1, 2, 2, 2, 0], "{empty:#?}");
-    // Made anew, it is numbered anew, which does not show.
+    // A recreated object has a new handle, which must not show.
     assert_eq!(commit(&|batch| *batch = ensured()), empty);
     let ports: Vec<_> = (1..=300).map(port).collect();
     let full = commit(&|batch| batch.add(TABLE, &PORTS, &ports, true));
     assert_eq!(full.len(), empty.len() + ports.len());
-    // Another value, another owner and another range are other lines; a rule less is a line less.
+    // A different value, owner or range is a different line; a missing rule is a missing line.
     let one = port(7);
     let moved = Element {
         value: port(8).value,
@@ -209,7 +209,7 @@ fn elements_come_back_as_they_went_in() {
         return;
     };
     let mut batch = ensured();
-    // More than one message, more than one answer.
+    // More than one message and more than one answer.
     let ports: Vec<_> = (1..=1000).map(port).collect();
     batch.add(TABLE, &PORTS, &ports, true);
     let pair = Element {
@@ -242,7 +242,7 @@ fn a_refused_step_is_named_and_nothing_of_its_batch_happened() {
         return;
     };
     let mut missing = Batch::default();
-    // Both are refused, and the next batch is not taken for the second.
+    // Both steps are refused. The second error must not be taken for the next batch's.
     missing.add(TABLE, &PORTS, &[port(1)], true);
     missing.add(TABLE, &PORTS, &[port(2)], true);
     let err = netfilter.commit(missing).unwrap_err();
@@ -283,7 +283,7 @@ fn a_batch_of_an_older_generation_is_refused() {
     assert_eq!(netfilter.chains(TABLE).unwrap(), [""; 0]);
 }
 
-/// A source and the network that it is at home in.
+/// A source and its home network.
 fn at_home(source: u16) -> Element {
     let pair = |last: u16| Fields::default().ip(ip(source)).ip(ip(last));
     Element {
@@ -330,13 +330,13 @@ fn a_list_of_ranges_misses_nobody_who_stays_while_others_go() {
     });
 }
 
-/// Chains of the older packet filter, of both families, as its own program makes them.
+/// Chains of iptables-legacy in both families, created with its own program.
 #[test]
 fn chains_of_the_older_table_nat_are_found_and_a_look_makes_no_table() {
     let Some((netns, _)) = netfilter() else {
         return;
     };
-    // What looks has to be in the namespace, and what it executes is there, too.
+    // The reader and its child processes must be in the namespace.
     let looked = netns.scope(|| {
         for (family, program) in [
             (Family::V4, "iptables-legacy"),
@@ -355,7 +355,7 @@ fn chains_of_the_older_table_nat_are_found_and_a_look_makes_no_table() {
                 return;
             }
             assert_eq!(used(), "nat\n");
-            // A table with policies alone, then one with rules alone, then chains between rules.
+            // First a table with only policies, then one with only rules, then chains between rules.
             assert!(!Nat::read(family).unwrap().has_chains(""));
             run(&["-A", "POSTROUTING", "-p", "tcp", "-j", "RETURN"]);
             assert!(!Nat::read(family).unwrap().has_chains(""));

@@ -5,32 +5,32 @@ use netlink_packet_route::link::{InfoIpVlan, IpVlanFlags, IpVlanMode};
 /// Settings of an ipvlan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ipvlan {
-    /// How packets are handed on.
+    /// How packets are forwarded.
     pub mode: IpvlanMode,
-    /// What the links on one parent see of each other.
+    /// Which siblings the link reaches.
     pub reach: IpvlanReach,
 }
 
-/// How an ipvlan hands packets on.
+/// The way an ipvlan forwards packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IpvlanMode {
-    /// By frames; the parent's namespace routes nothing.
+    /// By frames, without routing in the parent's namespace.
     L2,
     /// By routes of the parent's namespace.
     L3,
-    /// The same, with the packet filter and connection tracking of the parent's namespace.
+    /// By routes, with the packet filter and connection tracking of the parent's namespace.
     L3s,
 }
 
-/// What the ipvlans on one parent see of each other.
+/// The siblings (ipvlans on the same parent) that an ipvlan reaches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IpvlanReach {
-    /// Each other.
+    /// All siblings.
     #[default]
     Bridge,
-    /// Nothing.
+    /// No sibling.
     Private,
-    /// Each other, if the switch behind the parent sends frames back.
+    /// All siblings, if the switch behind the parent sends frames back.
     Vepa,
 }
 
@@ -38,7 +38,7 @@ impl IpvlanMode {
     /// Every mode.
     pub const ALL: [Self; 3] = [Self::L2, Self::L3, Self::L3s];
 
-    /// Its name, as `ip link` has it.
+    /// The mode's name in `ip link`.
     pub fn name(self) -> &'static str {
         match self {
             Self::L2 => "l2",
@@ -76,7 +76,7 @@ impl Ipvlan {
         ]
     }
 
-    /// Of the kind's name alone.
+    /// The defaults, before the kernel's settings are read.
     pub(super) const UNTOLD: Self = Self {
         mode: IpvlanMode::L2,
         reach: IpvlanReach::Bridge,

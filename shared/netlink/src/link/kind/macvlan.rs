@@ -5,24 +5,24 @@ use netlink_packet_route::link::{InfoMacVlan, MacVlanMode};
 /// Settings of a macvlan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Macvlan {
-    /// What the links on one parent see of each other.
+    /// Which siblings the link reaches.
     pub mode: MacvlanMode,
-    /// How many broadcasts may wait; the kernel's default where absent. Linux 5.10 ignores it and does not tell it.
+    /// Maximum number of queued broadcasts; default: the kernel's. Linux 5.10 ignores it and does not report it.
     pub broadcast_queue: Option<u32>,
 }
 
-/// What the macvlans on one parent see of each other.
+/// The siblings (macvlans on the same parent) that a macvlan reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MacvlanMode {
-    /// Each other, without the switch behind the parent.
+    /// All siblings, directly.
     Bridge,
-    /// Nothing.
+    /// No sibling.
     Private,
-    /// Each other, if the switch behind the parent sends frames back.
+    /// All siblings, if the switch behind the parent sends frames back.
     Vepa,
-    /// There is one macvlan alone, which has the parent for itself.
+    /// The link has the parent to itself.
     Passthru,
-    /// What comes from a list of hardware addresses.
+    /// Stations on a list of hardware addresses.
     Source,
 }
 
@@ -36,7 +36,7 @@ impl MacvlanMode {
         Self::Source,
     ];
 
-    /// Its name, as `ip link` has it.
+    /// The mode's name in `ip link`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
@@ -65,7 +65,7 @@ impl Macvlan {
         data
     }
 
-    /// Of the kind's name alone.
+    /// The defaults, before the kernel's settings are read.
     pub(super) const UNTOLD: Self = Self {
         mode: MacvlanMode::Bridge,
         broadcast_queue: None,

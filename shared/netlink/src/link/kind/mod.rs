@@ -1,4 +1,4 @@
-//! What a link is, with the settings that only its kind has: as they are asked for, and as the kernel tells them.
+//! Kinds of links, with the settings of each: encoding and decoding.
 
 mod ipvlan;
 mod macvlan;
@@ -16,16 +16,16 @@ pub use tun::Tun;
 pub use vlan::{QosMap, Vlan, VlanProtocol};
 pub use vxlan::Vxlan;
 
-/// What a link is.
+/// The kind of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Hardware, or loopback.
     None,
     /// Forwards frames between its ports.
     Bridge,
-    /// Drops what it is given.
+    /// Drops every packet.
     Dummy,
-    /// Gives back what it is given, for a queueing discipline on what comes in.
+    /// Sends packets back, so that a queueing discipline can apply to incoming ones.
     Ifb,
     /// One end of a pair.
     Veth,
@@ -35,21 +35,21 @@ pub enum Kind {
     Ipvlan(Ipvlan),
     /// The frames of one VLAN on another link.
     Vlan(Vlan),
-    /// A routing table of its own for its ports.
+    /// A separate routing table for its ports.
     Vrf {
         /// The table's number.
         table: u32,
     },
     /// A tunnel over UDP whose far ends its routes tell.
     Vxlan(Vxlan),
-    /// A device of user space. It is made over `/dev/net/tun` and not over rtnetlink.
+    /// A device of user space. It is created through `/dev/net/tun`, and not through rtnetlink.
     Tun(Tun),
-    /// Another one, by its name.
+    /// Another kind, by name.
     Other(String),
 }
 
 impl Kind {
-    /// Its name, as `ip link` has it; empty for hardware and loopback.
+    /// The kind's name in `ip link`; empty for hardware and loopback.
     pub fn as_str(&self) -> &str {
         match self {
             Self::None => "",
@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// The settings as they are asked for.
+    /// The settings of a request.
     pub(super) fn data(&self) -> Option<InfoData> {
         Some(match self {
             Self::Macvlan(macvlan) => InfoData::MacVlan(macvlan.data()),
@@ -96,7 +96,7 @@ impl Kind {
         })
     }
 
-    /// The kind of that name, without settings yet.
+    /// The kind with this name, with default settings.
     pub(super) fn of(kind: &InfoKind) -> Self {
         match kind {
             InfoKind::Bridge => Self::Bridge,
@@ -113,7 +113,7 @@ impl Kind {
         }
     }
 
-    /// Takes the settings as the kernel tells them, behind the kind's name.
+    /// Reads the settings, which follow the kind's name.
     pub(super) fn read(&mut self, data: InfoData) {
         match (self, data) {
             (Self::Macvlan(macvlan), InfoData::MacVlan(data)) => macvlan.read(data),

@@ -3,26 +3,26 @@
 use netlink_packet_core::{Emitable, NlasIterator};
 use netlink_packet_route::link::InfoTun;
 
-/// Settings of a device of user space, as the kernel tells them.
+/// Settings of a device of user space, as the kernel reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the kernel has a switch for each"
 )]
 pub struct Tun {
-    /// Whether it carries frames (tap) and not packets (tun).
+    /// Whether the device carries frames (tap) or packets (tun).
     pub is_tap: bool,
-    /// The user who may open it; anybody with `CAP_NET_ADMIN` where absent.
+    /// The user who may open the device; default: any with `CAP_NET_ADMIN`.
     pub owner: Option<u32>,
-    /// The group who may open it.
+    /// The group that may open the device.
     pub group: Option<u32>,
-    /// Whether four bytes about it are before each packet.
+    /// Whether four bytes of information precede each packet.
     pub has_packet_info: bool,
-    /// Whether a header of virtio is before each packet.
+    /// Whether a virtio header precedes each packet.
     pub has_vnet_header: bool,
-    /// Whether it stays when nobody has it open.
+    /// Whether the device persists when it is closed.
     pub is_persistent: bool,
-    /// Whether it can be opened several times at once.
+    /// Whether the device can be opened several times at once.
     pub has_many_queues: bool,
 }
 
@@ -33,7 +33,7 @@ impl Tun {
         }
     }
 
-    /// Settings of `linux/if_link.h` (`IFLA_TUN_OWNER` and those behind it), which the library hands on as they are.
+    /// Decodes the attributes from `IFLA_TUN_OWNER` on (`linux/if_link.h`), which the library passes on undecoded.
     fn read_one(&mut self, item: &InfoTun) {
         const OWNER: u16 = 1;
         const GROUP: u16 = 2;

@@ -5,17 +5,17 @@ use netlink_packet_route::link::{InfoVlan, VlanProtocol as Protocol, VlanQosMapp
 /// Settings of a VLAN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vlan {
-    /// Its number.
+    /// VLAN number.
     pub id: u16,
-    /// How frames are tagged.
+    /// Tag format.
     pub protocol: VlanProtocol,
-    /// Which priorities of packets become which priorities in the tag.
+    /// Priorities of outgoing packets, mapped to priorities in the tag.
     pub egress: Vec<QosMap>,
-    /// Which priorities in the tag become which priorities of packets.
+    /// Priorities in the tag, mapped to priorities of incoming packets.
     pub ingress: Vec<QosMap>,
 }
 
-/// How frames of a VLAN are tagged.
+/// The tag format of a VLAN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum VlanProtocol {
     /// IEEE 802.1Q
@@ -25,17 +25,17 @@ pub enum VlanProtocol {
     Ad,
 }
 
-/// A priority, and what becomes of it.
+/// A mapping of one priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QosMap {
     /// The priority.
     pub from: u32,
-    /// What it becomes.
+    /// The new priority.
     pub to: u32,
 }
 
 impl Vlan {
-    /// The VLAN of that number, tagged as IEEE 802.1Q has it, without priorities.
+    /// A VLAN with IEEE 802.1Q tags, without priorities.
     pub fn of(id: u16) -> Self {
         Self {
             id,

@@ -1,0 +1,223 @@
+//! ADD: what an attachment needs is put where it is effective, and nothing is changed that is there.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use linkspan_filter::kernel;
+use linkspan_filter::table::{self, Elements, Guard, Support, TABLE};
+use linkspan_nftables::look::Question;
+use linkspan_nftables::{Batch, Netfilter};
+use linkspan_plugin::{Result, Undo};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
+use nix::errno::Errno;
+
+use crate::chains::{self, ACCEPTS, Found, HOOK, Need, STAGE_1, STAGE_2, Step};
+use crate::claim::Claim;
+use crate::held::{self, Held};
+use crate::place::{self, Extent};
+use crate::port;
+use crate::sets::PART;
+use crate::withdraw::{Condemned, withdraw};
+
+/// How often somebody may delete a rule between our look and our commit.
+const ATTEMPTS: usize = 100;
+
+/// What is to be done, beside the elements of our own table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How<'a> {
+    /// Whether iptables is used where its table is there.
+    pub(crate) iptables: bool,
+    /// Whether it is used where its table is not there, too.
+    pub(crate) makes_table: bool,
+    /// Whether it decides who is let through.
+    pub(crate) accepts: bool,
+    pub(crate) admin: &'a str,
+}
+
+/// Establishes the claim. In nf_tables that is one transaction.
+pub(crate) fn establish(claim: &Claim, how: How<'_>, undo: &mut Undo) -> Result<()> {
+    let netfilter = match table::ready(&PART)? {
+        Support::Whole(netfilter) => Some(netfilter),
+        _ if !how.makes_table && !has_older(claim, how)? => return Err(unable(claim)),
+        Support::Lacking(_) => table::open()?,
+        Support::Absent => None,
+    };
+    let mut rest = claim.families();
+    if let Some(netfilter) = &netfilter {
+        let mut natives = Vec::new();
+        for family in &rest {
+            if how.iptables && place::is_native(netfilter, *family)? {
+                natives.push(*family);
+            }
+        }
+        let committed = commit(netfilter, claim, how, &natives);
+        undone(undo, claim, committed)?;
+        let is_missing = |family: &Family| !natives.contains(family);
+        rest.retain(is_missing);
+    }
+    if !how.iptables {
+        return Ok(());
+    }
+    for family in claim.families() {
+        let own = need(claim, how, family, Vec::new());
+        if let Some(older) = place::older(family)? {
+            let found = place::chains(&older, &names(claim, how));
+            let applied = place::apply_older(family, &chains::establish(&found, &own));
+            undone(undo, claim, applied)?;
+        } else if how.makes_table && rest.contains(&family) {
+            let found = Found::from([(HOOK.to_owned(), Vec::new())]);
+            let applied = place::apply_first(family, &chains::establish(&found, &own));
+            undone(undo, claim, applied)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the withdrawal on the undo stack, once for each step. It has a connection of its own, since answers may be left in the
+/// one of the attempt.
+fn undone(undo: &mut Undo, claim: &Claim, outcome: Result<()>) -> Result<()> {
+    let own = claim.owner.clone();
+    undo.push_unless_refused(outcome, "withdraw the rules", move || {
+        let condemned = Condemned {
+            is: &|owner| *owner == own,
+            told: BTreeSet::new(),
+            port: None,
+        };
+        withdraw(&condemned).map(drop)
+    })
+}
+
+/// Whether every family has the older packet filter.
+fn has_older(claim: &Claim, how: How<'_>) -> Result<bool> {
+    for family in claim.families() {
+        if !how.iptables || place::older(family)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn unable(claim: &Claim) -> Failure {
+    Failure::new(
+        ErrorCode::INTERNAL,
+        format!(
+            "firewall of {}: this kernel's nf_tables cannot do it, and iptables has no table",
+            claim.owner
+        ),
+    )
+    .hint("load the kernel modules nf_tables and nft_ct, or set \"backend\" to \"iptables\"")
+}
+
+/// The chains that matter.
+pub(crate) fn names<'a>(claim: &Claim, how: How<'a>) -> Vec<&'a str> {
+    let mut names = vec![HOOK];
+    if how.accepts {
+        names.extend([ACCEPTS, how.admin]);
+    }
+    if claim.member.is_some() {
+        names.extend([STAGE_1, STAGE_2]);
+    }
+    names
+}
+
+/// What the claim needs in one family.
+pub(crate) fn need<'a>(
+    claim: &'a Claim,
+    how: How<'a>,
+    family: Family,
+    renewed: Vec<IpAddr>,
+) -> Need<'a> {
+    let of_family = |ip: &&IpAddr| how.accepts && Family::of(**ip) == family;
+    Need {
+        accepted: claim.addresses.iter().filter(of_family).copied().collect(),
+        renewed,
+        admin: how.admin,
+        member: claim.member.as_ref(),
+    }
+}
+
+fn commit(netfilter: &Netfilter, claim: &Claim, how: How<'_>, natives: &[Family]) -> Result<()> {
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        match table::attempt(netfilter, || batch(netfilter, claim, how, natives))? {
+            Err(err)
+                if (err.is(Errno::ENOENT) || err.is(Errno::EEXIST))
+                    && attempts.next().is_some() => {}
+            done => return done.map_err(kernel),
+        }
+    }
+}
+
+fn batch(
+    netfilter: &Netfilter,
+    claim: &Claim,
+    how: How<'_>,
+    natives: &[Family],
+) -> Result<(Batch, Guard)> {
+    let mut batch = Batch::default();
+    let mut guard = Guard::Values;
+    let held = Held::read(netfilter).map_err(kernel)?;
+    let mut missing = held::elements(claim);
+    missing.retain(|(set, elements)| elements.iter().any(|element| !held.has(set, element)));
+    let is_new = !missing.is_empty();
+    if let Some(member) = &claim.member {
+        missing.extend(absent(
+            netfilter,
+            held::policy(member, port::is_needed(member)?),
+        )?);
+    }
+    // Nobody has had the addresses, so they have no rules. Those that another suite has left behind go with ours.
+    let is_fresh = claim.addresses.iter().all(|ip| !held.has_address(*ip));
+    let extent = if is_fresh {
+        Extent::Beginning
+    } else {
+        Extent::All
+    };
+    for (set, elements) in &missing {
+        batch.add(TABLE, set, elements, false);
+    }
+    for family in natives {
+        let names = names(claim, how);
+        let mut found = place::native(netfilter, *family, &names, extent)?;
+        // Rules of others are before it.
+        if !chains::leads_to(&found, how.admin) {
+            found = place::native(netfilter, *family, &names, Extent::All)?;
+        }
+        let shared = claim.addresses.iter().copied();
+        let renewed = shared.filter(|ip| is_new && held.is_shared(*ip, &claim.owner));
+        let need = need(claim, how, *family, renewed.collect());
+        let steps = chains::establish(&found, &need);
+        if steps.iter().any(is_of_all) {
+            guard = Guard::Generation;
+        }
+        place::plan(&mut batch, *family, &steps);
+    }
+    Ok((batch, guard))
+}
+
+/// Whether two who take the step at once would have it twice.
+fn is_of_all(step: &Step) -> bool {
+    !matches!(step, Step::Delete(..)) && !matches!(step, Step::Add(chain, ..) if *chain == ACCEPTS)
+}
+
+/// Those of the elements that are not there.
+pub(crate) fn absent(
+    netfilter: &Netfilter,
+    mut wanted: Elements<'static>,
+) -> Result<Elements<'static>> {
+    let all = wanted.iter().flat_map(|(set, elements)| {
+        let question = |element| Question::Element(TABLE, set, element);
+        elements.iter().map(question)
+    });
+    let questions: Vec<_> = all.collect();
+    let mut answers = netfilter.look(&questions).map_err(kernel)?.into_iter();
+    for (_, elements) in &mut wanted {
+        elements.retain(|_| {
+            let answer = answers.next();
+            answer.is_none_or(|answer| answer.element().is_none_or(|found| found.timeout > 0))
+        });
+    }
+    wanted.retain(|(_, elements)| !elements.is_empty());
+    Ok(wanted)
+}

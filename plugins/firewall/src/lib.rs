@@ -1,0 +1,227 @@
+//! The `firewall` plugin: what a host's packet filter drops, it lets through for the container; and who may reach the
+//! container. A chained plugin.
+//!
+//! An attachment owns its addresses and its place on a bridge, as elements of our table. The rules of an address go with the
+//! last attachment that has it, and the policy of a bridge goes with its last container. Chains, and the rules that lead to
+//! them, stay.
+//!
+//! - An accept helps where the packet is dropped: in iptables where that is in use, in firewalld where it runs.
+//! - A drop is final. So a policy is in force in our own table, and in iptables, too, where the other suite looks for it.
+
+mod bus;
+mod chains;
+mod claim;
+mod conf;
+mod establish;
+mod firewalld;
+mod held;
+mod message;
+mod place;
+mod port;
+mod sets;
+mod verify;
+mod withdraw;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use linkspan_filter::iptables::Iptables;
+use linkspan_filter::table::{self, Support};
+use linkspan_plugin::capability::{Capability, require};
+use linkspan_plugin::check::promised;
+use linkspan_plugin::{
+    AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Teardown, Undo,
+};
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
+use linkspan_protocol::result::AddResult;
+
+use claim::Claim;
+use conf::{Backend, Conf, Plan, Policy};
+use establish::How;
+use firewalld::Firewalld;
+use sets::PART;
+use withdraw::Condemned;
+
+/// The plugin under its name.
+pub static ENTRY: Entry = Entry::of::<Firewall>();
+
+#[derive(Debug)]
+struct Firewall;
+
+impl Plugin for Firewall {
+    type Conf = Conf;
+    type Plan = Plan;
+    const NAMES: &'static [&'static str] = &["firewall"];
+
+    fn plan(_call: &Call, conf: Conf) -> Result<Plan> {
+        Plan::new(conf)
+    }
+
+    fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
+        let result = call.netconf.prev_result()?.ok_or_else(|| {
+            Failure::config("missing prevResult from earlier plugin")
+                .hint("put firewall behind an interface plugin in the list")
+        })?;
+        let claim = Claim::new(call.owner(), &plan, &result)?;
+        if let Some(member) = &claim.member {
+            port::isolate(&call.netns, call.attachment.ifname.as_str(), member, undo)?;
+        }
+        establish(call, &plan, &claim, undo)?;
+        Ok(result)
+    }
+
+    /// Needs neither a namespace nor a previous result: the elements tell what there is.
+    fn del(call: &DelCall, conf: Conf) -> Result<()> {
+        let (backend, zone) = conf::leniently(conf);
+        let own = call.owner();
+        let told = call.netconf.prev_result().ok().flatten();
+        let ifname = call.attachment.ifname.as_str();
+        let port = call.netns.as_ref();
+        let port = port.and_then(|netns| port::host_end(netns, ifname).ok().flatten());
+        let condemned = Condemned {
+            is: &|owner| *owner == own,
+            told: told.map(|told| claim::addresses(&told)).unwrap_or_default(),
+            port: port.map(|port| port.index),
+        };
+        remove(call, backend, &zone, &condemned)
+    }
+
+    fn check(call: &CheckCall, plan: Plan) -> Result<()> {
+        let claim = Claim::new(call.owner(), &plan, &promised(call)?)?;
+        let firewalld = in_charge(call, plan.backend)?;
+        let how = how(&plan, firewalld.is_some());
+        verify::verify(&claim, how)?;
+        if let Some(mut firewalld) = firewalld {
+            for ip in &claim.addresses {
+                firewalld.verify(&plan.zone, *ip)?;
+            }
+        }
+        match &claim.member {
+            Some(member) => port::verify(&call.netns, call.attachment.ifname.as_str(), member),
+            None => Ok(()),
+        }
+    }
+
+    fn gc(call: &GcCall, conf: Conf) -> Result<()> {
+        let (backend, zone) = conf::leniently(conf);
+        let stale = call.stale();
+        let condemned = Condemned {
+            is: &|owner| stale.includes(owner),
+            told: BTreeSet::new(),
+            port: None,
+        };
+        remove(call, backend, &zone, &condemned)
+    }
+
+    fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
+        let claim = Claim::new(call.owner(), &plan, &promised(call)?)?;
+        let restored = Undo::scope(|undo| {
+            if let Some(member) = &claim.member {
+                port::isolate(&call.netns, call.attachment.ifname.as_str(), member, undo)?;
+            }
+            establish(call, &plan, &claim, undo)
+        });
+        restored.map(|_| ())
+    }
+
+    fn status(call: &StatusCall, plan: Plan) -> Result<()> {
+        require(&[Capability::NetAdmin])?;
+        if plan.policy == Some(Policy::Isolated) {
+            require(&[Capability::SysAdmin])?;
+        }
+        let firewalld = in_charge(call, plan.backend).map(|found| found.is_some());
+        let refused = firewalld.and_then(|_| match table::support(&PART)? {
+            Support::Whole(_) => Ok(()),
+            _ => Iptables::of(Family::V4).on("filter").saved().map(drop),
+        });
+        refused.map_err(|failure| {
+            failure
+                .with_code(ErrorCode::NOT_AVAILABLE)
+                .context("firewall has no usable packet filter")
+        })
+    }
+}
+
+/// firewalld where it decides who is let through.
+fn in_charge(call: &Call, backend: Option<Backend>) -> Result<Option<Firewalld>> {
+    match backend {
+        Some(Backend::Iptables | Backend::Nftables) => Ok(None),
+        Some(Backend::Firewalld) => {
+            let found = Firewalld::find(call.system_bus())?;
+            found.ok_or_else(firewalld::absent).map(Some)
+        }
+        // Nobody has asked for it: a bus that does not let us in is no obstacle.
+        None => Ok(Firewalld::find(call.system_bus()).unwrap_or_default()),
+    }
+}
+
+fn how(plan: &Plan, has_firewalld: bool) -> How<'_> {
+    How {
+        iptables: plan.backend != Some(Backend::Nftables),
+        makes_table: plan.backend == Some(Backend::Iptables),
+        accepts: !has_firewalld,
+        admin: &plan.admin,
+    }
+}
+
+fn establish(call: &Call, plan: &Plan, claim: &Claim, undo: &mut Undo) -> Result<()> {
+    let firewalld = in_charge(call, plan.backend)?;
+    establish::establish(claim, how(plan, firewalld.is_some()), undo)?;
+    let Some(mut firewalld) = firewalld else {
+        return Ok(());
+    };
+    for ip in &claim.addresses {
+        let (address, zone, ip) = (call.system_bus().to_owned(), plan.zone.clone(), *ip);
+        let added = firewalld.add(&plan.zone, ip);
+        undo.push_unless_refused(added, "remove the source of the zone", move || {
+            leave(&address, None, &zone, &[ip].into())
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes what the condemned have.
+fn remove(
+    call: &Call,
+    backend: Option<Backend>,
+    zone: &str,
+    condemned: &Condemned<'_>,
+) -> Result<()> {
+    let mut teardown = Teardown::default();
+    let mut gone = BTreeSet::new();
+    teardown.run("withdraw the rules", || {
+        gone = withdraw::withdraw(condemned)?;
+        Ok(())
+    });
+    teardown.run("remove the sources of the zone", || {
+        leave(call.system_bus(), backend, zone, &gone)
+    });
+    teardown.finish()
+}
+
+/// Takes addresses that nobody has from the zone. Where firewalld does not run, or nobody can ask it, there is none.
+fn leave(
+    address: &str,
+    backend: Option<Backend>,
+    zone: &str,
+    gone: &BTreeSet<IpAddr>,
+) -> Result<()> {
+    let is_elsewhere = matches!(backend, Some(Backend::Iptables | Backend::Nftables));
+    if gone.is_empty() || is_elsewhere {
+        return Ok(());
+    }
+    let found = Firewalld::find(address);
+    let found = if backend.is_some() {
+        found?
+    } else {
+        found.unwrap_or_default()
+    };
+    let Some(mut firewalld) = found else {
+        return Ok(());
+    };
+    for ip in gone {
+        firewalld.remove(zone, *ip)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Where iptables keeps its table `filter`: in nf_tables, in the older packet filter, or nowhere yet.
+
+use linkspan_filter::iptables::Iptables;
+use linkspan_filter::kernel;
+use linkspan_nftables::Batch;
+use linkspan_nftables::Netfilter;
+use linkspan_nftables::legacy_filter::LegacyFilter;
+use linkspan_nftables::ruleset::Table;
+use linkspan_plugin::Result;
+use linkspan_protocol::family::Family;
+
+use crate::chains::{ACCEPTS, Found, HOOK, Step};
+
+const FILTER: &str = "filter";
+
+/// The table of a family in nf_tables, as `iptables-nft` has it.
+pub(crate) fn table(family: Family) -> Table {
+    Table {
+        family: family.into(),
+        name: FILTER,
+    }
+}
+
+/// Whether nf_tables has it.
+pub(crate) fn is_native(netfilter: &Netfilter, family: Family) -> Result<bool> {
+    netfilter.has_chain(table(family), HOOK).map_err(kernel)
+}
+
+/// How much of a chain is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    All,
+    /// Of the long chain, which has rules for each address, the beginning, where it leads to that of the administrator.
+    Beginning,
+}
+
+/// The chains in nf_tables, of those that are asked for.
+pub(crate) fn native(
+    netfilter: &Netfilter,
+    family: Family,
+    chains: &[&str],
+    extent: Extent,
+) -> Result<Found> {
+    let table = table(family);
+    let mut found = Found::new();
+    for chain in chains {
+        if !netfilter.has_chain(table, chain).map_err(kernel)? {
+            continue;
+        }
+        if extent == Extent::Beginning && *chain == ACCEPTS {
+            let another = Netfilter::open().map_err(kernel)?;
+            let rules = another.first_filter_rules(table, chain).map_err(kernel)?;
+            found.insert((*chain).to_owned(), rules);
+        } else {
+            let rules = netfilter.filter_rules(table, chain).map_err(kernel)?;
+            found.insert((*chain).to_owned(), rules);
+        }
+    }
+    Ok(found)
+}
+
+/// The steps in a transaction.
+pub(crate) fn plan(batch: &mut Batch, family: Family, steps: &[Step]) {
+    let table = table(family);
+    for step in steps {
+        match step {
+            Step::Make(chain) => batch.ensure_chain(table, chain),
+            Step::Add(chain, rule, end) => batch.add_filter_rule(table, chain, rule, *end),
+            Step::Delete(chain, handle, _) => batch.delete_rule(table, chain, *handle),
+        }
+    }
+}
+
+/// The older packet filter's table, where it does anything.
+pub(crate) fn older(family: Family) -> Result<Option<LegacyFilter>> {
+    let found = LegacyFilter::read(family).map_err(kernel)?;
+    Ok(found.filter(LegacyFilter::is_effective))
+}
+
+/// Its chains, of those that are asked for.
+pub(crate) fn chains(older: &LegacyFilter, chains: &[&str]) -> Found {
+    let there = chains.iter().filter(|chain| older.has_chain(chain));
+    there
+        .map(|chain| ((*chain).to_owned(), older.rules(chain)))
+        .collect()
+}
+
+/// Takes the steps in the older packet filter: one program, and none where there is nothing to do.
+pub(crate) fn apply_older(family: Family, steps: &[Step]) -> Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    Iptables::apply_legacy(family, FILTER, &lines(steps))
+}
+
+/// Takes the steps where nobody has used the table, in the one that the system prefers.
+pub(crate) fn apply_first(family: Family, steps: &[Step]) -> Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    Iptables::of(family).on(FILTER).apply(&lines(steps))
+}
+
+fn lines(steps: &[Step]) -> Vec<String> {
+    use linkspan_nftables::batch::End;
+    let line = |step: &Step| match step {
+        Step::Make(chain) => format!(":{chain} - [0:0]"),
+        Step::Add(chain, rule, End::First) => format!("-I {chain} 1 {}", rule.text()),
+        Step::Add(chain, rule, End::Last) => format!("-A {chain} {}", rule.text()),
+        Step::Delete(chain, _, rule) => format!("-D {chain} {}", rule.text()),
+    };
+    steps.iter().map(line).collect()
+}
