@@ -15,6 +15,9 @@ const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-g
 /// The licence of the project, under which a crate is taken that offers it.
 const OURS: &str = "Apache-2.0";
 
+/// The package of the agent, which is a binary of its own.
+const NODE: &str = "linkspan-node";
+
 const HEAD: &str = "\
 Notices of what Linkspan is linked from
 =======================================
@@ -63,7 +66,10 @@ impl Crate {
         names.sort();
         let chosen = |name: &String| {
             let upper = name.to_uppercase();
-            let is_licence = upper == "LICENSE" || upper.contains("MIT") || upper.contains("BSD");
+            let stem = upper.split('.').next().unwrap_or_default();
+            let is_licence = matches!(stem, "LICENSE" | "COPYING")
+                || upper.contains("MIT")
+                || upper.contains("BSD");
             upper.starts_with("NOTICE") || is_licence && !self.offers_ours()
         };
         let texts = names.iter().filter(|name| chosen(name));
@@ -73,35 +79,59 @@ impl Crate {
     }
 }
 
-/// What cargo tells of the workspace.
+/// What cargo tells.
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo finds its home and its toolchain by the environment"
 )]
-fn metadata() -> Value {
+fn cargo(args: &[&str]) -> String {
     let homes = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
     let set = homes
         .into_iter()
         .filter_map(|name| Some((name, std::env::var(name).ok()?)));
     let manifest = format!("{ROOT}/Cargo.toml");
-    let mut args = vec!["metadata", "--format-version", "1", "--offline", "--locked"];
-    args.extend(["--manifest-path", &manifest]);
+    let call = Call::new(Path::new(env!("CARGO"))).args(args).args(&[
+        "--offline",
+        "--locked",
+        "--manifest-path",
+        &manifest,
+    ]);
+    let call = set.fold(call, |call, (name, value)| call.env(name, &value));
+    call.run().succeeded().to_owned()
+}
+
+/// What cargo tells of the workspace as a whole, in which a crate has the features that any member asks for.
+fn metadata() -> Value {
+    let mut args = vec!["metadata", "--format-version", "1"];
     args.extend(
         TARGETS
             .iter()
             .flat_map(|target| ["--filter-platform", *target]),
     );
-    let call = Call::new(Path::new(env!("CARGO"))).args(&args);
-    let call = set.fold(call, |call, (name, value)| call.env(name, &value));
-    serde_json::from_str(call.run().succeeded()).unwrap()
+    serde_json::from_str(&cargo(&args)).unwrap()
+}
+
+/// Name and version of what `cargo build -p PACKAGE` links, with the features that this package asks for.
+fn built(package: &str) -> BTreeSet<(String, String)> {
+    let mut args = vec!["tree", "-p", package, "-e", "normal,no-proc-macro"];
+    args.extend(["--prefix", "none", "--format", "{p}"]);
+    args.extend(TARGETS.iter().flat_map(|target| ["--target", *target]));
+    let told = cargo(&args);
+    let crates = told.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let version = |word: &str| word.strip_prefix('v').map(str::to_owned);
+        Some((words.next()?.to_owned(), version(words.next()?)?))
+    });
+    crates.collect()
 }
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// The crates from outside that are linked in, by cargo's id, and our own packages' needs.
-fn linked(metadata: &Value) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
+/// The crates from outside that are linked into the binary of `package`, by cargo's id, and our own packages' needs.
+fn linked(metadata: &Value, package: &str) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
+    let built = built(package);
     let by_id = |list: &Value| -> BTreeMap<String, Value> {
         let list = list.as_array().unwrap().iter();
         list.map(|one| (text(&one["id"]), one.clone())).collect()
@@ -109,6 +139,10 @@ fn linked(metadata: &Value) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
     let packages = by_id(&metadata["packages"]);
     let nodes = by_id(&metadata["resolve"]["nodes"]);
     let runs_at_build = |id: &str| packages[id]["targets"][0]["kind"][0] == "proc-macro";
+    let is_built = |id: &str| {
+        let one = &packages[id];
+        built.contains(&(text(&one["name"]), text(&one["version"])))
+    };
     let needs = |id: &str| -> BTreeSet<String> {
         let needed = nodes[id]["deps"].as_array().unwrap().iter();
         let linked = needed.filter(|dep| {
@@ -116,10 +150,11 @@ fn linked(metadata: &Value) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
             kinds.any(|kind| kind["kind"].is_null())
         });
         let ids = linked.map(|dep| text(&dep["pkg"]));
-        ids.filter(|id| !runs_at_build(id)).collect()
+        ids.filter(|id| !runs_at_build(id) && is_built(id))
+            .collect()
     };
     let is_ours = |id: &str| packages[id]["source"].is_null();
-    let root = packages.iter().find(|(_, one)| one["name"] == "linkspan");
+    let root = packages.iter().find(|(_, one)| one["name"] == package);
     let mut left = vec![root.unwrap().0.clone()];
     let (mut found, mut ours) = (BTreeMap::new(), BTreeSet::new());
     let mut seen = BTreeSet::new();
@@ -198,9 +233,9 @@ fn checksums() -> BTreeMap<(String, String), String> {
 }
 
 /// The list of what the binary is linked from, as `CycloneDX` 1.6 has it. It names neither a time nor a machine.
-fn list(crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
+fn list(package: &str, crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
     let checksums = checksums();
-    let root = concat!("pkg:cargo/linkspan@", env!("CARGO_PKG_VERSION"));
+    let root = format!("pkg:cargo/{package}@{}", env!("CARGO_PKG_VERSION"));
     let purls = |ids: &BTreeSet<String>| -> Vec<String> {
         ids.iter().map(|id| crates[id].purl()).collect()
     };
@@ -239,7 +274,7 @@ fn list(crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
         "metadata": { "component": {
             "type": "application",
             "bom-ref": root,
-            "name": "linkspan",
+            "name": package,
             "version": env!("CARGO_PKG_VERSION"),
             "licenses": [{ "expression": OURS }],
             "purl": root,
@@ -252,15 +287,35 @@ fn list(crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
 
 #[test]
 fn the_notices_are_of_what_is_linked_in() {
-    let (crates, ours) = linked(&metadata());
-    generated::file_is_kept("deploy/notices/NOTICES", &notices(&crates));
-    let list = list(&crates, &ours);
-    generated::file_is_kept("deploy/notices/linkspan.cdx.json", &list);
+    let metadata = metadata();
+    for (package, file) in [("linkspan", "NOTICES"), (NODE, "NOTICES.node")] {
+        let (crates, ours) = linked(&metadata, package);
+        generated::file_is_kept(&format!("deploy/notices/{file}"), &notices(&crates));
+        let list = list(package, &crates, &ours);
+        generated::file_is_kept(&format!("deploy/notices/{package}.cdx.json"), &list);
+    }
+}
+
+#[test]
+fn the_agents_clients_are_not_in_the_plugins_binary() {
+    let metadata = metadata();
+    let [plugins, agent] = ["linkspan", NODE].map(|package| linked(&metadata, package).0);
+    for name in [
+        "kube-client",
+        "k8s-openapi",
+        "hyper",
+        "rustls",
+        "ring",
+        "futures-io",
+    ] {
+        let has = |crates: &BTreeMap<String, Crate>| crates.values().any(|one| one.name == name);
+        assert!(has(&agent) && !has(&plugins), "{name}");
+    }
 }
 
 #[test]
 fn build_time_and_test_time_crates_are_not_linked_in() {
-    let (crates, ours) = linked(&metadata());
+    let (crates, ours) = linked(&metadata(), "linkspan");
     let has = |name: &str| crates.values().any(|one| one.name == name);
     for linked in ["rtnetlink", "tokio", "clap", "serde_json", "nix"] {
         assert!(has(linked), "{linked}");

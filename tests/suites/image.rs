@@ -1,4 +1,4 @@
-//! The image and the manifest of `deploy`, on a node that has nothing of ours: podman builds the one, with no network,
+//! The image and the manifest of one list for all nodes, of `deploy`, on a node that has nothing of ours: podman builds the one, with no network,
 //! and plays the other.
 #![expect(
     clippy::unwrap_used,
@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use linkspan_cli::linkspan::command;
-use linkspan_harness::call::Call;
 use linkspan_harness::lab::PLUGINS;
+use linkspan_harness::manifest;
 use linkspan_harness::node::{As, Node, in_node};
 use linkspan_harness::podman;
 use linkspan_harness::server::is_published;
@@ -45,16 +45,7 @@ cni_plugin_dirs = ["/opt/cni/bin"]
 
 /// The objects of the manifest: its `ConfigMap` and its `DaemonSet`.
 fn manifest() -> Option<(Value, Value)> {
-    const SCRIPT: &str =
-        "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
-    let python = skip::without("python3")?;
-    let text = fs::read(Path::new(DEPLOY).join("daemonset.yaml")).unwrap();
-    let call = Call::new(&python).args(&["-c", SCRIPT]).stdin(&text).run();
-    if call.stderr.contains("No module named 'yaml'") {
-        skip::tell("python3-yaml is not installed");
-        return None;
-    }
-    let objects: Vec<Value> = serde_json::from_str(call.succeeded()).unwrap();
+    let objects = manifest::objects(&Path::new(DEPLOY).join("one-list.yaml"))?;
     let [list, set] = <[Value; 2]>::try_from(objects).unwrap();
     assert_eq!(
         (&list["kind"], &set["kind"]),
@@ -133,10 +124,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         let Some((list, set)) = manifest() else {
             return;
         };
-        // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
-        let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-        if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
-            skip::tell("podman kube play: control groups of version 2 have no controllers here");
+        if !can_play() {
             return;
         }
         for name in PLUGINS.iter().chain(&["linkspan"]) {
@@ -164,12 +152,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         fs::write(&objects, format!("{list}\n---\n{}\n", pod(&set))).unwrap();
         does(&["kube", "play", objects.to_str().unwrap()]);
         is_installed(node, list_of(&list));
-        let told = node.home().join("told");
-        let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
-        does(&["cp", &of_image, told.to_str().unwrap()]);
-        for file in ["LICENSE", "NOTICES", "LGPL-2.1", "linkspan.cdx.json"] {
-            assert!(fs::metadata(told.join(file)).unwrap().len() > 0, "{file}");
-        }
+        has_notices_and_the_agent(node, &does);
         // A pod of the network that was installed, by the plugins that were.
         let world = beyond(node.lab);
         does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
@@ -200,6 +183,53 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
     });
 }
 
+/// Asserts that the image has what belongs to it beside the plugins.
+fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) {
+    let told = node.home().join("told");
+    let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
+    does(&["cp", &of_image, told.to_str().unwrap()]);
+    for file in [
+        "LICENSE",
+        "NOTICES",
+        "NOTICES.node",
+        "LGPL-2.1",
+        "linkspan.cdx.json",
+    ] {
+        assert!(fs::metadata(told.join(file)).unwrap().len() > 0, "{file}");
+    }
+    let version = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "/linkspan-node",
+    ];
+    let version = [&version[..], &[IMAGE, "--version"]].concat();
+    let expected = concat!("linkspan-node ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(does(&version), expected);
+}
+
+/// Whether podman can play the manifest with the image; told where it cannot.
+fn can_play() -> bool {
+    // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
+        skip::tell("podman kube play: control groups of version 2 have no controllers here");
+        return false;
+    }
+    if !agent().exists() {
+        skip::tell("needs the agent beside the plugins (cargo build -p linkspan-node)");
+        return false;
+    }
+    true
+}
+
+/// The agent of a cluster's nodes, which the image has, too.
+fn agent() -> PathBuf {
+    Path::new(LINKSPAN).with_file_name("linkspan-node")
+}
+
 /// A directory that has what the recipe takes from the root of the source.
 fn context(node: &Node<'_>) -> PathBuf {
     let context = node.home().join("context");
@@ -207,6 +237,7 @@ fn context(node: &Node<'_>) -> PathBuf {
     fs::create_dir_all(&notices).unwrap();
     fs::create_dir_all(context.join("target/release")).unwrap();
     fs::copy(LINKSPAN, context.join("target/release/linkspan")).unwrap();
+    fs::copy(agent(), context.join("target/release/linkspan-node")).unwrap();
     fs::copy(format!("{DEPLOY}/../LICENSE"), context.join("LICENSE")).unwrap();
     for file in fs::read_dir(format!("{DEPLOY}/notices")).unwrap() {
         let file = file.unwrap();

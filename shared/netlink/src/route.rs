@@ -12,6 +12,7 @@ use netlink_packet_route::route::{
 use nix::errno::Errno;
 
 use crate::addr::kernel;
+use crate::encap::Encap;
 use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
@@ -41,6 +42,10 @@ pub struct RouteSpec {
     pub mtu: u32,
     /// Maximal segment size to advertise in bytes; 0 = not set.
     pub advmss: u32,
+    /// Who the route is from, as the kernel numbers it; `boot` where absent.
+    pub protocol: Option<u8>,
+    /// The far end, where the link is a tunnel that asks for it.
+    pub encap: Option<Encap>,
 }
 
 /// A route with one next hop. A route of the kernel with several next hops becomes several values.
@@ -56,6 +61,12 @@ pub struct Route {
     pub table: u32,
     /// Whether the route is from a router advertisement.
     pub advertised: bool,
+    /// Who it is from, as the kernel numbers it.
+    pub protocol: u8,
+    /// The far end of the tunnel that it leads into.
+    pub encap: Option<Encap>,
+    /// Source address that the host itself uses on it.
+    pub src: Option<IpAddr>,
 }
 
 /// The kernel's decision on a destination.
@@ -65,6 +76,8 @@ pub struct Lookup {
     pub local: bool,
     /// Index of the outgoing link.
     pub oif: Option<u32>,
+    /// Next hop; the destination itself where absent.
+    pub gw: Option<IpAddr>,
     /// The host's source address for the packet.
     pub src: Option<IpAddr>,
 }
@@ -82,6 +95,8 @@ impl RouteSpec {
             scope: None,
             mtu: 0,
             advmss: 0,
+            protocol: None,
+            encap: None,
         }
     }
 }
@@ -102,7 +117,7 @@ impl Link {
         let (dst, prefix) = spec.dst;
         message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = prefix;
-        message.header.protocol = RouteProtocol::Boot;
+        message.header.protocol = spec.protocol.map_or(RouteProtocol::Boot, Into::into);
         message.header.kind = RouteType::Unicast;
         message.header.scope = RouteScope::from(spec.scope.unwrap_or(0));
         if spec.onlink {
@@ -123,6 +138,9 @@ impl Link {
         }
         let gateway = spec.gw.map(|gw| RouteAttribute::Gateway(gw.into()));
         message.attributes.extend(gateway);
+        message
+            .attributes
+            .extend(spec.encap.into_iter().flat_map(Encap::attributes));
         let source = spec.src.map(|src| RouteAttribute::PrefSource(src.into()));
         message.attributes.extend(source);
         if spec.priority > 0 {
@@ -152,6 +170,31 @@ impl Link {
 }
 
 impl Rtnl {
+    /// Deletes a route of the main table that is from this one's protocol; nothing happens where it is gone.
+    pub fn delete_route(&self, route: &Route) -> Result<(), Error> {
+        let (dst, prefix) = route.dst;
+        let mut message = RouteMessage::default();
+        message.header.address_family = kernel(Family::of(dst));
+        message.header.destination_prefix_length = prefix;
+        message.header.protocol = route.protocol.into();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.scope = RouteScope::NoWhere;
+        message
+            .attributes
+            .push(RouteAttribute::Destination(dst.into()));
+        message
+            .attributes
+            .extend(route.gw.map(|gw| RouteAttribute::Gateway(gw.into())));
+        message
+            .attributes
+            .extend(route.oif.map(RouteAttribute::Oif));
+        let attempt = Attempt("delete route", format!("{dst}/{prefix}"));
+        match self.change(attempt, 0, RouteNetlinkMessage::DelRoute(message)) {
+            Err(err) if err.is(Errno::ESRCH) => Ok(()),
+            done => done,
+        }
+    }
+
     /// Looks up the route of a packet to `dst`; `None` if there is no route.
     pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
@@ -233,6 +276,9 @@ impl Route {
             oif: None,
             table: message.header.table.into(),
             advertised: message.header.protocol == RouteProtocol::Ra,
+            protocol: message.header.protocol.into(),
+            encap: None,
+            src: None,
         };
         let mut several = Vec::new();
         for attribute in message.attributes {
@@ -244,6 +290,8 @@ impl Route {
                 RouteAttribute::Gateway(gw) => route.gw = ip(&gw),
                 RouteAttribute::Oif(index) => route.oif = Some(index),
                 RouteAttribute::Table(table) => route.table = table,
+                RouteAttribute::PrefSource(src) => route.src = ip(&src),
+                RouteAttribute::Encap(items) => route.encap = Encap::of(&items),
                 RouteAttribute::MultiPath(hops) => several = hops,
                 _ => {}
             }
@@ -275,11 +323,13 @@ impl Lookup {
         let mut lookup = Self {
             local: message.header.kind == RouteType::Local,
             oif: None,
+            gw: None,
             src: None,
         };
         for attribute in message.attributes {
             match attribute {
                 RouteAttribute::Oif(index) => lookup.oif = Some(index),
+                RouteAttribute::Gateway(gw) => lookup.gw = ip(&gw),
                 RouteAttribute::PrefSource(src) => lookup.src = ip(&src),
                 _ => {}
             }

@@ -23,6 +23,7 @@ pub mod grpc;
 mod image;
 pub mod lab;
 pub mod machine;
+pub mod manifest;
 pub mod node;
 pub mod pod;
 pub mod podman;

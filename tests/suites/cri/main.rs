@@ -7,6 +7,7 @@
 
 mod asked;
 mod pods;
+mod template;
 mod upgrade;
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
@@ -47,6 +48,20 @@ impl Link {
             0,
             RouteNetlinkMessage::SetLink(message),
         )
+    }
+
+    /// Lets it forward what comes in of IPv4, as `/proc/sys/net/ipv4/conf/NAME/forwarding` does. It needs no access to procfs.
+    pub fn forward_ipv4(&self) -> Result<(), Error> {
+        /// `IFLA_AF_SPEC`, `AF_INET` in it, `IFLA_INET_CONF` in that, and `IPV4_DEVCONF_FORWARDING` of linux/ip.h.
+        const WAY: [u16; 3] = [26, 2, 1];
+        const FORWARDING: u16 = 1;
+        let mut setting = DefaultNla::new(FORWARDING, 1_u32.to_ne_bytes().to_vec());
+        for kind in WAY.into_iter().rev() {
+            let mut bytes = vec![0; setting.buffer_len()];
+            setting.emit(&mut bytes);
+            setting = DefaultNla::new(kind | NLA_F_NESTED, bytes);
+        }
+        self.set("let forward", vec![LinkAttribute::Other(setting)])
     }
 
     /// Sets the hardware address for good.

@@ -21,6 +21,7 @@ use crate::rtnl::Rtnl;
 pub use change::PortFlags;
 pub use kind::{
     Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, QosMap, Tun, Vlan, VlanProtocol,
+    Vxlan,
 };
 pub use spec::{LinkSpec, Peer};
 

@@ -3,14 +3,17 @@
 use std::os::fd::AsFd;
 
 use linkspan_harness::skip;
+use linkspan_netlink::encap::Encap;
 use linkspan_netlink::link::{
     Ipvlan, IpvlanMode, IpvlanReach, Kind, Link, LinkSpec, Macvlan, MacvlanMode, Peer, QosMap,
-    Vlan, VlanProtocol,
+    Vlan, VlanProtocol, Vxlan,
 };
+use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
-use crate::{bridge, namespace};
+use crate::{bridge, ip, namespace};
 
 fn macvlan(mode: MacvlanMode) -> Kind {
     Kind::Macvlan(Macvlan {
@@ -64,6 +67,51 @@ fn links_of_their_own_are_told_as_they_were_asked_for() {
         );
         link.delete().unwrap();
     }
+}
+
+#[test]
+fn a_vxlans_routes_tell_its_far_ends_and_it_forwards_when_it_is_told() {
+    let context = Context::new().unwrap();
+    let Some((_netns, rtnl)) = namespace(&context) else {
+        return;
+    };
+    let kind = Kind::Vxlan(Vxlan::at(4790));
+    if !skip::has_kind(&rtnl, &kind) {
+        return;
+    }
+    rtnl.create(&LinkSpec::new("vx0", kind.clone())).unwrap();
+    let link = rtnl.link_by_name("vx0").unwrap().unwrap();
+    assert_eq!(link.kind, kind);
+    link.set_up().unwrap();
+    for (part, remote) in [
+        ("10.244.1.0", "192.0.2.1"),
+        ("10.244.2.0", "2001:db8::1"),
+        ("fd44::", "192.0.2.1"),
+    ] {
+        let encap = Some(Encap {
+            id: 7,
+            remote: ip(remote),
+        });
+        let prefix = if ip(part).is_ipv4() { 24 } else { 64 };
+        let spec = RouteSpec {
+            encap,
+            protocol: Some(113),
+            ..RouteSpec::to(ip(part), prefix)
+        };
+        link.replace_route(&spec).unwrap();
+        let routes = rtnl.routes(Family::of(ip(part))).unwrap();
+        let mut ours = routes.into_iter().filter(|route| route.protocol == 113);
+        let route = ours.next().unwrap();
+        assert_eq!((route.dst, route.encap), ((ip(part), prefix), encap));
+        rtnl.delete_route(&route).unwrap();
+        rtnl.delete_route(&route).unwrap();
+        let left = rtnl.routes(Family::of(ip(part))).unwrap();
+        assert!(left.iter().all(|route| route.protocol != 113));
+    }
+    assert!(!link.routing.forwards(Family::V4));
+    link.forward_ipv4().unwrap();
+    let link = rtnl.link_by_name("vx0").unwrap().unwrap();
+    assert!(link.routing.forwards(Family::V4));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod ipvlan;
 mod macvlan;
 mod tun;
 mod vlan;
+mod vxlan;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ pub use ipvlan::{Ipvlan, IpvlanMode, IpvlanReach};
 pub use macvlan::{Macvlan, MacvlanMode};
 pub use tun::Tun;
 pub use vlan::{QosMap, Vlan, VlanProtocol};
+pub use vxlan::Vxlan;
 
 /// The kind of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Kind {
         /// The table's number.
         table: u32,
     },
+    /// A tunnel over UDP whose far ends its routes tell.
+    Vxlan(Vxlan),
     /// A device of user space. It is created through `/dev/net/tun`, and not through rtnetlink.
     Tun(Tun),
     /// Another kind, by name.
@@ -57,6 +61,7 @@ impl Kind {
             Self::Ipvlan(_) => "ipvlan",
             Self::Vlan(_) => "vlan",
             Self::Vrf { .. } => "vrf",
+            Self::Vxlan(_) => "vxlan",
             Self::Tun(_) => "tun",
             Self::Other(name) => name,
         }
@@ -73,6 +78,7 @@ impl Kind {
             Self::Ipvlan(_) => InfoKind::IpVlan,
             Self::Vlan(_) => InfoKind::Vlan,
             Self::Vrf { .. } => InfoKind::Vrf,
+            Self::Vxlan(_) => InfoKind::Vxlan,
             Self::Tun(_) => InfoKind::Tun,
             Self::Other(name) => InfoKind::Other(name.clone()),
         }
@@ -84,6 +90,7 @@ impl Kind {
             Self::Macvlan(macvlan) => InfoData::MacVlan(macvlan.data()),
             Self::Ipvlan(ipvlan) => InfoData::IpVlan(ipvlan.data()),
             Self::Vlan(vlan) => InfoData::Vlan(vlan.data()),
+            Self::Vxlan(vxlan) => InfoData::Vxlan(vxlan.data()),
             Self::Vrf { table } => InfoData::Vrf(vec![InfoVrf::TableId(*table)]),
             _ => return None,
         })
@@ -100,6 +107,7 @@ impl Kind {
             InfoKind::IpVlan => Self::Ipvlan(Ipvlan::UNTOLD),
             InfoKind::Vlan => Self::Vlan(Vlan::of(0)),
             InfoKind::Vrf => Self::Vrf { table: 0 },
+            InfoKind::Vxlan => Self::Vxlan(Vxlan::UNTOLD),
             InfoKind::Tun => Self::Tun(Tun::default()),
             other => Self::Other(other.to_string()),
         }
@@ -118,6 +126,7 @@ impl Kind {
                     }
                 }
             }
+            (Self::Vxlan(vxlan), InfoData::Vxlan(data)) => vxlan.read(&data),
             (Self::Tun(tun), InfoData::Tun(data)) => tun.read(data),
             _ => {}
         }

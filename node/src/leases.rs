@@ -1,0 +1,70 @@
+//! Addresses that pods of this node have outside of its parts: it was registered anew, and got others.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+/// How many addresses a line names.
+const NAMED: usize = 5;
+
+/// A line about leases of the list's network outside of the node's parts; none where all are inside.
+pub fn strays(leases: &Path, list: &str, parts: &[IpNetwork]) -> Option<String> {
+    let list: Value = serde_json::from_str(list).ok()?;
+    let dir = leases.join(list.get("name")?.as_str()?);
+    // A directory that is not there has no leases.
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    let name = |file: fs::DirEntry| file.file_name().into_string().ok();
+    let mut strays: Vec<IpAddr> = files
+        .filter_map(name)
+        .filter_map(|name| name.parse().ok())
+        .filter(|ip: &IpAddr| !parts.iter().any(|part| part.contains(*ip)))
+        .collect();
+    strays.sort();
+    if strays.is_empty() {
+        return None;
+    }
+    let named: Vec<String> = strays.iter().take(NAMED).map(ToString::to_string).collect();
+    let further = strays.len().saturating_sub(NAMED);
+    let further = if further > 0 {
+        format!(" and {further} more")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "pods have addresses outside of this node's parts, and no other node reaches them: {}{further}; delete those pods",
+        named.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_outside_of_the_parts_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = dir.path().join("net");
+        let parts = [
+            "10.244.1.0/24".parse().unwrap(),
+            "fd44::/64".parse().unwrap(),
+        ];
+        let list = r#"{"name":"net"}"#;
+        assert_eq!(strays(dir.path(), list, &parts), None);
+        fs::create_dir(&network).unwrap();
+        for name in ["10.244.1.5", "fd44::5", "lock", "last_reserved_ip.0"] {
+            fs::write(network.join(name), "").unwrap();
+        }
+        assert_eq!(strays(dir.path(), list, &parts), None);
+        for last in 1..=6 {
+            fs::write(network.join(format!("10.244.9.{last}")), "").unwrap();
+        }
+        let told = strays(dir.path(), list, &parts).unwrap();
+        assert!(
+            told.contains("10.244.9.1, ") && told.contains(" and 1 more"),
+            "{told}"
+        );
+    }
+}

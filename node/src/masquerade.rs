@@ -1,0 +1,214 @@
+//! Masquerade of the pods towards the world, and not towards the other nodes' pods: a part of the suite's table.
+//!
+//! No object of Kubernetes has the cluster's networks. The parts of the known nodes are the cluster, so nothing has to be
+//! configured. Parts that adjoin are one range, so that thousands of nodes are a few elements.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use linkspan_filter::table::{self, LAYOUT, Part, Support, TABLE};
+use linkspan_nftables::Batch;
+use linkspan_nftables::datum::{Datum, Fields};
+use linkspan_nftables::expr::{self, Expr, Header};
+use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
+use linkspan_protocol::family::{Family, PerFamily};
+
+use crate::error::{Error, Result};
+
+use Datum::{Ipv4, Ipv6};
+
+/// Pairs of source and destination: the node's own pods and everybody.
+const SOURCES: PerFamily<&Set> = PerFamily {
+    v4: &Set::of("cluster_source_v4", &[Ipv4, Ipv4]).of_ranges(),
+    v6: &Set::of("cluster_source_v6", &[Ipv6, Ipv6]).of_ranges(),
+};
+
+/// Pairs that see each other's addresses: the node's own pods and the cluster's.
+const INSIDE: PerFamily<&Set> = PerFamily {
+    v4: &Set::of("cluster_inside_v4", &[Ipv4, Ipv4]).of_ranges(),
+    v6: &Set::of("cluster_inside_v6", &[Ipv6, Ipv6]).of_ranges(),
+};
+
+static PART: Part = Part {
+    name: "the cluster's masquerade",
+    sets: &[SOURCES.v4, SOURCES.v6, INSIDE.v4, INSIDE.v6],
+    chains,
+    // The elements follow from the nodes, and are made anew.
+    convert: |_, _| Ok(Vec::new()),
+};
+
+fn chains() -> Vec<Chain> {
+    /// `NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`
+    const SRCNAT: i32 = 100;
+    vec![Chain {
+        name: "cluster_outbound",
+        base: Some(Base {
+            kind: ChainKind::Nat,
+            hook: Hook::Postrouting,
+            priority: SRCNAT,
+        }),
+        comment: LAYOUT,
+        rules: Family::BOTH.map(rule).to_vec(),
+    }]
+}
+
+/// `ip saddr . ip daddr @cluster_source_v4 ip saddr . ip daddr != @cluster_inside_v4 ip daddr != 224.0.0.0/4 masquerade`
+fn rule(family: Family) -> Rule {
+    let (source, destination, slots) = family.pick(
+        (Header::IP_SADDR, Header::IP_DADDR, 1),
+        (Header::IP6_SADDR, Header::IP6_DADDR, 4),
+    );
+    let mut exprs = expr::of_family(family).to_vec();
+    exprs.extend([
+        expr::load(source, 0),
+        expr::load(destination, slots),
+        expr::within(SOURCES.of_family(family).name, 0),
+        expr::without(INSIDE.of_family(family).name, 0),
+    ]);
+    exprs.extend(unless_multicast(family));
+    exprs.push(expr::masquerade());
+    Rule { exprs }
+}
+
+fn unless_multicast(family: Family) -> Vec<Expr> {
+    if family == Family::V6 {
+        return vec![
+            expr::load(Header::IP6_DADDR.first(1), 0),
+            expr::differ(0, &[0xff]),
+        ];
+    }
+    vec![
+        expr::load(Header::IP_DADDR, 0),
+        expr::mask(0, [0xf0, 0, 0, 0]),
+        expr::differ(0, &[224, 0, 0, 0]),
+    ]
+}
+
+/// Makes the table's part equal to what these nodes need: pods of `own` are masqueraded, but not towards `others` and not
+/// towards each other. Returns whether anything changed.
+pub fn keep(own: &[IpNetwork], others: &[IpNetwork]) -> Result<bool> {
+    let netfilter = match table::ready(&PART)? {
+        Support::Whole(netfilter) => netfilter,
+        Support::Lacking(err) => {
+            let told = format!("masquerade: this kernel's nf_tables lacks a part: {err}");
+            return Err(Error::Settings(told));
+        }
+        Support::Absent => {
+            return Err(Error::Settings(
+                "masquerade: this kernel has no nf_tables: load the modules nf_tables, nft_chain_nat and nft_masq".to_owned(),
+            ));
+        }
+    };
+    let wanted: Vec<(&Set, Vec<Element>)> = Family::BOTH
+        .into_iter()
+        .flat_map(|family| wanted(family, own, others))
+        .collect();
+    let mut changed = false;
+    table::transact(&netfilter, || {
+        let mut batch = Batch::default();
+        for (set, wanted) in &wanted {
+            let found = netfilter
+                .elements(TABLE, set)
+                .map_err(linkspan_filter::kernel)?;
+            let (stale, missing) = difference(&found, wanted);
+            if !stale.is_empty() {
+                batch.delete(TABLE, set, &stale);
+            }
+            if !missing.is_empty() {
+                batch.add(TABLE, set, &missing, false);
+            }
+        }
+        changed = !batch.is_empty();
+        Ok(batch)
+    })?;
+    Ok(changed)
+}
+
+fn difference(found: &[Element], wanted: &[Element]) -> (Vec<Element>, Vec<Element>) {
+    let without = |these: &[Element], those: &[Element]| {
+        let is_in = |one: &&Element| {
+            let same = |other: &Element| (&other.key, &other.key_end) == (&one.key, &one.key_end);
+            !those.iter().any(same)
+        };
+        these.iter().filter(is_in).cloned().collect()
+    };
+    (without(found, wanted), without(wanted, found))
+}
+
+fn wanted(
+    family: Family,
+    own: &[IpNetwork],
+    others: &[IpNetwork],
+) -> [(&'static Set, Vec<Element>); 2] {
+    let of_family = |all: &[IpNetwork]| {
+        let all = all.iter().copied();
+        all.filter(|part| Family::of(part.ip()) == family)
+            .collect::<Vec<_>>()
+    };
+    let own = of_family(own);
+    let inside = merged([own.clone(), of_family(others)].concat());
+    let everybody = (
+        family.unspecified(),
+        family.pick(IpAddr::from([0xff; 4]), IpAddr::from([0xff; 16])),
+    );
+    let pairs = |to: &[(IpAddr, IpAddr)]| {
+        let pair = |part: &IpNetwork, (first, last): &(IpAddr, IpAddr)| Element {
+            key_end: Some(Fields::default().ip(part.broadcast()).ip(*last)),
+            ..Element::of(Fields::default().ip(part.network()).ip(*first))
+        };
+        let of_part = |part| to.iter().map(move |range| pair(part, range));
+        own.iter().flat_map(of_part).collect::<Vec<_>>()
+    };
+    [
+        (SOURCES.of_family(family), pairs(&[everybody])),
+        (INSIDE.of_family(family), pairs(&inside)),
+    ]
+}
+
+/// The ranges that the networks of one family fill; those that adjoin or overlap are one.
+fn merged(mut networks: Vec<IpNetwork>) -> Vec<(IpAddr, IpAddr)> {
+    networks.sort_by_key(|network| (network.network(), network.prefix()));
+    let mut ranges: Vec<(IpAddr, IpAddr)> = Vec::new();
+    for network in networks {
+        let (first, last) = (network.network(), network.broadcast());
+        match ranges.last_mut() {
+            Some((_, end)) if number(first) <= number(*end).saturating_add(1) => {
+                *end = last.max(*end);
+            }
+            _ => ranges.push((first, last)),
+        }
+    }
+    ranges
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_that_adjoin_are_one_range() {
+        let networks = [
+            "10.244.3.0/24",
+            "10.244.0.0/24",
+            "10.244.1.0/24",
+            "10.244.1.128/25",
+        ];
+        let networks = networks.map(|text| text.parse().unwrap()).to_vec();
+        let ranges: Vec<String> = merged(networks)
+            .into_iter()
+            .map(|(first, last)| format!("{first}-{last}"))
+            .collect();
+        assert_eq!(
+            ranges,
+            ["10.244.0.0-10.244.1.255", "10.244.3.0-10.244.3.255"]
+        );
+        assert_eq!(merged(Vec::new()), []);
+    }
+}

@@ -1,0 +1,256 @@
+//! The kernel's routes to the other nodes' parts.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use linkspan_netlink::encap::Encap;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::{Route, RouteSpec};
+use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::family::Family;
+
+use crate::error::Result;
+use crate::list::gateway;
+use crate::tunnel;
+use crate::ways::{Mode, Way, Ways};
+
+/// Our routes' protocol number: the agent touches no route of another number.
+pub const PROTOCOL: u8 = 113;
+
+/// The outcome of making routes.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// How many routes there are.
+    pub count: usize,
+    /// How many parts' routes were added, replaced or deleted.
+    pub changed: usize,
+    /// How many of them lead into the tunnel.
+    pub tunnelled: usize,
+    /// The largest packet that all of them take; none where there are no routes.
+    pub mtu: Option<u32>,
+    /// Parts that got no route, and why: a line each.
+    pub refused: Vec<String>,
+}
+
+/// The routes of the namespace that the agent is in.
+#[derive(Debug)]
+pub struct Routes {
+    rtnl: Rtnl,
+    ways: Ways,
+}
+
+/// The routes as they are.
+#[derive(Debug, Default)]
+pub struct Seen {
+    ours: BTreeMap<IpNetwork, Vec<Route>>,
+    others: Vec<Route>,
+}
+
+impl Seen {
+    /// The networks that the host itself is in.
+    pub fn networks(&self) -> Vec<IpNetwork> {
+        let on_link = self.others.iter().filter(|route| route.gw.is_none());
+        let networks = on_link.filter_map(network).filter(|network| {
+            // A pod's old address, outside of the parts, is not a network either.
+            network.prefix() > 0 && network.prefix() < Family::of(network.ip()).host_prefix()
+        });
+        networks.collect()
+    }
+}
+
+impl Routes {
+    /// Opens a connection to the kernel.
+    pub fn open(mode: Mode) -> Result<Self> {
+        Ok(Self {
+            rtnl: Rtnl::here(&Context::new()?)?,
+            ways: Ways::new(mode),
+        })
+    }
+
+    /// Looks at the routes. Those of pods, within the node's own parts, are left out.
+    pub fn see(&self, own: &[IpNetwork]) -> Result<Seen> {
+        let mut seen = Seen::default();
+        for family in Family::BOTH {
+            for route in self.rtnl.routes(family)? {
+                let Some(network) = network(&route) else {
+                    continue;
+                };
+                if route.protocol == PROTOCOL {
+                    seen.ours.entry(network).or_default().push(route);
+                } else if !own
+                    .iter()
+                    .any(|part| part.contains(network.ip()) && part.prefix() <= network.prefix())
+                {
+                    seen.others.push(route);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Makes our routes equal to the planned ones, and leaves those alone that are. A part that cannot be reached gets no
+    /// route: a line tells of it.
+    pub fn make(
+        &mut self,
+        own: &[IpNetwork],
+        planned: &BTreeMap<IpNetwork, Vec<IpAddr>>,
+        seen: Seen,
+    ) -> Result<Made> {
+        let mut made = Made::default();
+        let Seen { mut ours, others } = seen;
+        self.ways.look_anew_unless(others);
+        let (mut direct, mut tunnelled) = (Vec::new(), Vec::new());
+        for (part, hops) in planned {
+            match self.ways.to(&self.rtnl, *part, hops)? {
+                Ok(way @ Way::Direct(..)) => direct.push((*part, way)),
+                Ok(way @ Way::Tunnel(..)) => tunnelled.push((*part, way)),
+                Err(why) => made.refused.push(format!("no route to {part}: {why}")),
+            }
+        }
+        let mut links = BTreeMap::new();
+        for (part, way) in direct {
+            let Some(link) = self.link(&mut links, way.link())? else {
+                made.refused
+                    .push(format!("no route to {part}: its link is gone"));
+                continue;
+            };
+            made.allow(link.mtu);
+            let spec = RouteSpec {
+                gw: Some(way.hop()),
+                ..ours_to(part)
+            };
+            self.settle(link, &spec, ours.remove(&part), &mut made)?;
+        }
+        if !tunnelled.is_empty() {
+            match self.tunnel(own, &tunnelled, &mut links)? {
+                Ok(link) => {
+                    made.allow(link.mtu);
+                    for (part, way) in tunnelled {
+                        let spec = RouteSpec {
+                            encap: Some(Encap {
+                                id: tunnel::ID,
+                                remote: way.hop(),
+                            }),
+                            src: source(own, part),
+                            ..ours_to(part)
+                        };
+                        self.settle(&link, &spec, ours.remove(&part), &mut made)?;
+                        made.tunnelled += 1;
+                    }
+                }
+                Err(why) => {
+                    let told = tunnelled
+                        .iter()
+                        .map(|(part, _)| format!("no route to {part}: {why}"));
+                    made.refused.extend(told);
+                }
+            }
+        }
+        for stale in ours.into_values().flatten() {
+            self.rtnl.delete_route(&stale)?;
+            made.changed += 1;
+        }
+        if made.tunnelled == 0 {
+            tunnel::remove(&self.rtnl)?;
+        }
+        Ok(made)
+    }
+
+    /// The tunnel's link, with the MTU that all far ends allow; otherwise why there is none.
+    fn tunnel(
+        &self,
+        own: &[IpNetwork],
+        tunnelled: &[(IpNetwork, Way)],
+        links: &mut BTreeMap<u32, Link>,
+    ) -> Result<std::result::Result<Link, String>> {
+        let mut mtu = u32::MAX;
+        for (_, way) in tunnelled {
+            if let Some(link) = self.link(links, way.link())? {
+                let overhead = tunnel::overhead(Family::of(way.hop()));
+                mtu = mtu.min(link.mtu.saturating_sub(overhead));
+            }
+        }
+        let addresses: Vec<IpAddr> = own.iter().filter_map(|part| gateway(*part)).collect();
+        let link = match tunnel::ensure(&self.rtnl, mtu, &addresses) {
+            Ok(link) => link,
+            Err(err) => return Ok(Err(err.to_string())),
+        };
+        forward(&link)?;
+        Ok(Ok(link))
+    }
+
+    /// A link by its index, looked up once. It forwards from then on.
+    fn link<'a>(&self, links: &'a mut BTreeMap<u32, Link>, index: u32) -> Result<Option<&'a Link>> {
+        if !links.contains_key(&index)
+            && let Some(link) = self.rtnl.link_by_index(index)?
+        {
+            forward(&link)?;
+            links.insert(index, link);
+        }
+        Ok(links.get(&index))
+    }
+
+    /// Makes one route as it is to be. IPv6 may keep the one that another takes the place of.
+    fn settle(
+        &self,
+        link: &Link,
+        spec: &RouteSpec,
+        old: Option<Vec<Route>>,
+        made: &mut Made,
+    ) -> Result<()> {
+        made.count += 1;
+        let old = old.unwrap_or_default();
+        let is_it = |route: &Route| {
+            (route.gw, route.oif, route.encap, route.src)
+                == (spec.gw, Some(link.index), spec.encap, spec.src)
+        };
+        if old.len() == 1 && old.iter().all(is_it) {
+            return Ok(());
+        }
+        made.changed += 1;
+        link.replace_route(spec)?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        let now = self.rtnl.routes(Family::of(spec.dst.0))?;
+        for route in now {
+            if route.protocol == PROTOCOL && route.dst == spec.dst && !is_it(&route) {
+                self.rtnl.delete_route(&route)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Made {
+    fn allow(&mut self, mtu: u32) {
+        self.mtu = Some(self.mtu.map_or(mtu, |known| known.min(mtu)));
+    }
+}
+
+/// IPv4 asks the link that a packet comes in by. IPv6 asks the host, whose switch the plugins set.
+fn forward(link: &Link) -> Result<()> {
+    if !link.routing.forwards(Family::V4) {
+        link.forward_ipv4()?;
+    }
+    Ok(())
+}
+
+fn ours_to(part: IpNetwork) -> RouteSpec {
+    RouteSpec {
+        protocol: Some(PROTOCOL),
+        ..RouteSpec::to(part.network(), part.prefix())
+    }
+}
+
+/// The host's own address towards a part behind the tunnel.
+fn source(own: &[IpNetwork], part: IpNetwork) -> Option<IpAddr> {
+    let family = Family::of(part.ip());
+    let of_family = own.iter().find(|own| Family::of(own.ip()) == family);
+    of_family.and_then(|own| gateway(*own))
+}
+
+fn network(route: &Route) -> Option<IpNetwork> {
+    IpNetwork::new(route.dst.0, route.dst.1).ok()
+}
