@@ -1,13 +1,14 @@
 //! The command lines of the `linkspan` binary. [`suite`] is their view of its plugins.
 //!
 //! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
-//! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`: one command each.
+//! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`, `doctor`: one command each.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
 pub mod cnitool;
 mod columns;
 mod complain;
 mod demo;
+mod doctor;
 mod install;
 pub mod linkspan;
 mod list;

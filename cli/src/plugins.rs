@@ -8,7 +8,7 @@ use linkspan_runtime::Result;
 use linkspan_runtime::scratch::Scratch;
 
 /// The usual directory of plugins.
-const USUAL: &str = "/opt/cni/bin";
+pub(crate) const USUAL: &str = "/opt/cni/bin";
 
 /// The plugins of this very binary, executable by name as long as this lives.
 #[derive(Debug)]

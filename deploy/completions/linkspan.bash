@@ -31,8 +31,8 @@ _linkspan() {
             linkspan,demo)
                 cmd="linkspan__subcmd__demo"
                 ;;
-            linkspan,dhcp-daemon)
-                cmd="linkspan__subcmd__dhcp__subcmd__daemon"
+            linkspan,doctor)
+                cmd="linkspan__subcmd__doctor"
                 ;;
             linkspan,gc)
                 cmd="linkspan__subcmd__gc"
@@ -88,8 +88,8 @@ _linkspan() {
             linkspan__subcmd__help,demo)
                 cmd="linkspan__subcmd__help__subcmd__demo"
                 ;;
-            linkspan__subcmd__help,dhcp-daemon)
-                cmd="linkspan__subcmd__help__subcmd__dhcp__subcmd__daemon"
+            linkspan__subcmd__help,doctor)
+                cmd="linkspan__subcmd__help__subcmd__doctor"
                 ;;
             linkspan__subcmd__help,gc)
                 cmd="linkspan__subcmd__help__subcmd__gc"
@@ -170,7 +170,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status doctor list ports restore clear validate oci-hook netns install pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -373,8 +373,8 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        linkspan__subcmd__dhcp__subcmd__daemon)
-            opts="--net-dir --plugin-dirs --cache-dir"
+        linkspan__subcmd__doctor)
+            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -430,7 +430,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="demo run add check del gc status doctor list ports restore clear validate oci-hook netns install pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -513,7 +513,7 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        linkspan__subcmd__help__subcmd__dhcp__subcmd__daemon)
+        linkspan__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -52,6 +52,12 @@ pub fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
     Ok(None)
 }
 
+/// Every network configuration of the directory with its file, in the order of engines, decoded one by one.
+pub fn each(dir: &Path) -> Result<Vec<(PathBuf, Result<NetworkList>)>> {
+    let paths = files(dir, &["conflist", "conf", "json"])?.into_iter();
+    Ok(paths.map(|path| (path.clone(), load_file(&path))).collect())
+}
+
 /// Loads the network in one file, with the fragments beside it where it is a list.
 pub fn load_file(path: &Path) -> Result<NetworkList> {
     if path.extension().is_some_and(|ext| ext == "conflist") {

@@ -66,6 +66,9 @@ enum Command {
         /// The network's name, or the path of a file with its configuration
         network: String,
     },
+    /// Look for faults of the configurations, the host and the pods, and name the command that mends each; changes
+    /// nothing, and prints nothing where all is well
+    Doctor(DoctorArgs),
     /// Print the attachments
     List {
         /// As JSON
@@ -125,6 +128,7 @@ impl Command {
                 | Self::Del(_)
                 | Self::Gc(_)
                 | Self::Status { .. }
+                | Self::Doctor(_)
                 | Self::Validate(_)
                 | Self::OciHook(_)
                 | Self::Install(_)
@@ -165,6 +169,15 @@ struct GcArgs {
     /// An attachment that stays although this cache does not know it, or its namespace seems gone
     #[arg(long, value_name = "CONTAINER/IFNAME")]
     keep: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// A network's name or the beginning of a container's id; without it, the whole node
+    subject: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -260,6 +273,9 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
         }
         Command::Validate(args) => {
             return network::validate(out, &cli.places, args, suite).map_err(failed);
+        }
+        Command::Doctor(args) => {
+            return network::doctor(out, &cli.places, args, suite).map_err(failed);
         }
         Command::Run(args) => return run_command(&cli.places, args, plugins),
         Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, suite)),

@@ -9,11 +9,11 @@ use linkspan_runtime::attachment::parse_capability_args;
 use linkspan_runtime::conflist::PluginConf;
 
 use super::target::Places;
-use super::{GcArgs, ValidateArgs, print, report};
-use crate::plugins::Bundled;
+use super::{DoctorArgs, GcArgs, ValidateArgs, print, report};
+use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
 use crate::validate::Validator;
-use crate::{validate, warnings};
+use crate::{doctor, validate, warnings};
 
 /// The exit status is 1 where something could not be collected.
 pub(super) fn gc(
@@ -131,4 +131,28 @@ pub(super) fn validate(
     };
     let all_good = validate::run(out, &validator, &args.files)?;
     Ok(u8::from(!all_good))
+}
+
+/// The exit status is 1 where something does not work.
+pub(super) fn doctor(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &DoctorArgs,
+    suite: Suite<'_>,
+) -> Result<u8> {
+    let (runtime, bundled) = places.runtime(suite.names)?;
+    // An engine does not find the plugins that are only in this binary.
+    let engine = match bundled {
+        Some(_) => vec![USUAL.into()],
+        None => runtime.plugin_dirs.clone(),
+    };
+    let examined = doctor::Places {
+        net_dir: &places.net_dir,
+        cache_dir: &places.cache_dir,
+        plugin_dirs: &engine,
+        runtime: &runtime,
+        suite,
+    };
+    let is_well = doctor::run(out, examined, args.subject.as_deref(), args.json)?;
+    Ok(u8::from(!is_well))
 }

@@ -1,0 +1,106 @@
+//! Checks of host-local's leases: a file for each address, with the container on its first line.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::path::Path;
+
+use linkspan_runtime::Result;
+
+use super::finding::Finding;
+use super::node::Node;
+
+/// A pool counts as low from this part of it on, in percent.
+const LOW: u128 = 90;
+
+/// Pools without addresses, or with few.
+pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
+    for conf in node.networks() {
+        let Some(dir) = conf.leases() else {
+            continue;
+        };
+        let leased = addresses(&dir)?;
+        let gone = node
+            .gone
+            .iter()
+            .filter(|entry| entry.network_name == conf.name())
+            .count();
+        for set in conf.sets() {
+            let size = set
+                .iter()
+                .fold(0_u128, |sum, range| sum.saturating_add(range.size()));
+            let taken = leased
+                .iter()
+                .filter(|ip| set.iter().any(|range| range.holds(**ip)));
+            let taken = u128::try_from(taken.count()).unwrap_or(u128::MAX);
+            let Some(first) = set
+                .first()
+                .filter(|_| taken >= size.saturating_mul(LOW).div_ceil(100))
+            else {
+                continue;
+            };
+            let what = format!(
+                "{taken} of {size} addresses of {} are leased, {gone} to pods that are gone",
+                first.subnet
+            );
+            let fault = if taken >= size {
+                Finding::fail("pool-full", what)
+            } else {
+                Finding::warn("pool-low", what)
+            };
+            let command = match gone {
+                0 => "give the network a wider range".to_owned(),
+                _ => format!("linkspan gc {}", conf.name()),
+            };
+            found.push(fault.of_network(conf.name()).mend(command));
+        }
+    }
+    Ok(())
+}
+
+/// Addresses of living pods without a lease, or with another container's.
+pub(super) fn of_pods(node: &Node<'_>, found: &mut Vec<Finding>) {
+    for pod in &node.pods {
+        let Some(conf) = node.network(&pod.entry.network_name) else {
+            continue;
+        };
+        let Some(dir) = conf.leases() else {
+            continue;
+        };
+        let ranges = conf.ranges();
+        let ips = pod.result.ips.iter().map(|ip| ip.address.ip());
+        for ip in ips.filter(|ip| ranges.iter().any(|range| range.holds(*ip))) {
+            let what = match owner(&dir, ip) {
+                Err(err) if err.kind() == ErrorKind::NotFound => {
+                    let what =
+                        format!("the lease of {ip} is missing, so another pod may get the address");
+                    Finding::fail("lease-gone", what)
+                }
+                Err(err) => Finding::warn(
+                    "lease-gone",
+                    format!("the lease of {ip} cannot be read: {err}"),
+                ),
+                Ok(owner) if owner == pod.entry.container_id => continue,
+                Ok(owner) => Finding::fail(
+                    "lease-foreign",
+                    format!("the lease of {ip} is that of container {owner:?}"),
+                ),
+            };
+            found.push(what.of_pod(pod).mend("restart the pod"));
+        }
+    }
+}
+
+fn owner(dir: &Path, ip: IpAddr) -> std::io::Result<String> {
+    let text = fs::read_to_string(dir.join(ip.to_string()))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn addresses(dir: &Path) -> Result<Vec<IpAddr>> {
+    let files = match fs::read_dir(dir) {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(linkspan_runtime::io(format!("list {}", dir.display())))?,
+    };
+    let name = |file: fs::DirEntry| file.file_name().to_str()?.parse().ok();
+    Ok(files.flatten().filter_map(name).collect())
+}

@@ -1,0 +1,141 @@
+//! `linkspan doctor`: reads the node as it is, and names each fault with the command that mends it. Nothing is changed.
+//!
+//! A check is a function of the [`Node`] in one of the tables below, and a file has the checks of one subject.
+
+mod bridges;
+mod conf;
+mod finding;
+mod host;
+mod leases;
+mod lists;
+mod node;
+mod pods;
+mod ports;
+mod ranges;
+
+use std::io::Write;
+
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_runtime::Result;
+use serde_json::{Value, json};
+
+use self::Check::{Asks, Sees};
+use self::finding::{Finding, Severity};
+use self::node::Node;
+pub(crate) use self::node::Places;
+
+/// A check adds a finding for each fault that it sees.
+#[derive(Debug, Clone, Copy)]
+enum Check {
+    /// Of what has been read already.
+    Sees(fn(&Node<'_>, &mut Vec<Finding>)),
+    /// One that asks the kernel or plugins, and may fail.
+    Asks(fn(&Node<'_>, &mut Vec<Finding>) -> Result<()>),
+}
+
+/// Whether a finding is about the subject that a person asked for.
+type IsWanted = Box<dyn Fn(&Finding) -> bool>;
+
+/// Every check with the subject of its failure, in the order of the output: causes come before their effects.
+const CHECKS: &[(&str, Check)] = &[
+    ("configurations", Sees(lists::broken)),
+    ("names of networks", Sees(lists::twice)),
+    ("order of configurations", Sees(lists::order)),
+    ("plugins", Sees(lists::plugins)),
+    ("capabilities", Sees(lists::ports_undeclared)),
+    ("subnets", Sees(ranges::overlap)),
+    ("store", Sees(host::store)),
+    ("IPv6", Sees(bridges::ipv6_off)),
+    ("bridges", Sees(bridges::state)),
+    ("gateways", Asks(bridges::gateway)),
+    ("forwarding", Sees(bridges::forward_off)),
+    ("packet filters", Asks(bridges::obstacles)),
+    ("pools", Asks(leases::pool)),
+    ("namespaces", Sees(pods::gone)),
+    ("leases", Sees(leases::of_pods)),
+    ("interfaces", Sees(pods::interface)),
+    ("routes of pods", Sees(pods::route)),
+    ("host ends", Sees(pods::host_end)),
+    ("MTU", Sees(pods::mtu)),
+    ("lost rules", Asks(ports::lost)),
+    ("published ports", Asks(ports::gone)),
+    ("stale ports", Asks(ports::stale)),
+    ("listeners", Asks(ports::shadowed)),
+    ("limits", Sees(host::limits)),
+];
+
+/// Prints the findings about the node, or those about a network or a container and the host. Returns whether none of
+/// them is a failure.
+pub(crate) fn run(
+    out: &mut dyn Write,
+    places: Places<'_>,
+    subject: Option<&str>,
+    as_json: bool,
+) -> Result<bool> {
+    let node = Node::read(places)?;
+    let mut found = Vec::new();
+    for (what, check) in CHECKS {
+        let examined = match check {
+            Sees(check) => {
+                check(&node, &mut found);
+                Ok(())
+            }
+            Asks(check) => check(&node, &mut found),
+        };
+        // A check that fails hides nothing that the others see.
+        if let Err(failure) = examined {
+            let what = format!(
+                "{what} cannot be examined: {}",
+                linkspan_runtime::sentence(&failure)
+            );
+            found.push(Finding::new(Severity::Warn, "unexamined", what));
+        }
+    }
+    if let Some(subject) = subject {
+        let is_asked_for = filter(&node, subject)?;
+        found.retain(is_asked_for);
+    }
+    let is_well = found.iter().all(|one| one.severity != Severity::Fail);
+    let text = if as_json {
+        let all: Vec<Value> = found.iter().map(Finding::json).collect();
+        format!("{:#}\n", json!(all))
+    } else {
+        found.iter().map(Finding::line).collect()
+    };
+    out.write_all(text.as_bytes())
+        .map_err(linkspan_runtime::io("print"))?;
+    Ok(is_well)
+}
+
+/// Which findings are about a network, or about a container by the beginning of its id. Those about the host always are.
+fn filter(node: &Node<'_>, subject: &str) -> Result<IsWanted> {
+    let name = subject.to_owned();
+    if node.lists.iter().any(|(_, list)| list.name == subject) {
+        return Ok(Box::new(move |one| {
+            one.network.as_ref().is_none_or(|own| *own == name)
+        }));
+    }
+    let mut entries = node.pods.iter().map(|pod| &pod.entry).chain(&node.gone);
+    let Some(entry) = entries.find(|entry| entry.container_id.starts_with(subject)) else {
+        let names: Vec<&str> = node
+            .lists
+            .iter()
+            .map(|(_, list)| list.name.as_str())
+            .collect();
+        let told = format!("no network and no attachment is named {subject:?}");
+        return Err(
+            Failure::new(ErrorCode::INVALID_ENVIRONMENT, told).hint(format!(
+                "networks: {}; `linkspan list` prints the attachments",
+                names.join(", ")
+            )),
+        );
+    };
+    let network = entry.network_name.clone();
+    Ok(Box::new(move |one| {
+        one.network.as_ref().is_none_or(|own| *own == network)
+            && one
+                .container
+                .as_ref()
+                .is_none_or(|own| own.starts_with(&name))
+    }))
+}
