@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linkspan_attach::{Side, forwarding, sysctl, tag};
-use linkspan_cli::suite::{Port, Suite, Warning};
+use linkspan_cli::suite::{Port, Stolen, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
 use linkspan_filter::table;
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
                 names,
                 schema,
                 ports,
+                stolen,
                 clear: table::delete,
                 warnings,
                 read_tag,
@@ -125,6 +126,17 @@ fn ports() -> Result<Vec<Port>, Failure> {
     Ok(ports.collect())
 }
 
+fn stolen() -> Result<Vec<Stolen>, Failure> {
+    let found = linkspan_portmap::stolen()?.into_iter();
+    let told = found.map(|port| Stolen {
+        network: port.network,
+        port: format!("{}/{}", port.host, port.protocol),
+        by: port.by,
+        to: port.to,
+    });
+    Ok(told.collect())
+}
+
 /// What may be in the way of the packets of a plugin's network.
 fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
     let passage = match kind {
@@ -145,6 +157,7 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
         for link in forwarding::idle_uplinks(&host)? {
             let name = &link.name;
             warnings.push(Warning {
+                id: "forward-off",
                 what: format!(
                     "{name} does not forward IPv4, so answers to pods and packets to published ports that come in by it are dropped"
                 ),
@@ -160,7 +173,11 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
         &[Family::V4]
     };
     let found = obstacles(passage, families)?;
-    let warning = |Obstacle { what, remedies }| Warning { what, remedies };
+    let warning = |Obstacle { what, remedies }| Warning {
+        id: "forward-drop",
+        what,
+        remedies,
+    };
     warnings.extend(found.into_iter().map(warning));
     Ok(warnings)
 }

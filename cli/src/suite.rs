@@ -1,6 +1,6 @@
 //! The command lines' view of the plugins of this binary.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::Result;
@@ -15,6 +15,8 @@ pub struct Suite<'a> {
     pub schema: fn(&str) -> Option<Schema>,
     /// The ports that are published on this host.
     pub ports: fn() -> Result<Vec<Port>>,
+    /// The published ports of the suite whose packets another rule of the host sends elsewhere.
+    pub stolen: fn() -> Result<Vec<Stolen>>,
     /// Removes all of the suite's state in nf_tables; false where there is none.
     pub clear: fn() -> Result<bool>,
     /// Obstacles to a network's packets, by a plugin's name and its input; empty for a plugin of another suite.
@@ -28,6 +30,8 @@ pub struct Suite<'a> {
 /// A warning.
 #[derive(Debug, Clone)]
 pub struct Warning {
+    /// The sort of the cause: `forward-drop` for a packet filter, `forward-off` for a switch.
+    pub id: &'static str,
     /// One sentence.
     pub what: String,
     /// Commands that remove the cause.
@@ -49,4 +53,17 @@ pub struct Port {
     pub owner: [String; 3],
     /// Whether the owner is certainly gone; absent where that is unknown.
     pub gone: Option<bool>,
+}
+
+/// A published port that another rule has.
+#[derive(Debug, Clone)]
+pub struct Stolen {
+    /// The network of the port's owner; empty where it is unknown.
+    pub network: String,
+    /// The port as `0.0.0.0:8080/tcp`.
+    pub port: String,
+    /// The place of the rule.
+    pub by: String,
+    /// The address to which the rule sends the packets.
+    pub to: IpAddr,
 }

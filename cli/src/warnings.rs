@@ -48,6 +48,7 @@ pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
         };
         if failure.to_wire().details.contains(RESTORE) {
             let warning = Warning {
+                id: "rules-gone",
                 what: format!("container {}: {}", entry.container_id, failure.message()),
                 remedies: vec![format!("{RESTORE} {}", list.name)],
             };

@@ -374,7 +374,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__doctor)
-            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --probe --json --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -99,6 +99,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand status" -s h -l help -
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l probe -d 'Ask on each bridge who has the pods\' addresses, with a packet for each'
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l json -d 'As JSON'
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l net-dir -d 'Directory of network configurations' -r -F

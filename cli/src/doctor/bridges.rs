@@ -1,6 +1,7 @@
 //! Checks of bridges, forwarding and what is in the way of packets.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use linkspan_protocol::family::Family;
 use linkspan_runtime::inject::{self, Added};
@@ -8,6 +9,14 @@ use linkspan_runtime::{Result, kernel};
 
 use super::finding::Finding;
 use super::node::Node;
+
+/// Where sysctls of the start are.
+const SYSCTL_DIRS: [&str; 4] = [
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+];
 
 /// Networks with addresses of IPv6 on a host without it.
 pub(super) fn ipv6_off(node: &Node<'_>, found: &mut Vec<Finding>) {
@@ -113,10 +122,34 @@ pub(super) fn forward_off(node: &Node<'_>, found: &mut Vec<Finding>) {
                 "the host does not forward {}: {key} is 0",
                 family.pick("IPv4", "IPv6")
             );
-            let command = format!("sysctl -w {key}=1");
+            let mut command = format!("sysctl -w {key}=1");
+            if let Some(file) = resetter(&SYSCTL_DIRS, &key) {
+                command = format!("{command}, and remove it from {}", file.display());
+            }
             found.push(Finding::fail("forward-off", what).mend(command));
         }
     }
+}
+
+/// The file that sets a sysctl to 0 when the host starts, or whenever a service applies the files anew.
+fn resetter(dirs: &[impl AsRef<Path>], key: &str) -> Option<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for dir in dirs {
+        let found = fs::read_dir(dir).into_iter().flatten().flatten();
+        files.extend(found.map(|file| file.path()));
+    }
+    files.push(PathBuf::from("/etc/sysctl.conf"));
+    let resets = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().any(|line| {
+            let line = line.trim().trim_start_matches('-');
+            let set = line.split_once('=');
+            set.is_some_and(|(name, value)| {
+                name.trim().replace('/', ".") == key && value.trim() == "0"
+            })
+        })
+    };
+    files.into_iter().find(resets)
 }
 
 /// Packet filters and switches that keep packets from pods, as `status` warns of them.
@@ -125,7 +158,7 @@ pub(super) fn obstacles(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()>
         for plugin in &conf.0.plugins {
             let stdin = inject::stdin(conf.0, plugin, Added::new())?;
             for warning in (node.places.suite.warnings)(plugin.kind(), &stdin)? {
-                let fault = Finding::warn("forward-drop", warning.what).of_network(conf.name());
+                let fault = Finding::warn(warning.id, warning.what).of_network(conf.name());
                 found.push(fault.mend(warning.remedies.join("; ")));
             }
         }
@@ -137,4 +170,27 @@ pub(super) fn obstacles(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()>
 pub(super) fn sysctl(key: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/{key}")).ok()?;
     Some(text.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linkspan_runtime::scratch::Scratch;
+
+    #[test]
+    fn the_file_that_resets_a_sysctl_is_found() {
+        let dir = Scratch::new("sysctl").unwrap();
+        let file = dir.path().join("99-router.conf");
+        let key = "net.ipv4.ip_forward";
+        for (text, is_it) in [
+            ("# net.ipv4.ip_forward = 0", false),
+            ("net.ipv4.ip_forward=1", false),
+            ("net.ipv4.ip_forward = 0", true),
+            ("-net/ipv4/ip_forward=0", true),
+        ] {
+            fs::write(&file, text).unwrap();
+            let found = resetter(&[dir.path()], key);
+            assert_eq!(found.as_ref() == Some(&file), is_it, "{text}");
+        }
+    }
 }

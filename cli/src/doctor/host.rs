@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use super::bridges::sysctl;
 use super::conf::Conf;
 use super::finding::Finding;
-use super::node::Node;
+use super::node::{Node, Pod};
 
 /// A limit counts as near from this part of it on, in percent.
 const NEAR: u64 = 90;
@@ -100,5 +100,20 @@ pub(super) fn limits(node: &Node<'_>, found: &mut Vec<Finding>) {
             "the host has two uplinks, and rp_filter drops packets that come in by the other one";
         found
             .push(Finding::warn("rp-filter", what).mend("sysctl -w net.ipv4.conf.all.rp_filter=2"));
+    }
+}
+
+/// A host without a way out, whose pods are sent there.
+pub(super) fn uplink(node: &Node<'_>, found: &mut Vec<Finding>) {
+    let leaves = |pod: &Pod| {
+        let mut routes = pod.result.routes.iter();
+        let conf = node.network(&pod.entry.network_name);
+        conf.is_some_and(Conf::is_routed) && routes.any(|route| route.dst.is_default())
+    };
+    let has_way = node.routes.iter().any(|route| route.dst.1 == 0);
+    if !has_way && node.pods.iter().any(leaves) {
+        let what = "the host has no default route, so pods reach nothing beyond its own networks";
+        let fault = Finding::warn("no-default-route", what);
+        found.push(fault.mend("ip route add default via ROUTER"));
     }
 }

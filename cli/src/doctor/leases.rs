@@ -20,11 +20,6 @@ pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
             continue;
         };
         let leased = addresses(&dir)?;
-        let gone = node
-            .gone
-            .iter()
-            .filter(|entry| entry.network_name == conf.name())
-            .count();
         for set in conf.sets() {
             let size = set
                 .iter()
@@ -39,6 +34,11 @@ pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
             else {
                 continue;
             };
+            let held = |ip: &&IpAddr| set.iter().any(|range| range.holds(**ip));
+            let gone = leased.iter().filter(held);
+            let gone = gone
+                .filter(|ip| is_gone(node, conf.name(), &dir, **ip))
+                .count();
             let what = format!(
                 "{taken} of {size} addresses of {} are leased, {gone} to pods that are gone",
                 first.subnet
@@ -56,6 +56,15 @@ pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the lease is that of a container whose namespace is gone.
+fn is_gone(node: &Node<'_>, network: &str, dir: &Path, ip: IpAddr) -> bool {
+    let Ok(owner) = owner(dir, ip) else {
+        return false;
+    };
+    let mut gone = node.gone.iter();
+    gone.any(|entry| entry.network_name == network && entry.container_id == owner)
 }
 
 /// Addresses of living pods without a lease, or with another container's.

@@ -146,3 +146,33 @@ pub(super) fn ports_undeclared(node: &Node<'_>, found: &mut Vec<Finding>) {
         }
     }
 }
+
+/// Links of the host on which interfaces of pods are to be born, and that are missing or down.
+pub(super) fn masters(node: &Node<'_>, found: &mut Vec<Finding>) {
+    for conf in node.networks() {
+        for plugin in &conf.0.plugins {
+            let is_child = ["ipvlan", "macvlan", "vlan"].contains(&plugin.kind());
+            let key = plugin.keys.get("master").and_then(Value::as_str);
+            let in_pod = plugin.keys.get("linkInContainer") == Some(&Value::Bool(true));
+            let Some(master) = key.filter(|name| is_child && !in_pod && !name.is_empty()) else {
+                continue;
+            };
+            let fault = match node.link(master) {
+                None => Finding::fail(
+                    "master-missing",
+                    format!(
+                        "the host has no link {master}, on which {} is",
+                        plugin.kind()
+                    ),
+                )
+                .mend("set \"master\" to a link of `ip link`"),
+                Some(link) if !link.up => {
+                    Finding::fail("master-down", format!("the link {master} is down"))
+                        .mend(format!("ip link set {master} up"))
+                }
+                Some(_) => continue,
+            };
+            found.push(fault.of_network(conf.name()));
+        }
+    }
+}

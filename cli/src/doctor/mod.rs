@@ -4,14 +4,20 @@
 
 mod bridges;
 mod conf;
+mod daemon;
 mod finding;
 mod host;
 mod leases;
 mod lists;
+mod neighbours;
 mod node;
 mod pods;
 mod ports;
+mod probe;
 mod ranges;
+mod ready;
+mod settings;
+mod surroundings;
 
 use std::io::Write;
 
@@ -43,8 +49,13 @@ const CHECKS: &[(&str, Check)] = &[
     ("order of configurations", Sees(lists::order)),
     ("plugins", Sees(lists::plugins)),
     ("capabilities", Sees(lists::ports_undeclared)),
+    ("masters", Sees(lists::masters)),
+    ("daemons", Sees(daemon::dhcp)),
     ("subnets", Sees(ranges::overlap)),
     ("store", Sees(host::store)),
+    ("locks", Sees(surroundings::locks)),
+    ("managers", Sees(surroundings::managers)),
+    ("resolver", Sees(surroundings::resolver)),
     ("IPv6", Sees(bridges::ipv6_off)),
     ("bridges", Sees(bridges::state)),
     ("gateways", Asks(bridges::gateway)),
@@ -57,11 +68,18 @@ const CHECKS: &[(&str, Check)] = &[
     ("routes of pods", Sees(pods::route)),
     ("host ends", Sees(pods::host_end)),
     ("MTU", Sees(pods::mtu)),
+    ("limits of bandwidth", Asks(settings::bandwidth)),
+    ("sysctls of pods", Asks(settings::tuning)),
+    ("neighbours", Sees(neighbours::learned)),
+    ("answers", Asks(neighbours::probed)),
     ("lost rules", Asks(ports::lost)),
     ("published ports", Asks(ports::gone)),
     ("stale ports", Asks(ports::stale)),
+    ("other rules", Asks(ports::stolen)),
     ("listeners", Asks(ports::shadowed)),
     ("limits", Sees(host::limits)),
+    ("default route", Sees(host::uplink)),
+    ("readiness", Sees(ready::status)),
 ];
 
 /// Prints the findings about the node, or those about a network or a container and the host. Returns whether none of

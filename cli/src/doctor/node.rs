@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use linkspan_netlink::link::Link;
+use linkspan_netlink::neighbour::Neighbour;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::Route;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -35,6 +36,8 @@ pub(crate) struct Places<'a> {
     pub(crate) runtime: &'a Runtime,
     /// The plugins of this binary.
     pub(crate) suite: Suite<'a>,
+    /// Whether it may send packets, to ask who has an address.
+    pub(crate) probes: bool,
 }
 
 /// All that checks read of the node.
@@ -55,6 +58,8 @@ pub(super) struct Node<'a> {
     pub(super) links: Vec<Link>,
     /// The host's routes in its main table.
     pub(super) routes: Vec<Route>,
+    /// The host's neighbours.
+    pub(super) neighbours: Vec<Neighbour>,
     /// Read at the first use.
     ports: OnceCell<Vec<Port>>,
 }
@@ -112,6 +117,7 @@ impl<'a> Node<'a> {
             unreadable: listing.unreadable,
             links: here.links().map_err(kernel)?,
             routes,
+            neighbours: here.neighbours().map_err(kernel)?,
             ports: OnceCell::new(),
         })
     }

@@ -100,6 +100,14 @@ pub(super) fn host_end(node: &Node<'_>, found: &mut Vec<Finding>) {
                         Finding::fail("host-end", what)
                             .mend(format!("ip link set {name} master {} up", bridge.name))
                     }
+                    Some(bridge) if link.forwarding == Some(false) => {
+                        let what = format!("the spanning tree lets no frames of {name} pass yet");
+                        let command = format!(
+                            "ip link set {} type bridge stp_state 0; ip link set {name} down; ip link set {name} up",
+                            bridge.name
+                        );
+                        Finding::warn("host-end", what).mend(command)
+                    }
                     _ => continue,
                 },
             };
@@ -151,7 +159,7 @@ fn entered<'a>(node: &'a Node<'_>) -> impl Iterator<Item = (&'a Pod, &'a Inside)
 }
 
 /// The names of the host's ends in a result. A bridge is there, too; it has checks of its own.
-fn host_ends(pod: &Pod) -> impl Iterator<Item = &str> {
+pub(super) fn host_ends(pod: &Pod) -> impl Iterator<Item = &str> {
     let of_host = pod
         .result
         .interfaces

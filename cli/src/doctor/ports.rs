@@ -1,9 +1,10 @@
 //! Checks of published ports and of what else attachments have in the packet filter.
 
 use std::collections::BTreeSet;
+use std::fs;
 
-use linkspan_runtime::Result;
 use linkspan_runtime::conflist::PluginConf;
+use linkspan_runtime::{Result, sentence};
 use serde_json::Value;
 
 use super::finding::{Finding, Severity};
@@ -13,11 +14,15 @@ use crate::listeners;
 /// The number of attachments of each network that are compared by CHECK: a flush of the packet filter hits all of them.
 const SAMPLE: usize = 3;
 
+/// The rules of nftables.service.
+const NFTABLES: &str = "/etc/nftables.conf";
+
 /// The command in CHECK's hint for removed state.
 const RESTORE: &str = "linkspan restore";
 
 /// State of living attachments in the packet filter that others removed.
 pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
+    let (mut is_lost, mut unlike) = (false, Vec::new());
     for conf in node.networks() {
         for pod in node.pods_of(conf.name()).take(SAMPLE) {
             let checked = node
@@ -28,15 +33,62 @@ pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
                 continue;
             };
             if failure.to_wire().details.contains(RESTORE) {
+                let message = failure.message();
+                let id = if message.contains("masquerade") {
+                    "masquerade-gone"
+                } else {
+                    "rules-gone"
+                };
                 let command = format!("{RESTORE} {}", conf.name());
-                found.push(
-                    Finding::fail("rules-gone", failure.message())
-                        .of_pod(pod)
-                        .mend(command),
-                );
+                found.push(Finding::fail(id, message).of_pod(pod).mend(command));
+                is_lost = true;
                 break;
             }
+            unlike.push((pod, failure));
         }
+    }
+    if is_lost {
+        flushes(found);
+    }
+    // Other differences are told where no check has found their cause.
+    for (pod, failure) in unlike {
+        let (id, network) = (&pod.entry.container_id, &pod.entry.network_name);
+        let is_cause = |one: &Finding| {
+            let of_pod = one.container.as_ref() == Some(id);
+            let is_shared = one.container.is_none() && one.severity == Severity::Fail;
+            of_pod || (is_shared && one.network.as_ref().is_none_or(|own| own == network))
+        };
+        if !found.iter().any(is_cause) {
+            let fault = Finding::fail("unlike-result", sentence(&failure)).of_pod(pod);
+            found.push(fault.mend("restart the pod"));
+        }
+    }
+    Ok(())
+}
+
+/// The configuration of nftables.service, where it removes the rules of everybody.
+fn flushes(found: &mut Vec<Finding>) {
+    let text = fs::read_to_string(NFTABLES).unwrap_or_default();
+    if text.lines().any(|line| line.trim() == "flush ruleset") {
+        let what =
+            format!("{NFTABLES} flushes the rules of everybody when nftables.service starts");
+        let note = Finding::new(Severity::Note, "flush-ruleset", what);
+        found.push(note.mend(format!("drop `flush ruleset` from {NFTABLES}")));
+    }
+}
+
+/// Ports whose packets another rule of the host sends elsewhere.
+pub(super) fn stolen(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
+    if node.pods.is_empty() {
+        return Ok(());
+    }
+    for port in (node.places.suite.stolen)()? {
+        let what = format!(
+            "{} sends packets to the port {} to {}",
+            port.by, port.port, port.to
+        );
+        let fault = Finding::fail("port-stolen", what).of_network(&port.network);
+        found.push(fault.mend("remove that rule, or give the pod another port"));
     }
     Ok(())
 }

@@ -175,6 +175,9 @@ struct GcArgs {
 struct DoctorArgs {
     /// A network's name or the beginning of a container's id; without it, the whole node
     subject: Option<String>,
+    /// Ask on each bridge who has the pods' addresses, with a packet for each
+    #[arg(long)]
+    probe: bool,
     /// As JSON
     #[arg(long)]
     json: bool,

@@ -152,6 +152,7 @@ pub(super) fn doctor(
         plugin_dirs: &engine,
         runtime: &runtime,
         suite,
+        probes: args.probe,
     };
     let is_well = doctor::run(out, examined, args.subject.as_deref(), args.json)?;
     Ok(u8::from(!is_well))

@@ -19,6 +19,7 @@ mod published;
 mod room;
 mod rules;
 mod sets;
+mod stolen;
 mod upgrade;
 
 use std::time::Duration;
@@ -48,6 +49,7 @@ use rules::PART;
 pub use foreign::Keeper;
 pub use mapping::Protocol;
 pub use published::{Published, published};
+pub use stolen::{Stolen, stolen};
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Portmap>();

@@ -11,6 +11,7 @@ mod gateway;
 mod group;
 pub mod link;
 pub mod named;
+pub mod neighbour;
 pub mod netns;
 mod peer;
 pub mod qdisc;

@@ -112,6 +112,11 @@ impl NatRules {
             .collect()
     }
 
+    /// The names of its chains, those of the kernel's own hooks aside.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &str> {
+        self.chains.iter().map(|chain| chain.name.as_str())
+    }
+
     fn layout(&self) -> Layout {
         self.family.pick(IPV4, IPV6)
     }

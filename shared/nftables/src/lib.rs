@@ -11,6 +11,7 @@
 //! - [`filter_rule`]: rules of the table `filter` in the form of iptables; [`filter_reading`] and [`legacy_filter`] read
 //!   such rules.
 //! - [`port_rule`]: rules about ports in the form of other suites; [`port_reading`] reads such rules.
+//! - [`translation`]: those of them that send packets elsewhere, in either packet filter.
 //!
 //! `netlink-packet-netfilter` lacks the attributes of nat, masq, fib and ct, so [`expr`] writes untyped ones, with the
 //! numbers of `linux/netfilter/nf_tables.h`.
@@ -37,6 +38,7 @@ pub mod port_rule;
 pub mod ruleset;
 pub mod socket;
 pub mod survey;
+pub mod translation;
 pub mod userdata;
 pub mod xtables;
 

@@ -61,6 +61,8 @@ pub struct Link {
     pub hairpin: Option<bool>,
     /// Bridge port: frames do not pass to other isolated ports.
     pub isolated: Option<bool>,
+    /// Bridge port: whether the spanning tree lets frames pass.
+    pub forwarding: Option<bool>,
     /// Routing sysctls.
     pub routing: Routing,
 }

@@ -2,7 +2,7 @@
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, State,
+    BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, State,
 };
 
 use super::{Kind, Link};
@@ -33,6 +33,7 @@ impl Link {
             promiscuity: 0,
             hairpin: None,
             isolated: None,
+            forwarding: None,
             routing: Routing::default(),
         };
         for attribute in message.attributes {
@@ -75,6 +76,9 @@ impl Link {
                     match setting {
                         InfoBridgePort::HairpinMode(on) => self.hairpin = Some(on),
                         InfoBridgePort::Isolated(on) => self.isolated = Some(on),
+                        InfoBridgePort::State(state) => {
+                            self.forwarding = Some(state == BridgePortState::Forwarding);
+                        }
                         _ => {}
                     }
                 }
