@@ -4,6 +4,7 @@
 //! - `install`, `validate`, `demo`, `run`, `list`, `ports`, `warnings`, `doctor`: one command each.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
+mod addressing;
 pub mod cnitool;
 mod columns;
 mod complain;

@@ -9,9 +9,9 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::bridges::sysctl;
-use super::conf::Conf;
 use super::finding::Finding;
 use super::node::{Node, Pod};
+use crate::addressing::Conf;
 
 /// A limit counts as near from this part of it on, in percent.
 const NEAR: u64 = 90;

@@ -3,7 +3,7 @@
 //! A check is a function of the [`Node`] in one of the tables below, and a file has the checks of one subject.
 
 mod bridges;
-mod conf;
+
 mod daemon;
 mod finding;
 mod host;

@@ -4,10 +4,10 @@ use linkspan_netlink::link::Link;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_runtime::Result;
 
-use super::conf::Conf;
 use super::finding::Finding;
 use super::node::{Node, Pod};
 use super::probe;
+use crate::addressing::Conf;
 
 /// Addresses of pods for which the kernel has learned another hardware address.
 pub(super) fn learned(node: &Node<'_>, found: &mut Vec<Finding>) {

@@ -20,7 +20,7 @@ use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::lives::Lives;
 use linkspan_runtime::{Result, confdir, kernel};
 
-use super::conf::Conf;
+use crate::addressing::Conf;
 use crate::suite::{Port, Suite};
 
 /// The places and plugins that are examined.

@@ -3,9 +3,9 @@
 use linkspan_netlink::link::Link;
 use linkspan_protocol::result::Interface;
 
-use super::conf::Conf;
 use super::finding::Finding;
 use super::node::{Inside, Node, Pod};
+use crate::addressing::Conf;
 
 /// Attachments whose namespace is gone: they keep addresses and ports.
 pub(super) fn gone(node: &Node<'_>, found: &mut Vec<Finding>) {

@@ -7,10 +7,10 @@ use std::path::Path;
 use linkspan_runtime::conflist::PluginConf;
 use serde_json::Value;
 
-use super::conf::Conf;
 use super::finding::Finding;
 use super::node::Node;
 use super::pods::host_ends;
+use crate::addressing::Conf;
 
 /// States in which systemd-networkd leaves a link alone.
 const UNMANAGED: [&str; 4] = ["unmanaged", "pending", "initialized", "linger"];

@@ -55,6 +55,7 @@ fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<N
         judges: &runtime,
         names: suite.names,
         schema: suite.schema,
+        net_dir: &places.net_dir,
         capability_args: &Map::new(),
     };
     Network::judge(file, &places.net_dir, &validator)

@@ -127,6 +127,7 @@ pub(super) fn validate(
         judges: &judges,
         names: suite.names,
         schema: suite.schema,
+        net_dir: &places.net_dir,
         capability_args: &capability_args,
     };
     let all_good = validate::run(out, &validator, &args.files)?;

@@ -5,6 +5,7 @@ mod foreign;
 mod keys;
 mod nearest;
 mod plugin;
+mod system;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -40,6 +41,8 @@ pub(crate) struct Validator<'a> {
     pub(crate) names: &'a [&'a str],
     /// The schema of a plugin's configuration, where that is known.
     pub(crate) schema: fn(&str) -> Option<Schema>,
+    /// The directory of an engine's networks, whose lists are compared with each other.
+    pub(crate) net_dir: &'a Path,
     /// The container runtime's values for capabilities.
     pub(crate) capability_args: &'a Map<String, Value>,
 }
@@ -88,6 +91,7 @@ impl Validator<'_> {
         let mut report = Report::default();
         if let Some(read) = file::read(path, dir, &mut report) {
             self.network(&read, &mut report);
+            self.beside_others(path, dir, &read.list, &mut report);
         }
         report
     }

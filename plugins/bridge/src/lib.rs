@@ -178,7 +178,8 @@ fn configure(
         made.wishes,
     )?;
     for gateway in &gateways {
-        bridge::ensure_address(made.bridge, *gateway, &gateways, plan.force_address)?;
+        let given = (&*gateways, plan.force_address);
+        bridge::ensure_address(&made.sides.host, made.bridge, *gateway, given)?;
         forwarding::enable(&made.sides.host, made.bridge, gateway.ip())?;
     }
     match &plan.masquerade {

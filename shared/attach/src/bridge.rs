@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, PortFlags};
+use linkspan_netlink::route::Route;
 use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::{Cidr, MacAddr};
@@ -98,9 +99,15 @@ fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
     }
 }
 
-/// Adds `gateway`, one of this ADD's `gateways`, to the bridge unless present. `bridge` is as read before any
-/// attachment. A new address pins the bridge's hardware address, which may still follow the ports.
-pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bool) -> Result<()> {
+/// Sees that `gateway`, one of `gateways` that the same ADD gives it, is an address of the bridge. `bridge` is as it was
+/// before anything was attached: a bridge that does not have the address yet may be one whose hardware address still
+/// follows its ports, and is told to keep it.
+pub fn ensure_address(
+    host: &Side,
+    bridge: &Link,
+    gateway: Cidr,
+    (gateways, force): (&[Cidr], bool),
+) -> Result<()> {
     let family = Family::of(gateway.ip());
     for addr in bridge.addrs(Some(family)).map_err(kernel)? {
         let Some(present) = Cidr::new(addr.ip, addr.prefix) else {
@@ -124,6 +131,7 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bo
             _ => {}
         }
     }
+    refuse_rivals(host, bridge, gateway)?;
     let flags = AddrFlags {
         nodad: true,
         ..AddrFlags::default()
@@ -138,6 +146,34 @@ pub fn ensure_address(bridge: &Link, gateway: Cidr, gateways: &[Cidr], force: bo
         mac => mac,
     };
     bridge.set_mac(mac).map_err(kernel)
+}
+
+/// Refuses a subnet that another link has already, or a part of it: the kernel would send packets of pods there. A route
+/// with a next hop may be meant so, and a wider one does not win.
+fn refuse_rivals(host: &Side, bridge: &Link, gateway: Cidr) -> Result<()> {
+    let family = Family::of(gateway.ip());
+    let is_rival = |route: &&Route| {
+        let (ip, prefix) = route.dst;
+        let within =
+            gateway.contains(ip) && (gateway.prefix()..family.host_prefix()).contains(&prefix);
+        within && route.gw.is_none() && route.oif.is_some_and(|oif| oif != bridge.index)
+    };
+    let routes = host.rtnl.routes(family).map_err(kernel)?;
+    let Some(route) = routes.iter().find(is_rival) else {
+        return Ok(());
+    };
+    let index = route.oif.unwrap_or_default();
+    let other = host.rtnl.link_by_index(index).map_err(kernel)?;
+    let Some(other) = other else {
+        return Ok(());
+    };
+    let (ip, prefix) = route.dst;
+    let (name, mine) = (&other.name, &bridge.name);
+    let told =
+        format!("{mine} cannot have {gateway}: {ip}/{prefix} is a network of {name} already");
+    Err(Failure::config(told).hint(format!(
+        "give the network another subnet, or remove {name} if nobody needs it"
+    )))
 }
 
 /// A bridge has one IPv4 address, and IPv6 addresses whose networks do not overlap.

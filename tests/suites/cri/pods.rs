@@ -140,8 +140,8 @@ fn twenty_pods_start_and_end_at_once() {
 fn a_pod_that_comes_in_anothers_place_is_reached_at_once() {
     let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
     list["plugins"][0]["ipam"]["ranges"] = json!([
-        [{ "subnet": "10.88.0.0/16", "rangeStart": "10.88.0.9", "rangeEnd": "10.88.0.9" }],
-        [{ "subnet": "fd88::/64", "rangeStart": "fd88::9", "rangeEnd": "fd88::9" }],
+        [{ "subnet": "10.230.0.0/16", "rangeStart": "10.230.0.9", "rangeEnd": "10.230.0.9" }],
+        [{ "subnet": "fd4c:7e2a:91b3::/64", "rangeStart": "fd4c:7e2a:91b3::9", "rangeEnd": "fd4c:7e2a:91b3::9" }],
     ]);
     with_containerd(&list.to_string(), |cri, daemon| {
         let world = beyond(cri.node.lab);

@@ -48,7 +48,7 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
     }
     // Of one family, since the Go plugins wait two seconds for duplicates of an IPv6 address.
     let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
-    list["plugins"][0]["ipam"]["ranges"] = json!([[{ "subnet": "10.88.0.0/16" }]]);
+    list["plugins"][0]["ipam"]["ranges"] = json!([[{ "subnet": "10.230.0.0/16" }]]);
     with_containerd(&list.to_string(), |cri, daemon| {
         let host = cri.node.lab.host();
         let world = beyond(cri.node.lab);

@@ -13,6 +13,8 @@ use linkspan_harness::server::once_free;
 use linkspan_harness::skip;
 use linkspan_harness::table::{elements, netfilter, shared};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond};
+use linkspan_netlink::addr::AddrFlags;
+use linkspan_netlink::link::{Kind, LinkSpec};
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, count, traced};
@@ -154,6 +156,17 @@ fn two_networks_of_one_subnet_on_two_bridges_do_not_meet() {
     in_lab(LINKSPAN, |lab| {
         let world = beyond(lab);
         let masqueraded = Attached::new(lab, "pod", &on_bridge(lab, &json!({})));
+        // ADD refuses to give a bridge a subnet that another one has, and takes a bridge that has it.
+        for name in ["br1", "br2"] {
+            lab.rtnl()
+                .create(&LinkSpec::new(name, Kind::Bridge))
+                .unwrap();
+            let link = lab.rtnl().link_by_name(name).unwrap().unwrap();
+            link.add_addr(ip("10.1.0.1"), 16, AddrFlags::default())
+                .unwrap();
+            link.add_addr(ip("fd00:1::1"), 64, AddrFlags::default())
+                .unwrap();
+        }
         let over = json!({ "name": "plain", "bridge": "br1", "ipMasq": false });
         let plain = Attached::new(lab, "pod", &on_bridge(lab, &over));
         let over = json!({ "name": "third", "bridge": "br2" });

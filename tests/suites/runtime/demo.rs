@@ -18,12 +18,12 @@ fn the_demonstration_proves_its_claims_and_leaves_nothing() {
         let demo = linkspan(lab, &["demo"]).run();
         let told = demo.succeeded();
         for claim in [
-            "address 10.88.0.2/16, gateway 10.88.0.1",
-            "address fd88::3/64, gateway fd88::1",
-            "route ::/0 via fd88::1",
-            "pod-a -> pod-b 10.88.0.3: ok",
-            "pod-b -> pod-a fd88::2: ok",
-            "pod-b -> gateway fd88::1: ok",
+            "address 10.230.0.2/16, gateway 10.230.0.1",
+            "address fd4c:7e2a:91b3::3/64, gateway fd4c:7e2a:91b3::1",
+            "route ::/0 via fd4c:7e2a:91b3::1",
+            "pod-a -> pod-b 10.230.0.3: ok",
+            "pod-b -> pod-a fd4c:7e2a:91b3::2: ok",
+            "pod-b -> gateway fd4c:7e2a:91b3::1: ok",
             "pod-b -> world 2001:db8::2: ok, seen as 2001:db8::1",
             "world -> 192.0.2.1:8080 -> pod-a: ok, seen as 192.0.2.2",
             "host -> [::1]:8080 -> pod-a: ok",

@@ -9,6 +9,7 @@ mod chain;
 mod check;
 mod cnitool;
 mod demo;
+mod directory;
 mod gc;
 mod given;
 mod holder;

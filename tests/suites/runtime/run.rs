@@ -173,13 +173,13 @@ fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
             told.contains("10.231.88.2") && told.ends_with("\nlinkspan-run\n"),
             "{told}"
         );
-        assert!(told.contains("fd880231000000000000000000000002"), "{told}");
+        assert!(told.contains("fd4c7e2a91b302310000000000000002"), "{told}");
         assert_eq!(links(), ["linkspan-run0"]);
         // The example under another subnet, which the machine's administrator installed.
         let example = include_str!("../../../conf-examples/bridge.conflist");
         let edited = example
-            .replace("10.88.0.0/16", "10.99.0.0/16")
-            .replace("fd88::/64", "fd99::/64");
+            .replace("10.230.0.0/16", "10.99.0.0/16")
+            .replace("fd4c:7e2a:91b3::/64", "fd99::/64");
         let file = lab.dir().join("net.d/20-linkspan.conflist");
         fs::write(&file, edited).unwrap();
         let told = run();

@@ -206,29 +206,37 @@ fn values_are_judged_without_any_rights() {
             let args = ["install", &node, "--conflist", &file, "--net-dir", &net_d];
             linkspan(lab, &args).under(&bare).run()
         };
-        let run = validate(lab, "a.conflist", &ranges("fd88::/640").to_string())
-            .under(&bare)
-            .run();
+        let run = validate(
+            lab,
+            "a.conflist",
+            &ranges("fd4c:7e2a:91b3::/640").to_string(),
+        )
+        .under(&bare)
+        .run();
         for place in ["plugins[0] bridge", "plugins[1] ptp"] {
             let says = format!("{place}: ");
             let told = run
                 .stdout
                 .lines()
-                .filter(|line| line.contains(&says) && line.contains("fd88::/640"));
+                .filter(|line| line.contains(&says) && line.contains("fd4c:7e2a:91b3::/640"));
             assert_eq!(told.count(), 1, "{}", run.stdout);
         }
         assert_eq!(run.status, 1);
         let refused = install();
         assert!(
-            refused.status == 1 && refused.stderr.contains("fd88::/640"),
+            refused.status == 1 && refused.stderr.contains("fd4c:7e2a:91b3::/640"),
             "{}",
             refused.stderr
         );
         assert!(!lab.dir().join("node").exists());
         // A good list is installed by an installer that could attach nobody.
-        let run = validate(lab, "a.conflist", &ranges("fd88::/64").to_string())
-            .under(&bare)
-            .run();
+        let run = validate(
+            lab,
+            "a.conflist",
+            &ranges("fd4c:7e2a:91b3::/64").to_string(),
+        )
+        .under(&bare)
+        .run();
         assert!(
             run.succeeded()
                 .contains("note: plugins[0] bridge: this process lacks CAP_"),

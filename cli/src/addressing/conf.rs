@@ -13,28 +13,28 @@ const LEASES: &str = "/var/lib/cni/networks";
 
 /// A network.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Conf<'a>(pub(super) &'a NetworkList);
+pub(crate) struct Conf<'a>(pub(crate) &'a NetworkList);
 
 /// A range of addresses of host-local.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Range {
-    pub(super) subnet: Cidr,
-    pub(super) gateway: IpAddr,
+pub(crate) struct Range {
+    pub(crate) subnet: Cidr,
+    pub(crate) gateway: IpAddr,
     first: u128,
     last: u128,
 }
 
 impl<'a> Conf<'a> {
-    pub(super) fn name(self) -> &'a str {
+    pub(crate) fn name(self) -> &'a str {
         &self.0.name
     }
 
-    pub(super) fn has(self, kinds: &[&str]) -> bool {
+    pub(crate) fn has(self, kinds: &[&str]) -> bool {
         self.0.plugins.iter().any(|one| kinds.contains(&one.kind()))
     }
 
     /// The bridge of the network and its plugin.
-    pub(super) fn bridge(self) -> Option<(&'a str, &'a PluginConf)> {
+    pub(crate) fn bridge(self) -> Option<(&'a str, &'a PluginConf)> {
         let plugin = self.0.plugins.iter().find(|one| one.kind() == "bridge")?;
         let name = plugin.keys.get("bridge").and_then(Value::as_str);
         Some((
@@ -44,7 +44,7 @@ impl<'a> Conf<'a> {
     }
 
     /// Whether the bridge is the gateway of its pods.
-    pub(super) fn is_gateway(self) -> bool {
+    pub(crate) fn is_gateway(self) -> bool {
         let on =
             |plugin: &PluginConf, key| plugin.keys.get(key).and_then(Value::as_bool) == Some(true);
         self.bridge()
@@ -52,7 +52,7 @@ impl<'a> Conf<'a> {
     }
 
     /// Whether the host forwards packets of the pods.
-    pub(super) fn is_routed(self) -> bool {
+    pub(crate) fn is_routed(self) -> bool {
         self.is_gateway() || self.has(&["ptp", "veth"])
     }
 
@@ -66,14 +66,14 @@ impl<'a> Conf<'a> {
     }
 
     /// The directory of the leases; `None` where the network has none.
-    pub(super) fn leases(self) -> Option<PathBuf> {
+    pub(crate) fn leases(self) -> Option<PathBuf> {
         let dir = self.ipam()?.get("dataDir").and_then(Value::as_str);
         let dir = dir.filter(|dir| !dir.is_empty()).unwrap_or(LEASES);
         Some(PathBuf::from(dir).join(self.name()))
     }
 
     /// The ranges of the network, by range set.
-    pub(super) fn sets(self) -> Vec<Vec<Range>> {
+    pub(crate) fn sets(self) -> Vec<Vec<Range>> {
         let Some(ipam) = self.ipam() else {
             return Vec::new();
         };
@@ -94,11 +94,11 @@ impl<'a> Conf<'a> {
         sets
     }
 
-    pub(super) fn ranges(self) -> Vec<Range> {
+    pub(crate) fn ranges(self) -> Vec<Range> {
         self.sets().concat()
     }
 
-    pub(super) fn has_family(self, family: Family) -> bool {
+    pub(crate) fn has_family(self, family: Family) -> bool {
         let ranges = self.ranges();
         ranges.iter().any(|one| Family::of(one.gateway) == family)
     }
@@ -106,7 +106,7 @@ impl<'a> Conf<'a> {
 
 impl Range {
     /// The number of addresses for pods.
-    pub(super) fn size(&self) -> u128 {
+    pub(crate) fn size(&self) -> u128 {
         let gateway = number(self.gateway);
         let is_inside = (self.first..=self.last).contains(&gateway);
         (self.last - self.first)
@@ -114,7 +114,13 @@ impl Range {
             .saturating_sub(u128::from(is_inside))
     }
 
-    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+    /// Whether the ranges have an address in common.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let is_one_family = Family::of(self.gateway) == Family::of(other.gateway);
+        is_one_family && self.first <= other.last && other.first <= self.last
+    }
+
+    pub(crate) fn holds(&self, ip: IpAddr) -> bool {
         Family::of(ip) == Family::of(self.gateway) && (self.first..=self.last).contains(&number(ip))
     }
 }
