@@ -78,6 +78,9 @@ impl Error {
             {
                 "IPv6 is switched off there: set net.ipv6.conf.INTERFACE.disable_ipv6 to 0, or give no IPv6 addresses"
             }
+            Errno::ENETUNREACH | Errno::EHOSTUNREACH if self.action == "add route" => {
+                "give a gateway that is in a subnet of the interface"
+            }
             Errno::EPERM | Errno::EACCES => "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN",
             Errno::EOPNOTSUPP if self.action.starts_with("create") => {
                 "load the kernel module of that kind of link"

@@ -9,8 +9,8 @@ use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 use crate::addr::kernel;
 use crate::error::Error;
 use crate::request::Attempt;
-use crate::route::ip;
 use crate::rtnl::Rtnl;
+use crate::stored::ip;
 
 impl Rtnl {
     /// The next hops of the default routes of every table. The kernel merges IPv6 routes of one metric into a single

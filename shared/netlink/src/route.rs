@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::request::Attempt;
 use crate::rtnl::Rtnl;
+use crate::stored::{Stored, ip};
 
 /// `RT_TABLE_LOCAL` of linux/rtnetlink.h: the host's own addresses.
 const LOCAL_TABLE: u32 = 255;
@@ -112,7 +113,23 @@ impl Link {
         self.put_route("replace route", spec, NLM_F_CREATE | NLM_F_REPLACE)
     }
 
+    /// The route as the kernel would keep it.
+    pub fn stored(&self, spec: &RouteSpec) -> Stored {
+        let (_, message) = self.route_message(spec);
+        Stored {
+            family: Family::of(spec.dst.0),
+            message,
+        }
+    }
+
     fn put_route(&self, action: &str, spec: &RouteSpec, flags: u16) -> Result<(), Error> {
+        let (object, message) = self.route_message(spec);
+        let message = RouteNetlinkMessage::NewRoute(message);
+        self.rtnl.change(Attempt(action, object), flags, message)
+    }
+
+    /// The route in words, and as the kernel takes it.
+    fn route_message(&self, spec: &RouteSpec) -> (String, RouteMessage) {
         let mut message = RouteMessage::default();
         let (dst, prefix) = spec.dst;
         message.header.address_family = kernel(Family::of(dst));
@@ -164,8 +181,7 @@ impl Link {
             Some(gw) => format!("{dst}/{prefix} via {gw} dev {}", self.name),
             None => format!("{dst}/{prefix} dev {}", self.name),
         };
-        let message = RouteNetlinkMessage::NewRoute(message);
-        self.rtnl.change(Attempt(action, object), flags, message)
+        (object, message)
     }
 }
 
@@ -335,13 +351,5 @@ impl Lookup {
             }
         }
         Some(lookup)
-    }
-}
-
-pub(crate) fn ip(address: &netlink_packet_route::route::RouteAddress) -> Option<IpAddr> {
-    match address {
-        netlink_packet_route::route::RouteAddress::Inet(ip) => Some((*ip).into()),
-        netlink_packet_route::route::RouteAddress::Inet6(ip) => Some((*ip).into()),
-        _ => None,
     }
 }

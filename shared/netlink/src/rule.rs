@@ -31,6 +31,9 @@ pub struct Rule {
     pub mark: Option<Mark>,
     /// The table; `None` for a rule with another action.
     pub table: Option<u32>,
+    /// The number of the rule's owner. The kernel takes it for a group of links that the rule does not lead to, so it has to
+    /// be one that no link is in.
+    pub owner: Option<u32>,
     /// The remaining fields of the kernel's reply, sent back unchanged.
     action: RuleAction,
     flags: RuleFlags,
@@ -83,6 +86,7 @@ impl Rule {
             oif: None,
             mark: None,
             table: Some(table),
+            owner: None,
             action: RuleAction::ToTable,
             flags: RuleFlags::empty(),
             rest: Vec::new(),
@@ -117,6 +121,7 @@ impl Rule {
                 RuleAttribute::FwMask(mask) => mark.1 = mask,
                 RuleAttribute::Table(table) if is_lookup => rule.table = Some(table),
                 RuleAttribute::Table(_) => {}
+                RuleAttribute::SuppressIfGroup(owner) => rule.owner = Some(owner),
                 other => rule.rest.push(other),
             }
         }
@@ -146,6 +151,7 @@ impl Rule {
             Some(Ok(table)) => message.header.table = table,
             Some(Err(_)) => attributes.extend(self.table.map(RuleAttribute::Table)),
         }
+        attributes.extend(self.owner.map(RuleAttribute::SuppressIfGroup));
         attributes.extend_from_slice(&self.rest);
         message
     }
@@ -173,6 +179,10 @@ impl Rule {
                 .map(|mark| format!("{:#x}/{:#x}", mark.value, mark.mask)),
         );
         tell("lookup", self.table.map(|table| table.to_string()));
+        tell(
+            "suppress_ifgroup",
+            self.owner.map(|owner| owner.to_string()),
+        );
         words
     }
 }

@@ -3,24 +3,23 @@
 use std::net::IpAddr;
 
 use linkspan_protocol::family::Family;
-use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
-    RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteProtocol, RouteScope, RouteType,
 };
 
 use crate::addr::kernel;
 use crate::error::Error;
 use crate::request::Attempt;
-use crate::route::ip;
 use crate::rtnl::Rtnl;
 
 /// A route with all of its next hops, metrics and marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    family: Family,
-    message: RouteMessage,
+    pub(crate) family: Family,
+    pub(crate) message: RouteMessage,
 }
 
 /// A next hop of a route.
@@ -49,12 +48,22 @@ impl Rtnl {
 
     /// Adds a stored route; `EEXIST` if an equal one exists.
     pub fn add_stored(&self, route: &Stored) -> Result<(), Error> {
+        self.put_stored("add route", route, NLM_F_CREATE)
+    }
+
+    /// The same; `EEXIST` also where the destination has another route of that metric in that table.
+    pub fn add_first_stored(&self, route: &Stored) -> Result<(), Error> {
+        self.put_stored("add route", route, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Puts a route in the place of the one to its destination with its metric.
+    pub fn replace_stored(&self, route: &Stored) -> Result<(), Error> {
+        self.put_stored("replace route", route, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    fn put_stored(&self, action: &str, route: &Stored, flags: u16) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(route.message.clone());
-        self.change(
-            Attempt("add route", route.describe()),
-            NLM_F_CREATE,
-            message,
-        )
+        self.change(Attempt(action, route.describe()), flags, message)
     }
 
     /// Deletes exactly this route; `ESRCH` if it is gone.
@@ -89,6 +98,11 @@ impl Stored {
             }
         }
         Some(Self { family, message })
+    }
+
+    /// Its family.
+    pub fn family(&self) -> Family {
+        self.family
     }
 
     /// Destination and prefix length; a default route has the unspecified address and 0.
@@ -137,6 +151,11 @@ impl Stored {
         self.message.header.scope.into()
     }
 
+    /// The number of the one who made it.
+    pub fn protocol(&self) -> u8 {
+        self.message.header.protocol.into()
+    }
+
     /// Returns whether the kernel derived the route from an address.
     pub fn is_of_the_kernel(&self) -> bool {
         self.message.header.protocol == RouteProtocol::Kernel
@@ -171,9 +190,43 @@ impl Stored {
         several.unwrap_or_else(one)
     }
 
+    /// Whether it is of a form that can have several next hops.
+    pub fn has_several(&self) -> bool {
+        let is_list = |attribute: &RouteAttribute| match attribute {
+            RouteAttribute::MultiPath(_) => Some(()),
+            _ => None,
+        };
+        self.find(is_list).is_some()
+    }
+
     /// Returns whether a next hop leaves through the link with this index.
     pub fn leaves_by(&self, index: u32) -> bool {
         self.hops().iter().any(|hop| hop.oif == Some(index))
+    }
+
+    /// The route with those of its next hops alone that leave by the link; `None` where no other next hop would be left out.
+    #[must_use]
+    pub fn part_by(&self, index: u32) -> Option<Self> {
+        self.part(|hop| hop.interface_index == index)
+    }
+
+    /// The route with its other next hops alone; `None` where it has none.
+    #[must_use]
+    pub fn part_beside(&self, index: u32) -> Option<Self> {
+        self.part(|hop| hop.interface_index != index)
+    }
+
+    fn part(&self, keeps: impl Fn(&RouteNextHop) -> bool) -> Option<Self> {
+        let mut part = self.clone();
+        let mut is_less = false;
+        for attribute in &mut part.message.attributes {
+            if let RouteAttribute::MultiPath(hops) = attribute {
+                let all = hops.len();
+                hops.retain(&keeps);
+                is_less = (1..all).contains(&hops.len());
+            }
+        }
+        is_less.then_some(part)
     }
 
     /// The same route in another table.
@@ -201,7 +254,11 @@ impl Stored {
     /// The route in the syntax of `ip route`.
     fn describe(&self) -> String {
         let (dst, prefix) = self.dst();
-        format!("{dst}/{prefix} in table {}", self.table())
+        let mut words = format!("{dst}/{prefix}");
+        for gw in self.hops().iter().filter_map(|hop| hop.gw) {
+            words.extend([" via ".to_owned(), gw.to_string()]);
+        }
+        format!("{words} in table {}", self.table())
     }
 }
 
@@ -232,4 +289,12 @@ fn link(attributes: &[RouteAttribute]) -> Option<u32> {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,
     })
+}
+
+pub(crate) fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some((*ip).into()),
+        RouteAddress::Inet6(ip) => Some((*ip).into()),
+        _ => None,
+    }
 }

@@ -81,12 +81,14 @@ impl Owner {
 
     /// The link group of the network's host ends that are not on a bridge. It is larger than the groups people set.
     pub fn network_group(&self) -> u32 {
-        const OF_PEOPLE: u32 = 1 << 16;
-        const DIGITS: usize = 8;
-        let digest = hash::hex(&self.network);
-        let digits = digest.get(..DIGITS).unwrap_or_default();
-        let number = u32::from_str_radix(digits, 16).unwrap_or_default();
-        number.max(OF_PEOPLE)
+        number(&self.network)
+    }
+
+    /// An even number for things in the container that have no room for the line, such as rules. No person gives it to a
+    /// group of links.
+    pub fn number(&self) -> u32 {
+        // `ip rule` shows a higher one as negative.
+        (number(&self.line()) % (1 << 31)).max(1 << 16) & !1
     }
 
     /// The network's name.
@@ -103,6 +105,17 @@ impl Owner {
     pub fn ifname(&self) -> &str {
         &self.ifname
     }
+}
+
+/// The digest of a text, as a group of links that nobody gives.
+fn number(text: &str) -> u32 {
+    const OF_PEOPLE: u32 = 1 << 16;
+    const DIGITS: usize = 8;
+    let digest = hash::hex(text);
+    let digits = digest.get(..DIGITS).unwrap_or_default();
+    let number = u32::from_str_radix(digits, 16).unwrap_or_default();
+    // The kernel takes the highest one for none.
+    number.clamp(OF_PEOPLE, u32::MAX - 1)
 }
 
 impl fmt::Display for Owner {

@@ -30,6 +30,7 @@ pub use linkspan_owner::capability;
 
 pub use call::{AddCall, Call, CheckCall, DelCall, GcCall, StatusCall};
 pub use serve::Reply;
+pub use stderr::warn;
 pub use teardown::Teardown;
 pub use undo::Undo;
 

@@ -1,0 +1,179 @@
+//! The routes of an interface as the kernel keeps them, whole. ADD moves them to other tables, each with its undo, and DEL
+//! puts them back.
+
+use linkspan_netlink::error::Error;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::stored::Stored;
+use linkspan_plugin::{Result, Teardown, Undo};
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::family::Family;
+use nix::errno::Errno;
+
+use crate::{Side, kernel};
+
+/// `RT_TABLE_MAIN` of linux/rtnetlink.h.
+pub const MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL`: the addresses of the namespace itself.
+const LOCAL: u32 = 255;
+
+/// The routes by one link of a container, and how a plugin changes them.
+#[derive(Debug, Clone, Copy)]
+pub struct Routes<'a> {
+    /// The container.
+    pub side: &'a Side,
+    /// Its path, for undo.
+    pub netns: &'a NetnsPath,
+    /// The link.
+    pub link: &'a Link,
+    /// The protocol of the routes that the plugin makes anew, by which DEL knows them.
+    pub protocol: u8,
+}
+
+impl Routes<'_> {
+    /// The routes of every table, by any link.
+    pub fn all(&self) -> Result<Vec<Stored>> {
+        let [v4, v6] = Family::BOTH.map(|family| self.side.rtnl.stored_routes(family));
+        let mut all = v4.map_err(kernel)?;
+        all.extend(v6.map_err(kernel)?);
+        Ok(all)
+    }
+
+    /// Of these, the unicast ones that leave by the link, each with those of its next hops alone that do.
+    pub fn own_of(&self, all: Vec<Stored>) -> Vec<Stored> {
+        let index = self.link.index;
+        let own = all
+            .into_iter()
+            .filter(|route| route.is_unicast() && route.table() != LOCAL && route.leaves_by(index));
+        own.map(|route| route.part_by(index).unwrap_or(route))
+            .collect()
+    }
+
+    /// [`Routes::own_of`] all.
+    pub fn list(&self) -> Result<Vec<Stored>> {
+        Ok(self.own_of(self.all()?))
+    }
+
+    /// Adds a route, as a copy of one in another table. One that is there already is fine, and stays.
+    pub fn copy(&self, route: &Stored, undo: &mut Undo) -> Result<()> {
+        let added = match self.side.rtnl.add_stored(route) {
+            Err(err) if err.is(Errno::EEXIST) => return Ok(()),
+            added => added.map_err(kernel),
+        };
+        let (netns, route) = (self.netns.clone(), route.clone());
+        undo.push_unless_refused(added, "delete a route", move || {
+            match Side::sandbox(&netns)? {
+                Some(sandbox) => delete(&sandbox, &route),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Makes a route. One that is there already is fine, and stays.
+    pub fn make(&self, spec: &RouteSpec, undo: &mut Undo) -> Result<()> {
+        let spec = RouteSpec {
+            protocol: Some(self.protocol),
+            ..*spec
+        };
+        self.copy(&self.link.stored(&spec), undo)
+    }
+
+    /// Removes a route of [`Routes::list`]; one that is gone is fine. Next hops by other links stay.
+    pub fn remove(&self, route: &Stored, undo: &mut Undo) -> Result<()> {
+        let netns = self.netns.clone();
+        let Some((whole, rest)) = self.shared(route)? else {
+            let (deleted, route) = (delete(self.side, route), route.clone());
+            return undo.push_unless_refused(deleted, "put back a route", move || {
+                match Side::sandbox(&netns)? {
+                    Some(sandbox) => is_there(sandbox.rtnl.add_stored(&route)),
+                    None => Ok(()),
+                }
+            });
+        };
+        let replaced = self.side.rtnl.replace_stored(&rest).map_err(kernel);
+        undo.push_unless_refused(replaced, "put back a route", move || {
+            match Side::sandbox(&netns)? {
+                Some(sandbox) => sandbox.rtnl.replace_stored(&whole).map_err(kernel),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// DEL: puts the routes that are in one of `tables` into the main one, and deletes those that the plugin made. A route
+    /// whose place somebody has, or whose next hop nothing leads to any more, is deleted.
+    pub fn put_back(&self, tables: &[u32], teardown: &mut Teardown) {
+        let Some(mut routes) = listed(self.list(), teardown) else {
+            return;
+        };
+        // Routes to next hops come before those that use them.
+        routes.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        for route in &routes {
+            let is_made = route.protocol() == self.protocol;
+            let is_moved = tables.contains(&route.table());
+            if is_moved && !is_made {
+                let route = route.clone().in_table(MAIN);
+                let added = self.side.rtnl.add_first_stored(&route);
+                teardown.run("put back a route", || is_past(added));
+            }
+            if is_moved || is_made {
+                teardown.run("delete a route", || delete(self.side, route));
+            }
+        }
+    }
+
+    /// The route that has `part` beside next hops by other links, and the latter alone. IPv6 deletes single next hops, and
+    /// needs neither.
+    fn shared(&self, part: &Stored) -> Result<Option<(Stored, Stored)>> {
+        if part.family() == Family::V6 || !part.has_several() {
+            return Ok(None);
+        }
+        let index = self.link.index;
+        let all = self.side.rtnl.stored_routes(Family::V4).map_err(kernel)?;
+        let mut shared = all.into_iter().filter_map(|whole| {
+            let is_whole = whole.part_by(index).as_ref() == Some(part);
+            let rest = whole.part_beside(index).filter(|_| is_whole)?;
+            Some((whole, rest))
+        });
+        Ok(shared.next())
+    }
+}
+
+fn listed(routes: Result<Vec<Stored>>, teardown: &mut Teardown) -> Option<Vec<Stored>> {
+    match routes {
+        Ok(routes) => Some(routes),
+        Err(failure) => {
+            teardown.run("list routes", || Err(failure));
+            None
+        }
+    }
+}
+
+fn delete(side: &Side, route: &Stored) -> Result<()> {
+    match side.rtnl.delete_stored(route) {
+        Err(err) if err.is(Errno::ESRCH) => Ok(()),
+        deleted => deleted.map_err(kernel),
+    }
+}
+
+/// A route is there now, whoever added it.
+fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
+    match added {
+        Err(err) if err.is(Errno::EEXIST) => Ok(()),
+        added => added.map_err(kernel),
+    }
+}
+
+/// The same, or the interface has lost what the route needs: its addresses, or its place.
+fn is_past(added: std::result::Result<(), Error>) -> Result<()> {
+    const LOST: [Errno; 5] = [
+        Errno::EEXIST,
+        Errno::ENETUNREACH,
+        Errno::EHOSTUNREACH,
+        Errno::ENETDOWN,
+        Errno::EINVAL,
+    ];
+    match added {
+        Err(err) if LOST.iter().any(|errno| err.is(*errno)) => Ok(()),
+        added => added.map_err(kernel),
+    }
+}
