@@ -251,6 +251,21 @@ fn tuning_keeps_to_its_budget() {
 }
 
 #[test]
+fn sbr_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| vec![bridge(lab, &json!({})), conf("sbr", &json!({}))];
+    keeps_to(
+        "sbr",
+        plugins,
+        [
+            &[budget(1, 16, 2, 25), budget(1, 18, 6, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 5, 4, 3)],
+            &[budget(1, 1, 0, 5), budget(1, 1, 1, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 18, 5, 3)],
+        ],
+    );
+}
+
+#[test]
 fn bandwidth_keeps_to_its_budget() {
     let plugins = |lab: &Lab, _| {
         let rates = json!({

@@ -33,6 +33,7 @@ pub const PLUGINS: &[&str] = &[
     "loopback",
     "portmap",
     "ptp",
+    "sbr",
     "static",
     "tuning",
     "veth",

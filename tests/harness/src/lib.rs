@@ -14,6 +14,7 @@
 
 pub mod call;
 mod cgroup;
+pub mod chain;
 pub mod conf;
 pub mod dice;
 pub mod fault;

@@ -9,12 +9,12 @@ use linkspan_protocol::family::Family;
 
 use crate::lab::{Lab, Sandbox};
 
-/// Links, addresses and routes of a namespace, sorted; readable when two of them differ.
+/// Links, addresses, routes and rules of a namespace, sorted; readable when two of them differ.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot(Vec<String>);
 
 impl Snapshot {
-    /// The host: its links, addresses and routes, and the leases.
+    /// The host: its links, addresses, routes and rules, and the leases.
     pub fn of_host(lab: &Lab) -> Self {
         let mut lines = kernel_state(&lab.rtnl());
         for network in fs::read_dir(lab.leases()).into_iter().flatten().flatten() {
@@ -74,6 +74,16 @@ fn kernel_state(rtnl: &Rtnl) -> Vec<String> {
             if !comes_by_itself(route.dst.0) {
                 lines.push(format!("route {:?} via {:?}", route.dst, route.gw));
             }
+        }
+        for route in rtnl.stored_routes(family).unwrap() {
+            let is_beside = ![254, 255].contains(&route.table());
+            if is_beside && !comes_by_itself(route.dst().0) {
+                let told = (route.table(), route.dst(), route.priority(), route.hops());
+                lines.push(format!("route of another table {told:?}"));
+            }
+        }
+        for rule in rtnl.rules(family).unwrap() {
+            lines.push(format!("rule {rule:?}"));
         }
     }
     lines

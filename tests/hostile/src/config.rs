@@ -20,6 +20,9 @@ pub(crate) fn target(data: &[u8]) {
     for verb in ["CHECK", "STATUS"] {
         serve(&linkspan_tuning::ENTRY, &nowhere(verb), data);
     }
+    for verb in ["ADD", "CHECK"] {
+        serve(&linkspan_sbr::ENTRY, &nowhere(verb), data);
+    }
     for verb in ["ADD", "CHECK", "STATUS"] {
         serve(&linkspan_static::ENTRY, &nowhere(verb), data);
     }

@@ -135,6 +135,24 @@ fn tuning_behind_a_bridge() {
     }));
 }
 
+#[test]
+fn sbr_behind_a_bridge() {
+    withstands(Case::second("bridge and sbr, dual stack", |lab, _| {
+        vec![
+            on_bridge(lab, DUAL),
+            conf("sbr", &json!({ "oifRule": true })),
+        ]
+    }));
+}
+
+#[test]
+fn sbr_with_hints_behind_a_pair() {
+    withstands(Case::second("ptp and sbr with hints", |lab, _| {
+        let over = json!({ "addSourceHints": true });
+        vec![pair(lab, DUAL), conf("sbr", &over)]
+    }));
+}
+
 /// Limits of both directions, by the runtime.
 fn limits(shape_in: &str) -> Value {
     let rates = json!({

@@ -164,7 +164,8 @@ impl<'a> Site<'a> {
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
-        self.conf["type"] != "loopback" && self.conf["type"] != "dummy"
+        const INSIDE: [&str; 3] = ["dummy", "loopback", "sbr"];
+        !INSIDE.iter().any(|kind| self.conf["type"] == *kind)
     }
 
     pub(crate) fn dir(&self) -> &Path {

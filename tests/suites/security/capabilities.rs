@@ -70,6 +70,14 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
         "firewall" => {
             json!({ "ingressPolicy": "isolated", "prevResult": { "cniVersion": "1.1.0", "interfaces": [{ "name": "br0" }], "ips": [{ "address": "10.1.0.9/16" }] } })
         }
+        "sbr" => {
+            let previous = json!({
+                "cniVersion": "1.1.0",
+                "interfaces": [{ "name": "lo" }],
+                "ips": [{ "address": "10.1.0.7/16", "interface": 0 }],
+            });
+            json!({ "prevResult": previous })
+        }
         "bridge" | "ptp" => json!({ "ipMasq": true }),
         _ => json!({}),
     };
@@ -79,7 +87,7 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
 /// An interface that is there where the plugin needs one.
 fn ifname(plugin: &str) -> &'static str {
     match plugin {
-        "bandwidth" | "tuning" => "lo",
+        "bandwidth" | "sbr" | "tuning" => "lo",
         _ => "eth0",
     }
 }
@@ -131,6 +139,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 15, "capabilities of all plugins together");
+        assert_eq!(count, 17, "capabilities of all plugins together");
     });
 }
