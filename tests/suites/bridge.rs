@@ -15,8 +15,7 @@ use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::AddrFlags;
-use linkspan_netlink::link::{Kind, Link, LinkSpec};
-use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::link::Link;
 use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
@@ -326,45 +325,6 @@ fn each_suite_takes_over_what_the_other_made() {
                 assert_eq!(lab.leased("net"), [""; 0]);
             }
         }
-    });
-}
-
-#[test]
-fn a_subnet_that_another_link_has_is_refused_where_the_bridge_would_get_it() {
-    in_lab(LINKSPAN, |lab| {
-        let sandbox = lab.sandbox();
-        lab.rtnl()
-            .create(&LinkSpec::new("podman1", Kind::Bridge))
-            .unwrap();
-        let rival = lab.rtnl().link_by_name("podman1").unwrap().unwrap();
-        rival.set_up().unwrap();
-        rival
-            .add_addr("10.1.8.1".parse().unwrap(), 24, AddrFlags::default())
-            .unwrap();
-        let add = || call(lab, "a", &sandbox, &json!({}));
-        let told = add().verb("ADD").run().failed(7);
-        let refusal = "br0 cannot have 10.1.0.1/16: 10.1.8.0/24 is a network of podman1 already";
-        assert!(told.contains(refusal), "{told}");
-        assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
-        // A wider route does not win, and one with a next hop may be meant so.
-        rival.del_addr("10.1.8.1".parse().unwrap(), 24).unwrap();
-        rival
-            .add_addr("10.0.0.1".parse().unwrap(), 8, AddrFlags::default())
-            .unwrap();
-        rival
-            .add_route(&RouteSpec {
-                gw: "10.0.0.9".parse().ok(),
-                ..RouteSpec::to("10.1.9.0".parse().unwrap(), 24)
-            })
-            .unwrap();
-        let result = add().add();
-        // What comes later is in the way of nobody's ADD.
-        rival
-            .add_addr("10.1.8.1".parse().unwrap(), 24, AddrFlags::default())
-            .unwrap();
-        let later = lab.sandbox();
-        call(lab, "later", &later, &json!({})).add();
-        add().after(&result).del();
     });
 }
 

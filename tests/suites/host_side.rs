@@ -1,5 +1,5 @@
 //! What an ADD does to the host, as strace and a hostile container see it: it never waits for the clock, and no router
-//! advertisement out of a container configures the host (CVE-2020-10749).
+//! advertisement out of a container configures the host (CVE-2020-10749). It takes no subnet of another link.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -11,6 +11,9 @@ use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
+use linkspan_netlink::addr::AddrFlags;
+use linkspan_netlink::link::{Kind, LinkSpec};
+use linkspan_netlink::route::RouteSpec;
 use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
@@ -165,5 +168,45 @@ fn a_container_cannot_play_the_hosts_router() {
             assert!(routes.iter().any(|route| route.dst == (prefix, 64)));
             call.del();
         }
+    });
+}
+
+#[test]
+fn a_subnet_that_another_link_has_is_refused_where_the_bridge_would_get_it() {
+    in_lab(LINKSPAN, |lab| {
+        let sandbox = lab.sandbox();
+        let over = json!({ "ipam": host_local(lab, &["10.1.0.0/16"]), "isGateway": true });
+        lab.rtnl()
+            .create(&LinkSpec::new("podman1", Kind::Bridge))
+            .unwrap();
+        let rival = lab.rtnl().link_by_name("podman1").unwrap().unwrap();
+        rival.set_up().unwrap();
+        rival
+            .add_addr("10.1.8.1".parse().unwrap(), 24, AddrFlags::default())
+            .unwrap();
+        let add = || call(lab, "bridge", &sandbox, &over);
+        let told = add().verb("ADD").run().failed(7);
+        let refusal = "br0 cannot have 10.1.0.1/16: 10.1.8.0/24 is a network of podman1 already";
+        assert!(told.contains(refusal), "{told}");
+        assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
+        // A wider route does not win, and one with a next hop may be meant so.
+        rival.del_addr("10.1.8.1".parse().unwrap(), 24).unwrap();
+        rival
+            .add_addr("10.0.0.1".parse().unwrap(), 8, AddrFlags::default())
+            .unwrap();
+        rival
+            .add_route(&RouteSpec {
+                gw: "10.0.0.9".parse().ok(),
+                ..RouteSpec::to("10.1.9.0".parse().unwrap(), 24)
+            })
+            .unwrap();
+        let result = add().add();
+        // What comes later is in the way of nobody's ADD.
+        rival
+            .add_addr("10.1.8.1".parse().unwrap(), 24, AddrFlags::default())
+            .unwrap();
+        let later = lab.sandbox();
+        call(lab, "bridge", &later, &over).of("later", &later).add();
+        add().after(&result).del();
     });
 }
