@@ -12,6 +12,9 @@ const FRAMES: u64 = 128 << 10;
 const MOST: u64 = 64 << 20;
 /// Of a header of Ethernet with a VLAN tag.
 const HEADER: u64 = 18;
+/// A second, by the time that the kernel's timer may be late without a loss of rate: 4 ms. Tokens beyond a full bucket are
+/// lost, so one of a single frame passed 40 % of 1 Gbit/s.
+const PER_DELAY: u64 = 250;
 /// The kernel counts in ticks of so many nanoseconds.
 const TICK: u128 = 64;
 
@@ -76,7 +79,9 @@ impl Limit {
         let burst = match self.source {
             Source::Configuration => self.burst,
             // A bucket that holds no frame lets none pass.
-            Source::Runtime => self.burst.max(u64::from(mtu) + HEADER),
+            Source::Runtime => self
+                .burst
+                .max(u64::from(mtu) + HEADER + self.rate / PER_DELAY),
         };
         let exact = (u128::from(burst) * 1_000_000_000 / TICK).div_ceil(self.rate.into());
         // As the Go plugin computes it, by whole microseconds, where that is no further off than a hundredth.
@@ -179,7 +184,8 @@ mod tests {
         {
             let made = bucket(rate, burst, Source::Runtime);
             let bytes = u128::from(made.rate) * u128::from(made.ticks) * TICK / 1_000_000_000;
-            let asked = u128::from((burst / 8).max(u64::from(MTU) + HEADER));
+            let least = u64::from(MTU) + HEADER + made.rate / PER_DELAY;
+            let asked = u128::from((burst / 8).max(least));
             let most = u128::from(made.rate) * u128::from(u32::MAX) * TICK / 1_000_000_000;
             let expected = asked.min(most);
             // A tick of the fastest rates is more bytes than a hundredth.

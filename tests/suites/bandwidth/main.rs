@@ -11,6 +11,7 @@ mod others;
 mod refusal;
 mod subnets;
 mod swap;
+mod throughput;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{fixed, with};
