@@ -31,6 +31,9 @@ _linkspan() {
             linkspan,demo)
                 cmd="linkspan__subcmd__demo"
                 ;;
+            linkspan,dhcp-daemon)
+                cmd="linkspan__subcmd__dhcp__subcmd__daemon"
+                ;;
             linkspan,doctor)
                 cmd="linkspan__subcmd__doctor"
                 ;;
@@ -87,6 +90,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,demo)
                 cmd="linkspan__subcmd__help__subcmd__demo"
+                ;;
+            linkspan__subcmd__help,dhcp-daemon)
+                cmd="linkspan__subcmd__help__subcmd__dhcp__subcmd__daemon"
                 ;;
             linkspan__subcmd__help,doctor)
                 cmd="linkspan__subcmd__help__subcmd__doctor"
@@ -170,7 +176,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status doctor list ports restore clear validate oci-hook netns install pause version help"
+            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -373,6 +379,32 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        linkspan__subcmd__dhcp__subcmd__daemon)
+            opts="--net-dir --plugin-dirs --cache-dir"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         linkspan__subcmd__doctor)
             opts="-h --probe --json --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -430,7 +462,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list ports restore clear validate oci-hook netns install pause version help"
+            opts="demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,6 +532,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__demo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__dhcp__subcmd__daemon)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

