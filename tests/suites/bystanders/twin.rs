@@ -1,6 +1,7 @@
 //! Another bridge with the subnet of our pods, which was there first, so that the host's way leads there: its stations,
 //! one of which has the address of a pod, are seen as themselves.
 
+use linkspan_harness::lab::Lab;
 use linkspan_harness::world::{Cable, lead, plug};
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{self, LinkSpec};
@@ -21,13 +22,31 @@ const STATIONS: [(&str, &str, [&str; 2]); 2] = [
 
 fn build(stage: &mut Stage<'_>) {
     let lab = stage.lab;
+    let index = bridge(lab, "twin0", 18);
+    // The pods' bridge has its addresses already, because ADD would not give it those of another link.
+    bridge(lab, "br0", 19);
+    for (name, port, far) in STATIONS {
+        let station = stage.enter(name);
+        let cable = Cable {
+            name: port,
+            bridge: Some(index),
+            near: &[],
+            far: &far,
+        };
+        plug(lab, station, cable);
+        lead(station, "eth0", &GATEWAY.map(|(gateway, _)| gateway));
+    }
+}
+
+/// A bridge that has the gateway's addresses.
+fn bridge(lab: &Lab, name: &str, last: u8) -> u32 {
     let host = lab.rtnl();
     host.create(&LinkSpec {
-        mac: Some([2, 0, 0, 0, 0, 18]),
-        ..LinkSpec::new("twin0", link::Kind::Bridge)
+        mac: Some([2, 0, 0, 0, 0, last]),
+        ..LinkSpec::new(name, link::Kind::Bridge)
     })
     .unwrap();
-    let bridge = host.link_by_name("twin0").unwrap().unwrap();
+    let bridge = host.link_by_name(name).unwrap().unwrap();
     bridge.set_up().unwrap();
     for (gateway, len) in GATEWAY {
         let flags = AddrFlags {
@@ -38,17 +57,7 @@ fn build(stage: &mut Stage<'_>) {
             .add_addr(gateway.parse().unwrap(), len, flags)
             .unwrap();
     }
-    for (name, port, far) in STATIONS {
-        let station = stage.enter(name);
-        let cable = Cable {
-            name: port,
-            bridge: Some(bridge.index),
-            near: &[],
-            far: &far,
-        };
-        plug(lab, station, cable);
-        lead(station, "eth0", &GATEWAY.map(|(gateway, _)| gateway));
-    }
+    bridge.index
 }
 
 const TABLE: &str = "
