@@ -8,9 +8,7 @@ use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::world::beyond;
 use serde_json::{Value, json};
 
-use crate::{LINKSPAN, files, linkspan, text};
-
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
+use crate::{EXAMPLES, LINKSPAN, examples, linkspan, text};
 
 /// The default network of Debian's podman.
 const PODMAN: &str = "10.88.0.0/16";
@@ -43,7 +41,7 @@ fn the_examples_and_podman_are_not_in_each_others_way() {
     in_lab(LINKSPAN, |lab| {
         let podman = list(lab, "podman", "podman1", PODMAN);
         write(lab, "99-podman.conflist", &podman);
-        let names = files(EXAMPLES.as_ref());
+        let names = examples();
         for name in &names {
             let example = fs::read_to_string(format!("{EXAMPLES}/{name}")).unwrap();
             fs::write(lab.dir().join("net.d").join(name), example).unwrap();

@@ -34,6 +34,8 @@ use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
+
 /// A directory with one list of `plugins`, named `net`.
 fn net_dir(lab: &Lab, plugins: &Value) -> PathBuf {
     let dir = lab.dir().join("net.d");
@@ -63,6 +65,14 @@ fn files(dir: &Path) -> Vec<String> {
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
+}
+
+/// The lists among the examples; beside them are templates.
+fn examples() -> Vec<String> {
+    let mut names = files(EXAMPLES.as_ref());
+    names.retain(|name| name.ends_with(".conflist"));
+    assert!(names.len() > 10, "{names:?}");
+    names
 }
 
 fn remembered(lab: &Lab) -> Vec<String> {

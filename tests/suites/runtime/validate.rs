@@ -10,9 +10,7 @@ use linkspan_harness::recorder::Recorder;
 use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
 
-use crate::{LINKSPAN, files, linkspan, text};
-
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
+use crate::{EXAMPLES, LINKSPAN, examples, files, linkspan, text};
 
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/own.conflist");
 
@@ -41,7 +39,7 @@ pub(crate) fn told(lab: &Lab, over: &Value) -> Vec<String> {
 #[test]
 fn every_example_is_good() {
     in_lab(LINKSPAN, |lab| {
-        let names: Vec<String> = files(EXAMPLES.as_ref());
+        let names = examples();
         let examples = names.iter().map(|name| format!("{EXAMPLES}/{name}"));
         // And the network of `linkspan run`.
         let paths: Vec<String> = examples.chain([OWN.to_owned()]).collect();
