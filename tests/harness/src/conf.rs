@@ -77,7 +77,7 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     match plugin {
         "bridge" => bridge(lab, &json!({})),
         "loopback" => base,
-        "firewall" => {
+        "firewall" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
             with(base, &json!({ "prevResult": previous }))
         }
@@ -88,10 +88,6 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
                 base,
                 &json!({ "dataDir": dir, "mtu": 1400, "prevResult": previous }),
             )
-        }
-        "sbr" => {
-            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
-            with(base, &json!({ "prevResult": previous }))
         }
         "static" => with(base, &json!({ "ipam": fixed(&["10.1.0.7/16"]) })),
         _ => with(base, &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),
