@@ -164,7 +164,9 @@ fn refuse_rivals(host: &Side, bridge: &Link, gateway: Cidr) -> Result<()> {
     };
     let index = route.oif.unwrap_or_default();
     let other = host.rtnl.link_by_index(index).map_err(kernel)?;
-    let Some(other) = other else {
+    // Where the host is the sandbox too, the container's own end has its address by now.
+    let rival = other.filter(|other| !is_behind(host, bridge, other));
+    let Some(other) = rival else {
         return Ok(());
     };
     let (ip, prefix) = route.dst;
@@ -174,6 +176,15 @@ fn refuse_rivals(host: &Side, bridge: &Link, gateway: Cidr) -> Result<()> {
     Err(Failure::config(told).hint(format!(
         "give the network another subnet, or remove {name} if nobody needs it"
     )))
+}
+
+/// Returns whether the link is the other end of a port of the bridge.
+fn is_behind(host: &Side, bridge: &Link, link: &Link) -> bool {
+    let port = link.peer_index.filter(|_| link.peer_netns.is_none());
+    let port = port.and_then(|index| host.rtnl.link_by_index(index).ok().flatten());
+    port.is_some_and(|port| {
+        port.controller == Some(bridge.index) && port.peer_index == Some(link.index)
+    })
 }
 
 /// A bridge has one IPv4 address, and IPv6 addresses whose networks do not overlap.

@@ -7,6 +7,7 @@ use linkspan_cli::traffic::at;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::server::once_free;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
@@ -41,8 +42,8 @@ fn processes_that_listen_on_a_published_port_are_named() {
         let none = names.clone().map(|name| (name, json!([])));
         // Of the container, of another port, and what is connected: none of them listens.
         let inside = at(&sandbox.netns, || TcpListener::bind("0.0.0.0:8080")).unwrap();
-        let other = TcpListener::bind("0.0.0.0:8081").unwrap();
-        let client = UdpSocket::bind("127.0.0.1:8080").unwrap();
+        let other = once_free(|| TcpListener::bind("0.0.0.0:8081")).unwrap();
+        let client = once_free(|| UdpSocket::bind("127.0.0.1:8080")).unwrap();
         client.connect("127.0.0.1:8081").unwrap();
         assert_eq!(listeners(lab), none);
         drop((inside, other, client));
@@ -53,8 +54,8 @@ fn processes_that_listen_on_a_published_port_are_named() {
         let expected = |told: [Value; 4]| -> Vec<(String, Value)> {
             names.clone().into_iter().zip(told).collect()
         };
-        let tcp = TcpListener::bind("0.0.0.0:8080").unwrap();
-        let udp = UdpSocket::bind("[::1]:8080").unwrap();
+        let tcp = once_free(|| TcpListener::bind("0.0.0.0:8080")).unwrap();
+        let udp = once_free(|| UdpSocket::bind("[::1]:8080")).unwrap();
         let told = [here("0.0.0.0"), json!([]), json!([]), here("::1")];
         assert_eq!(listeners(lab), expected(told));
         let table = linkspan(lab, &["ports"]).run();
@@ -74,7 +75,7 @@ fn processes_that_listen_on_a_published_port_are_named() {
         drop((tcp, udp));
 
         // One on all addresses of IPv6 has those of IPv4, too.
-        let both = TcpListener::bind("[::]:8080").unwrap();
+        let both = once_free(|| TcpListener::bind("[::]:8080")).unwrap();
         let told = [here("::"), here("::"), json!([]), json!([])];
         assert_eq!(listeners(lab), expected(told));
         let table = linkspan(lab, &["ports"]).run();
