@@ -139,7 +139,7 @@ fn restore_puts_back_what_was_flushed() {
             tool(program, &["-w", "-F"]).unwrap();
         }
         if kind.is_none() {
-            linkspan_harness::tool::nft(&["flush", "ruleset"]);
+            lab.linkspan(&["clear"]).run().succeeded();
         }
         let told = call.clone().verb("CHECK").run().failed(999);
         assert!(told.contains("linkspan restore"), "{told}");
