@@ -6,11 +6,12 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use linkspan_filter::masquerade::unless_multicast;
 use linkspan_filter::table::{self, LAYOUT, Part, Support, TABLE};
 use linkspan_nftables::Batch;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::expr::{self, Expr, Header};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Element, Hook, Rule, Set};
+use linkspan_nftables::expr::{self, Header};
+use linkspan_nftables::ruleset::{Base, Chain, Element, Rule, Set};
 use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::error::{Error, Result};
@@ -38,15 +39,9 @@ static PART: Part = Part {
 };
 
 fn chains() -> Vec<Chain> {
-    /// `NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`
-    const SRCNAT: i32 = 100;
     vec![Chain {
         name: "cluster_outbound",
-        base: Some(Base {
-            kind: ChainKind::Nat,
-            hook: Hook::Postrouting,
-            priority: SRCNAT,
-        }),
+        base: Some(Base::SOURCE_NAT),
         comment: LAYOUT,
         rules: Family::BOTH.map(rule).to_vec(),
     }]
@@ -68,20 +63,6 @@ fn rule(family: Family) -> Rule {
     exprs.extend(unless_multicast(family));
     exprs.push(expr::masquerade());
     Rule { exprs }
-}
-
-fn unless_multicast(family: Family) -> Vec<Expr> {
-    if family == Family::V6 {
-        return vec![
-            expr::load(Header::IP6_DADDR.first(1), 0),
-            expr::differ(0, &[0xff]),
-        ];
-    }
-    vec![
-        expr::load(Header::IP_DADDR, 0),
-        expr::mask(0, [0xf0, 0, 0, 0]),
-        expr::differ(0, &[224, 0, 0, 0]),
-    ]
 }
 
 /// Makes the table's part equal to what these nodes need: pods of `own` are masqueraded, but not towards `others` and not

@@ -105,6 +105,15 @@ pub struct Base {
     pub priority: i32,
 }
 
+impl Base {
+    /// Where the kernel translates source addresses (`NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`).
+    pub const SOURCE_NAT: Self = Self {
+        kind: ChainKind::Nat,
+        hook: Hook::Postrouting,
+        priority: 100,
+    };
+}
+
 /// A chain with its rules.
 #[derive(Debug, Clone)]
 pub struct Chain {

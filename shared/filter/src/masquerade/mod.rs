@@ -18,6 +18,7 @@ use crate::backend::Backend;
 use crate::iptables::Iptables;
 use crate::table::{self, Support};
 use native::{Need, Unable};
+pub use rules::unless_multicast;
 
 pub use holder::Ingress;
 

@@ -7,7 +7,7 @@
 
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Expr, Header, MetaKey};
-use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule, Set};
+use linkspan_nftables::ruleset::{Base, Chain, Rule, Set};
 use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::masquerade::upgrade::convert;
@@ -71,19 +71,11 @@ pub(super) static PART: Part = Part {
     convert,
 };
 
-/// `NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`
-const SRCNAT: i32 = 100;
-
 fn chains() -> Vec<Chain> {
-    let base = Base {
-        kind: ChainKind::Nat,
-        hook: Hook::Postrouting,
-        priority: SRCNAT,
-    };
     let kinds = [NAMED, GROUPED].map(|sets| Family::BOTH.map(|family| rule(sets, family)));
     vec![Chain {
         name: "outbound",
-        base: Some(base),
+        base: Some(Base::SOURCE_NAT),
         comment: LAYOUT,
         rules: kinds.into_iter().flatten().collect(),
     }]
@@ -122,8 +114,8 @@ fn rule(sets: Sets, family: Family) -> Rule {
     Rule { exprs }
 }
 
-/// `ip daddr != 224.0.0.0/4` or `ip6 daddr != ff00::/8`
-fn unless_multicast(family: Family) -> Vec<Expr> {
+/// Continues unless the packet goes to many: `ip daddr != 224.0.0.0/4` or `ip6 daddr != ff00::/8`.
+pub fn unless_multicast(family: Family) -> Vec<Expr> {
     if family == Family::V6 {
         return vec![
             expr::load(Header::IP6_DADDR.first(1), 0),
