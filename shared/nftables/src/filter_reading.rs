@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::decode::{attribute, attributes, big_endian, rule, text};
+use crate::expression::{self, Comparison, DIFFERENT, EQUAL, NETWORK, Payload, parts};
 use crate::extension::until_nul;
 use crate::filter_rule::{COMMENT, FilterRule, FoundFilterRule, Tracked, Verdict, Via, conntrack};
 use crate::port_rule::address;
@@ -47,10 +48,7 @@ struct Reading {
 impl Reading {
     /// One expression; `None` where it is none of those that a [`FilterRule`] is made of.
     fn take(&mut self, expression: &[u8]) -> Option<()> {
-        const NAME: u16 = 1;
-        const DATA: u16 = 2;
-        let name = text(expression, NAME)?;
-        let data = attribute(expression, DATA).unwrap_or_default();
+        let (name, data) = parts(expression)?;
         if self.decided {
             return None;
         }
@@ -66,51 +64,37 @@ impl Reading {
     }
 
     fn payload(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const BASE: u16 = 2;
-        const OFFSET: u16 = 3;
-        const LEN: u16 = 4;
-        /// `NFT_PAYLOAD_NETWORK_HEADER`
-        const NETWORK: u32 = 1;
-        let number = |kind| big_endian(data, kind);
-        let loaded = match [BASE, OFFSET, LEN].map(number) {
-            [Some(NETWORK), Some(12), Some(4)] | [Some(NETWORK), Some(8), Some(16)] => {
-                Loaded::Source
-            }
-            [Some(NETWORK), Some(16), Some(4)] | [Some(NETWORK), Some(24), Some(16)] => {
-                Loaded::Destination
-            }
+        let payload = Payload::read(data);
+        let loaded = match payload.field? {
+            (NETWORK, 12, 4) | (NETWORK, 8, 16) => Loaded::Source,
+            (NETWORK, 16, 4) | (NETWORK, 24, 16) => Loaded::Destination,
             _ => return None,
         };
-        self.registers.insert(number(REGISTER)?, loaded);
+        self.registers.insert(payload.register?, loaded);
         Some(())
     }
 
     fn meta(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const KEY: u16 = 2;
         /// `NFT_META_IIFNAME` and `NFT_META_OIFNAME`
         const INPUT: u32 = 6;
         const OUTPUT: u32 = 7;
-        let loaded = match big_endian(data, KEY)? {
+        let (register, key) = expression::meta(data)?;
+        let loaded = match key {
             INPUT => Loaded::Input,
             OUTPUT => Loaded::Output,
             _ => return None,
         };
-        self.registers.insert(big_endian(data, REGISTER)?, loaded);
+        self.registers.insert(register, loaded);
         Some(())
     }
 
     fn compare(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const OPERATOR: u16 = 2;
-        const DATA: u16 = 3;
-        const VALUE: u16 = 1;
-        /// `NFT_CMP_EQ` and `NFT_CMP_NEQ`
-        const EQUAL: u32 = 0;
-        const DIFFERENT: u32 = 1;
-        let value = attribute(attribute(data, DATA)?, VALUE)?;
-        let inverted = match big_endian(data, OPERATOR)? {
+        let Comparison {
+            register,
+            operator,
+            value,
+        } = Comparison::read(data)?;
+        let inverted = match operator {
             EQUAL => false,
             DIFFERENT => true,
             _ => return None,
@@ -123,7 +107,7 @@ impl Reading {
             Some(Via { name, inverted })
         };
         let rule = &mut self.rule;
-        match self.registers.get(&big_endian(data, REGISTER)?)? {
+        match self.registers.get(&register)? {
             Loaded::Source => rule.source = Some(plain(address(value))?),
             Loaded::Destination => rule.destination = Some(plain(address(value))?),
             Loaded::Input => rule.input = Some(via()?),
@@ -133,15 +117,12 @@ impl Reading {
     }
 
     fn extension(&mut self, data: &[u8]) -> Option<()> {
-        const NAME: u16 = 1;
-        const REVISION: u16 = 2;
-        const INFO: u16 = 3;
-        let revision = big_endian(data, REVISION)?;
-        match text(data, NAME)?.as_str() {
+        let (name, revision, data) = expression::extension(data)?;
+        match name.as_str() {
             // The rule's comment is read already.
             COMMENT => {}
             conntrack::NAME if revision == conntrack::REVISION => {
-                self.rule.tracked = Some(Tracked::read(attribute(data, INFO)?)?);
+                self.rule.tracked = Some(Tracked::read(data?)?);
             }
             _ => return None,
         }

@@ -23,6 +23,7 @@ pub mod datum;
 pub mod decode;
 mod encode;
 pub mod expr;
+mod expression;
 mod extended;
 mod extension;
 pub mod filter_reading;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use linkspan_protocol::family::Family;
 
-use crate::decode::{attribute, attributes, rule, text};
+use crate::decode::{attribute, attributes, big_endian, rule};
+use crate::expression::{self, Comparison, EQUAL, NETWORK, Payload, TRANSPORT, parts};
 use crate::extension::Extension;
 use crate::port_rule::{PortRule, address};
 
@@ -49,10 +50,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Reads one expression. An unknown expression may write to any register, so it invalidates all.
     fn take(&mut self, expression: &'a [u8]) {
-        const NAME: u16 = 1;
-        const DATA: u16 = 2;
-        let name = text(expression, NAME).unwrap_or_default();
-        let data = attribute(expression, DATA).unwrap_or_default();
+        let (name, data) = parts(expression).unwrap_or_default();
         let understood = match name.as_str() {
             "meta" => self.meta(data),
             "payload" => self.payload(data),
@@ -69,33 +67,23 @@ impl<'a> Reading<'a> {
     }
 
     fn meta(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const KEY: u16 = 2;
         const L4PROTO: u32 = 16;
-        let register = number(data, REGISTER)?;
-        (number(data, KEY)? == L4PROTO).then_some(())?;
+        let (register, key) = expression::meta(data)?;
+        (key == L4PROTO).then_some(())?;
         self.registers.insert(register, Loaded::Protocol);
         Some(())
     }
 
     fn payload(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const BASE: u16 = 2;
-        const OFFSET: u16 = 3;
-        const LEN: u16 = 4;
-        const NETWORK: u32 = 1;
-        const TRANSPORT: u32 = 2;
-        let field = [BASE, OFFSET, LEN].map(|kind| number(data, kind));
-        let loaded = match field {
+        let payload = Payload::read(data);
+        let loaded = match payload.field? {
             // `ip protocol`, `ip daddr`, `ip6 daddr` and `th dport`.
-            [Some(NETWORK), Some(9), Some(1)] => Loaded::Protocol,
-            [Some(NETWORK), Some(16), Some(4)] | [Some(NETWORK), Some(24), Some(16)] => {
-                Loaded::Destination
-            }
-            [Some(TRANSPORT), Some(2), Some(2)] => Loaded::Port,
+            (NETWORK, 9, 1) => Loaded::Protocol,
+            (NETWORK, 16, 4) | (NETWORK, 24, 16) => Loaded::Destination,
+            (TRANSPORT, 2, 2) => Loaded::Port,
             _ => return None,
         };
-        self.registers.insert(number(data, REGISTER)?, loaded);
+        self.registers.insert(payload.register?, loaded);
         Some(())
     }
 
@@ -105,19 +93,18 @@ impl<'a> Reading<'a> {
         const VALUE: u16 = 1;
         let value = attribute(attribute(data, DATA)?, VALUE)?;
         self.registers
-            .insert(number(data, REGISTER)?, Loaded::Data(value));
+            .insert(big_endian(data, REGISTER)?, Loaded::Data(value));
         Some(())
     }
 
     fn compare(&mut self, data: &[u8]) -> Option<()> {
-        const REGISTER: u16 = 1;
-        const OPERATOR: u16 = 2;
-        const DATA: u16 = 3;
-        const VALUE: u16 = 1;
-        const EQUAL: u32 = 0;
-        let value = attribute(attribute(data, DATA)?, VALUE)?;
-        let loaded = self.registers.get(&number(data, REGISTER)?);
-        if number(data, OPERATOR)? != EQUAL {
+        let Comparison {
+            register,
+            operator,
+            value,
+        } = Comparison::read(data)?;
+        let loaded = self.registers.get(&register);
+        if operator != EQUAL {
             return Some(());
         }
         match loaded? {
@@ -134,11 +121,11 @@ impl<'a> Reading<'a> {
         const ADDRESS: u16 = 3;
         const PORT: u16 = 5;
         const DESTINATION: u32 = 1;
-        let of = |kind| match self.registers.get(&number(data, kind)?)? {
+        let of = |kind| match self.registers.get(&big_endian(data, kind)?)? {
             Loaded::Data(value) => Some(*value),
             _ => None,
         };
-        if number(data, TYPE)? == DESTINATION {
+        if big_endian(data, TYPE)? == DESTINATION {
             let ip = address(of(ADDRESS)?)?;
             self.rule.dnat = Some((ip, of(PORT).and_then(port)));
         }
@@ -150,23 +137,16 @@ impl<'a> Reading<'a> {
         data: &[u8],
         apply: impl FnOnce(&mut PortRule, &Extension<'_>),
     ) -> Option<()> {
-        const NAME: u16 = 1;
-        const REVISION: u16 = 2;
-        const INFO: u16 = 3;
-        let name = text(data, NAME)?;
+        let (name, revision, data) = expression::extension(data)?;
         let extension = Extension {
             name: &name,
-            revision: number(data, REVISION)?,
+            revision,
             family: self.family,
-            data: attribute(data, INFO)?,
+            data: data?,
         };
         apply(&mut self.rule, &extension);
         Some(())
     }
-}
-
-fn number(bytes: &[u8], kind: u16) -> Option<u32> {
-    Some(u32::from_be_bytes(attribute(bytes, kind)?.try_into().ok()?))
 }
 
 fn port(value: &[u8]) -> Option<u16> {
