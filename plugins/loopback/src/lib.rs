@@ -88,10 +88,7 @@ impl Plugin for Loopback {
 
 /// Sets lo down, unless the sandbox is gone.
 fn set_down(path: &NetnsPath) -> Result<()> {
-    match Side::sandbox(path)? {
-        Some(sandbox) => sandbox.link(LO)?.set_down().map_err(kernel),
-        None => Ok(()),
-    }
+    Side::unless_gone(path, |sandbox| sandbox.link(LO)?.set_down().map_err(kernel))
 }
 
 /// The first address of each family. An address outside of the loopback networks is refused.

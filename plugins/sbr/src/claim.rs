@@ -175,10 +175,7 @@ impl Claim<'_> {
         let outcome = self.side.rtnl.add_rule(rule).map_err(kernel);
         let (netns, rule) = (self.netns.clone(), rule.clone());
         undo.push_unless_refused(outcome, "delete a rule", move || {
-            match Side::sandbox(&netns)? {
-                Some(sandbox) => delete(&sandbox, &rule),
-                None => Ok(()),
-            }
+            Side::unless_gone(&netns, |sandbox| delete(sandbox, &rule))
         })
     }
 
@@ -186,10 +183,9 @@ impl Claim<'_> {
         let outcome = delete(self.side, rule);
         let (netns, rule) = (self.netns.clone(), rule.clone());
         undo.push_unless_refused(outcome, "put back a rule", move || {
-            match Side::sandbox(&netns)? {
-                Some(sandbox) => sandbox.rtnl.add_rule(&rule).map_err(kernel),
-                None => Ok(()),
-            }
+            Side::unless_gone(&netns, |sandbox| {
+                sandbox.rtnl.add_rule(&rule).map_err(kernel)
+            })
         })
     }
 }

@@ -42,10 +42,7 @@ pub(crate) fn sysctls(
 }
 
 fn put_back(netns: &NetnsPath, said: &[Said]) -> Result<()> {
-    match Side::sandbox(netns)? {
-        Some(sandbox) => wishes::put_back(&sandbox, said),
-        None => Ok(()),
-    }
+    Side::unless_gone(netns, |sandbox| wishes::put_back(sandbox, said))
 }
 
 /// The attachment whose link is set.

@@ -62,10 +62,7 @@ impl Routes<'_> {
         };
         let (netns, route) = (self.netns.clone(), route.clone());
         undo.push_unless_refused(added, "delete a route", move || {
-            match Side::sandbox(&netns)? {
-                Some(sandbox) => delete(&sandbox, &route),
-                None => Ok(()),
-            }
+            Side::unless_gone(&netns, |sandbox| delete(sandbox, &route))
         })
     }
 
@@ -84,18 +81,14 @@ impl Routes<'_> {
         let Some((whole, rest)) = self.shared(route)? else {
             let (deleted, route) = (delete(self.side, route), route.clone());
             return undo.push_unless_refused(deleted, "put back a route", move || {
-                match Side::sandbox(&netns)? {
-                    Some(sandbox) => is_there(sandbox.rtnl.add_stored(&route)),
-                    None => Ok(()),
-                }
+                Side::unless_gone(&netns, |sandbox| is_there(sandbox.rtnl.add_stored(&route)))
             });
         };
         let replaced = self.side.rtnl.replace_stored(&rest).map_err(kernel);
         undo.push_unless_refused(replaced, "put back a route", move || {
-            match Side::sandbox(&netns)? {
-                Some(sandbox) => sandbox.rtnl.replace_stored(&whole).map_err(kernel),
-                None => Ok(()),
-            }
+            Side::unless_gone(&netns, |sandbox| {
+                sandbox.rtnl.replace_stored(&whole).map_err(kernel)
+            })
         })
     }
 

@@ -83,6 +83,14 @@ impl Side {
         }
     }
 
+    /// Acts on a sandbox. A sandbox that is gone needs nothing, so this succeeds.
+    pub fn unless_gone(path: &NetnsPath, act: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        match Self::sandbox(path)? {
+            Some(sandbox) => act(&sandbox),
+            None => Ok(()),
+        }
+    }
+
     fn visit(context: Context, open: Netns, path: &NetnsPath) -> Result<Self> {
         let rtnl = match Rtnl::open(&context, &open) {
             // setns(2): a namespace of another type.
