@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Vxlan};
+use linkspan_netlink::route::SCOPE_LINK;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::family::Family;
 
@@ -17,9 +18,6 @@ pub const PORT: u16 = 4790;
 
 /// The identifier of the cluster's network.
 pub const ID: u32 = 1;
-
-/// Scope of a link's own address, as the kernel numbers it.
-const SCOPE_LINK: u8 = 253;
 
 /// Bytes that a far end of the family costs: its header of IP, and eight each of UDP and of VXLAN.
 pub fn overhead(family: Family) -> u32 {

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use linkspan_attach::routes::{MAIN, Routes};
-use linkspan_netlink::route::RouteSpec;
+use linkspan_attach::routes::Routes;
+use linkspan_netlink::route::{MAIN, RouteSpec, SCOPE_LINK};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Undo, warn};
 use linkspan_protocol::addr::Cidr;
@@ -11,9 +11,6 @@ use linkspan_protocol::family::Family;
 
 use crate::claim::Way;
 use crate::conf::Plan;
-
-/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
-const SCOPE_LINK: u8 = 253;
 
 /// An interface, its addresses with their tables, and the wishes of the configuration.
 #[derive(Debug, Clone, Copy)]

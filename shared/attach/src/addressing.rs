@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
-use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::route::{RouteSpec, SCOPE_LINK};
 use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
@@ -32,9 +32,6 @@ pub enum Scheme {
 
 /// Smaller links have no IPv6 (`IPV6_MIN_MTU` of linux/ipv6.h).
 const IPV6_MIN_MTU: u32 = 1280;
-
-/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
-const SCOPE_LINK: u8 = 253;
 
 /// Refuses addresses that no link could get, before anything is changed.
 pub fn possible(side: &Side, result: &AddResult, mtu: Option<u32>) -> Result<()> {

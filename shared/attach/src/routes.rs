@@ -3,7 +3,7 @@
 
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
-use linkspan_netlink::route::RouteSpec;
+use linkspan_netlink::route::{LOCAL, MAIN, RouteSpec};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Teardown, Undo};
 use linkspan_protocol::addr::NetnsPath;
@@ -11,11 +11,6 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::{Side, kernel};
-
-/// `RT_TABLE_MAIN` of linux/rtnetlink.h.
-pub const MAIN: u32 = 254;
-/// `RT_TABLE_LOCAL`: the addresses of the namespace itself.
-const LOCAL: u32 = 255;
 
 /// The routes by one link of a container, and how a plugin changes them.
 #[derive(Debug, Clone, Copy)]

@@ -19,8 +19,12 @@ use crate::request::Attempt;
 use crate::rtnl::Rtnl;
 use crate::stored::{Stored, ip};
 
-/// `RT_TABLE_LOCAL` of linux/rtnetlink.h: the host's own addresses.
-const LOCAL_TABLE: u32 = 255;
+/// `RT_TABLE_MAIN` of linux/rtnetlink.h.
+pub const MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL` of linux/rtnetlink.h: the namespace's own addresses.
+pub const LOCAL: u32 = 255;
+/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
+pub const SCOPE_LINK: u8 = 253;
 
 /// A route to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +239,7 @@ impl Rtnl {
         Ok(found
             .into_iter()
             .flat_map(|route| Route::of(route, family))
-            .filter(|route| route.table == u32::from(RouteHeader::RT_TABLE_MAIN))
+            .filter(|route| route.table == MAIN)
             .collect())
     }
 
@@ -246,7 +250,7 @@ impl Rtnl {
         let message = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(Attempt("list", "routes"), &message)?;
         let routes = found.into_iter().flat_map(|route| Route::of(route, family));
-        Ok(routes.filter(|route| route.table != LOCAL_TABLE).collect())
+        Ok(routes.filter(|route| route.table != LOCAL).collect())
     }
 
     /// Destinations and prefix lengths of the routes of every table and type, without default routes.
