@@ -12,6 +12,7 @@ use linkspan_nftables::Batch;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::expr::{self, Header};
 use linkspan_nftables::ruleset::{Base, Chain, Element, Rule, Set};
+use linkspan_protocol::addr::number;
 use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::error::{Error, Result};
@@ -160,13 +161,6 @@ fn merged(mut networks: Vec<IpNetwork>) -> Vec<(IpAddr, IpAddr)> {
         }
     }
     ranges
-}
-
-fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => u32::from(ip).into(),
-        IpAddr::V6(ip) => ip.into(),
-    }
 }
 
 #[cfg(test)]

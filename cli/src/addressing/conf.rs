@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use linkspan_protocol::addr::Cidr;
+use linkspan_protocol::addr::{Cidr, address, number};
 use linkspan_protocol::family::Family;
 use linkspan_runtime::conflist::{NetworkList, PluginConf};
 use serde_json::{Map, Value};
@@ -135,23 +135,9 @@ fn range(keys: &Map<String, Value>) -> Option<Range> {
     let after = base.checked_add(1)?;
     let range = Range {
         subnet,
-        gateway: ip("gateway").or_else(|| address(after, subnet.ip()))?,
+        gateway: ip("gateway").unwrap_or_else(|| address(after)),
         first: ip("rangeStart").map_or(after, number),
         last: ip("rangeEnd").map_or(end, number),
     };
     (range.first <= range.last).then_some(range)
-}
-
-fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => u128::from(ip.to_bits()),
-        IpAddr::V6(ip) => ip.to_bits(),
-    }
-}
-
-fn address(number: u128, like: IpAddr) -> Option<IpAddr> {
-    match like {
-        IpAddr::V4(_) => Some(std::net::Ipv4Addr::from_bits(u32::try_from(number).ok()?).into()),
-        IpAddr::V6(_) => Some(std::net::Ipv6Addr::from_bits(number).into()),
-    }
 }

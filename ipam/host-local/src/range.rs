@@ -211,8 +211,8 @@ fn after(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::address;
     use linkspan_protocol::addr::Cidr;
+    use linkspan_protocol::addr::address;
 
     fn range(subnet: &str, start: &str, end: &str) -> RangeConf {
         RangeConf {

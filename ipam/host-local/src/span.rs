@@ -1,7 +1,9 @@
 //! Runs of consecutive addresses, as numbers: IPv4 addresses by their place among the IPv4-mapped ones. Pure.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use linkspan_protocol::addr::{address, number};
 
 /// Addresses from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,19 +57,6 @@ impl Span {
         let after = at.checked_add(1).filter(|first| *first <= self.last);
         (Some(upto), after.map(|first| Self { first, ..self }))
     }
-}
-
-/// The address's place among all of both families.
-pub(crate) fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
-        IpAddr::V6(ip) => ip.into(),
-    }
-}
-
-/// The address at a place. Configurations have no IPv4-mapped addresses, so this is unambiguous.
-pub(crate) fn address(number: u128) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from(number)).to_canonical()
 }
 
 impl fmt::Display for Span {

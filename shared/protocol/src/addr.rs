@@ -1,12 +1,25 @@
 //! Addresses as the wire writes them, valid by construction.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The address's place among all of both families: IPv4 has its own among the IPv4-mapped ones.
+pub fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+/// The address at a place. Configurations have no IPv4-mapped addresses, so this is unambiguous.
+pub fn address(number: u128) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from(number)).to_canonical()
+}
 
 /// An address with its prefix length; host bits are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,7 +15,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
 use super::head::{Head, Seal};
-use crate::span::{Span, address, number};
+use linkspan_protocol::addr::{address, number};
+
+use crate::span::Span;
 
 /// The size of the first read, in bytes.
 const START: usize = 4096;
