@@ -14,6 +14,7 @@ use nix::libc::O_NOFOLLOW;
 
 use crate::identity::Names;
 use crate::record::Record;
+use crate::trouble::Trouble;
 
 const SUFFIX: &str = "lease";
 const LOCK: &str = ".lock";
@@ -54,6 +55,14 @@ impl Store {
         let digest = hash::hex(&names.key());
         let digest = digest.get(..32).unwrap_or_default();
         self.dir.join(format!("{digest}.{SUFFIX}"))
+    }
+
+    /// Writes a lease for the daemon, which tells of a failure.
+    pub(crate) fn remember(&self, record: &Record) -> Result<(), Trouble> {
+        self.write(record).map_err(|err| {
+            let key = record.names.key();
+            Trouble::Kernel(format!("remember the lease of {key}: {err}"))
+        })
     }
 
     /// Writes the record, replacing an older one.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join;
+use linkspan_protocol::family::Family;
 use tokio::time::Instant;
 
 use super::Daemon;
@@ -31,13 +32,7 @@ impl Pending<'_> {
     fn set(&self, set: impl FnOnce(&mut Record)) -> Result<(), Trouble> {
         let mut record = self.record.borrow_mut();
         set(&mut record);
-        let written = self.store.write(&record);
-        written.map_err(|err| {
-            Trouble::Kernel(format!(
-                "remember the lease of {}: {err}",
-                record.names.key()
-            ))
-        })
+        self.store.remember(&record)
     }
 }
 
@@ -77,20 +72,18 @@ impl Daemon {
         let mut record = pending.record.into_inner();
         let offered = (record.four.take(), record.six.take());
         let partial = plan.families.partial;
+        let ifname = &client.spot.ifname;
+        let done_without = |family: Family, err: &Trouble| {
+            complain(&format!("no {family} address for {ifname}: {err}"));
+        };
         let (four, six, trouble) = match (four, six) {
             (Ok(four), Ok(six)) => (four, six, None),
             (Ok(four @ Some(_)), Err(err)) if partial => {
-                complain(&format!(
-                    "no IPv6 address for {}: {err}",
-                    client.spot.ifname
-                ));
+                done_without(Family::V6, &err);
                 (four, None, None)
             }
             (Err(err), Ok(six @ Some(_))) if partial => {
-                complain(&format!(
-                    "no IPv4 address for {}: {err}",
-                    client.spot.ifname
-                ));
+                done_without(Family::V4, &err);
                 (None, six, None)
             }
             (Err(err), _) | (_, Err(err)) => (None, None, Some(err)),
@@ -103,7 +96,7 @@ impl Daemon {
         self.give_up(client, unused).await;
         match trouble {
             Some(trouble) => {
-                self.forget(&record);
+                self.forget(&record.names);
                 Err(trouble)
             }
             None => Ok(Record {

@@ -185,11 +185,8 @@ impl Keeper {
     fn remember(&self) {
         let record = self.record.borrow();
         // After a restart the old record is used: its lease ends earlier, and is otherwise as good.
-        if let Err(err) = self.daemon.store.write(&record) {
-            complain(&format!(
-                "remember the lease of {}: {err}",
-                record.names.key()
-            ));
+        if let Err(trouble) = self.daemon.store.remember(&record) {
+            complain(&trouble.to_string());
         }
     }
 

@@ -204,12 +204,11 @@ impl Daemon {
                 Either::Right((acquired, _)) => acquired?,
             }
         };
-        if let Err(err) = self.store.write(&record) {
-            let told = format!("remember the lease of {}: {err}", call.names.key());
+        if let Err(trouble) = self.store.remember(&record) {
             let spot = client.spot;
-            self.forget(&record);
+            self.forget(&record.names);
             blocking(move || release::all(&record, &spot)).await?;
-            return Err(Trouble::Kernel(told));
+            return Err(trouble);
         }
         let result = answer::result(&record, &call.plan.shape);
         *held = Some(self.hold(record));
@@ -258,15 +257,11 @@ impl Daemon {
                 complain(&format!("release the lease of {}: {err}", names.key()));
             }
         }
-        self.forget_of(names);
+        self.forget(names);
     }
 
-    /// Forgets what the store has of an attachment.
-    pub(super) fn forget(&self, record: &Record) {
-        self.forget_of(&record.names);
-    }
-
-    fn forget_of(&self, names: &Names) {
+    /// Forgets the stored record of an attachment.
+    pub(super) fn forget(&self, names: &Names) {
         if let Err(err) = self.store.forget(names) {
             complain(&format!("forget the lease of {}: {err}", names.key()));
         }
