@@ -4,13 +4,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use linkspan_netlink::packet;
 use linkspan_runtime::Result;
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::sys::socket::{LinkAddr, bind};
-use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long answers are waited for. Those of one machine come at once.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -29,7 +26,7 @@ pub(super) fn who_has(link: &str, own: [u8; 6], ip: Ipv4Addr) -> Result<Vec<[u8;
 }
 
 fn ask(link: &str, own: [u8; 6], ip: Ipv4Addr) -> io::Result<Vec<[u8; 6]>> {
-    let socket = open(link)?;
+    let socket = packet::socket(link, ARP, &[])?;
     socket.send(&request(own, ip))?;
     let deadline = Instant::now() + PATIENCE;
     let mut answers = BTreeSet::new();
@@ -46,21 +43,6 @@ fn ask(link: &str, own: [u8; 6], ip: Ipv4Addr) -> io::Result<Vec<[u8; 6]>> {
             Err(err) => return Err(err),
         }
     }
-}
-
-/// A socket for whole frames of ARP on a link.
-fn open(link: &str) -> io::Result<Socket> {
-    // The list of addresses has that of the link itself, in the form that a socket is bound to.
-    let of_link = |found: InterfaceAddress| {
-        let address = found.address.filter(|_| found.interface_name == link)?;
-        address.as_link_addr().copied()
-    };
-    let missing = || io::Error::from(ErrorKind::NotFound);
-    let address: LinkAddr = getifaddrs()?.find_map(of_link).ok_or_else(missing)?;
-    let protocol = Protocol::from(i32::from(ARP.to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
-    bind(socket.as_raw_fd(), &address)?;
-    Ok(socket)
 }
 
 fn request(own: [u8; 6], ip: Ipv4Addr) -> Vec<u8> {

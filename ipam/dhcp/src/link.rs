@@ -1,17 +1,16 @@
 //! An attachment's interface in its namespace. A visit is short and synchronous, and leaves only the requested socket
 //! behind.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use linkspan_attach::Side;
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::netns::{Netns, NetnsId};
+use linkspan_netlink::packet;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::addr::Cidr;
-use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{LinkAddr, bind};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::trouble::Trouble;
@@ -180,24 +179,11 @@ fn message_socket(ifname: &str) -> Result<Socket, Trouble> {
 }
 
 fn packet_socket(ifname: &str, ether: Ether, filter: &[SockFilter]) -> Result<Socket, Trouble> {
-    // The list includes each link's own address, in the form that bind(2) needs.
-    let addresses = getifaddrs().map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
-    let of_link = |found: nix::ifaddrs::InterfaceAddress| {
-        let address = found
-            .address
-            .filter(|_any| found.interface_name == ifname)?;
-        address.as_link_addr().copied()
-    };
-    let mut links = addresses.filter_map(of_link);
-    let link: LinkAddr = links
-        .next()
-        .ok_or_else(|| Trouble::NoLink(ifname.to_owned()))?;
-    let kind = Protocol::from(i32::from((ether as u16).to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind))?;
-    if !filter.is_empty() {
-        socket.attach_filter(filter)?;
-    }
-    bind(socket.as_raw_fd(), &link).map_err(|errno| Trouble::Kernel(errno.desc().to_owned()))?;
+    let opened = packet::socket(ifname, ether as u16, filter);
+    let socket = opened.map_err(|err| match err.kind() {
+        ErrorKind::NotFound => Trouble::NoLink(ifname.to_owned()),
+        _ => err.into(),
+    })?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

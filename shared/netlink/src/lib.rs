@@ -13,6 +13,7 @@ pub mod link;
 pub mod named;
 pub mod neighbour;
 pub mod netns;
+pub mod packet;
 mod peer;
 pub mod qdisc;
 mod request;
