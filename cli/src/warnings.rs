@@ -2,6 +2,7 @@
 //! of living containers that others removed.
 
 use linkspan_owner::life::Life;
+use linkspan_protocol::error::Failure;
 use linkspan_runtime::Result;
 use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::NetworkList;
@@ -16,23 +17,36 @@ use crate::suite::{Suite, Warning};
 const SAMPLE: usize = 20;
 
 /// The command in CHECK's hint for removed state.
-const RESTORE: &str = "linkspan restore";
+pub(crate) const RESTORE: &str = "linkspan restore";
 
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
 
-/// Prints obstacles to the network's packets to stderr; none where a plugin of the list removes them.
-pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
+/// Tells each obstacle to the network's packets; none where a plugin of the list removes them.
+pub(crate) fn obstacles(
+    list: &NetworkList,
+    suite: Suite<'_>,
+    mut tell: impl FnMut(Warning),
+) -> Result<()> {
     if list.plugins.iter().any(|plugin| plugin.kind() == FIREWALL) {
         return Ok(());
     }
     for plugin in &list.plugins {
         let stdin = inject::stdin(list, plugin, Added::new())?;
-        for warning in (suite.warnings)(plugin.kind(), &stdin)? {
-            complain(&text(&list.name, &warning));
-        }
+        let found = (suite.warnings)(plugin.kind(), &stdin)?;
+        found.into_iter().for_each(&mut tell);
     }
     Ok(())
+}
+
+/// Whether CHECK failed because others removed state of the packet filter.
+pub(crate) fn is_lost(failure: &Failure) -> bool {
+    failure.to_wire().details.contains(RESTORE)
+}
+
+/// Prints obstacles to the network's packets to stderr.
+pub(crate) fn print(list: &NetworkList, suite: Suite<'_>) -> Result<()> {
+    obstacles(list, suite, |warning| complain(&text(&list.name, &warning)))
 }
 
 /// Prints to stderr that living attachments have lost state in the packet filter, where CHECK reports it.
@@ -46,7 +60,7 @@ pub(crate) fn print_lost(list: &NetworkList, runtime: &Runtime) -> Result<()> {
         let Err(failure) = runtime.check(&entry.network()?, &entry.attachment()?) else {
             continue;
         };
-        if failure.to_wire().details.contains(RESTORE) {
+        if is_lost(&failure) {
             let warning = Warning {
                 id: "rules-gone",
                 what: format!("container {}: {}", entry.container_id, failure.message()),

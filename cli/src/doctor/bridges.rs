@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use linkspan_protocol::family::Family;
-use linkspan_runtime::inject::{self, Added};
 use linkspan_runtime::{Result, kernel};
 
 use super::finding::Finding;
 use super::node::Node;
+use crate::warnings;
 
 /// Where sysctls of the start are.
 const SYSCTL_DIRS: [&str; 4] = [
@@ -154,14 +154,11 @@ fn resetter(dirs: &[impl AsRef<Path>], key: &str) -> Option<PathBuf> {
 
 /// Packet filters and switches that keep packets from pods, as `status` warns of them.
 pub(super) fn obstacles(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
-    for conf in node.networks().filter(|conf| !conf.has(&["firewall"])) {
-        for plugin in &conf.0.plugins {
-            let stdin = inject::stdin(conf.0, plugin, Added::new())?;
-            for warning in (node.places.suite.warnings)(plugin.kind(), &stdin)? {
-                let fault = Finding::warn(warning.id, warning.what).of_network(conf.name());
-                found.push(fault.mend(warning.remedies.join("; ")));
-            }
-        }
+    for conf in node.networks() {
+        warnings::obstacles(conf.0, node.places.suite, |warning| {
+            let fault = Finding::warn(warning.id, warning.what).of_network(conf.name());
+            found.push(fault.mend(warning.remedies.join("; ")));
+        })?;
     }
     Ok(())
 }

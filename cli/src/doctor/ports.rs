@@ -10,15 +10,13 @@ use serde_json::Value;
 use super::finding::{Finding, Severity};
 use super::node::{Node, Pod};
 use crate::listeners;
+use crate::warnings::{self, RESTORE};
 
 /// The number of attachments of each network that are compared by CHECK: a flush of the packet filter hits all of them.
 const SAMPLE: usize = 3;
 
 /// The rules of nftables.service.
 const NFTABLES: &str = "/etc/nftables.conf";
-
-/// The command in CHECK's hint for removed state.
-const RESTORE: &str = "linkspan restore";
 
 /// State of living attachments in the packet filter that others removed.
 pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
@@ -32,7 +30,7 @@ pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
             let Err(failure) = checked else {
                 continue;
             };
-            if failure.to_wire().details.contains(RESTORE) {
+            if warnings::is_lost(&failure) {
                 let message = failure.message();
                 let id = if message.contains("masquerade") {
                     "masquerade-gone"
