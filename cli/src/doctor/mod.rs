@@ -3,7 +3,6 @@
 //! A check is a function of the [`Node`] in one of the tables below, and a file has the checks of one subject.
 
 mod bridges;
-
 mod daemon;
 mod finding;
 mod host;

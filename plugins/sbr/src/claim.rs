@@ -69,8 +69,7 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Makes the rules of the addresses. Those that an earlier ADD
-    /// made stay, except where the address is not in the result any more.
+    /// Makes the rules of the addresses. A rule of an earlier ADD stays as long as its address is in the result.
     pub(crate) fn tables(
         &self,
         ips: &[IpConfig],
