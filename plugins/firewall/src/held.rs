@@ -41,7 +41,7 @@ pub(crate) struct Going {
 /// The elements of a claim, without those of its bridge.
 pub(crate) fn elements(claim: &Claim) -> Elements<'static> {
     let owner = claim.owner.line();
-    let mark = digest(&owner);
+    let mark = hash::number(&owner);
     let element = |key: Fields| Element {
         comment: owner.clone(),
         ..Element::of(key)
@@ -209,11 +209,4 @@ impl Member {
             allow_published: bits & PUBLISHED_BIT != 0,
         })
     }
-}
-
-/// An owner as a number.
-fn digest(owner: &str) -> u32 {
-    let digits = hash::hex(owner);
-    let digits = digits.get(..8).unwrap_or_default();
-    u32::from_str_radix(digits, 16).unwrap_or_default()
 }

@@ -110,10 +110,7 @@ impl Owner {
 /// The digest of a text, as a group of links that nobody gives.
 fn number(text: &str) -> u32 {
     const OF_PEOPLE: u32 = 1 << 16;
-    const DIGITS: usize = 8;
-    let digest = hash::hex(text);
-    let digits = digest.get(..DIGITS).unwrap_or_default();
-    let number = u32::from_str_radix(digits, 16).unwrap_or_default();
+    let number = hash::number(text);
     // The kernel takes the highest one for none.
     number.clamp(OF_PEOPLE, u32::MAX - 1)
 }
