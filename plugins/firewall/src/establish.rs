@@ -10,18 +10,14 @@ use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
-use nix::errno::Errno;
 
 use crate::chains::{self, ACCEPTS, Found, HOOK, Need, STAGE_1, STAGE_2, Step};
 use crate::claim::Claim;
 use crate::held::{self, Held};
-use crate::place::{self, Extent};
+use crate::place::{self, Extent, RACES};
 use crate::port;
 use crate::sets::PART;
 use crate::withdraw::{Condemned, withdraw};
-
-/// How often somebody may delete a rule between our look and our commit.
-const ATTEMPTS: usize = 100;
 
 /// What is to be done, beside the elements of our own table.
 #[derive(Debug, Clone, Copy)]
@@ -138,15 +134,8 @@ pub(crate) fn need<'a>(
 }
 
 fn commit(netfilter: &Netfilter, claim: &Claim, how: How<'_>, natives: &[Family]) -> Result<()> {
-    let mut attempts = 1..ATTEMPTS;
-    loop {
-        match table::attempt(netfilter, || batch(netfilter, claim, how, natives))? {
-            Err(err)
-                if (err.is(Errno::ENOENT) || err.is(Errno::EEXIST))
-                    && attempts.next().is_some() => {}
-            done => return done.map_err(kernel),
-        }
-    }
+    let plan = || batch(netfilter, claim, how, natives);
+    table::insist(netfilter, &RACES, plan)?.map_err(kernel)
 }
 
 fn batch(

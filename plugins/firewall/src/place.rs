@@ -8,10 +8,14 @@ use linkspan_nftables::legacy_filter::LegacyFilter;
 use linkspan_nftables::ruleset::Table;
 use linkspan_plugin::Result;
 use linkspan_protocol::family::Family;
+use nix::errno::Errno;
 
 use crate::chains::{ACCEPTS, Found, HOOK, Step};
 
 const FILTER: &str = "filter";
+
+/// The kernel's refusals of a batch whose rule somebody deleted, or whose key somebody took, since the look.
+pub(crate) const RACES: [Errno; 2] = [Errno::ENOENT, Errno::EEXIST];
 
 /// The table of a family in nf_tables, as `iptables-nft` has it.
 pub(crate) fn table(family: Family) -> Table {

@@ -13,15 +13,11 @@ use linkspan_owner::Owner;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::ErrorCode;
 use linkspan_protocol::family::Family;
-use nix::errno::Errno;
 
 use crate::chains::{self, ACCEPTS, HOOK, STAGE_1, STAGE_2};
 use crate::held::{self, Going, Held};
-use crate::place::{self, Extent};
+use crate::place::{self, Extent, RACES};
 use crate::sets::{ADDRESSES, GUARDED, MEMBERS, PART};
-
-/// How often somebody may delete a rule between our look and our commit.
-const ATTEMPTS: usize = 100;
 
 /// Whose it is that goes.
 pub(crate) struct Condemned<'a> {
@@ -101,15 +97,8 @@ fn inhabited(bridges: &BTreeSet<String>, condemned: &Condemned<'_>) -> Result<BT
 
 /// Deletes the rules of addresses in nf_tables, and the elements of those who had them, in one transaction.
 fn withdraw_rules(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<()> {
-    let mut attempts = 1..ATTEMPTS;
-    loop {
-        match table::attempt(netfilter, || plan(netfilter, condemned))? {
-            Err(err)
-                if (err.is(Errno::ENOENT) || err.is(Errno::EEXIST))
-                    && attempts.next().is_some() => {}
-            done => return done.map_err(kernel),
-        }
-    }
+    let plan = || plan(netfilter, condemned);
+    table::insist(netfilter, &RACES, plan)?.map_err(kernel)
 }
 
 /// Nothing where there are no rules: elements alone expire, which costs less.

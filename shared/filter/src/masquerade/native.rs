@@ -95,15 +95,8 @@ fn look(netfilter: &Netfilter, need: &Need) -> std::result::Result<(State, bool)
 }
 
 fn settle(netfilter: &Netfilter, need: &Need) -> Result<()> {
-    /// How often another process may create a zone between our look and our commit.
-    const ATTEMPTS: usize = 100;
-    let mut attempts = 1..ATTEMPTS;
-    loop {
-        match table::attempt(netfilter, || plan(netfilter, need))? {
-            Err(err) if err.is(Errno::EEXIST) && attempts.next().is_some() => {}
-            done => return done.map_err(kernel),
-        }
-    }
+    let taken = [Errno::EEXIST];
+    table::insist(netfilter, &taken, || plan(netfilter, need))?.map_err(kernel)
 }
 
 /// The changes that create every needed zone.

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const COURTESY: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 50;
 
+/// How often another writer may be faster with what the plan takes or deletes.
+const TAKEN: usize = 100;
+
 /// Delay after `EBUSY`. The kernel refuses an element while it rebuilds a set's table, which takes up to 40 ms. A
 /// rebuild starts when too many elements share a hash, such as those that expired under one key in the last second
 /// (`rhashtable_insert_rehash`).
@@ -81,6 +84,22 @@ pub fn attempt(
         }
     }
     Err(outrun(begun.elapsed()))
+}
+
+/// The same, but plans anew while the kernel refuses with one of `taken`: another writer took a key, or deleted a rule,
+/// between our look and our commit.
+pub fn insist(
+    netfilter: &Netfilter,
+    taken: &[Errno],
+    mut plan: impl FnMut() -> Result<(Batch, Guard)>,
+) -> Result<std::result::Result<(), Error>> {
+    let mut attempts = 1..TAKEN;
+    loop {
+        match attempt(netfilter, &mut plan)? {
+            Err(err) if taken.iter().any(|errno| err.is(*errno)) && attempts.next().is_some() => {}
+            done => return Ok(done),
+        }
+    }
 }
 
 fn outrun(patience: Duration) -> Failure {

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 
 use crate::kernel;
 
-pub use change::{Guard, attempt, transact};
+pub use change::{Guard, attempt, insist, transact};
 pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
 pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};

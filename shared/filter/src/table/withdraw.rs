@@ -14,11 +14,8 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::ErrorCode;
 use nix::errno::Errno;
 
-use super::{Guard, TABLE, attempt};
+use super::{Guard, TABLE, insist};
 use crate::kernel;
-
-/// How often another writer may take a key between our look and our commit.
-const ATTEMPTS: usize = 100;
 
 /// Elements by their set.
 pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
@@ -64,7 +61,7 @@ fn remove_by<'a>(
     mut choose: impl FnMut() -> Result<Elements<'a>>,
 ) -> Result<()> {
     let mut chosen = Vec::new();
-    let expired = unless_taken(netfilter, || {
+    let expired = insist(netfilter, &[Errno::EEXIST], || {
         chosen = choose()?;
         Ok((batch(&chosen, Batch::expire), guard))
     })?;
@@ -78,23 +75,9 @@ fn remove_by<'a>(
     };
     if is_ignored {
         let take = || Ok((batch(&choose()?, Batch::take), guard));
-        unless_taken(netfilter, take)?.map_err(kernel)?;
+        insist(netfilter, &[Errno::EEXIST], take)?.map_err(kernel)?;
     }
     Ok(())
-}
-
-/// Retries while another owner has taken a key of the batch.
-fn unless_taken(
-    netfilter: &Netfilter,
-    mut plan: impl FnMut() -> Result<(Batch, Guard)>,
-) -> Result<std::result::Result<(), Error>> {
-    let mut attempts = 1..ATTEMPTS;
-    loop {
-        match attempt(netfilter, &mut plan)? {
-            Err(err) if err.is(Errno::EEXIST) && attempts.next().is_some() => {}
-            done => return Ok(done),
-        }
-    }
 }
 
 fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -> Batch {
