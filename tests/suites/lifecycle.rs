@@ -267,7 +267,7 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
         // An IPAM plugin that gives the same address again, and notes each call with what is there.
         let log = lab.dir().join("log");
         let script = format!(
-            "echo \"$CNI_COMMAND $(ip -o link show type veth | wc -l)\" >> {}\n\
+            "echo \"$CNI_COMMAND $(grep -c veth /proc/net/dev)\" >> {}\n\
              cat > /dev/null\n\
              [ \"$CNI_COMMAND\" = ADD ] && echo '{{\"cniVersion\":\"1.0.0\",\"ips\":[{{\"address\":\"10.1.0.5/16\",\
              \"gateway\":\"10.1.0.1\"}}],\"routes\":[{{\"dst\":\"10.9.0.0/16\",\"gw\":\"GW\"}}]}}'\nexit 0",
