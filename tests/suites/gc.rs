@@ -287,6 +287,7 @@ fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
             assert!(count(&owned(lab), "net/dead/") > 0);
             fs::remove_file(&path).unwrap();
             drop(dead);
+            lab.until_pairs(1);
             run(&["gc", "net"], 0).succeeded();
             assert_eq!(owned(lab), before, "{plugin}");
             run(

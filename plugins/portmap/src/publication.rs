@@ -58,7 +58,7 @@ impl Publication {
         elsewhere: &[Mapping],
     ) -> Vec<(&'static Set, Vec<Element>)> {
         let record = home.map(Home::to_bytes).unwrap_or_default();
-        let supplement = home.map(Home::mounts_bytes).unwrap_or_default();
+        let supplement = home.map(Home::supplement).unwrap_or_default();
         let mut sets: Vec<(&'static Set, Vec<Element>)> =
             SETS.iter().map(|set| (*set, Vec::new())).collect();
         for (set, mut element, _) in self.elements(elsewhere) {

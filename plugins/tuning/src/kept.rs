@@ -114,12 +114,8 @@ impl Kept {
     /// Whether it is about this link, in the namespace `home`.
     pub(crate) fn is_about(&self, link: &Link, home: Option<&Home>) -> bool {
         // A namespace that could not be examined matches any.
-        let elsewhere = self
-            .home
-            .as_ref()
-            .zip(home)
-            .is_some_and(|(one, other)| one != other);
-        self.index == Some(link.index) && !elsewhere
+        let both = self.home.as_ref().zip(home);
+        self.index == Some(link.index) && both.is_none_or(|(one, other)| one.is(other))
     }
 }
 

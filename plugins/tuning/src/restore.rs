@@ -73,10 +73,9 @@ pub(crate) fn inherited(dir: &Path, device: &Device) -> Result<Option<(Tuned, St
 pub(crate) fn collect(dir: &Path, network: &NetworkName, attachment: &AttachmentId) -> Result<()> {
     let store = Store::new(dir, network, attachment);
     let kept = store.memory();
-    let path = kept.home.as_ref().map(|home| home.path().to_string_lossy());
     // Another namespace may be at that path by now.
-    let is_there = |netns: &NetnsPath| Home::of(netns) == kept.home;
-    let netns = path.and_then(|path| NetnsPath::new(&path)).filter(is_there);
+    let home = kept.home.as_ref().filter(|home| home.is_there());
+    let netns = home.and_then(|home| NetnsPath::new(&home.path().to_string_lossy()));
     by_memory(&kept, netns.as_ref(), attachment.ifname.as_str())?;
     store.forget()
 }

@@ -9,12 +9,23 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
 use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, Statfs, fstatfs, statfs};
 use nix::unistd::{Gid, Uid};
+use nix::{getsockopt_impl, libc, sockopt_impl};
 
 use crate::error::Error;
 
 const OWN: &str = "/proc/thread-self/ns/net";
+
+sockopt_impl!(
+    /// The cookie of a socket's network namespace.
+    NetnsCookie,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_NETNS_COOKIE,
+    u64
+);
 
 /// An open network namespace; it lives at least as long as this value.
 #[derive(Debug)]
@@ -199,6 +210,17 @@ impl Netns {
             dev: meta.dev(),
             ino: meta.ino(),
         })
+    }
+
+    /// The number that no other namespace has until the next boot (`SO_NETNS_COOKIE`, Linux 5.14). An inode's number is
+    /// given again as soon as its namespace is gone. `None` on an older kernel, and where we may not enter.
+    pub fn cookie(&self) -> Option<u64> {
+        let (family, kind) = (AddressFamily::Unix, SockType::Datagram);
+        let ask = || {
+            let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None).ok()?;
+            getsockopt(&socket, NetnsCookie).ok()
+        };
+        self.scope(ask).ok()?
     }
 
     /// The path at which the namespace was opened.

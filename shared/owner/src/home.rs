@@ -1,11 +1,12 @@
 //! The home of an attachment: its network namespace, as ADD found it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use linkspan_netlink::netns::Netns;
 use linkspan_protocol::addr::NetnsPath;
 
 /// A namespace as ADD found it.
@@ -15,6 +16,8 @@ pub struct Home {
     pub(crate) mounts: Option<u64>,
     pub(crate) dev: u64,
     pub(crate) ino: u64,
+    /// The namespace's own number. Older records lack this field, and older kernels have none.
+    pub(crate) cookie: Option<u64>,
     pub(crate) path: PathBuf,
 }
 
@@ -27,8 +30,33 @@ impl Home {
             mounts: Some(mount_namespace()?),
             dev: meta.dev(),
             ino: meta.ino(),
+            cookie: cookie(path),
             path: path.to_owned(),
         })
+    }
+
+    /// Returns whether it is the namespace at `path`, whose file has `meta`. An inode's number alone is used again by
+    /// later namespaces, so the cookies decide where both are known.
+    pub(crate) fn is_at(&self, path: &Path, meta: &Metadata) -> bool {
+        let is_other = |own: u64| cookie(path).is_some_and(|there| there != own);
+        self.is_file(meta) && !self.cookie.is_some_and(is_other)
+    }
+
+    /// Returns whether both are one namespace, by whatever paths.
+    pub fn is(&self, other: &Self) -> bool {
+        let cookies = self.cookie.zip(other.cookie);
+        (self.dev, self.ino) == (other.dev, other.ino)
+            && cookies.is_none_or(|(one, other)| one == other)
+    }
+
+    /// Returns whether the file is at the same device and inode.
+    pub(crate) fn is_file(&self, meta: &Metadata) -> bool {
+        (meta.dev(), meta.ino()) == (self.dev, self.ino)
+    }
+
+    /// Returns whether the namespace is still at its path.
+    pub fn is_there(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|meta| self.is_at(&self.path, &meta))
     }
 
     /// The namespace's path, as ADD found it.
@@ -39,24 +67,33 @@ impl Home {
     /// Reads a line of [`Home::text`].
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
-        let mut number = || words.next()?.parse().ok();
+        let mounts = words.next()?.parse().ok()?;
+        let dev = words.next()?.parse().ok()?;
+        let mut numbers = words.next()?.split('.').map(str::parse);
+        let ino = numbers.next()?.ok()?;
+        let cookie = numbers.next().transpose().ok()?;
         Some(Self {
-            mounts: Some(number()?),
-            dev: number()?,
-            ino: number()?,
+            mounts: Some(mounts),
+            dev,
+            ino,
+            cookie,
             path: Path::new(OsStr::from_bytes(words.next()?.as_bytes())).to_owned(),
         })
     }
 
-    /// The home as a line; `None` where the path would not survive the round trip.
+    /// The home as a line; `None` where the path would not survive the round trip. An older release takes a line with a
+    /// cookie for none, and the attachment for alive.
     pub fn text(&self) -> Option<String> {
         let path = self.path.to_str().filter(|path| !path.contains('\n'))?;
         let (dev, ino, mounts) = (self.dev, self.ino, self.mounts?);
-        Some(format!("{mounts} {dev} {ino} {path}"))
+        let cookie = self.cookie.map(|cookie| format!(".{cookie}"));
+        Some(format!(
+            "{mounts} {dev} {ino}{} {path}",
+            cookie.unwrap_or_default()
+        ))
     }
 
-    /// The home as bytes, without the mount namespace ([`Home::mounts_bytes`]). Older releases read exactly these
-    /// bytes.
+    /// Where the namespace is, as bytes. Older releases read exactly these bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.dev.to_le_bytes());
@@ -65,23 +102,34 @@ impl Home {
         bytes
     }
 
-    /// The mount namespace as bytes; empty where it is unknown.
-    pub fn mounts_bytes(&self) -> Vec<u8> {
-        let bytes = self.mounts.map(|mounts| mounts.to_le_bytes().to_vec());
-        bytes.unwrap_or_default()
+    /// The mount namespace and the cookie as bytes, as far as they are known. An older release reads a cookie as an
+    /// unknown mount namespace, and looks into all of them.
+    pub fn supplement(&self) -> Vec<u8> {
+        let numbers = self.mounts.into_iter().chain(self.mounts.and(self.cookie));
+        numbers.flat_map(u64::to_le_bytes).collect()
     }
 
-    /// Reads the bytes of [`Home::to_bytes`] and [`Home::mounts_bytes`].
-    pub fn parse_bytes(bytes: &[u8], mounts: &[u8]) -> Option<Self> {
+    /// Reads the bytes of [`Home::to_bytes`] and [`Home::supplement`].
+    pub fn parse_bytes(bytes: &[u8], supplement: &[u8]) -> Option<Self> {
         let (dev, rest) = bytes.split_first_chunk::<8>()?;
         let (ino, path) = rest.split_first_chunk::<8>()?;
+        let mut numbers = supplement
+            .chunks_exact(8)
+            .map_while(|chunk| chunk.try_into().ok());
+        let mut number = || numbers.next().map(u64::from_le_bytes);
         (!path.is_empty()).then(|| Self {
-            mounts: mounts.try_into().ok().map(u64::from_le_bytes),
+            mounts: number(),
+            cookie: number(),
             dev: u64::from_le_bytes(*dev),
             ino: u64::from_le_bytes(*ino),
             path: OsString::from_vec(path.to_vec()).into(),
         })
     }
+}
+
+/// The cookie of the namespace at `path`.
+fn cookie(path: &Path) -> Option<u64> {
+    Netns::open(path).ok()?.cookie()
 }
 
 /// The inode of this process's mount namespace.

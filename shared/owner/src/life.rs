@@ -74,15 +74,22 @@ impl Judge {
 
     /// Judges an attachment of this boot in `home`. Calls `host_end` only where nothing else proves life.
     pub fn home(&self, home: &Home, host_end: impl FnOnce() -> HostEnd) -> Life {
-        let is_home = |meta: &Metadata| (meta.dev(), meta.ino()) == (home.dev, home.ino);
         let there = fs::metadata(&home.path);
-        if there.as_ref().is_ok_and(is_home) {
+        if there
+            .as_ref()
+            .is_ok_and(|meta| home.is_at(&home.path, meta))
+        {
             return Life::Alive;
         }
         // A missing path proves nothing: a path below /proc vanishes with its process, and others may share the
         // namespace.
         let inhabited = self.inhabited();
-        let is_inhabited = inhabited.is_some_and(|seen| seen.contains_key(&home.ino));
+        let process = inhabited.and_then(|seen| seen.get(&home.ino));
+        let is_inhabited = process.is_some_and(|process| {
+            let netns = process.join("ns/net");
+            // A process that has ended meanwhile was inside as far as anybody knows.
+            fs::metadata(&netns).map_or(true, |meta| home.is_at(&netns, &meta))
+        });
         if is_inhabited || host_end() == HostEnd::Lives {
             return Life::Alive;
         }
@@ -94,7 +101,7 @@ impl Judge {
             Some(mounts) if self.mounts == Some(mounts) => Life::Gone,
             Some(_elsewhere) => Life::Unknown,
             // Older records lack the mount namespace, so the path is looked up in every one that has a process.
-            None => match self.is_anywhere(&home.path, is_home) {
+            None => match self.is_anywhere(&home.path, |meta| home.is_file(meta)) {
                 Some(true) => Life::Alive,
                 Some(false) => Life::Gone,
                 None => Life::Unknown,
@@ -172,14 +179,22 @@ mod tests {
     #[test]
     fn a_home_is_read_as_it_was_written_and_an_older_record_without_its_mounts() {
         let home = own();
-        let (bytes, mounts) = (home.to_bytes(), home.mounts_bytes());
+        let (bytes, supplement) = (home.to_bytes(), home.supplement());
         assert_eq!(Home::parse(&home.text().unwrap()), Some(home.clone()));
-        assert_eq!(Home::parse_bytes(&bytes, &mounts), Some(home.clone()));
+        assert_eq!(Home::parse_bytes(&bytes, &supplement), Some(home.clone()));
         let older = Home {
             mounts: None,
-            ..home
+            cookie: None,
+            ..home.clone()
         };
         assert_eq!(Home::parse_bytes(&bytes, &[]), Some(older));
+        let older = Home {
+            cookie: None,
+            ..home
+        };
+        let (text, supplement) = (older.text().unwrap(), older.supplement());
+        assert_eq!(Home::parse(&text), Some(older.clone()));
+        assert_eq!(Home::parse_bytes(&bytes, &supplement), Some(older));
         assert_eq!(Home::parse_bytes(b"short", &[]), None);
     }
 
@@ -196,6 +211,22 @@ mod tests {
                 };
                 assert_eq!(Judge::now().home(&home, untold), Life::Alive);
             }
+        }
+    }
+
+    #[test]
+    fn a_later_namespace_with_the_same_inode_is_another() {
+        let Some(cookie) = own().cookie else {
+            return;
+        };
+        for path in ["/nonexistent", "/proc/self/ns/net"] {
+            let home = Home {
+                cookie: Some(cookie + 1),
+                path: path.into(),
+                ..own()
+            };
+            assert!(!home.is(&own()) && !home.is_there());
+            assert_eq!(Judge::now().home(&home, || HostEnd::Untold), Life::Gone);
         }
     }
 

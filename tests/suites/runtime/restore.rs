@@ -52,6 +52,7 @@ fn ports_and_masquerade_of_the_living_come_back_and_once_is_enough() {
         add(lab, &gone, "gone", 8082);
         let (own, zones) = (elements(lab), shared(lab));
         drop(gone);
+        lab.until_pairs(2);
         flush(lab);
         let told = check(lab, &living, "living", 8080).run().stderr;
         assert!(told.contains("linkspan restore"), "{told}");

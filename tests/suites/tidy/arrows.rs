@@ -10,7 +10,7 @@ use crate::tree::{
 const ARROWS: [(&str, &[&str]); 17] = [
     ("shared/protocol", &[]),
     ("shared/invoke", &["protocol"]),
-    ("shared/owner", &["protocol"]),
+    ("shared/owner", &["protocol", "netlink"]),
     ("shared/plugin", &["protocol", "invoke", "owner"]),
     ("shared/netlink", &["protocol"]),
     ("shared/nftables", &["protocol", "netlink"]),
