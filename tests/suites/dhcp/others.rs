@@ -139,7 +139,8 @@ fn udhcpd_has_its_only_address_back_each_time() {
             pid.display()
         );
         let conf = file(lab, "udhcpd.conf", &text);
-        let _server = Foreign::start(lab, &exe, &["-f", &conf], "started");
+        // It looks for users of the address by ARP before each offer: for 200 ms, where two seconds are its default.
+        let _server = Foreign::start(lab, &exe, &["-f", "-a", "200", &conf], "started");
         let _daemon = segment.daemon();
         ten_turns(&segment);
     });
