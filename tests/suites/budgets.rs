@@ -243,10 +243,10 @@ fn tuning_keeps_to_its_budget() {
         "tuning",
         plugins,
         [
-            &[budget(1, 17, 2, 29), budget(1, 5, 0, 16)],
+            &[budget(1, 17, 2, 29), budget(1, 5, 0, 18)],
             &[budget(1, 11, 7, 11), budget(1, 2, 0, 8)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
-            &[budget(1, 15, 5, 11), budget(1, 4, 0, 5)],
+            &[budget(1, 15, 5, 11), budget(1, 4, 0, 7)],
         ],
     );
 }
@@ -258,7 +258,7 @@ fn sbr_keeps_to_its_budget() {
         "sbr",
         plugins,
         [
-            &[budget(1, 17, 2, 25), budget(1, 18, 6, 3)],
+            &[budget(1, 17, 2, 27), budget(1, 18, 6, 3)],
             &[budget(1, 11, 7, 11), budget(1, 5, 4, 3)],
             &[budget(1, 1, 0, 5), budget(1, 1, 1, 2)],
             &[budget(1, 15, 5, 11), budget(1, 18, 5, 3)],
@@ -358,7 +358,7 @@ fn the_pod_chain_keeps_to_its_budget() {
         "pod chain",
         pod,
         [
-            &[budget(1, 15, 1, 18), budget(1, 7, 0, 2)],
+            &[budget(1, 15, 1, 20), budget(1, 7, 0, 4)],
             &[budget(1, 15, 7, 11), budget(1, 8, 2, 3)],
             &[budget(1, 4, 1, 5), budget(1, 2, 0, 1)],
             &[budget(1, 16, 6, 10), budget(1, 33 + TICKS, 20, 5)],

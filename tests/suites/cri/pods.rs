@@ -1,11 +1,11 @@
 //! Pods that come, are reached, and go.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind::ConnectionRefused;
+use std::io::ErrorKind::{ConnectionRefused, WouldBlock};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use linkspan_cli::traffic::{at, connect, unspecified};
 use linkspan_harness::server::{Server, is_published};
@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
 
-/// What `attempt` comes to when it is not refused: a container counts as started before its program listens.
+/// The outcome of `attempt` when it is not refused, and not without a reply: a container counts as started before its
+/// program listens, and datagrams may be lost.
 fn unless_refused<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
     let until = Instant::now() + DEADLINE;
+    let is_early = |err: &io::Error| [ConnectionRefused, WouldBlock].contains(&err.kind());
     loop {
         match attempt() {
-            Err(err) if err.kind() == ConnectionRefused && Instant::now() < until => {
-                thread::yield_now();
-            }
+            Err(err) if is_early(&err) && Instant::now() < until => thread::yield_now(),
             done => return done.unwrap(),
         }
     }
@@ -38,11 +38,14 @@ fn serves_http(from: &Netns, address: SocketAddr) {
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
+/// How long one datagram is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Asserts that a datagram comes back from `address`.
 fn echoes(from: &Netns, address: SocketAddr) {
     let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0))).unwrap();
     client.connect(address).unwrap();
-    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut buffer = [0; 4];
     let len = unless_refused(|| {
         client.send(b"echo")?;
