@@ -27,12 +27,12 @@ const RESTLESS: usize = 150;
 /// One of so many operations is accompanied by GC of every plugin and by STATUS.
 const SELDOM: usize = 50;
 
-/// Pods that come and go by the bundled runtime: a bridge of both families with masquerade, a port, and a
-/// policy.
+/// Pods that come and go by the bundled runtime: a bridge of both families with masquerade, a port, a
+/// policy, and a sysctl: the chain that engines write.
 struct Crowd<'a> {
     lab: &'a Lab,
     list: PathBuf,
-    plugins: [Value; 3],
+    plugins: [Value; 4],
     sandboxes: Vec<Sandbox>,
 }
 
@@ -41,7 +41,12 @@ impl<'a> Crowd<'a> {
         let on_bridge = bridge(lab, &json!({ "ipMasq": true }));
         let ports = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
         let guarded = json!({ "type": "firewall", "ingressPolicy": "isolated" });
-        let plugins = [on_bridge, ports, guarded];
+        let tuned = json!({
+            "type": "tuning",
+            "dataDir": lab.dir().join("tuning"),
+            "sysctl": { "net.ipv4.conf.eth0.arp_filter": "1" },
+        });
+        let plugins = [on_bridge, ports, guarded, tuned];
         let list = lab.dir().join("net.conflist");
         let text = json!({ "cniVersion": "1.1.0", "name": "net", "plugins": plugins });
         fs::write(&list, text.to_string()).unwrap();

@@ -93,6 +93,17 @@ impl Place<'_> {
         self.list(vec![bridge, self.ports(case, (ports, "tcp"), &backend)])
     }
 
+    /// The chain that podman, nerdctl and Nomad write, as they write it: nobody names a backend.
+    fn engines(&self, case: u8) -> List {
+        let mut list = self.pod(case, 1, false);
+        let tuned = json!({ "dataDir": self.scratch.join("tuning") });
+        list.plugins.extend([
+            self.plugin("firewall", case, &json!({ "backend": "" })),
+            self.plugin("tuning", case, &tuned),
+        ]);
+        list
+    }
+
     /// A pair with host routes, and addresses.
     pub(crate) fn ptp(&self, case: u8) -> List {
         self.list(vec![self.plugin(
@@ -129,7 +140,7 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
     let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
     let dual = place.bridge(5, &json!({ "ipam": place.ipam(5, true) }));
     let pod = if place.who == Who::Ours { ALL } else { ATTACH };
-    let cases: [(&str, List, &[Verb]); 12] = [
+    let cases: [(&str, List, &[Verb]); 13] = [
         (
             "loopback",
             of(place.plugin("loopback", 0, &json!({}))),
@@ -143,6 +154,7 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
         ("ptp", place.ptp(6), ATTACH),
         ("pod chain", place.pod(7, 1, false), pod),
         ("pod chain, iptables", place.pod(8, 1, true), ATTACH),
+        ("engines' chain", place.engines(16), ATTACH),
         ("pod chain, 20 ports", place.pod(9, 20, false), ATTACH),
         (THOUSAND, place.pod(10, 1000, false), ATTACH),
         (THOUSAND_UDP, udp, ATTACH),

@@ -38,9 +38,11 @@ use serde_json::json;
 /// The plugins that this program can be.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
+    &linkspan_firewall::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
+    &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
 ];
 
