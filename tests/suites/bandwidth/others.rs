@@ -176,7 +176,12 @@ fn gc_deletes_the_links_of_its_own_network_alone() {
 #[test]
 fn gc_leaves_the_queues_of_an_administrator_whatever_the_group_of_the_link() {
     in_lab(LINKSPAN, |lab| {
-        let Some(Shaped { previous, end, .. }) = Shaped::new(lab) else {
+        let Some(Shaped {
+            sandbox: _living,
+            previous,
+            end,
+        }) = Shaped::new(lab)
+        else {
             return;
         };
         let attachment = AttachmentId {
