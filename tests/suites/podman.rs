@@ -9,6 +9,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
+use linkspan_cli::traffic;
 use linkspan_harness::call::Output;
 use linkspan_harness::lab::go_plugins;
 use linkspan_harness::node::{As, Node, in_node};
@@ -247,6 +248,35 @@ fn podman_asks_of_the_plugins_what_the_documentation_tells() {
         podman.run("c2", &["--network", "linkspan"]);
         assert_eq!(podman.0.leases().len(), 2);
         podman.remove(&["c2"]);
+        podman.0.is_clean();
+    });
+}
+
+/// Containers of an isolated network reach one another, and no container of another isolated network reaches them.
+#[test]
+fn networks_that_podman_isolates_are_kept_apart() {
+    with_podman("isolated networks", |podman| {
+        for (name, subnet) in [("three", "10.7.0.0/24"), ("four", "10.8.0.0/24")] {
+            let create = ["network", "create", "--opt", "isolate=true", "--subnet"];
+            podman.does(&[&create[..], &[subnet, name]].concat());
+            let file = podman.0.net_d().join(format!("{name}.conflist"));
+            let list: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+            assert_eq!(list["plugins"][2]["ingressPolicy"], "same-bridge", "{list}");
+        }
+        let [c1, c2, c3] = [("c1", "three"), ("c2", "three"), ("c3", "four")]
+            .map(|(name, network)| podman.run(name, &["--network", network]));
+        let ip = podman.does(&[
+            "inspect",
+            "--format",
+            "{{.NetworkSettings.Networks.three.IPAddress}}",
+            "c1",
+        ]);
+        let ip: IpAddr = ip.parse().unwrap();
+        podman.reaches(&c1, &ip.to_string());
+        assert!(traffic::udp(&c2, &c1, ip).is_ok());
+        assert!(traffic::udp(&c3, &c1, ip).is_err());
+        drop((c1, c2, c3));
+        podman.remove(&["c1", "c2", "c3"]);
         podman.0.is_clean();
     });
 }

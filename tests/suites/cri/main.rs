@@ -150,6 +150,16 @@ impl Cri<'_> {
 
     /// Runs a pod that publishes ports, as protocol, host's and container's port.
     fn run(&self, name: &str, ports: &[(u16, u16, u16)]) -> Pod {
+        self.run_annotated(name, ports, &[])
+    }
+
+    /// The same, with annotations.
+    fn run_annotated(
+        &self,
+        name: &str,
+        ports: &[(u16, u16, u16)],
+        annotations: &[[&str; 2]],
+    ) -> Pod {
         let metadata = Message::default()
             .text(1, name)
             .text(2, &format!("uid-{name}"))
@@ -161,6 +171,9 @@ impl Cri<'_> {
                 .number(2, *port)
                 .number(3, *host_port);
             config = config.message(5, &mapping);
+        }
+        for [key, value] in annotations {
+            config = config.message(7, &Message::default().text(1, key).text(2, value));
         }
         let request = Message::default().message(1, &config);
         let id = self.call("RunPodSandbox", &request).texts(1)[0].clone();

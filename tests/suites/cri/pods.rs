@@ -11,6 +11,7 @@ use linkspan_cli::traffic::{at, connect, unspecified};
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::skip;
 use linkspan_harness::world::{HOST, beyond};
+use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::netns::Netns;
 use serde_json::{Value, json};
 
@@ -158,6 +159,40 @@ fn a_pod_that_comes_in_anothers_place_is_reached_at_once() {
             cri.end(&pod);
         }
         assert_eq!(seen.len(), 1, "{seen:?}");
+        cri.node.is_clean();
+        daemon.kill();
+    });
+}
+
+/// The annotations that users write, and the burst that containerd adds to them. Both buckets go with the pod.
+#[test]
+fn a_pod_has_the_rates_of_its_annotations() {
+    let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
+    let limits = json!({ "type": "bandwidth", "capabilities": { "bandwidth": true } });
+    list["plugins"].as_array_mut().unwrap().push(limits);
+    with_containerd(&list.to_string(), |cri, daemon| {
+        let rtnl = cri.node.lab.rtnl();
+        if let Err(err) = rtnl.create(&LinkSpec::new("probe", Kind::Ifb)) {
+            skip::tell(&format!("rates of a pod: the kernel lacks a module: {err}"));
+            return;
+        }
+        let probe = rtnl.link_by_name("probe").unwrap().unwrap();
+        probe.delete().unwrap();
+        let rates = [
+            ["kubernetes.io/ingress-bandwidth", "8M"],
+            ["kubernetes.io/egress-bandwidth", "16M"],
+        ];
+        let pod = cri.run_annotated("p1", &[], &rates);
+        let links = rtnl.links().unwrap();
+        let rate = |prefix: &str| {
+            let link = links.iter().find(|link| link.name.starts_with(prefix));
+            let root = link.unwrap().root_qdisc().unwrap();
+            root.and_then(|root| root.bucket).map(|bucket| bucket.rate)
+        };
+        assert_eq!(rate("veth"), Some(1_000_000));
+        assert_eq!(rate("bwp"), Some(2_000_000));
+        cri.end(&pod);
+        assert!(!cri.node.links().iter().any(|name| name.starts_with("bwp")));
         cri.node.is_clean();
         daemon.kill();
     });
