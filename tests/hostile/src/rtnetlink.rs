@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use linkspan_netlink::addr::Addr;
 use linkspan_netlink::error::Error;
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Link, VLAN_IDS, port_vlans};
 use linkspan_netlink::route::{Lookup, Route};
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::rule::Rule;
@@ -51,6 +51,9 @@ fn value(answer: &RouteNetlinkMessage) {
         }
     }
     let _lookup = Lookup::of(answer.clone());
+    if let Some((_, vlans)) = port_vlans(answer.clone()) {
+        assert!(vlans.iter().all(|vlan| VLAN_IDS.contains(&vlan.id)));
+    }
     RTNL.with(|rtnl| {
         let rtnl = rtnl.get_or_init(|| Rtnl::here(&Context::new().unwrap()).unwrap());
         drop(Link::of(rtnl, answer.clone()));

@@ -75,6 +75,20 @@ impl Link {
         self.set("rename", vec![LinkAttribute::IfName(name.to_owned())])
     }
 
+    /// Makes it a port of the bridge or VRF with that index.
+    pub fn set_controller(&self, index: u32) -> Result<(), Error> {
+        self.set("make a port of", vec![LinkAttribute::Controller(index)])
+    }
+
+    /// Gives it the name that others look for, and puts it into group 0, in one request. It is down.
+    pub fn publish(&self, name: &str) -> Result<(), Error> {
+        let attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Group(0),
+        ];
+        self.set("rename", attributes)
+    }
+
     /// Sets the alias. An empty one removes it.
     pub fn set_alias(&self, alias: &str) -> Result<(), Error> {
         self.set(

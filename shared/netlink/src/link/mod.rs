@@ -1,5 +1,6 @@
 //! Links: looking up, creating, changing and deleting them.
 
+mod bridge_vlan;
 mod change;
 mod kind;
 mod read;
@@ -18,6 +19,7 @@ use crate::request::Attempt;
 use crate::routing::Routing;
 use crate::rtnl::Rtnl;
 
+pub use bridge_vlan::{Filtering, PortVlan, VLAN_IDS, port_vlans};
 pub use change::PortFlags;
 pub use kind::{
     Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, QosMap, Tun, Vlan, VlanProtocol,
@@ -61,6 +63,8 @@ pub struct Link {
     pub hairpin: Option<bool>,
     /// Bridge port: frames do not pass to other isolated ports.
     pub isolated: Option<bool>,
+    /// Bridge: what it does with VLANs; absent of another link, and where the kernel has none for bridges.
+    pub filtering: Option<Filtering>,
     /// Bridge port: whether the spanning tree lets frames pass.
     pub forwarding: Option<bool>,
     /// Routing sysctls.

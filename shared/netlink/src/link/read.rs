@@ -2,10 +2,11 @@
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, State,
+    BridgePortState, InfoBridgePort, InfoData, InfoPortData, LinkAttribute, LinkFlags, LinkInfo,
+    State,
 };
 
-use super::{Kind, Link};
+use super::{Filtering, Kind, Link};
 use crate::routing::Routing;
 use crate::rtnl::Rtnl;
 
@@ -33,6 +34,7 @@ impl Link {
             promiscuity: 0,
             hairpin: None,
             isolated: None,
+            filtering: None,
             forwarding: None,
             routing: Routing::default(),
         };
@@ -70,6 +72,7 @@ impl Link {
     fn read_info(&mut self, info: LinkInfo) {
         match info {
             LinkInfo::Kind(kind) => self.kind = Kind::of(&kind),
+            LinkInfo::Data(InfoData::Bridge(told)) => self.filtering = Filtering::of(&told),
             LinkInfo::Data(data) => self.kind.read(data),
             LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
                 for setting in port {

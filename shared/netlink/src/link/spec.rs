@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo};
 
+use super::bridge_vlan::filtering;
 use super::{Kind, message};
 
 /// A link to create.
@@ -26,6 +27,8 @@ pub struct LinkSpec<'a> {
     pub mtu: Option<u32>,
     /// Maximum number of queued packets; default: the kernel's.
     pub queue_length: Option<u32>,
+    /// Bridge: whether it keeps VLANs apart.
+    pub filters_vlans: bool,
 }
 
 /// The far end of a veth pair to create.
@@ -65,6 +68,7 @@ impl LinkSpec<'_> {
             mac: None,
             mtu: None,
             queue_length: None,
+            filters_vlans: false,
         }
     }
 
@@ -73,6 +77,9 @@ impl LinkSpec<'_> {
         let mut attributes = self.common();
         let mut info = vec![LinkInfo::Kind(self.kind.number())];
         info.extend(self.kind.data().map(LinkInfo::Data));
+        if self.filters_vlans {
+            info = filtering();
+        }
         attributes.push(LinkAttribute::LinkInfo(info));
         attributes
     }
