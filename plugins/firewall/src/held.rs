@@ -91,7 +91,7 @@ pub(crate) fn policies_of(
         let bridge = element.key.read().ifname();
         bridge.is_some_and(|bridge| bridges.contains(&bridge))
     };
-    table::list(netfilter, &POLICIES, is_theirs)
+    table::list(netfilter, TABLE, &POLICIES, is_theirs)
 }
 
 impl Held {

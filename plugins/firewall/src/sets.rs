@@ -8,7 +8,7 @@
 //!   its server allows it, and so are its answers.
 
 use linkspan_filter::isolated::PORTS;
-use linkspan_filter::table::{LAYOUT, Part, elements_of};
+use linkspan_filter::table::{LAYOUT, Part, TABLE, elements_of};
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::expr::{self, Direction, Expr, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule, Set};
@@ -43,6 +43,7 @@ pub(crate) const POLICIES: [&Set; 5] = [GUARDED, WITHIN, ISOLATED, PUBLISHED, PO
 /// Sets and chains of this plugin.
 pub(crate) static PART: Part = Part {
     name: "firewall",
+    table: TABLE,
     sets: &[
         ADDRESSES.v4,
         ADDRESSES.v6,

@@ -46,6 +46,7 @@ pub(crate) fn withdraw(condemned: &Condemned<'_>) -> Result<BTreeSet<IpAddr>> {
     };
     table::remove(
         &netfilter,
+        TABLE,
         &[ADDRESSES.v4, ADDRESSES.v6, MEMBERS],
         is_theirs,
     )?;
@@ -166,7 +167,7 @@ fn withdraw_policies(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result
     if has_rules {
         return Ok(());
     }
-    table::tidy(netfilter, || {
+    table::tidy(netfilter, TABLE, || {
         policies(&empty(netfilter, condemned)?).map_err(kernel)
     })
 }

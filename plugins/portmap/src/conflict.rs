@@ -106,7 +106,7 @@ fn settle(
         let wanted = publication.by_set(home, &standing.elsewhere);
         let done = table::attempt(netfilter, || {
             let mut batch = Batch::default();
-            let condemned = table::still(netfilter, &standing.condemned).map_err(kernel)?;
+            let condemned = table::still(netfilter, TABLE, &standing.condemned).map_err(kernel)?;
             for (set, elements) in &condemned {
                 batch.take(TABLE, set, elements);
             }
@@ -221,7 +221,7 @@ pub(crate) fn tidy(netfilter: &Netfilter, mappings: &[Mapping]) -> Result<()> {
     if single.is_empty() {
         return Ok(());
     }
-    table::tidy(netfilter, || idle_claims(netfilter, &single, &[]))
+    table::tidy(netfilter, TABLE, || idle_claims(netfilter, &single, &[]))
 }
 
 /// The shared claims to the ports of `mappings` that no mapping uses any more once `condemned` is gone.

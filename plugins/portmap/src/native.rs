@@ -26,7 +26,7 @@ pub(crate) fn withdraw(
 ) -> Result<Vec<(Mapping, IpAddr)>> {
     let is_condemned =
         |element: &Element| table::owner(element).is_some_and(|owner| condemned(&owner));
-    let removed = table::remove(netfilter, SETS, is_condemned)?;
+    let removed = table::remove(netfilter, TABLE, SETS, is_condemned)?;
     let mut withdrawn = Vec::new();
     for (set, elements) in &removed {
         if let Some(map) = PUBLISHED.iter().find(|map| map.set == *set) {
@@ -51,7 +51,7 @@ pub(crate) fn verify(netfilter: &Netfilter, publication: &Publication) -> Result
             .collect();
         let found = netfilter.look(&questions).map_err(kernel)?;
         for ((set, element, what), found) in promised.iter().zip(&found) {
-            let found = table::confirmed(netfilter, set, element, found.element());
+            let found = table::confirmed(netfilter, (TABLE, set), element, found.element());
             same(set, element, what, found.map_err(kernel)?.as_ref())?;
         }
         Ok(())

@@ -17,7 +17,7 @@
 //! - A TCP packet in the middle of a connection that tracking does not know opens none. Such connections were there
 //!   before the host began to track, and belong to the host.
 
-use linkspan_filter::table::{LAYOUT, Part};
+use linkspan_filter::table::{LAYOUT, Part, TABLE};
 use linkspan_nftables::expr::{self, Direction, Expr, Header, MetaKey};
 use linkspan_nftables::ruleset::{Base, Chain, ChainKind, Hook, Rule};
 use linkspan_protocol::family::Family;
@@ -29,6 +29,7 @@ use crate::upgrade::convert;
 /// Sets and chains of this plugin.
 pub(crate) static PART: Part = Part {
     name: "published ports",
+    table: TABLE,
     sets: SETS,
     chains,
     convert,

@@ -133,7 +133,12 @@ impl Register {
     }
 }
 
-fn remove_native(netfilter: &Netfilter, table: Table, chains: &Chains<'_>) -> Result<()> {
+/// The same for chains of one table. What leads from one of them to another goes as well.
+pub(crate) fn remove_native(
+    netfilter: &Netfilter,
+    table: Table,
+    chains: &Chains<'_>,
+) -> Result<()> {
     table::transact(netfilter, || {
         let mut batch = Batch::default();
         let (mut there, mut parents) = (BTreeSet::new(), BTreeSet::new());

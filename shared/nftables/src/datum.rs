@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::family::Family;
 
 /// The type of a field. Its number is nft's (include/datatype.h); the kernel only stores it.
@@ -22,13 +23,15 @@ pub enum Datum {
     Mark,
     /// `devgroup`: the group of a link.
     Group,
+    /// `ether_addr`: a hardware address.
+    Ether,
 }
 
 /// Bytes of an interface's name (`IFNAMSIZ`).
 pub(crate) const IFNAME_SIZE: usize = 16;
 
 impl Datum {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Ipv4,
         Self::Ipv6,
         Self::Protocol,
@@ -36,6 +39,7 @@ impl Datum {
         Self::IfName,
         Self::Mark,
         Self::Group,
+        Self::Ether,
     ];
 
     pub(crate) fn number(self) -> u32 {
@@ -47,18 +51,21 @@ impl Datum {
             Self::IfName => 41,
             Self::Mark => 19,
             Self::Group => 35,
+            Self::Ether => 9,
         }
     }
 
-    /// Returns whether the field is in host byte order, as the kernel's own numbers are.
+    /// Returns whether the field is in host byte order, as the kernel's own numbers are. For `nft` a name is, too: it would
+    /// show one in network order backwards.
     pub(crate) fn is_of_this_machine(self) -> bool {
-        matches!(self, Self::Mark | Self::Group)
+        matches!(self, Self::Mark | Self::Group | Self::IfName)
     }
 
     /// Bytes, padding included.
     pub(crate) fn size(self) -> u32 {
         match self {
             Self::Ipv4 | Self::Protocol | Self::Port | Self::Mark | Self::Group => 4,
+            Self::Ether => 8,
             Self::Ipv6 | Self::IfName => 16,
         }
     }
@@ -119,6 +126,14 @@ impl Fields {
         self
     }
 
+    /// Appends a hardware address.
+    #[must_use]
+    pub fn ether(mut self, mac: MacAddr) -> Self {
+        self.0.extend(mac.0);
+        self.0.extend([0, 0]);
+        self
+    }
+
     /// Reads the fields in order.
     pub fn read(&self) -> Reader<'_> {
         Reader(&self.0)
@@ -158,6 +173,12 @@ impl Reader<'_> {
     /// A link's group.
     pub fn group(&mut self) -> Option<u32> {
         self.take::<4>().map(u32::from_be_bytes)
+    }
+
+    /// A hardware address.
+    pub fn ether(&mut self) -> Option<MacAddr> {
+        let padded = self.take::<8>()?;
+        padded.first_chunk().copied().map(MacAddr)
     }
 
     /// An interface's name.

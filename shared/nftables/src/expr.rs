@@ -21,12 +21,16 @@ pub struct Header {
     len: u32,
 }
 
+/// `NFT_PAYLOAD_LL_HEADER`
+const LINK: u32 = 0;
 /// `NFT_PAYLOAD_NETWORK_HEADER`
 const NETWORK: u32 = 1;
 /// `NFT_PAYLOAD_TRANSPORT_HEADER`
 const TRANSPORT: u32 = 2;
 
 impl Header {
+    /// Hardware address of the sender.
+    pub const ETHER_SADDR: Self = Self::new(LINK, 6, 6);
     /// Source address.
     pub const IP_SADDR: Self = Self::new(NETWORK, 12, 4);
     /// Destination address.

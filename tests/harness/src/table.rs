@@ -5,7 +5,7 @@ use std::fmt::Write;
 use linkspan_filter::table::{TABLE, owner};
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::{Datum, Fields};
-use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_nftables::ruleset::{Element, Set, Table};
 use linkspan_nftables::survey::FoundSet;
 use linkspan_protocol::family::Family;
 
@@ -18,21 +18,26 @@ pub fn netfilter(lab: &Lab) -> Netfilter {
 
 /// The elements of our table that attachments own, as sorted lines: `SET: KEY[ - LAST KEY][ -> VALUE] of OWNER`.
 pub fn elements(lab: &Lab) -> Vec<String> {
-    listed(lab, true)
+    elements_in(lab, TABLE)
+}
+
+/// The same of a table.
+pub fn elements_in(lab: &Lab, table: Table) -> Vec<String> {
+    listed(lab, table, true)
 }
 
 /// The elements of our table that attachments share.
 pub fn shared(lab: &Lab) -> Vec<String> {
-    listed(lab, false)
+    listed(lab, TABLE, false)
 }
 
-fn listed(lab: &Lab, owned: bool) -> Vec<String> {
+fn listed(lab: &Lab, table: Table, owned: bool) -> Vec<String> {
     let netfilter = netfilter(lab);
     let mut lines = Vec::new();
-    for set in netfilter.sets(TABLE).unwrap() {
+    for set in netfilter.sets(table).unwrap() {
         // Names of sets are constants of the product; this one lasts as long as the test.
         let wanted = Set::of(set.name.clone().leak(), &[]);
-        let mut elements = netfilter.elements(TABLE, &wanted).unwrap();
+        let mut elements = netfilter.elements(table, &wanted).unwrap();
         elements.retain(|element| owner(element).is_some() == owned);
         lines.extend(elements.iter().map(|element| line(&set, element)));
     }
@@ -67,6 +72,7 @@ fn text(types: Option<&[Datum]>, fields: &Fields) -> String {
         Datum::IfName => read.ifname(),
         Datum::Mark => read.mark().map(|mark| mark.to_string()),
         Datum::Group => read.group().map(|group| format!("{group:#x}")),
+        Datum::Ether => read.ether().map(|mac| mac.to_string()),
     });
     let told: Option<Vec<String>> = each.collect();
     match told {

@@ -40,7 +40,7 @@ fn an_element_that_the_kernel_has_no_place_for_just_now_gets_one() {
                 };
                 attempt(&netfilter, add).unwrap().unwrap();
                 let is_own = |found: &Element| found.comment == own.comment;
-                remove(&netfilter, &[SET], is_own).unwrap();
+                remove(&netfilter, TABLE, &[SET], is_own).unwrap();
             }
         };
         thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! A kernel that has nf_tables, but not all that a part of the table needs. A rule that looks into a set which nobody makes
 //! stands for that: the kernel refuses both with `ENOENT`.
 
-use linkspan_filter::table::{LAYOUT, Part, Support, make, ready, support};
+use linkspan_filter::table::{LAYOUT, Part, Support, TABLE, make, ready, support};
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::table::{everything, netfilter};
 use linkspan_nftables::datum::Datum;
@@ -13,6 +13,7 @@ use crate::{LINKSPAN, Pod, both};
 
 static PART: Part = Part {
     name: "what cannot be",
+    table: TABLE,
     sets: &[&Set::of("possible", &[Datum::Port])],
     chains: || {
         let chain = |name, exprs| Chain {

@@ -186,7 +186,7 @@ pub(super) fn remove(netfilter: &Netfilter, owner: &Owner) -> Result<()> {
 }
 
 fn remove_zones(netfilter: &Netfilter, condemned: impl Fn(&Zone) -> bool) -> Result<()> {
-    table::remove_chosen(netfilter, || {
+    table::remove_chosen(netfilter, TABLE, || {
         let all = all_zones(netfilter).map_err(kernel)?;
         let condemned = all.iter().filter(|zone| condemned(zone));
         Ok(condemned.flat_map(elements).collect())

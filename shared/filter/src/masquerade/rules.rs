@@ -11,7 +11,7 @@ use linkspan_nftables::ruleset::{Base, Chain, Rule, Set};
 use linkspan_protocol::family::{Family, PerFamily};
 
 use crate::masquerade::upgrade::convert;
-use crate::table::{LAYOUT, Part};
+use crate::table::{LAYOUT, Part, TABLE};
 
 use Datum::{Group, IfName, Ipv4, Ipv6};
 
@@ -57,6 +57,7 @@ pub(super) const GROUPED: Sets = Sets {
 /// Sets and chain of masquerade.
 pub(super) static PART: Part = Part {
     name: "masquerade",
+    table: TABLE,
     sets: &[
         NAMED.sources.v4,
         NAMED.sources.v6,

@@ -9,7 +9,6 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
-use super::TABLE;
 use crate::kernel;
 
 /// Limits for retries after faster writers of nf_tables: a time, and a minimum number of attempts. On a busy machine a
@@ -106,7 +105,7 @@ fn outrun(patience: Duration) -> Failure {
     let patience = patience.as_secs();
     Failure::new(
         ErrorCode::TRY_AGAIN_LATER,
-        format!("change {TABLE}: other writers of nf_tables were faster for {patience} s"),
+        format!("change nf_tables: other writers were faster for {patience} s"),
     )
     .hint("try again, or find the program that keeps changing nf_tables with `nft monitor`")
 }

@@ -8,7 +8,7 @@ use linkspan_plugin::Result;
 use nix::errno::Errno;
 
 use super::part::{Former, LAYOUT, Part, State, see};
-use super::{COMMENT, Guard, TABLE, attempt, open};
+use super::{Guard, attempt, comment, open};
 use crate::kernel;
 
 /// Creates the missing objects of the part, and rebuilds those of another layout or type, in one transaction that keeps
@@ -52,26 +52,26 @@ pub fn support(part: &Part) -> Result<Support> {
 }
 
 fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
-    let chains = (part.chains)();
+    let (table, chains) = (part.table, (part.chains)());
     let questions: Vec<_> = chains
         .iter()
-        .map(|chain| Question::Chain(TABLE, chain.name))
+        .map(|chain| Question::Chain(table, chain.name))
         .collect();
     let found = netfilter.look(&questions).map_err(kernel)?;
     let found: Vec<_> = found.iter().filter_map(Answer::chain).collect();
     let mut batch = Batch::default();
-    batch.ensure_table(TABLE, COMMENT);
+    batch.ensure_table(table, comment(table));
     for chain in &found {
-        batch.flush_chain(TABLE, &chain.name);
+        batch.flush_chain(table, &chain.name);
     }
     // A comment names the layout, and the kernel takes a comment only at a chain's creation. A chain with the right
     // comment stays, since foreign rules may jump there.
     for chain in found.iter().filter(|chain| chain.comment != LAYOUT) {
-        batch.delete_chain(TABLE, &chain.name);
+        batch.delete_chain(table, &chain.name);
     }
     let mut former = Vec::new();
     let mut missing: Vec<&Set> = part.sets.to_vec();
-    for found in netfilter.sets(TABLE).map_err(kernel)? {
+    for found in netfilter.sets(table).map_err(kernel)? {
         let Some(set) = part.sets.iter().find(|set| set.name == found.name) else {
             continue;
         };
@@ -79,8 +79,8 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
             missing.retain(|missing| missing != set);
             continue;
         }
-        let elements = netfilter.elements(TABLE, set).map_err(kernel)?;
-        batch.delete_set(TABLE, set.name);
+        let elements = netfilter.elements(table, set).map_err(kernel)?;
+        batch.delete_set(table, set.name);
         former.push(Former {
             set: found,
             elements,
@@ -92,9 +92,9 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
     } else {
         Guard::Generation
     };
-    batch.ensure(TABLE, &missing, &chains);
+    batch.ensure(table, &missing, &chains);
     for (set, elements) in (part.convert)(netfilter, &former)? {
-        batch.add(TABLE, set, &elements, false);
+        batch.add(table, set, &elements, false);
     }
     Ok((batch, guard))
 }
@@ -102,15 +102,15 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
 /// The kernel's error if it lacks a feature that the part needs. The trial transaction is refused at its end, so it
 /// leaves nothing.
 fn lacks(netfilter: &Netfilter, part: &Part) -> Result<Option<Error>> {
-    /// Never created.
-    const TRIAL: Table = Table {
+    // Never created.
+    let trial = Table {
         name: "linkspan-trial",
-        ..TABLE
+        ..part.table
     };
     let mut batch = Batch::default();
-    batch.ensure_table(TRIAL, COMMENT);
-    batch.ensure(TRIAL, part.sets, &(part.chains)());
-    batch.fail(TRIAL);
+    batch.ensure_table(trial, comment(trial));
+    batch.ensure(trial, part.sets, &(part.chains)());
+    batch.fail(trial);
     match netfilter.commit(batch) {
         Err(err) if err.is(Errno::EEXIST) => Ok(None),
         Err(err) if is_lack(&err) => Ok(Some(err)),

@@ -1,4 +1,5 @@
-//! Our one nf_tables table: rules once for the host, and elements for each attachment.
+//! Our nf_tables tables, one for packets and one for frames of bridges: rules once for the host, and elements for each
+//! attachment.
 //!
 //! A change of rules can block until every packet in flight is through (28 ms were seen); a change of elements takes
 //! 0.01 ms. So the first attachment that needs a [`Part`] creates its rules, and they stay.
@@ -25,13 +26,25 @@ pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
 pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
 
-/// The table. Deleting it removes all of our nf_tables state.
+/// The table of packets. Deleting it removes all of our state there.
 pub const TABLE: Table = Table {
     family: TableFamily::Inet,
     name: "linkspan",
 };
 
-const COMMENT: &str = "Linkspan CNI plugins: published ports and masquerade";
+/// The table of frames that bridges forward.
+pub const BRIDGE_TABLE: Table = Table {
+    family: TableFamily::Bridge,
+    name: "linkspan",
+};
+
+/// What `nft` shows beside a table of ours.
+fn comment(table: Table) -> &'static str {
+    match table.family {
+        TableFamily::Bridge => "Linkspan CNI plugins: MAC spoof check",
+        _ => "Linkspan CNI plugins: published ports and masquerade",
+    }
+}
 
 /// A connection to nf_tables; `None` if the kernel has no nf_tables.
 pub fn open() -> Result<Option<Netfilter>> {
@@ -79,15 +92,22 @@ pub fn open_whole(part: &Part) -> Result<Option<(Netfilter, State)>> {
     }
 }
 
-/// Removes the table with its content. Returns false if there was none.
+/// Removes our tables with their content. Returns false if there was none.
 pub fn delete() -> Result<bool> {
     let netfilter = Netfilter::open().map_err(kernel)?;
-    let mut batch = Batch::default();
-    batch.delete_table(TABLE);
-    match netfilter.commit(batch) {
-        Err(err) if err.is(Errno::ENOENT) => Ok(false),
-        done => done.map(|()| true).map_err(kernel),
+    let mut removed = false;
+    for table in [TABLE, BRIDGE_TABLE] {
+        let mut batch = Batch::default();
+        batch.delete_table(table);
+        match netfilter.commit(batch) {
+            Err(err) if err.is(Errno::ENOENT) => {}
+            done => {
+                done.map_err(kernel)?;
+                removed = true;
+            }
+        }
     }
+    Ok(removed)
 }
 
 /// The owner of an element; `None` if the element is not ours.

@@ -2,13 +2,13 @@
 
 use linkspan_netlink::error::Error;
 use linkspan_nftables::look::{Answer, Question};
-use linkspan_nftables::ruleset::{Chain, Element, Set};
+use linkspan_nftables::ruleset::{Chain, Element, Set, Table};
 use linkspan_nftables::survey::FoundSet;
 use linkspan_nftables::{Netfilter, expr};
 use linkspan_plugin::Result;
 use linkspan_plugin::check::mismatch;
 
-use super::{Elements, TABLE};
+use super::Elements;
 use crate::kernel;
 
 /// The comment of each chain, which names the layout of its part. The kernel keeps comments since Linux 5.10. On older
@@ -20,6 +20,8 @@ pub const LAYOUT: &str = "layout 2";
 pub struct Part {
     /// Its name in messages.
     pub name: &'static str,
+    /// Where it is: one of ours.
+    pub table: Table,
     /// Sets and maps.
     pub sets: &'static [&'static Set],
     /// Chains with their rules, each with [`LAYOUT`] as its comment.
@@ -64,7 +66,7 @@ pub fn see(
     questions: &[Question<'_>],
 ) -> std::result::Result<Seen, Error> {
     let chains = (part.chains)();
-    let of_chain = |chain: &Chain| Question::Chain(TABLE, chain.name);
+    let of_chain = |chain: &Chain| Question::Chain(part.table, chain.name);
     let mut all: Vec<_> = chains.iter().map(of_chain).collect();
     all.extend(questions);
     let mut answers = netfilter.look(&all)?;
@@ -114,7 +116,7 @@ pub fn verify(netfilter: &Netfilter, part: &Part) -> Result<()> {
         State::Missing => "nothing of it".to_owned(),
         State::Broken(reason) => reason,
     };
-    let what = format!("{} in {TABLE}", part.name);
+    let what = format!("{} in {}", part.name, part.table);
     Err(mismatch(what, "its rules", &found).hint("`linkspan restore` puts back what is missing"))
 }
 

@@ -14,10 +14,10 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::ErrorCode;
 use nix::errno::Errno;
 
-use super::{Guard, TABLE, insist};
+use super::{Guard, insist};
 use crate::kernel;
 
-/// Elements by their set.
+/// Elements by their set, all of one table.
 pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
 
 /// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them once they are gone. A
@@ -25,15 +25,16 @@ pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
 /// may commit meanwhile, so a retry looks up only the listed elements.
 pub fn remove<'a>(
     netfilter: &Netfilter,
+    table: Table,
     sets: &[&'a Set],
     condemned: impl Fn(&Element) -> bool,
 ) -> Result<Elements<'a>> {
     let mut listed: Option<Elements<'a>> = None;
-    remove_by(netfilter, Guard::Values, || {
+    remove_by(netfilter, table, Guard::Values, || {
         if let Some(listed) = &listed {
-            return still(netfilter, listed).map_err(kernel);
+            return still(netfilter, table, listed).map_err(kernel);
         }
-        let all = list(netfilter, sets, &condemned).map_err(kernel)?;
+        let all = list(netfilter, table, sets, &condemned).map_err(kernel)?;
         Ok(listed.insert(all).clone())
     })?;
     Ok(listed.unwrap_or_default())
@@ -42,14 +43,19 @@ pub fn remove<'a>(
 /// Removes the elements that `choose` picks, in one transaction, and chooses again after every interfering change.
 pub fn remove_chosen<'a>(
     netfilter: &Netfilter,
+    table: Table,
     choose: impl FnMut() -> Result<Elements<'a>>,
 ) -> Result<()> {
-    remove_by(netfilter, Guard::Generation, choose)
+    remove_by(netfilter, table, Guard::Generation, choose)
 }
 
 /// The same for elements that disturb nobody. If other writers are faster, the elements stay.
-pub fn tidy<'a>(netfilter: &Netfilter, choose: impl FnMut() -> Result<Elements<'a>>) -> Result<()> {
-    match remove_by(netfilter, Guard::Courtesy, choose) {
+pub fn tidy<'a>(
+    netfilter: &Netfilter,
+    table: Table,
+    choose: impl FnMut() -> Result<Elements<'a>>,
+) -> Result<()> {
+    match remove_by(netfilter, table, Guard::Courtesy, choose) {
         Err(failure) if failure.code() == ErrorCode::TRY_AGAIN_LATER => Ok(()),
         done => done,
     }
@@ -57,33 +63,38 @@ pub fn tidy<'a>(netfilter: &Netfilter, choose: impl FnMut() -> Result<Elements<'
 
 fn remove_by<'a>(
     netfilter: &Netfilter,
+    table: Table,
     guard: Guard,
     mut choose: impl FnMut() -> Result<Elements<'a>>,
 ) -> Result<()> {
     let mut chosen = Vec::new();
     let expired = insist(netfilter, &[Errno::EEXIST], || {
         chosen = choose()?;
-        Ok((batch(&chosen, Batch::expire), guard))
+        Ok((batch(table, &chosen, Batch::expire), guard))
     })?;
     let is_ignored = match expired {
         // The set does not support timeouts (`nft_add_set_elem`).
         Err(err) if err.is(Errno::EINVAL) => true,
         expired => {
             expired.map_err(kernel)?;
-            !wait(netfilter, &chosen)?
+            !wait(netfilter, table, &chosen)?
         }
     };
     if is_ignored {
-        let take = || Ok((batch(&choose()?, Batch::take), guard));
+        let take = || Ok((batch(table, &choose()?, Batch::take), guard));
         insist(netfilter, &[Errno::EEXIST], take)?.map_err(kernel)?;
     }
     Ok(())
 }
 
-fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -> Batch {
+fn batch(
+    table: Table,
+    chosen: &Elements<'_>,
+    step: fn(&mut Batch, Table, &Set, &[Element]),
+) -> Batch {
     let mut batch = Batch::default();
     for (set, elements) in chosen {
-        step(&mut batch, TABLE, set, elements);
+        step(&mut batch, table, set, elements);
     }
     batch
 }
@@ -91,15 +102,19 @@ fn batch(chosen: &Elements<'_>, step: fn(&mut Batch, Table, &Set, &[Element])) -
 /// The current form of the listed elements that still exist with the same owner.
 pub fn still<'a>(
     netfilter: &Netfilter,
+    table: Table,
     listed: &Elements<'a>,
 ) -> std::result::Result<Elements<'a>, Error> {
-    let questions: Vec<_> = listed.iter().flat_map(questions).collect();
+    let questions: Vec<_> = listed
+        .iter()
+        .flat_map(|some| questions(table, some))
+        .collect();
     let mut answers = netfilter.look(&questions)?.into_iter();
     let mut all = Vec::new();
     for (set, elements) in listed {
         let mut there = Vec::new();
         for (listed, answer) in elements.iter().zip(answers.by_ref()) {
-            let found = confirmed(netfilter, set, listed, answer.element())?;
+            let found = confirmed(netfilter, (table, set), listed, answer.element())?;
             there.extend(found.filter(|found| is_same(Some(found), listed)));
         }
         all.push((*set, there));
@@ -113,7 +128,7 @@ pub fn still<'a>(
 /// at the copy under change (`nft_pipapo_get`). A dump shows the active copy (`nft_pipapo_walk`).
 pub fn confirmed(
     netfilter: &Netfilter,
-    set: &Set,
+    (table, set): (Table, &Set),
     asked: &Element,
     found: Option<&Element>,
 ) -> std::result::Result<Option<Element>, Error> {
@@ -121,11 +136,11 @@ pub fn confirmed(
     if !set.interval || found.is_some_and(is_it) {
         return Ok(found.cloned());
     }
-    Ok(netfilter.elements(TABLE, set)?.into_iter().find(is_it))
+    Ok(netfilter.elements(table, set)?.into_iter().find(is_it))
 }
 
-fn questions<'q>((set, elements): &'q (&Set, Vec<Element>)) -> Vec<Question<'q>> {
-    let question = |element: &'q Element| Question::Element(TABLE, set, element);
+fn questions<'q>(table: Table, (set, elements): &'q (&Set, Vec<Element>)) -> Vec<Question<'q>> {
+    let question = |element: &'q Element| Question::Element(table, set, element);
     elements.iter().map(question).collect()
 }
 
@@ -136,13 +151,16 @@ fn is_same(found: Option<&Element>, listed: &Element) -> bool {
 
 /// Waits for the kernel's tick in which the elements expire. Returns false if the kernel ignored the expiry. One
 /// element of each set is enough, since all went in one transaction.
-fn wait(netfilter: &Netfilter, chosen: &Elements<'_>) -> Result<bool> {
+fn wait(netfilter: &Netfilter, table: Table, chosen: &Elements<'_>) -> Result<bool> {
     const TICK: Duration = Duration::from_millis(1);
     let last = |(set, elements): &(_, Vec<Element>)| Some((*set, vec![elements.last()?.clone()]));
     let mut waited: Elements<'_> = chosen.iter().filter_map(last).collect();
     let mut changes = None;
     loop {
-        let questions: Vec<_> = waited.iter().flat_map(questions).collect();
+        let questions: Vec<_> = waited
+            .iter()
+            .flat_map(|some| questions(table, some))
+            .collect();
         let answers = netfilter.look(&questions).map_err(kernel)?;
         let there: Vec<_> = waited
             .iter()
@@ -173,12 +191,13 @@ fn wait(netfilter: &Netfilter, chosen: &Elements<'_>) -> Result<bool> {
 /// The elements of `sets` that `chosen` picks.
 pub fn list<'a>(
     netfilter: &Netfilter,
+    table: Table,
     sets: &[&'a Set],
     chosen: impl Fn(&Element) -> bool,
 ) -> std::result::Result<Elements<'a>, Error> {
     let mut found = Vec::new();
     for set in sets {
-        let mut elements = netfilter.elements(TABLE, set)?;
+        let mut elements = netfilter.elements(table, set)?;
         elements.retain(&chosen);
         if !elements.is_empty() {
             found.push((*set, elements));
