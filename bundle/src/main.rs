@@ -145,10 +145,15 @@ fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
         "ptp" | "veth" => Some(linkspan_veth::passage()),
         _ => None,
     };
-    match passage {
-        Some(passage) => on_the_way(&passage),
-        None => Ok(Vec::new()),
+    let mut warnings = match passage {
+        Some(passage) => on_the_way(&passage)?,
+        None => Vec::new(),
+    };
+    if kind == "bridge" {
+        let told = linkspan_bridge::warnings(stdin)?;
+        warnings.extend(told.into_iter().map(|told| warning("vlans", told)));
     }
+    Ok(warnings)
 }
 
 fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
@@ -174,13 +179,13 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
         &[Family::V4]
     };
     let found = obstacles(passage, families)?;
-    let warning = |Obstacle { what, remedies }| Warning {
-        id: "forward-drop",
-        what,
-        remedies,
-    };
+    let warning = |found| warning("forward-drop", found);
     warnings.extend(found.into_iter().map(warning));
     Ok(warnings)
+}
+
+fn warning(id: &'static str, Obstacle { what, remedies }: Obstacle) -> Warning {
+    Warning { id, what, remedies }
 }
 
 fn names() -> Vec<&'static str> {

@@ -30,12 +30,20 @@ pub struct Suite<'a> {
 /// A warning.
 #[derive(Debug, Clone)]
 pub struct Warning {
-    /// The sort of the cause: `forward-drop` for a packet filter, `forward-off` for a switch.
+    /// The sort of the cause: `forward-drop` for a packet filter, `forward-off` for a switch, `vlans` for VLANs
+    /// of a bridge.
     pub id: &'static str,
     /// One sentence.
     pub what: String,
     /// Commands that remove the cause.
     pub remedies: Vec<String>,
+}
+
+impl Warning {
+    /// Whether the plugin `firewall` removes the cause.
+    pub(crate) fn is_for_firewall(&self) -> bool {
+        ["forward-drop", "forward-off"].contains(&self.id)
+    }
 }
 
 /// A published port.

@@ -22,19 +22,18 @@ pub(crate) const RESTORE: &str = "linkspan restore";
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
 
-/// Tells each obstacle to the network's packets; none where a plugin of the list removes them.
+/// Tells each obstacle to the network's packets, less those that a plugin of the list removes.
 pub(crate) fn obstacles(
     list: &NetworkList,
     suite: Suite<'_>,
     mut tell: impl FnMut(Warning),
 ) -> Result<()> {
-    if list.plugins.iter().any(|plugin| plugin.kind() == FIREWALL) {
-        return Ok(());
-    }
+    let has_firewall = list.plugins.iter().any(|plugin| plugin.kind() == FIREWALL);
     for plugin in &list.plugins {
         let stdin = inject::stdin(list, plugin, Added::new())?;
-        let found = (suite.warnings)(plugin.kind(), &stdin)?;
-        found.into_iter().for_each(&mut tell);
+        let found = (suite.warnings)(plugin.kind(), &stdin)?.into_iter();
+        let standing = found.filter(|warning| !(has_firewall && warning.is_for_firewall()));
+        standing.for_each(&mut tell);
     }
     Ok(())
 }

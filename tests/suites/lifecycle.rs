@@ -348,10 +348,9 @@ fn a_failed_add_takes_back_what_it_made() {
             ),
             // A late step fails: the kernel does not reach the route's next hop.
             (json!({ "ipam": nowhere }), 999, "10.7.0.0/16"),
-            // Not served yet.
-            (json!({ "vlan": 7 }), 7, "vlan is not implemented yet"),
-            (json!({ "vlanTrunk": [{ "id": 7 }] }), 7, "vlanTrunk is not"),
-            (json!({ "macspoofchk": true }), 7, "macspoofchk is not"),
+            // No VLAN has such a number.
+            (json!({ "vlan": 4095 }), 7, "invalid VLAN ID 4095"),
+            (json!({ "vlanTrunk": [{ "id": 0 }] }), 7, "trunk id"),
         ] {
             let told = call(lab, "b", &sandbox, &over)
                 .verb("ADD")

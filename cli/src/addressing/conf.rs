@@ -51,6 +51,14 @@ impl<'a> Conf<'a> {
             .is_some_and(|(_, plugin)| on(plugin, "isGateway") || on(plugin, "isDefaultGateway"))
     }
 
+    /// The link that has the gateway's addresses: the bridge, or the host's own interface in the VLAN.
+    pub(crate) fn gateway_link(self) -> Option<String> {
+        let (bridge, plugin) = self.bridge()?;
+        let vlan = plugin.keys.get("vlan").and_then(Value::as_u64);
+        let vlan = vlan.filter(|vlan| *vlan != 0);
+        Some(vlan.map_or_else(|| bridge.to_owned(), |vlan| format!("{bridge}.{vlan}")))
+    }
+
     /// Whether the host forwards packets of the pods.
     pub(crate) fn is_routed(self) -> bool {
         self.is_gateway() || self.has(&["ptp", "veth"])

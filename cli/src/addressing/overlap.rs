@@ -42,9 +42,9 @@ pub(crate) fn overlaps(conf: Conf<'_>, others: &[Conf<'_>], routes: &[HostRoute]
                 });
             }
         }
-        let own = conf.bridge().map(|(name, _)| name);
+        let own = conf.gateway_link();
         let in_the_way = |route: &&HostRoute| {
-            own != Some(route.link.as_str()) && has_common(route.dst, range.subnet)
+            own.as_ref() != Some(&route.link) && has_common(route.dst, range.subnet)
         };
         for route in routes
             .iter()

@@ -71,7 +71,7 @@ pub(super) fn state(node: &Node<'_>, found: &mut Vec<Finding>) {
 /// Bridges that lost the gateway's address.
 pub(super) fn gateway(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     for conf in node.networks().filter(|conf| conf.is_gateway()) {
-        let Some(link) = conf.bridge().and_then(|(name, _)| node.link(name)) else {
+        let Some(link) = conf.gateway_link().and_then(|name| node.link(&name)) else {
             continue;
         };
         let present: Vec<_> = link.addrs(None).map_err(kernel)?;
@@ -83,10 +83,7 @@ pub(super) fn gateway(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
         for range in conf.ranges() {
             let gateway = range.gateway;
             if used(gateway) && !present.iter().any(|addr| addr.ip == gateway) {
-                let what = format!(
-                    "the bridge {} lacks the gateway's address {gateway}",
-                    link.name
-                );
+                let what = format!("{} lacks the gateway's address {gateway}", link.name);
                 let command = format!(
                     "ip addr add {gateway}/{} dev {}",
                     range.subnet.prefix(),

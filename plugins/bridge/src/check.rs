@@ -1,12 +1,15 @@
 //! CHECK: each property that ADD gave the attachment, compared with what is there.
 
-use linkspan_attach::{Sides, verify};
+use linkspan_attach::pair::Pair;
+use linkspan_attach::{Sides, kernel, verify};
+use linkspan_filter::spoof;
 use linkspan_netlink::link::Link;
 use linkspan_plugin::check::{mismatch, promised, same};
 use linkspan_plugin::{CheckCall, Result, delegate};
 use linkspan_protocol::result::{AddResult, Interface};
 
 use crate::conf::Plan;
+use crate::guarded;
 
 pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     let promised = promised(call)?;
@@ -15,28 +18,59 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     }
     let sides = Sides::open(&call.netns)?;
     let bridge = bridge(&sides, plan, &promised)?;
-    let container = verify::container(call, &sides.sandbox, &promised, "veth")?;
+    let pair = pair(call, &sides, &promised)?;
+    let (container, port) = (&pair.sandbox, &pair.host);
     if !plan.leave_down {
-        verify::up(&sides.sandbox, &container)?;
+        verify::up(&sides.sandbox, container)?;
     }
-    verify::mtu(&sides.sandbox, &container, plan.mtu, &promised)?;
-    let port = verify::host_end(&sides.host, &container, &promised)?;
-    verify::up(&sides.host, &port)?;
-    verify::mtu(&sides.host, &port, plan.mtu, &promised)?;
-    settings(&port, &bridge, plan)?;
-    verify::addresses(&sides.sandbox, &container, &promised)?;
+    verify::mtu(&sides.sandbox, container, plan.mtu, &promised)?;
+    verify::up(&sides.host, port)?;
+    verify::mtu(&sides.host, port, plan.mtu, &promised)?;
+    settings(port, &bridge, plan)?;
+    plan.vlans.verify(port, &bridge)?;
+    verify::addresses(&sides.sandbox, container, &promised)?;
     verify::routes(&sides.sandbox, &promised)?;
     if plan.is_gateway {
-        for ip in verify::addresses_of(&promised, &container) {
+        let own = vlan_gateway(&sides, plan, &bridge)?;
+        let at = own.as_ref().unwrap_or(&bridge);
+        for ip in verify::addresses_of(&promised, container) {
             if let Some(gateway) = ip.gateway {
-                verify::gateway(&sides.host, &bridge, gateway, ip.address.prefix())?;
+                verify::gateway(&sides.host, at, gateway, ip.address.prefix())?;
             }
         }
     }
-    match plan.masquerade.as_ref().filter(|_| plan.layer3) {
-        Some(masquerade) => masquerade.verify(call.into(), &plan.ingress(), &promised),
-        None => Ok(()),
+    if let Some(masquerade) = plan.masquerade.as_ref().filter(|_| plan.layer3) {
+        masquerade.verify(call.into(), &plan.ingress(), &promised)?;
     }
+    if plan.spoof_check {
+        spoof::verify(call.into(), guarded(&pair))?;
+    }
+    Ok(())
+}
+
+/// The host's interface in the VLAN. Where it is a pair, its other end is in the VLAN, too.
+fn vlan_gateway(sides: &Sides, plan: &Plan, bridge: &Link) -> Result<Option<Link>> {
+    let Some(name) = plan.vlan_gateway() else {
+        return Ok(None);
+    };
+    let found = sides.host.find(&name)?;
+    let own = found.ok_or_else(|| mismatch(format!("gateway {name:?}"), "a link", "none"))?;
+    verify::up(&sides.host, &own)?;
+    if let Some(index) = own.peer_index.filter(|_| own.kind == "veth") {
+        let port = sides.host.rtnl.link_by_index(index).map_err(kernel)?;
+        if let Some(port) = port.filter(|port| port.controller == Some(bridge.index)) {
+            verify::up(&sides.host, &port)?;
+            plan.vlans.of_gateway().verify(&port, bridge)?;
+        }
+    }
+    Ok(Some(own))
+}
+
+/// Both ends, as they were promised.
+pub(crate) fn pair(call: &CheckCall, sides: &Sides, promised: &AddResult) -> Result<Pair> {
+    let sandbox = verify::container(call, &sides.sandbox, promised, "veth")?;
+    let host = verify::host_end(&sides.host, &sandbox, promised)?;
+    Ok(Pair { host, sandbox })
 }
 
 /// Checks the bridge: its MAC and MTU in the result, its state, and promiscuity where the configuration asks for it.

@@ -1,7 +1,7 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
-use linkspan_attach::creation;
 use linkspan_attach::wishes::Wanted;
+use linkspan_attach::{bridge, creation};
 use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::{Ingress, Masquerade};
 use linkspan_plugin::Result;
@@ -10,9 +10,11 @@ use linkspan_protocol::args;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
-use linkspan_protocol::json::Json;
 use linkspan_protocol::schema::word;
 use serde::Deserialize;
+
+use crate::trunk::Trunk;
+use crate::vlan::{Keys, Vlans};
 
 /// The name of the bridge where the configuration has none.
 const BRIDGE: &str = "cni0";
@@ -56,14 +58,27 @@ pub(crate) struct Conf {
     /// Networks that see the container's own address, beside its own subnet: the rest of a cluster, such as
     /// `["10.0.0.0/8"]`.
     ip_masq_except: Vec<String>,
-    /// Not implemented yet: refused unless 0.
+    /// The VLAN of the container's frames without a tag, from 1 to 4094, or 0 for none. With `isGateway` the gateway is an
+    /// interface `BRIDGE.VLAN` on the host. A new bridge filters VLANs.
     vlan: i64,
-    /// Not implemented yet: refused.
-    vlan_trunk: Option<Json>,
-    /// Not implemented yet: refused where it is true.
+    /// VLANs of the container's frames with a tag: `[{"id": 7}, {"minID": 100, "maxID": 110}]`.
+    vlan_trunk: Option<Vec<Trunk>>,
+    /// Keeps the port in the bridge's default VLAN beside the others.
     preserve_default_vlan: bool,
-    /// Not implemented yet: refused where it is true.
+    /// Refuses a bridge that is there and does not filter VLANs, and keeps `vlan` for frames without a tag where
+    /// `vlanTrunk` has it, too.
+    strict_vlan: bool,
+    /// Switches VLAN filtering on where a bridge that is there does not filter. All its ports are concerned.
+    ensure_vlan_filtering: bool,
+    /// Drops frames of the container that have another source than its own MAC address. It needs nf_tables.
     macspoofchk: bool,
+}
+
+impl Conf {
+    /// Whether an ADD with these keys may make an interface of the host's own in a VLAN.
+    pub(crate) fn may_have_vlan_gateway(&self) -> bool {
+        self.vlan != 0 && (self.is_gateway || self.is_default_gateway)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,18 +115,42 @@ pub(crate) struct Plan {
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
     pub(crate) masquerade: Option<Masquerade>,
+    /// Whether frames with another source than the container's are dropped.
+    pub(crate) spoof_check: bool,
+    pub(crate) vlans: Vlans,
 }
 
 impl Plan {
     /// Where packets of the containers come into the host.
     pub(crate) fn ingress(&self) -> Ingress {
-        Ingress::Link(self.bridge.clone())
+        Ingress::Link(self.gateway())
+    }
+
+    /// What the bridge shall be.
+    pub(crate) fn request(&self) -> bridge::Request<'_> {
+        bridge::Request {
+            name: &self.bridge,
+            mtu: self.mtu,
+            promiscuous: self.promiscuous,
+            filtering: self.vlans.filtering(),
+        }
+    }
+
+    /// The interface that has the gateway addresses: the bridge, or the one of its VLAN.
+    pub(crate) fn gateway(&self) -> String {
+        self.vlan_gateway().unwrap_or_else(|| self.bridge.clone())
+    }
+
+    /// The one of its VLAN.
+    pub(crate) fn vlan_gateway(&self) -> Option<String> {
+        let is_needed = self.layer3 && self.is_gateway;
+        let vlan = self.vlans.access.filter(|_| is_needed)?;
+        Some(format!("{}.{vlan}", self.bridge))
     }
 }
 
 impl Plan {
     pub(crate) fn new(netconf: &NetConf, cni_args: &str, conf: Conf) -> Result<Self> {
-        refuse_unserved(&conf)?;
         let layer3 = !netconf.ipam.kind.is_empty();
         if layer3 && conf.disable_container_interface {
             return Err(Failure::config(
@@ -125,6 +164,13 @@ impl Plan {
         }
         let bridge = conf.bridge.unwrap_or_else(|| BRIDGE.to_owned());
         check_name(&bridge)?;
+        let vlans = Vlans::parse(&Keys {
+            vlan: conf.vlan,
+            trunk: conf.vlan_trunk,
+            preserve_default: conf.preserve_default_vlan,
+            strict: conf.strict_vlan,
+            ensure_filtering: conf.ensure_vlan_filtering,
+        })?;
         let from_args = args::parse(cni_args, &["MAC"])?;
         let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
         let mac = creation::mac(&[
@@ -132,7 +178,7 @@ impl Plan {
             ("args.cni.mac", &conf.args.cni.mac),
             ("MAC in CNI_ARGS", &from_args.unwrap_or_default()),
         ])?;
-        Ok(Self {
+        let plan = Self {
             bridge,
             is_gateway: conf.is_gateway || conf.is_default_gateway,
             is_default_gateway: conf.is_default_gateway,
@@ -151,7 +197,13 @@ impl Plan {
                 conf.ip_masq_backend.as_deref(),
                 &conf.ip_masq_except,
             )?,
-        })
+            spoof_check: conf.macspoofchk,
+            vlans,
+        };
+        if let Some(gateway) = plan.vlan_gateway() {
+            check_gateway(&gateway)?;
+        }
+        Ok(plan)
     }
 }
 
@@ -166,18 +218,13 @@ fn check_name(bridge: &str) -> Result<()> {
     Ok(())
 }
 
-fn refuse_unserved(conf: &Conf) -> Result<()> {
-    let keys = [
-        ("vlan", conf.vlan != 0),
-        ("vlanTrunk", conf.vlan_trunk.is_some()),
-        ("preserveDefaultVlan", conf.preserve_default_vlan),
-        ("macspoofchk", conf.macspoofchk),
-    ];
-    match keys.into_iter().find(|(_, on)| *on) {
-        None => Ok(()),
-        Some((key, _)) => Err(Failure::config(format!("{key} is not implemented yet"))
-            .hint(format!("remove {key:?} from the configuration"))),
-    }
+fn check_gateway(name: &str) -> Result<()> {
+    IfName::parse(name).map(drop).map_err(|failure| {
+        failure
+            .with_code(ErrorCode::INVALID_NETWORK_CONFIG)
+            .context(format!("gateway {name:?} of the VLAN"))
+            .hint("set \"bridge\" to a shorter name: the gateway has the name BRIDGE.VLAN")
+    })
 }
 
 #[cfg(test)]
@@ -205,10 +252,12 @@ pub(crate) mod tests {
                 r#","ipMasq":true,"ipMasqExcept":["10.0.0.0"]"#,
                 "ipMasqExcept",
             ),
-            (r#","vlan":-1"#, "vlan"),
-            (r#","vlanTrunk":[]"#, "vlanTrunk"),
-            (r#","preserveDefaultVlan":true"#, "preserveDefaultVlan"),
-            (r#","macspoofchk":true"#, "macspoofchk"),
+            (r#","vlan":-1"#, "VLAN ID -1"),
+            (r#","vlanTrunk":[{"id":4095}]"#, "4095"),
+            (
+                r#","vlan":4000,"bridge":"eleven-long","isGateway":true,"ipam":{"type":"x"}"#,
+                "eleven-long.4000",
+            ),
             (r#","bridge":"""#, "bridge \"\""),
             (r#","bridge":"a/b""#, "a/b"),
             (r#","bridge":"br%d""#, "br%d"),

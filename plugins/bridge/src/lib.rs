@@ -1,18 +1,20 @@
 //! The `bridge` plugin: a veth pair from the container to a port of a bridge on the host.
 //!
 //! An attachment owns its veth pair and its IPAM lease. The bridge, its gateway addresses, forwarding and the
-//! masquerade of the subnet are shared by the attachments and stay. VLANs and the MAC spoof check are not implemented
-//! yet, and refused.
+//! masquerade of the subnet are shared by the attachments and stay, and so is the gateway of a VLAN.
 
 mod check;
 mod conf;
 mod gateway;
+mod trunk;
+mod vlan;
 
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel};
-use linkspan_filter::obstacles::Passage;
+use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel, port_pair};
+use linkspan_filter::obstacles::{Obstacle, Passage};
+use linkspan_filter::spoof::{self, Guarded};
 use linkspan_filter::{isolated, masquerade};
 use linkspan_netlink::link::{Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
@@ -20,7 +22,9 @@ use linkspan_plugin::check::promised;
 use linkspan_plugin::interface::{self, Ipam};
 use linkspan_plugin::{
     AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo, delegate,
+    warn,
 };
+use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::{AddResult, Interface};
@@ -51,7 +55,10 @@ impl Plugin for Bridge {
         if plan.layer3 {
             delegate::locate(call)?;
         }
-        let bridge = bridge::ensure(&sides.host, &plan.bridge, plan.mtu, plan.promiscuous)?;
+        let bridge = bridge::ensure(&sides.host, plan.request())?;
+        for (what, _) in plan.vlans.warnings(Some(&bridge)) {
+            warn(&what);
+        }
         let owner = call.owner();
         let request = pair::Request {
             owner: &owner,
@@ -61,6 +68,10 @@ impl Plugin for Bridge {
             mac: plan.mac,
         };
         let mut pair = pair::create(&sides, &request, undo)?;
+        if plan.spoof_check {
+            spoof::apply(&owner, guarded(&pair), undo)?;
+        }
+        plan.vlans.apply(&pair.host, &bridge)?;
         let flags = PortFlags {
             hairpin: plan.hairpin,
             isolated: plan.isolated || isolated::is_isolated(&plan.bridge)?,
@@ -90,17 +101,23 @@ impl Plugin for Bridge {
         interface::resolve_names(call, &mut result);
         // A bridge without an address of its own may have taken on that of its new port.
         let bridge = sides.host.link(&plan.bridge)?;
-        result.interfaces = interfaces(&bridge, &pair, &call.netns.to_string());
+        let ends = interfaces(&bridge, &pair, &call.netns.to_string());
+        result.interfaces.splice(..ends.len(), ends);
         Ok(result)
     }
 
-    fn del(call: &DelCall, _conf: Conf) -> Result<()> {
+    fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let layer3 = !call.netconf.ipam.kind.is_empty();
         interface::detach(call, Ipam::Optional, |teardown| {
             if layer3 {
                 teardown.run("remove masquerade", || masquerade::remove(call));
             }
             teardown.run("delete the interface", || pair::delete(call));
+            teardown.run("remove the MAC spoof check", || spoof::remove(call));
+            if conf.may_have_vlan_gateway() {
+                let step = || port_pair::delete_unfinished(call);
+                teardown.run("delete what is left of a gateway", step);
+            }
         })
     }
 
@@ -113,39 +130,64 @@ impl Plugin for Bridge {
         let interfaces = || pair::collect(&stale);
         interface::collect(call, Ipam::Optional, interfaces, |teardown| {
             teardown.run("remove masquerade", || masquerade::collect(call, &stale));
+            teardown.run("remove MAC spoof checks", || spoof::collect(&stale));
         })
     }
 
     fn restore(call: &CheckCall, plan: Plan) -> Result<()> {
-        match plan.masquerade.as_ref().filter(|_| plan.layer3) {
-            Some(masquerade) => masquerade.restore(call.into(), &plan.ingress(), &promised(call)?),
-            None => Ok(()),
+        if let Some(masquerade) = plan.masquerade.as_ref().filter(|_| plan.layer3) {
+            masquerade.restore(call.into(), &plan.ingress(), &promised(call)?)?;
         }
+        if plan.spoof_check {
+            let pair = check::pair(call, &Sides::open(&call.netns)?, &promised(call)?)?;
+            spoof::restore(call.into(), guarded(&pair))?;
+        }
+        Ok(())
     }
 
     fn status(call: &StatusCall, plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
-        bridge::status(&Side::host()?, &plan.bridge, call.netconf.strict_status)?;
+        let (host, strict) = (Side::host()?, call.netconf.strict_status);
+        bridge::status(&host, &plan.bridge, plan.vlans.filtering(), strict)?;
         if plan.layer3 {
             delegate::status(call)?;
         }
-        match &plan.masquerade {
-            Some(masquerade) => masquerade.status(call),
-            None => Ok(()),
+        if let Some(masquerade) = &plan.masquerade {
+            masquerade.status(call)?;
         }
+        if plan.spoof_check {
+            spoof::status()?;
+        }
+        Ok(())
     }
 }
 
 /// The way of a network's packets through the host, for a configuration on stdin; `None` where the plugin would refuse
 /// it.
 pub fn passage(stdin: &[u8]) -> Option<Passage> {
-    let json = Json::parse(stdin).ok()?;
-    let plan = Plan::new(&NetConf::decode(&json).ok()?, "", json.decode().ok()?).ok()?;
+    let plan = plan_of(stdin)?;
     Some(Passage {
-        interface: plan.bridge,
+        interface: plan.gateway(),
         routed: plan.layer3 && plan.is_gateway,
         bridged: true,
     })
+}
+
+/// What a person should know of the network's VLANs, with the commands that remove the cause.
+pub fn warnings(stdin: &[u8]) -> Result<Vec<Obstacle>> {
+    let Some(plan) = plan_of(stdin) else {
+        return Ok(Vec::new());
+    };
+    let bridge = Side::host()?.find(&plan.bridge)?;
+    let warnings = plan.vlans.warnings(bridge.as_ref()).into_iter();
+    Ok(warnings
+        .map(|(what, remedies)| Obstacle { what, remedies })
+        .collect())
+}
+
+fn plan_of(stdin: &[u8]) -> Option<Plan> {
+    let json = Json::parse(stdin).ok()?;
+    Plan::new(&NetConf::decode(&json).ok()?, "", json.decode().ok()?).ok()
 }
 
 /// What an ADD has made, or found, before it asks for addresses.
@@ -177,14 +219,37 @@ fn configure(
         Scheme::Subnet { dad: plan.dad },
         made.wishes,
     )?;
+    let own = vlan_gateway(call, plan, made)?;
+    let at = own.as_ref().unwrap_or(made.bridge);
     for gateway in &gateways {
         let given = (&*gateways, plan.force_address);
-        bridge::ensure_address(&made.sides.host, made.bridge, *gateway, given)?;
-        forwarding::enable(&made.sides.host, made.bridge, gateway.ip())?;
+        bridge::ensure_address(&made.sides.host, at, *gateway, given)?;
+        forwarding::enable(&made.sides.host, at, gateway.ip())?;
     }
+    let own = own.map(|link| creation::interface(&link, ""));
+    result.interfaces.extend(own);
     match &plan.masquerade {
         Some(masquerade) => masquerade.apply(call.into(), &plan.ingress(), result, undo),
         None => Ok(()),
+    }
+}
+
+/// Where the host takes part in the VLAN.
+fn vlan_gateway(call: &AddCall, plan: &Plan, made: &Made<'_>) -> Result<Option<Link>> {
+    let Some(name) = plan.vlan_gateway() else {
+        return Ok(None);
+    };
+    let vlans = plan.vlans.of_gateway();
+    let settle = |port: &Link| vlans.apply(port, made.bridge);
+    let host = &made.sides.host;
+    port_pair::ensure(host, &name, made.bridge, &call.owner(), settle).map(Some)
+}
+
+/// What the spoof check lets through.
+fn guarded(pair: &Pair) -> Guarded<'_> {
+    Guarded {
+        port: &pair.host.name,
+        source: MacAddr(pair.sandbox.mac),
     }
 }
 

@@ -18,15 +18,50 @@ use crate::{Side, kernel};
 /// The number of ports that a bridge can have, counted from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
 const PORTS: usize = 1023;
 
+/// What the bridge shall be.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// MTU of a new one.
+    pub mtu: Option<u32>,
+    /// Whether it receives every frame.
+    pub promiscuous: bool,
+    /// What is asked of it as to VLANs.
+    pub filtering: VlanFiltering,
+}
+
+/// What is asked of a bridge as to VLANs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VlanFiltering {
+    /// Nothing.
+    Any,
+    /// A new one keeps them apart; one that is there stays as it is.
+    Preferred,
+    /// The same, and one that does not is refused.
+    Needed,
+    /// The same, and one that does not is told to.
+    Ensured,
+}
+
 /// Finds or creates the bridge and brings it up. Many processes may do so at once.
-pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> Result<Link> {
-    let bridge = match host.find(name)? {
+pub fn ensure(host: &Side, request: Request<'_>) -> Result<Link> {
+    let name = request.name;
+    let mut bridge = match host.find(name)? {
         Some(link) => link,
-        None => create(host, name, mtu)?,
+        None => create(host, request)?,
     };
     is_bridge(&bridge)?;
+    can_filter(&bridge, request.filtering)?;
+    if let Some(filtering) = &mut bridge.filtering
+        && request.filtering == VlanFiltering::Ensured
+        && !filtering.on
+    {
+        filtering.on = true;
+        bridge.filter_vlans().map_err(kernel)?;
+    }
     host.sysctl(|sysctls| sysctls.refuse_router_advertisements(name))?;
-    if promiscuous {
+    if request.promiscuous {
         bridge.receive_all(true).map_err(kernel)?;
     }
     if !bridge.up {
@@ -37,12 +72,13 @@ pub fn ensure(host: &Side, name: &str, mtu: Option<u32>, promiscuous: bool) -> R
 
 /// Returns code 50 if no attachment could get a port. With `strict`, full bridges count, too, although the next DEL
 /// frees a port. Creates nothing.
-pub fn status(host: &Side, name: &str, strict: bool) -> Result<()> {
+pub fn status(host: &Side, name: &str, filtering: VlanFiltering, strict: bool) -> Result<()> {
     let Some(bridge) = host.find(name)? else {
         return Ok(());
     };
     let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
     is_bridge(&bridge).map_err(unavailable)?;
+    can_filter(&bridge, filtering).map_err(unavailable)?;
     if !strict {
         return Ok(());
     }
@@ -81,14 +117,48 @@ fn is_bridge(link: &Link) -> Result<()> {
     .hint("set \"bridge\" to another name"))
 }
 
+/// Refuses a bridge that cannot do what is asked of it as to VLANs.
+fn can_filter(bridge: &Link, asked: VlanFiltering) -> Result<()> {
+    let name = &bridge.name;
+    match (asked, bridge.filtering) {
+        (VlanFiltering::Any, _) => Ok(()),
+        (_, None) => Err(without_vlans(name)),
+        (VlanFiltering::Needed, Some(filtering)) if !filtering.on => Err(Failure::config(format!(
+            "bridge {name:?} does not filter VLANs, which \"strictVlan\" asks for"
+        ))
+        .hint(format!(
+            "set \"ensureVlanFiltering\", or switch it on: ip link set {name} type bridge vlan_filtering 1"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn without_vlans(name: &str) -> Failure {
+    Failure::new(
+        ErrorCode::INTERNAL,
+        format!("bridge {name:?}: this kernel has no VLANs for bridges"),
+    )
+    .hint("use a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or remove \"vlan\" and \"vlanTrunk\" from the configuration")
+}
+
 /// Sets a hardware address at creation, which stays. Otherwise the bridge would follow the lowest one of its ports.
-fn create(host: &Side, name: &str, mtu: Option<u32>) -> Result<Link> {
+fn create(host: &Side, request: Request<'_>) -> Result<Link> {
+    let Request { name, mtu, .. } = request;
+    let filters_vlans = request.filtering != VlanFiltering::Any;
     let made = host.rtnl.create(&LinkSpec {
         mac: Some(MacAddr::local(random()).0),
         mtu,
+        filters_vlans,
         ..LinkSpec::new(name, Kind::Bridge)
     });
     match made {
+        Err(err)
+            if filters_vlans
+                && err.is(Errno::EOPNOTSUPP)
+                && host.rtnl.knows(&Kind::Bridge).map_err(kernel)? =>
+        {
+            Err(without_vlans(name))
+        }
         Err(err) if !err.is(Errno::EEXIST) => Err(uncreated(err, mtu)),
         Ok(()) => {
             host.sysctl(|sysctls| sysctls.trust_link_local_address(name))?;

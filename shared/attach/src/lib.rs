@@ -5,6 +5,7 @@
 //!   common to both; [`tag`]: their owner.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
+//! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
 //! - [`verify`]: the comparisons of CHECK.
 
@@ -15,6 +16,7 @@ pub mod creation;
 pub mod end;
 pub mod forwarding;
 pub mod pair;
+pub mod port_pair;
 mod procfs;
 pub mod routes;
 pub mod sides;

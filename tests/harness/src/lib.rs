@@ -20,6 +20,7 @@ pub mod dice;
 pub mod fault;
 pub mod figure;
 pub mod forks;
+pub mod frame;
 pub mod grpc;
 mod image;
 pub mod lab;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use linkspan_netlink::link::Kind;
+use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::rtnl::Rtnl;
 
 use crate::lab::{is_nested, own_name};
@@ -62,6 +62,18 @@ pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
         tell(&format!("this kernel has no links of kind {kind}"));
     }
     is_known
+}
+
+/// Whether the kernel's bridges have VLANs; told where they have none.
+pub fn has_bridge_vlans(rtnl: &Rtnl) -> bool {
+    const PROBE: &str = "probe";
+    rtnl.create(&LinkSpec::new(PROBE, Kind::Bridge)).unwrap();
+    let probe = rtnl.link_by_name(PROBE).unwrap().unwrap();
+    probe.delete().unwrap();
+    if probe.filtering.is_none() {
+        tell("this kernel has no VLANs for bridges");
+    }
+    probe.filtering.is_some()
 }
 
 /// Whether the kernel has what the plugin needs beyond links and addresses; told where it has not.

@@ -94,6 +94,14 @@ fn a_bridge() {
 }
 
 #[test]
+fn a_guarded_port_of_a_bridge() {
+    withstands(Case::first("bridge with macspoofchk", |lab, _| {
+        let over = json!({ "macspoofchk": true, "ipam": host_local(lab, V4) });
+        vec![bridge(lab, &over)]
+    }));
+}
+
+#[test]
 fn a_dual_stack_bridge() {
     withstands(Case::first("bridge, dual stack", |lab, _| {
         vec![on_bridge(lab, DUAL)]

@@ -1,0 +1,70 @@
+//! Frames as bytes, for what no ordinary socket sends: a forged source, a tag of a VLAN.
+
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use linkspan_netlink::netns::Netns;
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{LinkAddr, bind};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The type of a frame that no protocol answers to (IEEE 802, for experiments).
+pub const EXPERIMENT: u16 = 0x88b5;
+
+/// The destination of a frame for everybody.
+pub const EVERYBODY: [u8; 6] = [0xff; 6];
+
+/// Bytes before the payload: destination, source, type.
+const HEADER: usize = 14;
+
+/// How long a frame may take that is under way.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A packet socket on one link, for frames of [`EXPERIMENT`].
+#[derive(Debug)]
+pub struct Wire(Socket);
+
+impl Wire {
+    /// On the link `ifname` of the namespace.
+    pub fn at(netns: &Netns, ifname: &str) -> Self {
+        Self(netns.scope(|| open(ifname)).unwrap().unwrap())
+    }
+
+    /// Sends a frame from `source`; one with a `tag` where that is a VLAN.
+    pub fn send(&self, source: [u8; 6], tag: Option<u16>, payload: &[u8]) {
+        const TAGGED: u16 = 0x8100;
+        let tag = tag.map(|vlan| [TAGGED.to_be_bytes(), vlan.to_be_bytes()].concat());
+        let frame = [
+            &EVERYBODY[..],
+            &source,
+            &tag.unwrap_or_default(),
+            &EXPERIMENT.to_be_bytes(),
+            payload,
+        ];
+        self.0.send(&frame.concat()).unwrap();
+    }
+
+    /// The payload of the next frame that came in.
+    pub fn receive(&self) -> Vec<u8> {
+        let mut buffer = [0; 2048];
+        let len = (&self.0).read(&mut buffer).unwrap();
+        buffer[HEADER..len].to_vec()
+    }
+}
+
+fn open(ifname: &str) -> io::Result<Socket> {
+    let of_link = |found: nix::ifaddrs::InterfaceAddress| {
+        let address = found
+            .address
+            .filter(|_any| found.interface_name == ifname)?;
+        address.as_link_addr().copied()
+    };
+    let link: Option<LinkAddr> = getifaddrs()?.find_map(of_link);
+    let link = link.ok_or_else(|| io::Error::other(format!("no link {ifname}")))?;
+    let kind = Protocol::from(i32::from(EXPERIMENT.to_be()));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind))?;
+    bind(socket.as_raw_fd(), &link)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    Ok(socket)
+}
