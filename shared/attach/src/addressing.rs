@@ -13,7 +13,7 @@ use linkspan_protocol::result::{AddResult, IpConfig, Route};
 
 use crate::sysctl::{Sysctls, of_interface};
 use crate::wishes::Wishes;
-use crate::{Side, kernel};
+use crate::{Side, creation, kernel};
 
 /// How long duplicate address detection may take; the kernel needs one to two seconds.
 const DAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ pub fn apply(
         link.add_addr(ip.address.ip(), ip.address.prefix(), flags)
             .map_err(kernel)?;
     }
-    link.set_up().map_err(kernel)?;
+    creation::set_up(link)?;
     if has_ipv6 && dad {
         wait_for_dad(sandbox, link)?;
     }

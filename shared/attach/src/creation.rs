@@ -71,6 +71,22 @@ pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
     }
 }
 
+/// Sets a link up, and explains the refusals that its parent is the reason of.
+pub fn set_up(link: &Link) -> Result<()> {
+    link.set_up().map_err(|err| {
+        let mac = MacAddr(link.mac);
+        if err.is(Errno::EBUSY) || err.is(Errno::EADDRINUSE) {
+            return kernel(err).detail(format!("its hardware address is {mac}")).hint(
+                "give it another one: the link that it is born on, or another link on that one, has this",
+            );
+        }
+        if err.is(Errno::ENETDOWN) {
+            return kernel(err).hint("set the link up that it is born on");
+        }
+        kernel(err)
+    })
+}
+
 /// A random number, from std's hasher, which the kernel seeds.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()

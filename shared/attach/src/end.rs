@@ -14,6 +14,9 @@ use nix::errno::Errno;
 use crate::creation::{is_free, uncreated};
 use crate::{Side, kernel, tag};
 
+/// No link carries smaller packets (`IPV4_MIN_MTU` of net/ip.h).
+const IPV4_MIN_MTU: u32 = 68;
+
 /// The wanted link.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -27,8 +30,8 @@ pub struct Request<'a> {
     pub mac: Option<MacAddr>,
 }
 
-/// Creates the link, down, and tags it. The link is born in the container's namespace under its final name, so no name
-/// can clash on the way.
+/// Creates the link, down, and tags it. The link is born in the container's namespace under its final name where the
+/// kernel allows that.
 pub fn create(
     call: &AddCall,
     sandbox: &Side,
@@ -37,6 +40,53 @@ pub fn create(
 ) -> Result<Link> {
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
     is_free(sandbox, ifname)?;
+    let mut name = ifname.as_str().to_owned();
+    let mut made = make(sandbox, &name, &owner, request);
+    if is_taken(&made) && request.parent.is_some() && sandbox.find(&name)?.is_none() {
+        // Linux before 6.15 also looks for the name in the namespace of the parent.
+        name = interim_name(&owner);
+        let again = make(sandbox, &name, &owner, request);
+        // Otherwise it is the place on the parent that is taken.
+        if !is_taken(&again) {
+            made = again;
+        }
+    }
+    if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
+        let (netns, ifname) = (call.netns.clone(), ifname.as_str().to_owned());
+        let owner = owner.clone();
+        undo.push("delete the interface", move || {
+            uncreate(&netns, &[ifname, interim_name(&owner)], &owner)
+        });
+    }
+    made.map_err(|err| {
+        let err = Error {
+            object: ifname.as_str().to_owned(),
+            ..err
+        };
+        refused(err, request)
+    })?;
+    let mut link = sandbox.link(&name)?;
+    if name == ifname.as_str() {
+        link.tag(&owner.line(), 0).map_err(kernel)?;
+    } else {
+        let tagged = link.tag_as(ifname.as_str(), &owner.line(), 0);
+        tagged.map_err(kernel)?;
+        link = sandbox.link(ifname.as_str())?;
+    }
+    // Some kinds begin with the parent's.
+    if let Some(mac) = request.mac.filter(|mac| mac.0 != link.mac) {
+        link.set_mac(mac.0).map_err(kernel)?;
+        link.mac = mac.0;
+    }
+    Ok(link)
+}
+
+fn make(
+    sandbox: &Side,
+    name: &str,
+    owner: &Owner,
+    request: &Request<'_>,
+) -> std::result::Result<(), Error> {
     let spec = LinkSpec {
         netns: sandbox.netns().map(Netns::as_fd),
         // The kernel takes no alias with the creation of a link; until the link has one, the group identifies the
@@ -44,31 +94,34 @@ pub fn create(
         group: Some(owner.group()),
         mac: request.mac.map(|mac| mac.0),
         mtu: request.mtu,
-        ..LinkSpec::new(ifname.as_str(), request.kind.clone())
+        ..LinkSpec::new(name, request.kind.clone())
     };
-    let made = match request.parent {
+    match request.parent {
         Some(parent) => parent.create_child(&spec),
         None => sandbox.rtnl.create(&spec),
-    };
-    if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
-        let (netns, ifname) = (call.netns.clone(), ifname.as_str().to_owned());
-        let owner = owner.clone();
-        undo.push("delete the interface", move || {
-            uncreate(&netns, &ifname, &owner)
-        });
     }
-    match made {
-        Ok(()) => {}
-        Err(err) if err.is(Errno::EEXIST) => {
-            // Another process may have taken the name. Otherwise the place on the parent is taken.
-            is_free(sandbox, ifname)?;
-            return Err(kernel(err));
-        }
-        Err(err) => return Err(uncreated(err, request.mtu)),
+}
+
+fn is_taken(made: &std::result::Result<(), Error>) -> bool {
+    made.as_ref().is_err_and(|err| err.is(Errno::EEXIST))
+}
+
+/// The name of a link before it gets its own. It follows from the owner, so DEL finds it where ADD was killed.
+fn interim_name(owner: &Owner) -> String {
+    format!("new{:08x}", owner.group())
+}
+
+/// The kernel's refusal to create the link, which may be about the parent: the kernel does not say so.
+fn refused(err: Error, request: &Request<'_>) -> Failure {
+    let is_tiny = request.mtu.is_some_and(|mtu| mtu < IPV4_MIN_MTU);
+    let excluded = err.is(Errno::EBUSY) || err.is(Errno::EINVAL) && !is_tiny;
+    match request.parent.filter(|_| excluded) {
+        Some(parent) => kernel(err).hint(format!(
+            "see whether {} has a use that excludes it: as a port of a bridge or bond, or with links of another kind or mode on it",
+            parent.name
+        )),
+        None => uncreated(err, request.mtu),
     }
-    let link = sandbox.link(ifname.as_str())?;
-    link.tag(&owner.line(), 0).map_err(kernel)?;
-    Ok(link)
 }
 
 /// Returns code 50 where the kernel lacks the kind. As with an ADD, the kernel loads its module.
@@ -85,17 +138,23 @@ pub fn status(host: &Side, kind: &Kind) -> Result<()> {
 
 /// Deletes the attachment's link. Does nothing where the namespace or its path is gone, since the link goes with it.
 pub fn delete(call: &DelCall) -> Result<()> {
-    tag::delete_inside(call).map(drop)
+    let is_deleted = tag::delete_inside(call)?;
+    match call.netns.as_ref().filter(|_| !is_deleted) {
+        Some(netns) => uncreate(netns, &[interim_name(&call.owner())], &call.owner()),
+        None => Ok(()),
+    }
 }
 
 /// Uses a new connection, since the failed step may have broken the other one.
-fn uncreate(netns: &NetnsPath, ifname: &str, owner: &Owner) -> Result<()> {
+fn uncreate(netns: &NetnsPath, names: &[String], owner: &Owner) -> Result<()> {
     let Some(sandbox) = Side::sandbox(netns)? else {
         return Ok(());
     };
     let is_own = |link: &Link| link.group == owner.group() || link.alias == owner.line();
-    match sandbox.find(ifname)?.filter(is_own) {
-        Some(link) => link.delete().map_err(kernel),
-        None => Ok(()),
+    for name in names {
+        if let Some(link) = sandbox.find(name)?.filter(is_own) {
+            link.delete().map_err(kernel)?;
+        }
     }
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! - [`sides`]: the two namespaces of an attachment, each with its own view of the kernel.
 //! - [`pair`], [`end`]: the interface, as a veth pair or as one link born in the container. [`creation`]: the parts
 //!   common to both; [`tag`]: their owner.
+//! - [`child`]: the part common to macvlan, ipvlan and vlan; [`parent`]: the link below them; [`siblings`]: the other
+//!   links on it.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
 //! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
@@ -12,13 +14,16 @@
 pub mod addressing;
 pub mod allow_list;
 pub mod bridge;
+pub mod child;
 pub mod creation;
 pub mod end;
 pub mod forwarding;
 pub mod pair;
+pub mod parent;
 pub mod port_pair;
 mod procfs;
 pub mod routes;
+pub mod siblings;
 pub mod sides;
 pub mod sysctl;
 pub mod tag;

@@ -23,9 +23,15 @@ pub fn locate(call: &Call) -> Result<()> {
 /// interface is there.
 const OVER_THE_INTERFACE: &str = "dhcp";
 
-/// Whether addresses are released before the interface is deleted.
-pub(crate) fn releases_over_the_interface(call: &Call) -> bool {
-    call.netconf.ipam.kind == OVER_THE_INTERFACE
+/// Whether the IPAM plugin of that name speaks with a server over the interface: it sets the interface up before it asks, and
+/// releases the addresses before the interface is deleted.
+pub fn is_over_the_interface(ipam: &str) -> bool {
+    ipam == OVER_THE_INTERFACE
+}
+
+/// The same of the IPAM plugin of a call.
+pub fn asks_over_the_interface(call: &Call) -> bool {
+    is_over_the_interface(&call.netconf.ipam.kind)
 }
 
 /// Asks for addresses. Their release is on `undo` before the answer is read, and also where there is no answer. It runs
@@ -37,7 +43,7 @@ pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let stdin = call.stdin.clone();
     let printed = ask(&exe, &env, &call.stdin);
     let release = move || ask(&exe, &release_env, &stdin).map(drop);
-    let printed = if releases_over_the_interface(call) {
+    let printed = if asks_over_the_interface(call) {
         undo.push_unless_refused(printed, "release addresses", release)
     } else {
         undo.push_last_unless_refused(printed, "release addresses", release)

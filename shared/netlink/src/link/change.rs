@@ -34,6 +34,13 @@ impl Link {
         self.set("tag", tag(alias, group))
     }
 
+    /// Does the same, and renames the link.
+    pub fn tag_as(&self, name: &str, alias: &str, group: u32) -> Result<(), Error> {
+        let mut attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        attributes.extend(tag(alias, group));
+        self.set("rename and tag", attributes)
+    }
+
     /// Sets the link down.
     pub fn set_down(&self) -> Result<(), Error> {
         self.set_flag("set down", LinkFlags::Up, false)

@@ -1,0 +1,220 @@
+//! What links share that are born on another one, as macvlan, ipvlan and vlan make them: from the link to the result, what
+//! CHECK compares of each, and what makes every ADD fail.
+
+use std::net::IpAddr;
+
+use linkspan_netlink::link::{Kind, Link};
+use linkspan_owner::hash;
+use linkspan_plugin::capability::{Capability, require};
+use linkspan_plugin::check::{promised, same};
+use linkspan_plugin::{AddCall, CheckCall, Result, StatusCall, Undo, delegate, interface};
+use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::error::Failure;
+use linkspan_protocol::result::AddResult;
+use nix::errno::Errno;
+
+use crate::addressing::{self, Scheme};
+use crate::parent::Parent;
+use crate::wishes::Wishes;
+use crate::{Side, Sides, creation, end, kernel, verify};
+
+/// The place of the interface in `interfaces`.
+const CONTAINER: i64 = 0;
+
+/// Where a link's addresses come from.
+#[derive(Debug)]
+pub enum Addresses {
+    /// It has none.
+    None,
+    /// The IPAM plugin gives them.
+    Ipam,
+    /// They are in the result before.
+    Given(AddResult),
+}
+
+/// How a link that is made becomes one that can be used.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The host and the container.
+    pub sides: &'a Sides,
+    /// Where its addresses come from.
+    pub addresses: Addresses,
+    /// The MTU that is asked for; the result tells it then.
+    pub mtu: Option<u32>,
+    /// Whether IPv6 looks for others with its addresses before it uses them.
+    pub dad: bool,
+    /// Its sysctls.
+    pub wishes: &'a Wishes,
+    /// Whether its hardware address follows from its first address.
+    pub mac_by_address: bool,
+}
+
+impl Setup<'_> {
+    /// Gives the link its addresses, sets it up and tells the result. The stations on the wire learn of each address once.
+    pub fn run(self, call: &AddCall, mut link: Link, undo: &mut Undo) -> Result<AddResult> {
+        let sandbox = &self.sides.sandbox;
+        let (mut result, is_up) = match self.addresses {
+            Addresses::None => (None, false),
+            Addresses::Given(result) => (Some(result), false),
+            Addresses::Ipam => {
+                let asks = delegate::asks_over_the_interface(call);
+                if asks {
+                    // The IPAM plugin sets it up, and no router is to be faster than our settings.
+                    sandbox.sysctl(|sysctls| sysctls.refuse_router_advertisements(&link.name))?;
+                    self.wishes.apply(sandbox)?;
+                }
+                (Some(interface::lease(call, CONTAINER, undo)?), asks)
+            }
+        };
+        if let Some(result) = &mut result {
+            addressing::possible(sandbox, result, self.mtu)?;
+            if let Some(first) = result.ips.first().filter(|_| self.mac_by_address) {
+                let mac = mac_of(first.address.ip());
+                link.set_mac(mac.0).map_err(kernel)?;
+                link.mac = mac.0;
+            }
+        }
+        let mut result = result.unwrap_or_default();
+        let mut told = creation::interface(&link, &call.netns.to_string());
+        told.mtu = self.mtu.map_or(0, i64::from);
+        result.interfaces = vec![told];
+        if result.ips.is_empty() {
+            self.wishes.apply(sandbox)?;
+            creation::set_up(&link)?;
+        } else {
+            let scheme = Scheme::Subnet { dad: self.dad };
+            addressing::apply(sandbox, &link, &result, scheme, self.wishes)?;
+        }
+        if is_up {
+            announce(&link)?;
+        }
+        interface::resolve_names(call, &mut result);
+        Ok(result)
+    }
+}
+
+/// Has the kernel announce the addresses of a link that was up before it had them. Otherwise it does so as the link comes
+/// up. It does both by the sysctls `arp_notify` and `ndisc_notify`. An ipvlan has the hardware address of its parent, so
+/// the neighbours of its siblings know it.
+fn announce(link: &Link) -> Result<()> {
+    match link.set_mac(link.mac) {
+        Err(err) if err.is(Errno::EOPNOTSUPP) => Ok(()),
+        announced => announced.map_err(kernel),
+    }
+}
+
+/// The hardware address of an address, which is the same on every node.
+pub fn mac_of(ip: IpAddr) -> MacAddr {
+    match ip {
+        // The prefix that Docker and the first plugins had for it.
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            MacAddr([0x0a, 0x58, a, b, c, d])
+        }
+        IpAddr::V6(ip) => {
+            let digest = hash::hex(&ip.to_string());
+            let seed = digest.get(..12).unwrap_or_default();
+            MacAddr::local(u64::from_str_radix(seed, 16).unwrap_or_default())
+        }
+    }
+}
+
+/// What CHECK compares of every such link; the link, for what its kind alone has.
+pub fn check(call: &CheckCall, kind: &Kind, parent: &Parent, mtu: i64) -> Result<Link> {
+    let promised = promised(call)?;
+    if !call.netconf.ipam.kind.is_empty() {
+        delegate::check(call)?;
+    }
+    let sides = Sides::open(&call.netns)?;
+    let sandbox = &sides.sandbox;
+    let link = verify::container(call, sandbox, &promised, kind.as_str())?;
+    parent.verify(&sides, &link)?;
+    verify::up(sandbox, &link)?;
+    let asked = u32::try_from(mtu).ok().filter(|mtu| *mtu > 0);
+    verify::mtu(sandbox, &link, asked, &promised)?;
+    let is_own = |ifname: &str, place: &str| ifname == link.name && !place.is_empty();
+    let mut told = promised.interfaces.iter();
+    // A result of an older version cannot tell it.
+    let is_told = told.any(|item| is_own(&item.name, &item.sandbox) && item.mtu > 0);
+    if let Some(asked) = asked.filter(|_| !is_told) {
+        let what = format!("mtu of {:?} in {sandbox}", link.name);
+        same(what, &asked.to_string(), &link.mtu.to_string())?;
+    }
+    verify::addresses(sandbox, &link, &promised)?;
+    verify::routes(sandbox, &promised)?;
+    Ok(link)
+}
+
+/// What makes every ADD fail: capabilities, the kind, the parent where it is to be looked at, an MTU that `fits` not, IPAM.
+pub fn status(
+    call: &StatusCall,
+    kind: &Kind,
+    parent: &Parent,
+    fits: impl FnOnce(&Link) -> Result<()>,
+) -> Result<()> {
+    require(&[Capability::NetAdmin, Capability::SysAdmin])?;
+    let host = Side::host()?;
+    end::status(&host, kind)?;
+    if let Some(link) = parent.status(&host)? {
+        fits(&link)?;
+    }
+    if !call.netconf.ipam.kind.is_empty() {
+        delegate::status(call)?;
+    }
+    Ok(())
+}
+
+/// Whether the `macPolicy`, one of `words` of which the first is the default, is `ip`. Such an address cannot be that of an
+/// interface over which IPAM asks for one.
+pub fn mac_by_address(policy: Option<&str>, words: &[&str], ipam: &str) -> Result<bool> {
+    let policy = policy.filter(|word| !word.is_empty());
+    let Some(policy) = policy.filter(|word| words.first() != Some(word)) else {
+        return Ok(false);
+    };
+    if !words.contains(&policy) {
+        let failure = Failure::config(format!("unknown macPolicy {policy:?}"));
+        return Err(failure.hint(format!("use {}", words.join(" or "))));
+    }
+    if ipam.is_empty() {
+        let failure = Failure::config("macPolicy \"ip\" needs addresses of an IPAM plugin");
+        return Err(failure.hint("set \"ipam\", or leave out \"macPolicy\""));
+    }
+    if delegate::is_over_the_interface(ipam) {
+        let text = format!(
+            "macPolicy \"ip\" is not possible with {ipam}: it asks for an IP address by the MAC address"
+        );
+        return Err(Failure::config(text).hint("leave out \"macPolicy\", or set \"mac\""));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn each_address_has_a_hardware_address_of_one_station() {
+        let v4 = (0..5_000_u32).map(|n| IpAddr::from(Ipv4Addr::from(0x0a01_0000 + n)));
+        let v6 = (0..5_000_u128).map(|n| IpAddr::from(Ipv6Addr::from((0xfd << 120) + n)));
+        let all: HashSet<[u8; 6]> = v4.chain(v6).map(|ip| mac_of(ip).0).collect();
+        assert_eq!(all.len(), 10_000);
+        assert!(all.iter().all(|mac| mac[0] & 3 == 2));
+        let mac = mac_of([10, 1, 0, 7].into());
+        assert_eq!(mac.to_string(), "0a:58:0a:01:00:07");
+    }
+
+    #[test]
+    fn a_policy_is_one_that_is_possible() {
+        let by_address = |policy, ipam| mac_by_address(policy, &["random", "ip"], ipam);
+        for policy in [None, Some(""), Some("random")] {
+            assert!(!by_address(policy, "").unwrap());
+        }
+        assert!(by_address(Some("ip"), "host-local").unwrap());
+        for (policy, ipam) in [("ip", ""), ("ip", "dhcp"), ("IP", "host-local")] {
+            assert!(by_address(Some(policy), ipam).is_err(), "{policy} {ipam}");
+        }
+    }
+}
