@@ -41,12 +41,15 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_dummy::ENTRY,
     &linkspan_firewall::ENTRY,
     &linkspan_host_local::ENTRY,
+    &linkspan_ipvlan::ENTRY,
     &linkspan_loopback::ENTRY,
+    &linkspan_macvlan::ENTRY,
     &linkspan_portmap::ENTRY,
     &linkspan_sbr::ENTRY,
     &linkspan_static::ENTRY,
     &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
+    &linkspan_vlan::ENTRY,
 ];
 
 /// The name under which this binary is the runtime.

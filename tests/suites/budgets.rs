@@ -11,7 +11,7 @@ use std::fs;
 
 use linkspan_filter::table::BRIDGE_TABLE;
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::{bridge, fixed, host_local, with};
+use linkspan_harness::conf::{bridge, fixed, host_local, master, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::table::netfilter;
@@ -185,6 +185,38 @@ fn dummy_keeps_to_its_budget() {
             &[budget(1, 2, 0, 8)],
         ],
     );
+}
+
+/// A link on a master of the host.
+fn child(lab: &Lab, kind: &str, over: &Value) -> Vec<Value> {
+    let ipam = host_local(lab, &["10.1.0.0/16"]);
+    let base = json!({ "master": master(lab), "ipam": ipam });
+    vec![with(conf(kind, &base), over)]
+}
+
+const OF_CHILD: [&[Budget]; 4] = [
+    &[budget(1, 7, 0, 15)],
+    &[budget(1, 4, 2, 8)],
+    &[budget(1, 2, 0, 5)],
+    &[budget(1, 2, 0, 8)],
+];
+
+#[test]
+fn macvlan_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| child(lab, "macvlan", &json!({}));
+    keeps_to("macvlan", plugins, OF_CHILD);
+}
+
+#[test]
+fn ipvlan_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| child(lab, "ipvlan", &json!({}));
+    keeps_to("ipvlan", plugins, OF_CHILD);
+}
+
+#[test]
+fn vlan_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, port| child(lab, "vlan", &json!({ "vlanId": port - 8000 }));
+    keeps_to("vlan", plugins, OF_CHILD);
 }
 
 #[test]

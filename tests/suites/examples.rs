@@ -6,7 +6,7 @@
 )]
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use linkspan_cli::traffic::{at, tcp_through};
@@ -14,6 +14,9 @@ use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
+use linkspan_harness::world::{self, Cable};
+use linkspan_netlink::link::{Kind, LinkSpec, Vlan};
+use linkspan_netlink::netns::Netns;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -90,6 +93,22 @@ const HOST_PORT: u16 = 8080;
 
 fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
     let sandbox = lab.sandbox();
+    let wire = list["plugins"][0]["master"].as_str().map(|name| {
+        let far = lab.sandbox();
+        let (near, ends) = (&[], &[]);
+        let bridge = None;
+        world::plug(
+            lab,
+            &far,
+            Cable {
+                name,
+                bridge,
+                near,
+                far: ends,
+            },
+        );
+        (name, far)
+    });
     let ifname = match list["plugins"][0]["type"].as_str().unwrap() {
         "loopback" => "lo",
         _ => "eth0",
@@ -113,9 +132,14 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
     );
     let link = sandbox.rtnl().link_by_name(ifname).unwrap();
     assert!(link.unwrap().up, "{file}");
-    // A dummy leads nowhere.
-    if list["plugins"][0]["type"] != "dummy" {
-        reach_gateways(lab, &sandbox, &result);
+    match &wire {
+        Some((_, far)) => {
+            let vlan = list["plugins"][0]["vlanId"].as_u64();
+            answer_as_gateways(far, vlan, &sandbox, &result);
+        }
+        // A dummy leads nowhere.
+        None if list["plugins"][0]["type"] == "dummy" => {}
+        None => reach_gateways(lab.host(), &sandbox, &result),
     }
     let chained = list["plugins"].as_array().unwrap().iter();
     if chained.clone().any(|plugin| plugin["type"] == "portmap") {
@@ -131,6 +155,10 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
         }
     }
     assert_eq!(Snapshot::of_host(lab), before, "{file}");
+    if let Some((name, _)) = wire {
+        let master = lab.rtnl().link_by_name(name).unwrap();
+        master.unwrap().delete().unwrap();
+    }
 }
 
 /// A connection to the published port, from the host itself.
@@ -141,11 +169,32 @@ fn reach_port(lab: &Lab, sandbox: &Sandbox) {
     tcp_through(lab.host(), &listener, port).unwrap();
 }
 
-/// A datagram and a connection to each gateway that the host has.
-fn reach_gateways(lab: &Lab, sandbox: &Sandbox, result: &Value) {
-    for ip in result["ips"].as_array().into_iter().flatten() {
-        if let Some(gateway) = ip["gateway"].as_str() {
-            traffic::flows(&sandbox.netns, lab.host(), gateway.parse().unwrap());
-        }
+/// The gateways of a result.
+fn gateways(result: &Value) -> Vec<IpAddr> {
+    let ips = result["ips"].as_array().into_iter().flatten();
+    let gateways = ips.filter_map(|ip| ip["gateway"].as_str());
+    gateways.map(|ip| ip.parse().unwrap()).collect()
+}
+
+/// A datagram and a connection to each gateway, which `at` has.
+fn reach_gateways(at: &Netns, sandbox: &Sandbox, result: &Value) {
+    for gateway in gateways(result) {
+        traffic::flows(&sandbox.netns, at, gateway);
     }
+}
+
+/// The same where the gateways are on the wire behind the master: the station there gets their addresses.
+fn answer_as_gateways(far: &Sandbox, vlan: Option<u64>, sandbox: &Sandbox, result: &Value) {
+    let link = |name: &str| far.rtnl().link_by_name(name).unwrap().unwrap();
+    let mut port = link("eth0");
+    if let Some(id) = vlan {
+        let kind = Kind::Vlan(Vlan::of(id.try_into().unwrap()));
+        port.create_child(&LinkSpec::new("tagged", kind)).unwrap();
+        port = link("tagged");
+        port.set_up().unwrap();
+    }
+    for gateway in gateways(result) {
+        world::add_address(&port, gateway);
+    }
+    reach_gateways(&far.netns, sandbox, result);
 }

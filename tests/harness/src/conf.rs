@@ -1,7 +1,9 @@
 //! Configurations for the suites, and what is read of results.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
+use linkspan_netlink::link::{Kind, LinkSpec, Peer};
 use serde_json::{Value, json};
 
 use crate::lab::Lab;
@@ -70,6 +72,21 @@ pub fn bridge(lab: &Lab, over: &Value) -> Value {
     with(base, over)
 }
 
+/// A link of the host for others to be born on, which is made where it is missing: one end of a pair.
+pub fn master(lab: &Lab) -> &'static str {
+    const MASTER: &str = "master0";
+    let host = lab.rtnl();
+    if host.link_by_name(MASTER).unwrap().is_none() {
+        let far = Peer::new("master1", lab.host().as_fd());
+        let near = LinkSpec::new(MASTER, Kind::Veth);
+        host.create_pair(&near, &far).unwrap();
+        for end in [MASTER, "master1"] {
+            host.link_by_name(end).unwrap().unwrap().set_up().unwrap();
+        }
+    }
+    MASTER
+}
+
 /// A configuration of `plugin` that works.
 #[must_use]
 pub fn good(lab: &Lab, plugin: &str) -> Value {
@@ -80,6 +97,10 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
         "firewall" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
             with(base, &json!({ "prevResult": previous }))
+        }
+        "ipvlan" | "macvlan" | "vlan" => {
+            let ipam = host_local(lab, &["10.1.0.0/16"]);
+            with(base, &json!({ "master": master(lab), "ipam": ipam }))
         }
         "tuning" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });

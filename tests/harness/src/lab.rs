@@ -30,13 +30,16 @@ pub const PLUGINS: &[&str] = &[
     "dummy",
     "firewall",
     "host-local",
+    "ipvlan",
     "loopback",
+    "macvlan",
     "portmap",
     "ptp",
     "sbr",
     "static",
     "tuning",
     "veth",
+    "vlan",
 ];
 
 /// Where Debian puts the Go plugins, and the variable that says where else they are.

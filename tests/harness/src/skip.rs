@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use linkspan_netlink::link::{Kind, LinkSpec};
+use linkspan_netlink::link::{Kind, LinkSpec, Vlan};
 use linkspan_netlink::rtnl::Rtnl;
 
 use crate::lab::{is_nested, own_name};
 use crate::said::say;
-use crate::{forks, search};
+use crate::{forks, kind, search};
 
 /// How a line of what was skipped begins.
 pub(crate) const MARK: &str = "SKIPPED ";
@@ -80,6 +80,9 @@ pub fn has_bridge_vlans(rtnl: &Rtnl) -> bool {
 pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     match plugin {
         "dummy" => has_kind(rtnl, &Kind::Dummy),
+        "macvlan" => has_kind(rtnl, &kind::macvlan()),
+        "ipvlan" => has_kind(rtnl, &kind::ipvlan()),
+        "vlan" => has_kind(rtnl, &Kind::Vlan(Vlan::of(1))),
         _ => true,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::conf::{good, with};
+use crate::conf::{good, master, with};
 use crate::lab::{Lab, Sandbox};
 use crate::snapshot::Snapshot;
 
@@ -16,8 +16,9 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Begins with the host as it is, and a new container.
+    /// Begins with the host as it is, but for the [`master`], and a new container.
     pub fn new(lab: &'a Lab) -> Self {
+        master(lab);
         let sandbox = lab.sandbox();
         let before = (Snapshot::of_host(lab), Snapshot::of_sandbox(&sandbox));
         Self {

@@ -11,7 +11,7 @@ mod executed;
 mod memory;
 mod site;
 
-use linkspan_harness::conf::{bridge, fixed, host_local, with};
+use linkspan_harness::conf::{bridge, fixed, host_local, master, with};
 use linkspan_harness::lab::Lab;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
@@ -76,6 +76,32 @@ fn dummy() {
             "dummy",
             &json!({ "mtu": 1400, "ipam": host_local(lab, DUAL) }),
         )]
+    }));
+}
+
+#[test]
+fn a_macvlan() {
+    withstands(Case::first("macvlan, dual stack", |lab, _| {
+        let over = json!({ "master": master(lab), "mtu": 1400, "ipam": host_local(lab, DUAL) });
+        vec![conf("macvlan", &over)]
+    }));
+}
+
+#[test]
+fn an_ipvlan() {
+    withstands(Case::first("ipvlan, dual stack", |lab, _| {
+        let over = json!({ "master": master(lab), "mtu": 1400, "ipam": host_local(lab, DUAL) });
+        vec![conf("ipvlan", &over)]
+    }));
+}
+
+#[test]
+fn a_vlan() {
+    withstands(Case::first("vlan, dual stack", |lab, port| {
+        let over = json!({
+            "master": master(lab), "vlanId": port - 8000, "mtu": 1400, "ipam": host_local(lab, DUAL),
+        });
+        vec![conf("vlan", &over)]
     }));
 }
 

@@ -139,6 +139,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 17, "capabilities of all plugins together");
+        assert_eq!(count, 23, "capabilities of all plugins together");
     });
 }

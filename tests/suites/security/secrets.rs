@@ -18,12 +18,15 @@ const PLUGINS: &[&str] = &[
     "bridge",
     "dummy",
     "host-local",
+    "ipvlan",
     "loopback",
+    "macvlan",
     "portmap",
     "ptp",
     "sbr",
     "static",
     "tuning",
+    "vlan",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
 /// One that cannot be given, and so has a reason to be told of.

@@ -1,0 +1,17 @@
+//! `macvlan`, `ipvlan` and `vlan`: links of a container on a link of the host, or of the container. [`every`] and [`unhappy`]
+//! have what is true of each of them, and a module for each what is its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod every;
+mod ipvlan;
+mod macvlan;
+mod swap;
+mod unhappy;
+mod vlan;
+mod wire;
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
