@@ -70,6 +70,28 @@ impl ClientId {
         }
     }
 
+    /// Refuses identifiers that interfaces with one hardware address share: a server would give all of them one address.
+    /// Those of `DHCPv6`, if `six` is asked for, always follow from it.
+    pub(crate) fn serves_siblings(&self, six: bool) -> std::result::Result<(), String> {
+        let shared = match (self, six) {
+            (client, _) if client.follows_from_mac() => "ipam.clientID follows from",
+            (_, true) => "the client of DHCPv6 follows from",
+            _ => return Ok(()),
+        };
+        Err(format!(
+            "{shared} the MAC address, which the siblings of an ipvlan share: leave out ipam.clientID, and ask for IPv4 alone"
+        ))
+    }
+
+    /// Whether clients with one hardware address, and interfaces of one name, have the same identifier.
+    fn follows_from_mac(&self) -> bool {
+        match self {
+            Self::Reference => false,
+            Self::Mac | Self::Duid => true,
+            Self::Template(text) => text.contains("{mac}") && !text.contains("{containerID}"),
+        }
+    }
+
     /// The value of option 61.
     pub(crate) fn bytes(&self, names: &Names, mac: [u8; 6]) -> Vec<u8> {
         let opaque = |text: &str| {

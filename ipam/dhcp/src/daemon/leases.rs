@@ -179,6 +179,11 @@ impl Daemon {
             id: Some(facts.id),
             ..spot
         };
+        if facts.kind == "ipvlan" {
+            let plan = &call.plan;
+            let serves = plan.client.serves_siblings(plan.families.six);
+            serves.map_err(Trouble::Call)?;
+        }
         let client = Client {
             id: call.plan.client.bytes(&call.names, facts.mac),
             profile: self.profile(&call.plan),
