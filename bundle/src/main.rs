@@ -40,6 +40,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_dhcp::ENTRY,
     &linkspan_dummy::ENTRY,
     &linkspan_firewall::ENTRY,
+    &linkspan_host_device::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,

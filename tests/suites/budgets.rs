@@ -12,6 +12,7 @@ use std::fs;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, fixed, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
@@ -177,6 +178,28 @@ fn dummy_keeps_to_its_budget() {
             &[budget(1, 3, 2, 8)],
             &[budget(1, 1, 0, 5)],
             &[budget(1, 2, 0, 8)],
+        ],
+    );
+}
+
+#[test]
+fn host_device_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, port: u16| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[]);
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({ "device": name, "dataDir": dir, "ipam": ipam });
+        vec![conf("host-device", &over)]
+    };
+    keeps_to(
+        "host-device",
+        plugins,
+        [
+            &[budget(1, 8, 0, 19)],
+            &[budget(1, 3, 2, 8)],
+            &[budget(1, 0, 0, 5)],
+            &[budget(1, 11, 0, 14)],
         ],
     );
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use linkspan_cli::traffic::{at, tcp_through};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
@@ -43,6 +44,11 @@ fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
     for plugin in list["plugins"].as_array_mut().unwrap() {
         if let Some(ipam) = plugin.get_mut("ipam") {
             ipam["dataDir"] = json!(lab.leases());
+        }
+        if plugin["type"] == "host-device" {
+            plugin["dataDir"] = json!(lab.dir().join("host-device"));
+            let device = plugin["device"].as_str().unwrap();
+            nic::make(lab, device, &[("192.0.2.1", 24)]);
         }
         if plugin["type"] == "tuning" {
             plugin["dataDir"] = json!(lab.dir().join("tuning"));

@@ -6,12 +6,14 @@
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
+//! - [`device`], [`tuned`]: who a device of the host is that a container has for a time, and what a link is set to.
 //! - [`verify`]: the comparisons of CHECK.
 
 pub mod addressing;
 pub mod allow_list;
 pub mod bridge;
 pub mod creation;
+pub mod device;
 pub mod end;
 pub mod forwarding;
 pub mod pair;
@@ -20,6 +22,7 @@ pub mod routes;
 pub mod sides;
 pub mod sysctl;
 pub mod tag;
+pub mod tuned;
 pub mod verify;
 pub mod wishes;
 

@@ -36,6 +36,11 @@ impl Home {
         &self.path
     }
 
+    /// Whether both are one namespace, whatever their paths.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+
     /// Reads a line of [`Home::text`].
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');

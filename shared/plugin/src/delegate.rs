@@ -23,8 +23,8 @@ pub fn locate(call: &Call) -> Result<()> {
 /// interface is there.
 const OVER_THE_INTERFACE: &str = "dhcp";
 
-/// Whether addresses are released before the interface is deleted.
-pub(crate) fn releases_over_the_interface(call: &Call) -> bool {
+/// Whether the IPAM plugin has to be asked while the interface is there: before it is deleted, and after it is made.
+pub fn asks_over_the_interface(call: &Call) -> bool {
     call.netconf.ipam.kind == OVER_THE_INTERFACE
 }
 
@@ -37,7 +37,7 @@ pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let stdin = call.stdin.clone();
     let printed = ask(&exe, &env, &call.stdin);
     let release = move || ask(&exe, &release_env, &stdin).map(drop);
-    let printed = if releases_over_the_interface(call) {
+    let printed = if asks_over_the_interface(call) {
         undo.push_unless_refused(printed, "release addresses", release)
     } else {
         undo.push_last_unless_refused(printed, "release addresses", release)

@@ -52,7 +52,7 @@ pub fn resolve_names(call: &AddCall, result: &mut AddResult) {
 /// is released over the interface itself goes first.
 pub fn detach(call: &DelCall, ipam: Ipam, steps: impl FnOnce(&mut Teardown)) -> Result<()> {
     let mut teardown = Teardown::default();
-    let is_first = delegate::releases_over_the_interface(call);
+    let is_first = delegate::asks_over_the_interface(call);
     let release = |teardown: &mut Teardown, is_now: bool| {
         if is_now && ipam.is_asked(call) {
             teardown.run("release addresses", || delegate::del(call));
@@ -73,7 +73,7 @@ pub fn collect(
     rest: impl FnOnce(&mut Teardown),
 ) -> Result<()> {
     let mut teardown = Teardown::default();
-    let is_first = delegate::releases_over_the_interface(call);
+    let is_first = delegate::asks_over_the_interface(call);
     let release = |teardown: &mut Teardown, is_now: bool| {
         if is_now && ipam.is_asked(call) {
             teardown.run("release addresses", || delegate::gc(call));

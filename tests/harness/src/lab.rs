@@ -29,6 +29,7 @@ pub const PLUGINS: &[&str] = &[
     "dhcp",
     "dummy",
     "firewall",
+    "host-device",
     "host-local",
     "loopback",
     "portmap",

@@ -25,6 +25,7 @@ mod image;
 pub mod lab;
 pub mod machine;
 pub mod manifest;
+pub mod nic;
 pub mod node;
 pub mod pod;
 pub mod podman;

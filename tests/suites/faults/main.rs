@@ -13,6 +13,7 @@ mod site;
 
 use linkspan_harness::conf::{bridge, fixed, host_local, with};
 use linkspan_harness::lab::Lab;
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
@@ -76,6 +77,17 @@ fn dummy() {
             "dummy",
             &json!({ "mtu": 1400, "ipam": host_local(lab, DUAL) }),
         )]
+    }));
+}
+
+#[test]
+fn a_device_of_the_host() {
+    withstands(Case::first("host-device", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({ "device": name, "dataDir": dir, "ipam": host_local(lab, V4) });
+        vec![conf("host-device", &over)]
     }));
 }
 

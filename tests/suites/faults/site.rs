@@ -214,6 +214,7 @@ fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
     lines.extend(backups(lab));
+    lines.extend(notes(lab));
     lines.extend(queues(&lab.rtnl()));
     lines.extend(queues(&sandbox_rtnl));
     lines.extend(table::everything(lab));
@@ -243,13 +244,23 @@ fn queues(rtnl: &Rtnl) -> Vec<String> {
     lines
 }
 
-/// What tuning keeps.
+/// What tuning and host-device keep.
 fn backups(lab: &Lab) -> Vec<String> {
-    let dirs = ["tuning", "tuning/.linkspan"].map(|dir| fs::read_dir(lab.dir().join(dir)));
+    let dirs =
+        ["tuning", "tuning/.linkspan", "host-device"].map(|dir| fs::read_dir(lab.dir().join(dir)));
     let files = dirs.into_iter().flatten().flatten().flatten();
     let files = files.filter(|file| file.path().is_file());
     files
         .map(|file| format!("backup {}", file.path().display()))
+        .collect()
+}
+
+/// What is noted on the devices of the host.
+fn notes(lab: &Lab) -> Vec<String> {
+    let links = lab.rtnl().links().unwrap().into_iter();
+    let devices = links.filter(|link| link.name.starts_with("nic"));
+    devices
+        .map(|link| format!("{} has the note {:?}", link.name, link.alias))
         .collect()
 }
 

@@ -17,6 +17,7 @@ const PLUGINS: &[&str] = &[
     "bandwidth",
     "bridge",
     "dummy",
+    "host-device",
     "host-local",
     "loopback",
     "portmap",
