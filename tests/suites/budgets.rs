@@ -205,6 +205,24 @@ fn host_device_keeps_to_its_budget() {
 }
 
 #[test]
+fn tap_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        vec![conf("tap", &json!({ "owner": 0, "ipam": ipam }))]
+    };
+    keeps_to(
+        "tap",
+        plugins,
+        [
+            &[budget(1, 6, 0, 16)],
+            &[budget(1, 3, 2, 8)],
+            &[budget(1, 0, 0, 6)],
+            &[budget(1, 2, 0, 8)],
+        ],
+    );
+}
+
+#[test]
 fn static_keeps_to_its_budget() {
     keeps_to(
         "static",

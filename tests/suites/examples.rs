@@ -115,8 +115,8 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
     );
     let link = sandbox.rtnl().link_by_name(ifname).unwrap();
     assert!(link.unwrap().up, "{file}");
-    // A dummy leads nowhere.
-    if list["plugins"][0]["type"] != "dummy" {
+    // A dummy leads nowhere, and a tap device to a program.
+    if !["dummy", "tap"].contains(&list["plugins"][0]["type"].as_str().unwrap()) {
         reach_gateways(lab, &sandbox, &result);
     }
     let chained = list["plugins"].as_array().unwrap().iter();

@@ -22,6 +22,7 @@ const INTERFACES: &[&str] = &[
     "loopback",
     "ptp",
     "sbr",
+    "tap",
     "veth",
 ];
 /// Those that ask an IPAM plugin.

@@ -23,6 +23,7 @@ pub mod rtnl;
 pub mod rule;
 pub mod settings;
 pub mod stored;
+pub mod tap;
 pub mod tc_filter;
 pub mod watch;
 

@@ -36,6 +36,7 @@ pub const PLUGINS: &[&str] = &[
     "ptp",
     "sbr",
     "static",
+    "tap",
     "tuning",
     "veth",
 ];

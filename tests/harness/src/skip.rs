@@ -68,8 +68,18 @@ pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
 pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     match plugin {
         "dummy" => has_kind(rtnl, &Kind::Dummy),
+        "tap" => has_tap(),
         _ => true,
     }
+}
+
+/// Whether this user may make tap devices; told where not.
+pub fn has_tap() -> bool {
+    let found = linkspan_netlink::tap::can_be_created();
+    if let Err(err) = &found {
+        tell(&format!("no tap devices here: {err}"));
+    }
+    found.is_ok()
 }
 
 /// Whether the test `name` lacks any of these tools, which is told.

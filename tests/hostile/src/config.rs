@@ -13,6 +13,7 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_bridge::ENTRY, &nowhere(verb), data);
         serve(&linkspan_dummy::ENTRY, &nowhere(verb), data);
         serve(&linkspan_host_device::ENTRY, &nowhere(verb), data);
+        serve(&linkspan_tap::ENTRY, &nowhere(verb), data);
         serve(&linkspan_veth::ENTRY, &nowhere(verb), data);
     }
     for verb in ["CHECK", "STATUS"] {

@@ -92,6 +92,14 @@ fn a_device_of_the_host() {
 }
 
 #[test]
+fn a_tap_device() {
+    withstands(Case::first("tap, dual stack", |lab, _| {
+        let over = json!({ "mtu": 1400, "owner": 0, "group": 0, "ipam": host_local(lab, DUAL) });
+        vec![conf("tap", &over)]
+    }));
+}
+
+#[test]
 fn static_alone() {
     withstands(Case::first("static", |_, _| {
         vec![conf("static", &json!({ "ipam": fixed(&["10.1.0.7/16"]) }))]

@@ -142,6 +142,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 19, "capabilities of all plugins together");
+        assert_eq!(count, 21, "capabilities of all plugins together");
     });
 }

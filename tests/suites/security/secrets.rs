@@ -24,6 +24,7 @@ const PLUGINS: &[&str] = &[
     "ptp",
     "sbr",
     "static",
+    "tap",
     "tuning",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];

@@ -92,6 +92,11 @@ impl Link {
         self.set("move to another namespace", attributes)
     }
 
+    /// Makes it a port of the bridge or VRF with that index.
+    pub fn set_controller(&self, index: u32) -> Result<(), Error> {
+        self.set("make a port of", vec![LinkAttribute::Controller(index)])
+    }
+
     pub(crate) fn set(&self, action: &str, attributes: Vec<LinkAttribute>) -> Result<(), Error> {
         let message = RouteNetlinkMessage::SetLink(message(self.index, attributes));
         self.rtnl.change(Attempt(action, &self.name), 0, message)
