@@ -7,6 +7,7 @@ mod heal;
 mod lend;
 mod refusal;
 mod swap;
+mod sysfs;
 
 use std::fs;
 use std::os::fd::AsFd;
