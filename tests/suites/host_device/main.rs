@@ -2,6 +2,7 @@
 //! or the next ADD may find it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cards;
 mod degraded;
 mod heal;
 mod lend;
