@@ -196,7 +196,7 @@ fn host_device_keeps_to_its_budget() {
         "host-device",
         plugins,
         [
-            &[budget(1, 8, 0, 19)],
+            &[budget(1, 9, 1, 19)],
             &[budget(1, 3, 2, 8)],
             &[budget(1, 0, 0, 5)],
             &[budget(1, 11, 0, 14)],

@@ -99,10 +99,13 @@ fn end(returned: Return, kept: &Kept, store: &Store) -> Result<()> {
 /// Brings the device home, from the container or from the halves of the way.
 fn bring(kept: &Kept, ifname: &str, netns: Option<&NetnsPath>) -> Result<Return> {
     let host = Side::host()?;
-    if let Some(sandbox) = container(kept, netns)?
-        && let Some(link) = lent_to(&sandbox, kept, ifname)?
-    {
-        leave(&host, &sandbox, &link, kept)?;
+    if let Some(sandbox) = container(kept, netns)? {
+        if kept.fate.taken {
+            kept.network.take_rules_from(&sandbox)?;
+        }
+        if let Some(link) = lent_to(&sandbox, kept, ifname)? {
+            leave(&host, &sandbox, &link, kept)?;
+        }
     }
     match noted(&host, kept)? {
         Some((link, settings)) => settle(&host, (&link, &settings), kept),
@@ -233,6 +236,9 @@ pub(crate) fn settle(
     }
     if kept.up && !(link.up && link.name == name) {
         teardown.run("set it up", || link.set_up().map_err(kernel));
+    }
+    if kept.fate.put_back {
+        kept.network.put_back(host, link, &mut teardown);
     }
     let noted = link.set_alias(&kept.alias).map_err(kernel);
     teardown.run("take the note off", || noted);

@@ -8,6 +8,7 @@ use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::Failure;
 use serde::Deserialize;
 
+use crate::network::Fate;
 use crate::search::{Wanted, Way};
 
 const DATA_DIR: &str = "/run/cni/host-device";
@@ -30,6 +31,12 @@ pub(crate) struct Conf {
     /// The port of a function that has several. Default: the first by name
     #[serde(rename = "devPort")]
     dev_port: Option<u32>,
+    /// The container gets the addresses, routes and rules that the host has for the device.
+    #[serde(rename = "useInterfaceNetwork")]
+    use_interface_network: bool,
+    /// DEL puts the addresses and routes that the host had on the device back.
+    #[serde(rename = "restoreHostNetwork")]
+    restore_host_network: bool,
     /// Where the state of the device before ADD is kept for DEL. Default: `/run/cni/host-device`
     #[serde(rename = "dataDir")]
     data_dir: String,
@@ -51,6 +58,8 @@ struct RuntimeConf {
 pub(crate) struct Plan {
     /// The device; absent where only the runtime can name it, and has not done so yet.
     pub(crate) wanted: Option<Wanted>,
+    /// What becomes of the network that the host has on the device.
+    pub(crate) fate: Fate,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
     /// The directory of memories.
@@ -70,6 +79,10 @@ impl Plan {
                 userspace: conf.dpdk_mode,
                 port: conf.dev_port,
             }),
+            fate: Fate {
+                taken: conf.use_interface_network,
+                put_back: conf.restore_host_network,
+            },
             layer3: !netconf.ipam.kind.is_empty(),
             dir: data_dir(conf)?,
         })

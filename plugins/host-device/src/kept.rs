@@ -18,10 +18,14 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
+use crate::network::{Fate, Network};
+
 const DEVICE: &str = "host-device.device";
 const ALIAS: &str = "host-device.alias";
 const UP: &str = "host-device.up";
 const BEFORE: &str = "host-device.before";
+const NETWORK: &str = "host-device.network";
+const FATE: &str = "host-device.fate";
 
 /// The device of an attachment, and how it was on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,10 @@ pub(crate) struct Kept {
     pub(crate) up: bool,
     /// Its settings.
     pub(crate) before: Tuned,
+    /// The host's network on it; kept only where it has a fate.
+    pub(crate) network: Network,
+    /// What becomes of that.
+    pub(crate) fate: Fate,
 }
 
 /// The memory of one attachment.
@@ -52,7 +60,7 @@ pub(crate) struct Remembered {
 }
 
 impl Kept {
-    /// A device as it is on the host now.
+    /// A device as it is on the host now, without its network.
     pub(crate) fn of(link: &Link, settings: &Settings, netns: &NetnsPath) -> Self {
         Self {
             home: Home::of(netns),
@@ -60,6 +68,8 @@ impl Kept {
             alias: link.alias.replace('\n', " "),
             up: link.up,
             before: Tuned::of(settings),
+            network: Network::default(),
+            fate: Fate::default(),
         }
     }
 
@@ -75,6 +85,8 @@ impl Kept {
             alias: String::new(),
             up: false,
             before: Tuned::default(),
+            network: Network::default(),
+            fate: Fate::default(),
         }
     }
 
@@ -110,16 +122,22 @@ impl Store {
             alias: fact(ALIAS).to_owned(),
             up: fact(UP) == "1",
             before: Tuned::parse(fact(BEFORE)),
+            network: Network::parse(fact(NETWORK)),
+            fate: Fate::parse(fact(FATE)),
         }))
     }
 
     pub(crate) fn write(&self, kept: &Kept) -> Result<()> {
-        let told = BTreeMap::from([
+        let mut told = BTreeMap::from([
             (DEVICE.to_owned(), kept.device.text()),
             (ALIAS.to_owned(), kept.alias.clone()),
             (UP.to_owned(), u8::from(kept.up).to_string()),
             (BEFORE.to_owned(), kept.before.text()),
         ]);
+        if kept.fate != Fate::default() {
+            told.insert(NETWORK.to_owned(), kept.network.text());
+            told.insert(FATE.to_owned(), kept.fate.text());
+        }
         let home = kept.home.clone();
         let written = self.0.write(&Facts { home, told });
         written.map_err(|err| failed("remember the device", &err))

@@ -16,7 +16,9 @@ use linkspan_protocol::ident::IfName;
 use nix::errno::Errno;
 
 use crate::back::{self, Return};
+use crate::conf::Plan;
 use crate::kept::{Kept, Remembered, Store, remembered};
+use crate::network::Network;
 use crate::search::{self, Wanted, Way};
 
 /// The device of the configuration on the host. One that came home by itself has another name or address there until it is
@@ -57,15 +59,15 @@ fn is_wanted(kept: &Kept, wanted: &Wanted) -> bool {
     }
 }
 
-/// Moves the device into the container, where it is down. The alias is its name on the host and nothing else: the
-/// reference's DEL goes by it.
+/// Moves the device into the container, where it is down; it loses the network that the host has on it, which is returned.
+/// The alias is its name on the host and nothing else: the reference's DEL goes by it.
 pub(crate) fn lend(
     call: &AddCall,
     sides: &Sides,
-    (mut link, wanted, dir): (Link, &Wanted, &Path),
+    (mut link, wanted, plan): (Link, &Wanted, &Plan),
     undo: &mut Undo,
-) -> Result<Link> {
-    let (host, ifname) = (&sides.host, call.attachment.ifname.as_str());
+) -> Result<(Link, Network)> {
+    let (host, ifname, dir) = (&sides.host, call.attachment.ifname.as_str(), &plan.dir);
     let settings = settings(&link)?;
     let store = Store::new(dir, &call.network, &call.attachment);
     let ended = ended(&link, &settings, dir)?;
@@ -83,7 +85,10 @@ pub(crate) fn lend(
     if let Some(other) = store.read()?.filter(|own| !own.device.is(&kept.device)) {
         back::undo(&other, ifname, &call.netns, &store)?;
     }
-    let (remembered, netns, own) = (kept.clone(), call.netns.clone(), ifname.to_owned());
+    kept.network = Network::of(host, &link)?;
+    kept.fate = plan.fate;
+    let (mut remembered, netns, own) = (kept.clone(), call.netns.clone(), ifname.to_owned());
+    remembered.fate.put_back = true;
     let forgotten = Store::new(dir, &call.network, &call.attachment);
     undo.push("give the device back", move || {
         back::undo(&remembered, &own, &netns, &forgotten)
@@ -102,7 +107,7 @@ pub(crate) fn lend(
     for loan in ended.iter().filter(|loan| !own(loan)) {
         loan.store.forget()?;
     }
-    sides.sandbox.link(ifname)
+    Ok((sides.sandbox.link(ifname)?, kept.network))
 }
 
 fn settings(link: &Link) -> Result<Settings> {

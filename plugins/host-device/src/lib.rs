@@ -7,6 +7,7 @@ mod back;
 mod conf;
 mod kept;
 mod lend;
+mod network;
 mod search;
 
 use linkspan_attach::addressing::{self, Scheme};
@@ -24,6 +25,7 @@ use linkspan_protocol::result::{AddResult, Interface};
 use linkspan_protocol::version::SpecVersion;
 
 use conf::{Conf, Plan};
+use network::Network;
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<HostDevice>();
@@ -45,7 +47,7 @@ impl Plugin for HostDevice {
     }
 
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
-        let wanted = plan.wanted.ok_or_else(conf::unnamed)?;
+        let wanted = plan.wanted.as_ref().ok_or_else(conf::unnamed)?;
         let sides = Sides::open(&call.netns)?;
         let place = wanted.place()?;
         if plan.layer3 {
@@ -58,25 +60,21 @@ impl Plugin for HostDevice {
         if !place.is_userspace {
             creation::is_free(&sides.sandbox, &call.attachment.ifname)?;
             is_apart(&sides)?;
-            link = Some(lend::find(&sides.host, &wanted, &plan.dir)?);
+            link = Some(lend::find(&sides.host, wanted, &plan.dir)?);
         }
         if early {
             result = interface::lease(call, CONTAINER, undo)?;
         }
-        let lend = |link| lend::lend(call, &sides, (link, &wanted, &plan.dir), undo);
-        let link = link.map(lend).transpose()?;
+        let lend = |link| lend::lend(call, &sides, (link, wanted, &plan), undo);
+        let lent = link.map(lend).transpose()?;
         if plan.layer3 && !early {
             result = interface::lease(call, CONTAINER, undo)?;
         }
-        result.interfaces = vec![told(call, link.as_ref(), &place.pci)];
-        if let Some(link) = link {
-            if plan.layer3 {
-                addressing::possible(&sides.sandbox, &result, Some(link.mtu))?;
-                let scheme = Scheme::Subnet { dad: true };
-                addressing::apply(&sides.sandbox, &link, &result, scheme, &Wishes::default())?;
-            } else {
-                link.set_up().map_err(kernel)?;
-            }
+        let link = lent.as_ref().map(|(link, _)| link);
+        result.interfaces = vec![told(call, link, &place.pci)];
+        if let Some((link, network)) = &lent {
+            let taken = Some(network).filter(|_| plan.fate.taken);
+            configure(&sides.sandbox, link, taken, &mut result)?;
         }
         interface::resolve_names(call, &mut result);
         Ok(result)
@@ -125,6 +123,29 @@ impl Plugin for HostDevice {
         }
         Ok(())
     }
+}
+
+/// Sets the device up with the addresses of the result, and with what it has of the host.
+fn configure(
+    sandbox: &Side,
+    link: &Link,
+    taken: Option<&Network>,
+    result: &mut AddResult,
+) -> Result<()> {
+    if let Some(network) = taken {
+        network.add_addresses(CONTAINER, result);
+    }
+    if result.ips.is_empty() {
+        link.set_up().map_err(kernel)?;
+    } else {
+        addressing::possible(sandbox, result, Some(link.mtu))?;
+        let scheme = Scheme::Subnet { dad: true };
+        addressing::apply(sandbox, link, result, scheme, &Wishes::default())?;
+    }
+    if let Some(network) = taken {
+        network.add_routes(sandbox, link, result)?;
+    }
+    Ok(())
 }
 
 /// The device as the result tells it. One for a program has a name alone.

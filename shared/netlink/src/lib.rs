@@ -26,5 +26,6 @@ pub mod stored;
 pub mod tap;
 pub mod tc_filter;
 pub mod watch;
+mod written;
 
 pub use failure::kernel;

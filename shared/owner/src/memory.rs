@@ -17,7 +17,7 @@ use crate::file;
 use crate::home::Home;
 
 /// The longest file in bytes.
-const MAX: u64 = 4096;
+const MAX: u64 = 32 * 1024;
 
 /// The file of one attachment.
 #[derive(Debug)]

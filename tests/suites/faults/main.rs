@@ -92,6 +92,22 @@ fn a_device_of_the_host() {
 }
 
 #[test]
+fn a_device_with_the_hosts_network() {
+    withstands(Case::first("host-device, network", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        nic::configure(lab, &name, "10.7.0.5", "10.8.0.0");
+        let over = json!({
+            "device": name,
+            "dataDir": lab.dir().join("host-device"),
+            "useInterfaceNetwork": true,
+            "restoreHostNetwork": true,
+        });
+        vec![conf("host-device", &over)]
+    }));
+}
+
+#[test]
 fn a_tap_device() {
     withstands(Case::first("tap, dual stack", |lab, _| {
         let over = json!({ "mtu": 1400, "owner": 0, "group": 0, "ipam": host_local(lab, DUAL) });

@@ -1,11 +1,16 @@
 //! `host-device`: a device of the host is lent to a container and comes home as it was, from every state in which DEL, GC
 //! or the next ADD may find it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod cards;
 mod degraded;
 mod heal;
 mod lend;
+mod network;
 mod refusal;
 mod swap;
 mod sysfs;
