@@ -40,6 +40,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_dhcp::ENTRY,
     &linkspan_dummy::ENTRY,
     &linkspan_firewall::ENTRY,
+    &linkspan_host_device::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_ipvlan::ENTRY,
     &linkspan_loopback::ENTRY,
@@ -47,6 +48,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_portmap::ENTRY,
     &linkspan_sbr::ENTRY,
     &linkspan_static::ENTRY,
+    &linkspan_tap::ENTRY,
     &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
     &linkspan_vlan::ENTRY,
@@ -62,8 +64,12 @@ fn main() -> ExitCode {
     let args = std::env::args_os();
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     let name = called.file_name().unwrap_or_default().to_string_lossy();
-    if let Some(flags) = daemon_flags(&name) {
+    if let Some(flags) = behind(&name, "dhcp", linkspan_dhcp::DAEMON) {
         return linkspan_dhcp::daemon::main(&flags).into();
+    }
+    if let Some(args) = behind(&name, "tap", linkspan_tap::CREATE) {
+        let made = linkspan_tap::create_labelled(&args);
+        return made.map_or_else(|failure| process::fail(&failure), |()| ExitCode::SUCCESS);
     }
     match find(&name) {
         Some(entry) => process::run_among(ENTRIES, entry),
@@ -86,11 +92,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The flags of `dhcp daemon`.
-fn daemon_flags(name: &str) -> Option<Vec<String>> {
+/// The arguments behind `word` of the plugin `plugin`, where this is that one.
+fn behind(name: &str, plugin: &str, word: &str) -> Option<Vec<String>> {
     let mut args = std::env::args_os().skip(1);
-    let is_daemon = name == "dhcp" && args.next()? == linkspan_dhcp::DAEMON;
-    is_daemon.then_some(())?;
+    let is_called = name == plugin && args.next()? == word;
+    is_called.then_some(())?;
     Some(args.map(|arg| arg.to_string_lossy().into_owned()).collect())
 }
 

@@ -33,6 +33,7 @@ const INSIDE: PerFamily<&Set> = PerFamily {
 
 static PART: Part = Part {
     name: "the cluster's masquerade",
+    table: TABLE,
     sets: &[SOURCES.v4, SOURCES.v6, INSIDE.v4, INSIDE.v6],
     chains,
     // The elements follow from the nodes, and are made anew.

@@ -13,6 +13,7 @@ use linkspan_filter::table::BRIDGE_TABLE;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{bridge, fixed, host_local, master, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::table::netfilter;
 use linkspan_nftables::Batch;
@@ -217,6 +218,46 @@ fn ipvlan_keeps_to_its_budget() {
 fn vlan_keeps_to_its_budget() {
     let plugins = |lab: &Lab, port| child(lab, "vlan", &json!({ "vlanId": port - 8000 }));
     keeps_to("vlan", plugins, OF_CHILD);
+}
+
+#[test]
+fn host_device_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, port: u16| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[]);
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({ "device": name, "dataDir": dir, "ipam": ipam });
+        vec![conf("host-device", &over)]
+    };
+    keeps_to(
+        "host-device",
+        plugins,
+        [
+            &[budget(1, 9, 1, 19)],
+            &[budget(1, 3, 2, 8)],
+            &[budget(1, 0, 0, 5)],
+            &[budget(1, 11, 0, 14)],
+        ],
+    );
+}
+
+#[test]
+fn tap_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        vec![conf("tap", &json!({ "owner": 0, "ipam": ipam }))]
+    };
+    keeps_to(
+        "tap",
+        plugins,
+        [
+            &[budget(1, 6, 0, 16)],
+            &[budget(1, 3, 2, 8)],
+            &[budget(1, 0, 0, 6)],
+            &[budget(1, 2, 0, 8)],
+        ],
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use linkspan_cli::traffic::{at, tcp_through};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
@@ -46,6 +47,11 @@ fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
     for plugin in list["plugins"].as_array_mut().unwrap() {
         if let Some(ipam) = plugin.get_mut("ipam") {
             ipam["dataDir"] = json!(lab.leases());
+        }
+        if plugin["type"] == "host-device" {
+            plugin["dataDir"] = json!(lab.dir().join("host-device"));
+            let device = plugin["device"].as_str().unwrap();
+            nic::make(lab, device, &[("192.0.2.1", 24)]);
         }
         if plugin["type"] == "tuning" {
             plugin["dataDir"] = json!(lab.dir().join("tuning"));
@@ -137,8 +143,8 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
             let vlan = list["plugins"][0]["vlanId"].as_u64();
             answer_as_gateways(far, vlan, &sandbox, &result);
         }
-        // A dummy leads nowhere.
-        None if list["plugins"][0]["type"] == "dummy" => {}
+        // A dummy leads nowhere, and a tap device to a program.
+        None if ["dummy", "tap"].contains(&list["plugins"][0]["type"].as_str().unwrap()) => {}
         None => reach_gateways(lab.host(), &sandbox, &result),
     }
     let chained = list["plugins"].as_array().unwrap().iter();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use linkspan_harness::conf::{bridge, good, host_local, with};
 use linkspan_harness::lab::{PLUGINS, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::trial::Trial;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -15,7 +16,17 @@ use serde_json::json;
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// Those that enter the container.
 const INTERFACES: &[&str] = &[
-    "bridge", "dummy", "ipvlan", "loopback", "macvlan", "ptp", "sbr", "veth", "vlan",
+    "bridge",
+    "dummy",
+    "host-device",
+    "ipvlan",
+    "loopback",
+    "macvlan",
+    "ptp",
+    "sbr",
+    "tap",
+    "veth",
+    "vlan",
 ];
 /// Those that ask an IPAM plugin.
 const DELEGATORS: [&str; 3] = ["bridge", "ptp", "veth"];
@@ -37,6 +48,7 @@ fn what_is_no_network_namespace_is_refused() {
             "/proc/self/status".to_owned(),
             "/proc/self/ns/uts".to_owned(),
         ];
+        nic::make(lab, "nic0", &[]);
         let trial = Trial::new(lab);
         for plugin in INTERFACES {
             // Where there is an IPAM plugin, CHECK asks it first, and it knows of no lease.

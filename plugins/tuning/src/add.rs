@@ -12,10 +12,10 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::check;
-use crate::device::Device;
 use crate::kept::{Kept, Store};
 use crate::restore::{inherited, inside};
-use crate::tuned::Tuned;
+use linkspan_attach::device::Device;
+use linkspan_attach::tuned::Tuned;
 
 /// The contents of sysctl files.
 type Saids = BTreeMap<PathBuf, String>;

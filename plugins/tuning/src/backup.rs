@@ -9,7 +9,7 @@ use linkspan_protocol::ident::AttachmentId;
 use linkspan_protocol::json::Json;
 use serde::Deserialize;
 
-use crate::tuned::Tuned;
+use linkspan_attach::tuned::Tuned;
 
 /// The longest file in bytes.
 const MAX: u64 = 4096;

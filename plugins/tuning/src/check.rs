@@ -9,7 +9,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 
-use crate::tuned::Tuned;
+use linkspan_attach::tuned::Tuned;
 
 /// Checks that each file has the written text, or the kernel's form of it at ADD. A write-only file is skipped.
 pub(crate) fn sysctls(

@@ -10,7 +10,7 @@ use linkspan_protocol::args;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use serde::Deserialize;
 
-use crate::tuned::Tuned;
+use linkspan_attach::tuned::Tuned;
 
 const DATA_DIR: &str = "/run/cni/tuning";
 

@@ -15,8 +15,8 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::backup::Backup;
-use crate::device::Device;
-use crate::tuned::Tuned;
+use linkspan_attach::device::Device;
+use linkspan_attach::tuned::Tuned;
 
 /// Below `dataDir`.
 const OWN: &str = ".linkspan";

@@ -7,10 +7,8 @@ mod add;
 mod backup;
 mod check;
 mod conf;
-mod device;
 mod kept;
 mod restore;
-mod tuned;
 
 use linkspan_attach::Side;
 use linkspan_plugin::capability::{Capability, require};

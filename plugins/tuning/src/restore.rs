@@ -9,9 +9,9 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use std::path::Path;
 
-use crate::device::Device;
 use crate::kept::{self, Kept, Store};
-use crate::tuned::Tuned;
+use linkspan_attach::device::Device;
+use linkspan_attach::tuned::Tuned;
 
 /// Puts back the settings in our memory: in the container, or on the host where the device is there again.
 pub(crate) fn by_memory(kept: &Kept, netns: Option<&NetnsPath>, ifname: &str) -> Result<()> {

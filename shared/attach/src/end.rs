@@ -124,6 +124,31 @@ fn refused(err: Error, request: &Request<'_>) -> Failure {
     }
 }
 
+/// The same for a tap device, which `make` creates in the container's namespace.
+pub fn create_tap(
+    call: &AddCall,
+    sandbox: &Side,
+    make: impl FnOnce() -> Result<()>,
+    (mtu, mac): (Option<u32>, Option<MacAddr>),
+    undo: &mut Undo,
+) -> Result<Link> {
+    let (ifname, owner) = (&call.attachment.ifname, call.owner());
+    is_free(sandbox, ifname)?;
+    let (netns, own, name) = (call.netns.clone(), owner.clone(), ifname.to_string());
+    undo.push_unless_refused(make(), "delete the interface", move || {
+        uncreate_tap(&netns, &name, &own)
+    })?;
+    let link = sandbox.link(ifname.as_str())?;
+    if let Some(mtu) = mtu {
+        link.set_mtu(mtu).map_err(|err| uncreated(err, Some(mtu)))?;
+    }
+    if let Some(mac) = mac {
+        link.set_mac(mac.0).map_err(kernel)?;
+    }
+    link.tag(&owner.line(), 0).map_err(kernel)?;
+    sandbox.link(ifname.as_str())
+}
+
 /// Returns code 50 where the kernel lacks the kind. As with an ADD, the kernel loads its module.
 pub fn status(host: &Side, kind: &Kind) -> Result<()> {
     if host.rtnl.knows(kind).map_err(kernel)? {
@@ -141,6 +166,19 @@ pub fn delete(call: &DelCall) -> Result<()> {
     let is_deleted = tag::delete_inside(call)?;
     match call.netns.as_ref().filter(|_| !is_deleted) {
         Some(netns) => uncreate(netns, &[interim_name(&call.owner())], &call.owner()),
+        None => Ok(()),
+    }
+}
+
+/// The kernel took no tag with the creation; nobody else has made a tap device of that name since.
+fn uncreate_tap(netns: &NetnsPath, ifname: &str, owner: &Owner) -> Result<()> {
+    let Some(sandbox) = Side::sandbox(netns)? else {
+        return Ok(());
+    };
+    let is_own =
+        |link: &Link| link.kind == "tun" && (link.alias.is_empty() || link.alias == owner.line());
+    match sandbox.find(ifname)?.filter(is_own) {
+        Some(link) => link.delete().map_err(kernel),
         None => Ok(()),
     }
 }

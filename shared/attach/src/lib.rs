@@ -9,6 +9,7 @@
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
 //! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
+//! - [`device`], [`tuned`]: who a device of the host is that a container has for a time, and what a link is set to.
 //! - [`verify`]: the comparisons of CHECK.
 
 pub mod addressing;
@@ -16,6 +17,7 @@ pub mod allow_list;
 pub mod bridge;
 pub mod child;
 pub mod creation;
+pub mod device;
 pub mod end;
 pub mod forwarding;
 pub mod pair;
@@ -27,6 +29,7 @@ pub mod siblings;
 pub mod sides;
 pub mod sysctl;
 pub mod tag;
+pub mod tuned;
 pub mod verify;
 pub mod wishes;
 

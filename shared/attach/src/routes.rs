@@ -152,7 +152,7 @@ fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
 }
 
 /// The same, or the interface has lost what the route needs: its addresses, or its place.
-fn is_past(added: std::result::Result<(), Error>) -> Result<()> {
+pub fn is_past(added: std::result::Result<(), Error>) -> Result<()> {
     const LOST: [Errno; 5] = [
         Errno::EEXIST,
         Errno::ENETUNREACH,

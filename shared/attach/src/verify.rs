@@ -40,16 +40,28 @@ pub fn container(
     promised: &AddResult,
     kind: &str,
 ) -> Result<Link> {
+    interface(sandbox, item(call, promised)?, kind)
+}
+
+/// The same of any kind.
+pub fn device(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<Link> {
+    let promised = item(call, promised)?;
+    let link = there(sandbox, &promised.name)?;
+    hardware_address(&link, promised)?;
+    Ok(link)
+}
+
+/// The container's interface as the result tells it.
+fn item<'a>(call: &CheckCall, promised: &'a AddResult) -> Result<&'a Interface> {
     let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
     let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
-    let item = promised.interfaces.iter().rfind(mine).ok_or_else(|| {
+    promised.interfaces.iter().rfind(mine).ok_or_else(|| {
         mismatch(
             "Sandbox in prevResult",
             &format!("{ifname} in configured netns {path}"),
             "none",
         )
-    })?;
-    interface(sandbox, item, kind)
+    })
 }
 
 /// Finds the container's other end among the promised host interfaces.
@@ -76,9 +88,7 @@ pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<L
 /// Verifies that the interface of the result exists, with its kind and hardware address.
 pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> {
     let name = &promised.name;
-    let link = side
-        .find(name)?
-        .ok_or_else(|| mismatch(format!("interface {name:?} in {side}"), "a link", "none"))?;
+    let link = there(side, name)?;
     if link.kind != kind {
         return Err(mismatch(
             format!("kind of {name:?} in {side}"),
@@ -88,6 +98,12 @@ pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> 
     }
     hardware_address(&link, promised)?;
     Ok(link)
+}
+
+/// The link of that name is there.
+fn there(side: &Side, name: &str) -> Result<Link> {
+    let found = side.find(name)?;
+    found.ok_or_else(|| mismatch(format!("interface {name:?} in {side}"), "a link", "none"))
 }
 
 /// Verifies the link's hardware address, if the result has one.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
@@ -48,6 +49,24 @@ pub fn exec_until(
         return Ok(output.stdout);
     }
     Err(failure(&name, output))
+}
+
+/// Executes this very program again, under the name `name` and with `args`. The answer is that of [`exec`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that executes plugins"
+)]
+pub fn exec_itself(name: &str, args: &[String]) -> Result<Vec<u8>, Failure> {
+    let attempted = |err: io::Error| {
+        Failure::new(ErrorCode::INTERNAL, err.to_string()).context(format!("execute {name} again"))
+    };
+    let mut command = Command::new("/proc/self/exe");
+    let child = start(command.arg0(name).args(args)).map_err(attempted)?;
+    let output = communicate(child, &[], None).map_err(|err| attempted(err).in_doubt())?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(failure(name, output))
 }
 
 #[expect(

@@ -5,7 +5,7 @@ mod exec;
 mod find;
 
 pub use communicate::{communicate, start};
-pub use exec::{exec, exec_until};
+pub use exec::{exec, exec_itself, exec_until};
 pub use find::{find, split_path};
 
 use std::fmt;

@@ -38,6 +38,8 @@ pub struct Addr {
     pub dad_failed: bool,
     /// Scope as the kernel numbers it: 0 global, 253 link, 254 host.
     pub scope: u8,
+    /// Whether it stays until somebody removes it.
+    pub permanent: bool,
 }
 
 impl Link {
@@ -116,6 +118,7 @@ impl Addr {
             tentative: flags.contains(AddressFlags::Tentative),
             dad_failed: flags.contains(AddressFlags::Dadfailed),
             scope: message.header.scope.into(),
+            permanent: flags.contains(AddressFlags::Permanent),
         })
     }
 }

@@ -23,7 +23,9 @@ pub mod rtnl;
 pub mod rule;
 pub mod settings;
 pub mod stored;
+pub mod tap;
 pub mod tc_filter;
 pub mod watch;
+mod written;
 
 pub use failure::kernel;

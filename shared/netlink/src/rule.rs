@@ -130,7 +130,7 @@ impl Rule {
         Some(rule)
     }
 
-    fn message(&self) -> RuleMessage {
+    pub(crate) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = kernel(self.family);
         message.header.action = self.action;

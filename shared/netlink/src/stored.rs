@@ -240,6 +240,26 @@ impl Stored {
         self
     }
 
+    /// The same route with all of its next hops by one link, which has another index in another namespace.
+    #[must_use]
+    pub fn by_link(mut self, index: u32) -> Self {
+        let attributes = &mut self.message.attributes;
+        // A next hop that the kernel keeps by number stays behind, and the route tells it in full.
+        attributes.retain(|attribute| !matches!(attribute, RouteAttribute::NhId(_)));
+        for attribute in attributes {
+            match attribute {
+                RouteAttribute::Oif(link) => *link = index,
+                RouteAttribute::MultiPath(hops) => {
+                    for hop in hops {
+                        hop.interface_index = index;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+
     /// The same route with another scope.
     #[must_use]
     pub fn with_scope(mut self, scope: u8) -> Self {

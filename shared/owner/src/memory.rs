@@ -10,13 +10,14 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
+use nix::errno::Errno;
 
 use crate::boot::BootId;
 use crate::file;
 use crate::home::Home;
 
 /// The longest file in bytes.
-const MAX: u64 = 4096;
+const MAX: u64 = 32 * 1024;
 
 /// The file of one attachment.
 #[derive(Debug)]
@@ -51,11 +52,26 @@ impl Memory {
         file::write(&self.path, &self.draft(), text.as_bytes())
     }
 
-    /// The remembered facts; none where the file is invalid.
+    /// The remembered facts; none where the file is invalid or cannot be read.
     pub fn read(&self) -> Facts {
-        let bytes = file::read(&self.path, MAX + 1).ok().flatten();
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        Facts::parse(&text.unwrap_or_default(), BootId::current()).unwrap_or_default()
+        self.try_read().unwrap_or_default()
+    }
+
+    /// The same, but that it cannot be read is told.
+    pub fn try_read(&self) -> io::Result<Facts> {
+        let bytes = match file::read(&self.path, MAX + 1) {
+            // A link in the place of the file is not followed.
+            Err(err) if err.raw_os_error() == Some(Errno::ELOOP as i32) => None,
+            read => read?,
+        };
+        let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+            return Ok(Facts::default());
+        };
+        let boot = BootId::current();
+        if boot.is_none() {
+            return Err(io::Error::other("the id of this boot cannot be read"));
+        }
+        Ok(Facts::parse(&text, boot).unwrap_or_default())
     }
 
     /// Forgets everything.

@@ -26,6 +26,7 @@ use linkspan_protocol::result::AddResult;
 use linkspan_protocol::schema::Schema;
 use serde::de::DeserializeOwned;
 
+pub use linkspan_invoke::exec_itself;
 pub use linkspan_owner::capability;
 
 pub use call::{AddCall, Call, CheckCall, DelCall, GcCall, StatusCall};

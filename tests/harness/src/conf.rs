@@ -93,6 +93,12 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": plugin });
     match plugin {
         "bridge" => bridge(lab, &json!({})),
+        // The test makes the device.
+        "host-device" => {
+            let dir = lab.dir().join("host-device");
+            let over = json!({ "device": "nic0", "dataDir": dir, "ipam": host_local(lab, &["10.1.0.0/16"]) });
+            with(base, &over)
+        }
         "loopback" => base,
         "firewall" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });

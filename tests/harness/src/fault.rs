@@ -171,7 +171,7 @@ impl Point {
 }
 
 /// Calls whose failure the plugins have to bear, each with an error that it can have.
-const FAILURES: [(&str, &str); 38] = [
+const FAILURES: [(&str, &str); 39] = [
     ("bind", "ENOMEM"),
     ("clone3", "EAGAIN"),
     ("connect", "ECONNREFUSED"),
@@ -185,6 +185,7 @@ const FAILURES: [(&str, &str); 38] = [
     ("fsync", "EIO"),
     ("ftruncate", "ENOSPC"),
     ("getdents64", "EIO"),
+    ("ioctl", "EPERM"),
     ("linkat", "ENOSPC"),
     ("mkdir", "ENOSPC"),
     ("mkdirat", "ENOSPC"),
@@ -213,10 +214,11 @@ const FAILURES: [(&str, &str); 38] = [
 ];
 
 /// Of these, those that change something whatever their arguments, and those that wait for a child which does.
-const MODIFYING: [&str; 16] = [
+const MODIFYING: [&str; 17] = [
     "execve",
     "fsync",
     "ftruncate",
+    "ioctl",
     "linkat",
     "mkdir",
     "mkdirat",

@@ -29,6 +29,7 @@ pub const PLUGINS: &[&str] = &[
     "dhcp",
     "dummy",
     "firewall",
+    "host-device",
     "host-local",
     "ipvlan",
     "loopback",
@@ -37,6 +38,7 @@ pub const PLUGINS: &[&str] = &[
     "ptp",
     "sbr",
     "static",
+    "tap",
     "tuning",
     "veth",
     "vlan",
@@ -44,6 +46,7 @@ pub const PLUGINS: &[&str] = &[
 
 /// Where Debian puts the Go plugins, and the variable that says where else they are.
 const GO: &str = "/usr/lib/cni";
+const CARDS: &str = "LINKSPAN_CARDS";
 const GO_ELSEWHERE: &str = "LINKSPAN_GO_PLUGINS";
 
 /// Set for a test that runs below another process of the same test: its name.
@@ -91,6 +94,19 @@ pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
     if let Err(panic) = ended {
         panic::resume_unwind(panic);
     }
+}
+
+/// Runs `body` where the host is the machine itself, whose cards have these addresses of PCI. Only a machine that was made
+/// for the test names any; elsewhere the test is skipped, loudly.
+pub fn in_lab_with_cards<F: FnOnce(&Lab, &[String])>(bundle: &str, body: F) {
+    let Ok(cards) = std::env::var(CARDS) else {
+        return skip::tell_of(
+            &test_name::<F>(),
+            "needs the cards of a machine from .ci/vm",
+        );
+    };
+    let cards: Vec<String> = cards.split(' ').map(str::to_owned).collect();
+    body(&Lab::new(Path::new(bundle)), &cards);
 }
 
 /// The path of the running test; with a single test thread only the type of its body knows it.

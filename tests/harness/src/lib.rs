@@ -28,6 +28,7 @@ pub mod kind;
 pub mod lab;
 pub mod machine;
 pub mod manifest;
+pub mod nic;
 pub mod node;
 pub mod pod;
 pub mod podman;

@@ -85,6 +85,12 @@ pub fn by_ordinary_user(call: Call) -> Option<Call> {
     Some(if knows_all { call.under(user) } else { call })
 }
 
+/// Hides what is in `dir` below an empty folder. Only for use in a machine of one's own, with which the folder goes.
+pub fn make_empty(dir: &Path) {
+    let tmpfs = Some("tmpfs");
+    mount(tmpfs, dir, tmpfs, MsFlags::empty(), None::<&str>).unwrap();
+}
+
 /// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.
 pub fn make_read_only(dir: &Path) {
     let bind = |flags| {

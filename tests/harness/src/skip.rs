@@ -83,8 +83,18 @@ pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
         "macvlan" => has_kind(rtnl, &kind::macvlan()),
         "ipvlan" => has_kind(rtnl, &kind::ipvlan()),
         "vlan" => has_kind(rtnl, &Kind::Vlan(Vlan::of(1))),
+        "tap" => has_tap(),
         _ => true,
     }
+}
+
+/// Whether this user may make tap devices; told where not.
+pub fn has_tap() -> bool {
+    let found = linkspan_netlink::tap::can_be_created();
+    if let Err(err) = &found {
+        tell(&format!("no tap devices here: {err}"));
+    }
+    found.is_ok()
 }
 
 /// Whether the test `name` lacks any of these tools, which is told.

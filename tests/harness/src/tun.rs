@@ -1,4 +1,5 @@
-//! A tunnel as a VPN in user space makes it: two tun devices, and a thread that carries packets from one to the other.
+//! Devices of user space: a tunnel as a VPN makes it, with two tun devices and a thread that carries packets from one to
+//! the other, and the queues of a tap device.
 #![expect(
     unsafe_code,
     reason = "nix has no wrapper for the request that makes a tun device"
@@ -9,12 +10,13 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
 
 use linkspan_netlink::netns::Netns;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::skip;
 
@@ -82,20 +84,56 @@ fn carry(devices: &[File; 2], stopped: &UnixStream) {
 
 /// Opens the device of a namespace: packets of the network layer, with nothing before them.
 fn device(netns: &Netns) -> io::Result<File> {
+    let file = driver(netns)?;
+    attach(&file, NAME, libc::IFF_TUN | libc::IFF_NO_PI)?;
+    Ok(file)
+}
+
+/// Opens so many queues of a tap device that is there, as the user and the group of these numbers, who have no capabilities.
+pub fn queues(
+    netns: &Netns,
+    (name, flags): (&str, i32),
+    count: usize,
+    (user, group): (u32, u32),
+) -> io::Result<Vec<File>> {
+    let files: io::Result<Vec<File>> = (0..count).map(|_| driver(netns)).collect();
+    let files = files?;
+    let attach_all = || -> io::Result<()> {
+        set_thread_groups(&[])?;
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        set_thread_res_gid(group, group, group)?;
+        set_thread_res_uid(user, user, user)?;
+        let mut files = files.iter();
+        files.try_for_each(|file| attach(file, name, libc::IFF_TAP | flags))
+    };
+    // A user is a matter of a thread.
+    let attached = thread::scope(|scope| {
+        let attacher = Builder::new().name("queues".to_owned());
+        let attacher = attacher.spawn_scoped(scope, attach_all).unwrap();
+        attacher.join().unwrap()
+    });
+    attached.map(|()| files)
+}
+
+/// The driver's file, for a device of the namespace.
+fn driver(netns: &Netns) -> io::Result<File> {
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).open("/dev/net/tun")
+    };
+    netns.scope(open).map_err(io::Error::other)?
+}
+
+/// Makes the file one of a device, which is made where it is missing and this user may.
+fn attach(file: &File, name: &str, flags: i32) -> io::Result<()> {
     /// Size of `struct ifreq`: a name and a union, of which the flags come first.
     const REQUEST: usize = 40;
     let mut request = [0u8; REQUEST];
-    request[..NAME.len()].copy_from_slice(NAME.as_bytes());
-    let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    request[..name.len()].copy_from_slice(name.as_bytes());
     request[libc::IFNAMSIZ..][..4].copy_from_slice(&flags.to_ne_bytes());
-    let make = || {
-        let path = "/dev/net/tun";
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        // SAFETY: the kernel reads and writes the 40 bytes of a `struct ifreq`, which the buffer has and which outlive the
-        // call.
-        let made = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
-        Errno::result(made)?;
-        Ok(file)
-    };
-    netns.scope(make).map_err(io::Error::other)?
+    // SAFETY: the kernel reads and writes the 40 bytes of a `struct ifreq`, which the buffer has and which outlive the
+    // call.
+    let made = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
+    Errno::result(made)?;
+    Ok(())
 }

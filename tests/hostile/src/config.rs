@@ -15,6 +15,8 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_vlan::ENTRY, &nowhere(verb), data);
         serve(&linkspan_ipvlan::ENTRY, &nowhere(verb), data);
         serve(&linkspan_macvlan::ENTRY, &nowhere(verb), data);
+        serve(&linkspan_host_device::ENTRY, &nowhere(verb), data);
+        serve(&linkspan_tap::ENTRY, &nowhere(verb), data);
         serve(&linkspan_veth::ENTRY, &nowhere(verb), data);
     }
     for verb in ["CHECK", "STATUS"] {

@@ -13,6 +13,7 @@ mod site;
 
 use linkspan_harness::conf::{bridge, fixed, host_local, master, with};
 use linkspan_harness::lab::Lab;
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use serde_json::{Value, json};
 
@@ -88,6 +89,17 @@ fn a_macvlan() {
 }
 
 #[test]
+fn a_device_of_the_host() {
+    withstands(Case::first("host-device", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({ "device": name, "dataDir": dir, "ipam": host_local(lab, V4) });
+        vec![conf("host-device", &over)]
+    }));
+}
+
+#[test]
 fn an_ipvlan() {
     withstands(Case::first("ipvlan, dual stack", |lab, _| {
         let over = json!({ "master": master(lab), "mtu": 1400, "ipam": host_local(lab, DUAL) });
@@ -102,6 +114,30 @@ fn a_vlan() {
             "master": master(lab), "vlanId": port - 8000, "mtu": 1400, "ipam": host_local(lab, DUAL),
         });
         vec![conf("vlan", &over)]
+    }));
+}
+
+#[test]
+fn a_device_with_the_hosts_network() {
+    withstands(Case::first("host-device, network", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        nic::configure(lab, &name, "10.7.0.5", "10.8.0.0");
+        let over = json!({
+            "device": name,
+            "dataDir": lab.dir().join("host-device"),
+            "useInterfaceNetwork": true,
+            "restoreHostNetwork": true,
+        });
+        vec![conf("host-device", &over)]
+    }));
+}
+
+#[test]
+fn a_tap_device() {
+    withstands(Case::first("tap, dual stack", |lab, _| {
+        let over = json!({ "mtu": 1400, "owner": 0, "group": 0, "ipam": host_local(lab, DUAL) });
+        vec![conf("tap", &over)]
     }));
 }
 

@@ -164,7 +164,9 @@ impl<'a> Site<'a> {
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
-        const INSIDE: [&str; 6] = ["dummy", "ipvlan", "loopback", "macvlan", "sbr", "vlan"];
+        const INSIDE: [&str; 7] = [
+            "dummy", "ipvlan", "loopback", "macvlan", "sbr", "tap", "vlan",
+        ];
         !INSIDE.iter().any(|kind| self.conf["type"] == *kind)
     }
 
@@ -214,6 +216,7 @@ fn state(lab: &Lab, sandbox: &Sandbox, settings: &[PathBuf]) -> State {
     let mut lines: Vec<_> = host.lines().map(str::to_owned).chain(within).collect();
     lines.extend(leases(lab));
     lines.extend(backups(lab));
+    lines.extend(notes(lab));
     lines.extend(queues(&lab.rtnl()));
     lines.extend(queues(&sandbox_rtnl));
     lines.extend(table::everything(lab));
@@ -243,13 +246,23 @@ fn queues(rtnl: &Rtnl) -> Vec<String> {
     lines
 }
 
-/// What tuning keeps.
+/// What tuning and host-device keep.
 fn backups(lab: &Lab) -> Vec<String> {
-    let dirs = ["tuning", "tuning/.linkspan"].map(|dir| fs::read_dir(lab.dir().join(dir)));
+    let dirs =
+        ["tuning", "tuning/.linkspan", "host-device"].map(|dir| fs::read_dir(lab.dir().join(dir)));
     let files = dirs.into_iter().flatten().flatten().flatten();
     let files = files.filter(|file| file.path().is_file());
     files
         .map(|file| format!("backup {}", file.path().display()))
+        .collect()
+}
+
+/// What is noted on the devices of the host.
+fn notes(lab: &Lab) -> Vec<String> {
+    let links = lab.rtnl().links().unwrap().into_iter();
+    let devices = links.filter(|link| link.name.starts_with("nic"));
+    devices
+        .map(|link| format!("{} has the note {:?}", link.name, link.alias))
         .collect()
 }
 

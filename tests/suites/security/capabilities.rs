@@ -6,6 +6,7 @@ use std::path::Path;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{good, with};
 use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::trial::Trial;
 use serde_json::{Value, json};
@@ -95,6 +96,7 @@ fn ifname(plugin: &str) -> &'static str {
 #[test]
 fn the_capabilities_that_are_listed_suffice() {
     in_lab(LINKSPAN, |lab| {
+        nic::make(lab, "nic0", &[]);
         for (plugin, needed) in listed() {
             if !skip::can_attach(&lab.rtnl(), &plugin) {
                 continue;
@@ -122,6 +124,7 @@ fn the_capabilities_that_are_listed_suffice() {
 #[test]
 fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
     in_lab(LINKSPAN, |lab| {
+        nic::make(lab, "nic0", &[]);
         let trial = Trial::new(lab);
         let mut count = 0;
         for (plugin, needed) in listed() {
@@ -139,6 +142,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 23, "capabilities of all plugins together");
+        assert_eq!(count, 27, "capabilities of all plugins together");
     });
 }

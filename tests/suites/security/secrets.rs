@@ -17,6 +17,7 @@ const PLUGINS: &[&str] = &[
     "bandwidth",
     "bridge",
     "dummy",
+    "host-device",
     "host-local",
     "ipvlan",
     "loopback",
@@ -25,6 +26,7 @@ const PLUGINS: &[&str] = &[
     "ptp",
     "sbr",
     "static",
+    "tap",
     "tuning",
     "vlan",
 ];

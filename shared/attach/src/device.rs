@@ -1,7 +1,7 @@
 //! The identity of a device, wherever its link is by now. A device that host-device lent to a container is found again
 //! on the host.
 
-use linkspan_attach::{Side, kernel};
+use crate::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::settings::Settings;
 use linkspan_plugin::Result;
@@ -9,7 +9,7 @@ use linkspan_protocol::addr::MacAddr;
 
 /// The properties that stay when a device is moved or renamed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Device {
+pub struct Device {
     /// Empty for hardware.
     kind: String,
     /// The hardware's own address.
@@ -19,7 +19,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn of(link: &Link, settings: &Settings) -> Self {
+    /// The device of a link.
+    pub fn of(link: &Link, settings: &Settings) -> Self {
         Self {
             kind: link.kind.to_string(),
             permanent_mac: settings.permanent_mac,
@@ -27,13 +28,25 @@ impl Device {
         }
     }
 
+    /// The same under its name on the host, as host-device notes that on it.
+    #[must_use]
+    pub fn lent_by(self, host_name: &str) -> Self {
+        let alias = host_name.to_owned();
+        Self { alias, ..self }
+    }
+
+    /// Its name on the host, as host-device has noted that; empty where nobody has.
+    pub fn host_name(&self) -> &str {
+        &self.alias
+    }
+
     /// Whether it outlives the container. The kernel deletes other devices with their namespace.
-    pub(crate) fn may_return(&self) -> bool {
+    pub fn may_return(&self) -> bool {
         self.permanent_mac.is_some() || !self.alias.is_empty()
     }
 
     /// Whether `other` is this one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind
             && match (self.permanent_mac, other.permanent_mac) {
                 (Some(one), Some(other)) => one == other,
@@ -43,7 +56,7 @@ impl Device {
     }
 
     /// Finds it on the host: by its own address, by its name there, or by host-device's note on it.
-    pub(crate) fn find(&self, host: &Side) -> Result<Option<(Link, Settings)>> {
+    pub fn find(&self, host: &Side) -> Result<Option<(Link, Settings)>> {
         if !self.may_return() {
             return Ok(None);
         }
@@ -65,7 +78,7 @@ impl Device {
     }
 
     /// Its form in the memory: one line.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let or_none = |text: &str| {
             if text.is_empty() {
                 "-".to_owned()
@@ -79,7 +92,7 @@ impl Device {
     }
 
     /// Reads [`Device::text`].
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(3, ' ');
         let (kind, mac, alias) = (words.next()?, words.next()?, words.next()?);
         Some(Self {

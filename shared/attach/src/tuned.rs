@@ -1,6 +1,6 @@
 //! Settings of a link that are configured, found, or remembered; the others are absent.
 
-use linkspan_attach::kernel;
+use crate::kernel;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::settings::Settings;
@@ -10,17 +10,22 @@ use nix::errno::Errno;
 
 /// Settings of a link, in the words of the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tuned {
-    pub(crate) mac: Option<[u8; 6]>,
-    pub(crate) mtu: Option<u32>,
-    pub(crate) promisc: Option<bool>,
-    pub(crate) allmulti: Option<bool>,
-    pub(crate) tx_q_len: Option<u32>,
+pub struct Tuned {
+    /// Hardware address.
+    pub mac: Option<[u8; 6]>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Whether it receives every frame.
+    pub promisc: Option<bool>,
+    /// Whether it receives every multicast.
+    pub allmulti: Option<bool>,
+    /// How many packets its queue holds.
+    pub tx_q_len: Option<u32>,
 }
 
 impl Tuned {
     /// All settings of a link.
-    pub(crate) fn of(settings: &Settings) -> Self {
+    pub fn of(settings: &Settings) -> Self {
         Self {
             mac: settings.mac,
             mtu: Some(settings.mtu),
@@ -30,12 +35,14 @@ impl Tuned {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether no setting is there.
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Those of `self` that `other` has, too.
-    pub(crate) fn within(self, other: Self) -> Self {
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
         Self {
             mac: self.mac.filter(|_| other.mac.is_some()),
             mtu: self.mtu.filter(|_| other.mtu.is_some()),
@@ -46,7 +53,8 @@ impl Tuned {
     }
 
     /// Those of `self`, and of `other` where `self` has none.
-    pub(crate) fn or(self, other: Self) -> Self {
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
         Self {
             mac: self.mac.or(other.mac),
             mtu: self.mtu.or(other.mtu),
@@ -57,7 +65,8 @@ impl Tuned {
     }
 
     /// Those of `self` that are the same in `other`.
-    pub(crate) fn agreed(self, other: Self) -> Self {
+    #[must_use]
+    pub fn agreed(self, other: Self) -> Self {
         Self {
             mac: self.mac.filter(|_| self.mac == other.mac),
             mtu: self.mtu.filter(|_| self.mtu == other.mtu),
@@ -67,8 +76,20 @@ impl Tuned {
         }
     }
 
+    /// Those of `self` that are not the same in `other`.
+    #[must_use]
+    pub fn unlike(self, other: Self) -> Self {
+        Self {
+            mac: self.mac.filter(|_| self.mac != other.mac),
+            mtu: self.mtu.filter(|_| self.mtu != other.mtu),
+            promisc: self.promisc.filter(|_| self.promisc != other.promisc),
+            allmulti: self.allmulti.filter(|_| self.allmulti != other.allmulti),
+            tx_q_len: self.tx_q_len.filter(|_| self.tx_q_len != other.tx_q_len),
+        }
+    }
+
     /// Sets the link to it, up to the first refusal.
-    pub(crate) fn apply(self, link: &Link) -> Result<()> {
+    pub fn apply(self, link: &Link) -> Result<()> {
         let set = || -> std::result::Result<(), Error> {
             self.mac.map_or(Ok(()), |mac| link.set_mac(mac))?;
             self.promisc.map_or(Ok(()), |on| link.receive_all(on))?;
@@ -82,7 +103,7 @@ impl Tuned {
     }
 
     /// Sets the link back to it, and tries every setting. A missing link is not an error. Returns the first failure.
-    pub(crate) fn restore(self, link: &Link) -> Result<()> {
+    pub fn restore(self, link: &Link) -> Result<()> {
         let steps = [
             self.mtu.map(|mtu| link.set_mtu(mtu)),
             self.mac.map(|mac| link.set_mac(mac)),
@@ -99,7 +120,7 @@ impl Tuned {
     }
 
     /// Its form in the memory: one line.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let switch = |on: bool| u8::from(on).to_string();
         let words = [
             self.mac.map(|mac| format!("mac={}", MacAddr(mac))),
@@ -112,7 +133,7 @@ impl Tuned {
     }
 
     /// Reads [`Tuned::text`]; malformed words are absent.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut tuned = Self::default();
         for word in text.split(' ') {
             match word.split_once('=') {
@@ -158,6 +179,10 @@ mod tests {
         };
         assert_eq!(SOME.within(other).text(), "mtu=1400 txqlen=0");
         assert_eq!(SOME.agreed(other).text(), "txqlen=0");
+        assert_eq!(
+            SOME.unlike(other).text(),
+            "mac=02:00:00:00:00:01 mtu=1400 promisc=1"
+        );
         assert_eq!(
             other.or(SOME).text(),
             "mac=02:00:00:00:00:01 mtu=1500 promisc=1 allmulti=0 txqlen=0"
