@@ -1,13 +1,11 @@
 //! Frames as bytes, for what no ordinary socket sends: a forged source, a tag of a VLAN.
 
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use linkspan_netlink::netns::Netns;
-use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{LinkAddr, bind};
-use socket2::{Domain, Protocol, Socket, Type};
+use linkspan_netlink::packet;
+use socket2::Socket;
 
 /// The type of a frame that no protocol answers to (IEEE 802, for experiments).
 pub const EXPERIMENT: u16 = 0x88b5;
@@ -54,17 +52,7 @@ impl Wire {
 }
 
 fn open(ifname: &str) -> io::Result<Socket> {
-    let of_link = |found: nix::ifaddrs::InterfaceAddress| {
-        let address = found
-            .address
-            .filter(|_any| found.interface_name == ifname)?;
-        address.as_link_addr().copied()
-    };
-    let link: Option<LinkAddr> = getifaddrs()?.find_map(of_link);
-    let link = link.ok_or_else(|| io::Error::other(format!("no link {ifname}")))?;
-    let kind = Protocol::from(i32::from(EXPERIMENT.to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(kind))?;
-    bind(socket.as_raw_fd(), &link)?;
+    let socket = packet::socket(ifname, EXPERIMENT, &[])?;
     socket.set_read_timeout(Some(DEADLINE))?;
     Ok(socket)
 }

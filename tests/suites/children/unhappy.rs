@@ -1,6 +1,7 @@
 //! What fails with each of the plugins, how it is told, and that nothing is left of it.
 
 use std::fs;
+use std::ops::RangeFrom;
 use std::os::fd::AsFd;
 
 use linkspan_harness::conf::host_local;
@@ -14,6 +15,10 @@ use serde_json::json;
 
 use crate::LINKSPAN;
 use crate::wire::{MASTER, PLUGINS, Wire, each, eth0};
+
+/// VLANs to have one for each attachment: the kernel may take a while to clear a namespace that is gone, and its VLAN is taken
+/// until then.
+const VLANS: RangeFrom<u16> = 200..;
 
 /// What somebody does to the interface.
 type Change = fn(&Link);
@@ -157,10 +162,11 @@ fn check_compares_every_promise() {
                 link.set_name("other").unwrap();
             }),
         ];
+        let mut vlans = VLANS;
         for version in ["1.1.0", "0.4.0"] {
             for (told, change) in changes {
                 let sandbox = wire.lab.sandbox();
-                let over = json!({ "mtu": 1400, "cniVersion": version });
+                let over = json!({ "mtu": 1400, "cniVersion": version, "vlanId": vlans.next() });
                 let call = wire.call("pod", &sandbox, &over);
                 let result = call.add();
                 call.check(&result);
@@ -211,7 +217,7 @@ fn del_ends_in_every_state() {
         let file = wire.lab.dir().join("file");
         fs::write(&file, "").unwrap();
         let file = file.to_string_lossy().into_owned();
-        for gone in [
+        let all = [
             "nothing",
             "link",
             "master",
@@ -219,9 +225,10 @@ fn del_ends_in_every_state() {
             "path",
             "/nonexistent",
             &file,
-        ] {
+        ];
+        for (gone, vlan) in all.into_iter().zip(VLANS) {
             let sandbox = wire.lab.sandbox();
-            let call = wire.call("pod", &sandbox, &json!({}));
+            let call = wire.call("pod", &sandbox, &json!({ "vlanId": vlan }));
             let result = call.add();
             let call = match gone {
                 "nothing" => call,
