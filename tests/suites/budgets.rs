@@ -196,7 +196,7 @@ fn child(lab: &Lab, kind: &str, over: &Value) -> Vec<Value> {
 }
 
 const OF_CHILD: [&[Budget]; 4] = [
-    &[budget(1, 7, 0, 15)],
+    &[budget(1, 7, 0, 17)],
     &[budget(1, 4, 2, 8)],
     &[budget(1, 2, 0, 5)],
     &[budget(1, 2, 0, 8)],
@@ -234,10 +234,10 @@ fn host_device_keeps_to_its_budget() {
         "host-device",
         plugins,
         [
-            &[budget(1, 9, 1, 19)],
+            &[budget(1, 9, 1, 22)],
             &[budget(1, 3, 2, 8)],
             &[budget(1, 0, 0, 5)],
-            &[budget(1, 11, 0, 14)],
+            &[budget(1, 11, 0, 16)],
         ],
     );
 }
@@ -252,7 +252,7 @@ fn tap_keeps_to_its_budget() {
         "tap",
         plugins,
         [
-            &[budget(1, 6, 0, 16)],
+            &[budget(1, 6, 0, 18)],
             &[budget(1, 3, 2, 8)],
             &[budget(1, 0, 0, 6)],
             &[budget(1, 2, 0, 8)],

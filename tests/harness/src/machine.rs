@@ -91,6 +91,17 @@ pub fn make_empty(dir: &Path) {
     mount(tmpfs, dir, tmpfs, MsFlags::empty(), None::<&str>).unwrap();
 }
 
+/// Whether the kernel labels by SELinux; its files are made visible, with the machine for their end. Told where it does not.
+pub fn has_selinux() -> bool {
+    let dir = Path::new("/sys/fs/selinux");
+    let is_there = || dir.join("enforce").exists();
+    let kind = Some("selinuxfs");
+    if !is_there() && mount(kind, dir, kind, MsFlags::empty(), None::<&str>).is_err() {
+        skip::tell("SELinux is not enabled here");
+    }
+    is_there()
+}
+
 /// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.
 pub fn make_read_only(dir: &Path) {
     let bind = |flags| {

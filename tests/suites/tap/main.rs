@@ -7,6 +7,7 @@
 )]
 
 mod frames;
+mod label;
 mod state;
 mod swap;
 
