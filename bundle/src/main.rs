@@ -43,6 +43,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_portmap::ENTRY,
+    &linkspan_route_override::ENTRY,
     &linkspan_sbr::ENTRY,
     &linkspan_static::ENTRY,
     &linkspan_tuning::ENTRY,

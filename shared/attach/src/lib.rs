@@ -4,7 +4,8 @@
 //! - [`pair`], [`end`]: the interface, as a veth pair or as one link born in the container. [`creation`]: the parts
 //!   common to both; [`tag`]: their owner.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
-//! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
+//! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back. [`parking`]: where
+//!   deleted ones wait.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
 //! - [`verify`]: the comparisons of CHECK.
 
@@ -15,6 +16,7 @@ pub mod creation;
 pub mod end;
 pub mod forwarding;
 pub mod pair;
+pub mod parking;
 mod procfs;
 pub mod routes;
 pub mod sides;

@@ -77,7 +77,7 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
     match plugin {
         "bridge" => bridge(lab, &json!({})),
         "loopback" => base,
-        "firewall" | "sbr" => {
+        "firewall" | "route-override" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
             with(base, &json!({ "prevResult": previous }))
         }

@@ -33,6 +33,7 @@ pub const PLUGINS: &[&str] = &[
     "loopback",
     "portmap",
     "ptp",
+    "route-override",
     "sbr",
     "static",
     "tuning",

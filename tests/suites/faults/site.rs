@@ -164,7 +164,7 @@ impl<'a> Site<'a> {
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
-        const INSIDE: [&str; 3] = ["dummy", "loopback", "sbr"];
+        const INSIDE: [&str; 4] = ["dummy", "loopback", "route-override", "sbr"];
         !INSIDE.iter().any(|kind| self.conf["type"] == *kind)
     }
 

@@ -70,6 +70,10 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
         "firewall" => {
             json!({ "ingressPolicy": "isolated", "prevResult": { "cniVersion": "1.1.0", "interfaces": [{ "name": "br0" }], "ips": [{ "address": "10.1.0.9/16" }] } })
         }
+        "route-override" => {
+            let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
+            json!({ "prevResult": previous, "addroutes": [{ "dst": "10.9.0.0/16" }] })
+        }
         "sbr" => {
             let previous = json!({
                 "cniVersion": "1.1.0",
@@ -87,7 +91,7 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
 /// An interface that is there where the plugin needs one.
 fn ifname(plugin: &str) -> &'static str {
     match plugin {
-        "bandwidth" | "sbr" | "tuning" => "lo",
+        "bandwidth" | "route-override" | "sbr" | "tuning" => "lo",
         _ => "eth0",
     }
 }
@@ -100,6 +104,11 @@ fn the_capabilities_that_are_listed_suffice() {
                 continue;
             }
             let sandbox = lab.sandbox();
+            if plugin == "route-override" {
+                // No route leaves by a link that is down.
+                let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
+                lo.set_up().unwrap();
+            }
             let conf = conf(lab, &plugin);
             let valid = json!([{ "containerID": "pod", "ifname": ifname(&plugin) }]);
             let conf = with(conf, &json!({ "cni.dev/valid-attachments": valid }));
@@ -139,6 +148,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 17, "capabilities of all plugins together");
+        assert_eq!(count, 19, "capabilities of all plugins together");
     });
 }

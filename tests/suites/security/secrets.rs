@@ -21,6 +21,7 @@ const PLUGINS: &[&str] = &[
     "loopback",
     "portmap",
     "ptp",
+    "route-override",
     "sbr",
     "static",
     "tuning",
