@@ -48,6 +48,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_static::ENTRY,
     &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
+    &linkspan_vrf::ENTRY,
 ];
 
 /// The name under which this binary is the runtime.

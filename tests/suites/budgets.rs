@@ -288,6 +288,24 @@ fn route_override_keeps_to_its_budget() {
 }
 
 #[test]
+fn vrf_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let over = json!({ "vrfname": "blue" });
+        vec![bridge(lab, &json!({})), conf("vrf", &over)]
+    };
+    keeps_to(
+        "vrf",
+        plugins,
+        [
+            &[budget(1, 17, 2, 25), budget(1, 0, 0, 0)],
+            &[budget(1, 11, 7, 11), budget(1, 0, 0, 0)],
+            &[budget(1, 1, 0, 5), budget(1, 0, 0, 0)],
+            &[budget(1, 15, 5, 11), budget(1, 0, 0, 0)],
+        ],
+    );
+}
+
+#[test]
 fn bandwidth_keeps_to_its_budget() {
     let plugins = |lab: &Lab, _| {
         let rates = json!({

@@ -109,8 +109,14 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
     );
     let link = sandbox.rtnl().link_by_name(ifname).unwrap();
     assert!(link.unwrap().up, "{file}");
-    // A dummy leads nowhere.
-    if list["plugins"][0]["type"] != "dummy" {
+    // A dummy leads nowhere, and into a VRF only sockets that are bound to it.
+    let leads_nowhere = |plugin: &Value| plugin["type"] == "dummy" || plugin["type"] == "vrf";
+    if !list["plugins"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(leads_nowhere)
+    {
         reach_gateways(lab, &sandbox, &result);
     }
     let chained = list["plugins"].as_array().unwrap().iter();

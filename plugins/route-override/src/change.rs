@@ -6,7 +6,7 @@ use linkspan_attach::Side;
 use linkspan_attach::parking::Parking;
 use linkspan_attach::routes::{ROUTE_OVERRIDE, SBR};
 use linkspan_netlink::link::Link;
-use linkspan_netlink::route::{RouteSpec, SCOPE_LINK};
+use linkspan_netlink::route::{MAIN, RouteSpec, SCOPE_LINK};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::addr::NetnsPath;
@@ -25,15 +25,19 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Deletes the link's routes that are not wanted, in each table that they are in. Each waits for DEL elsewhere.
-    pub(crate) fn delete(&self, link: &Link, undo: &mut Undo) -> Result<()> {
+    /// Deletes the link's routes that are not wanted, in each table that they are in. Each waits for DEL elsewhere. The link's
+    /// VRF, if it is in one, has the table `vrf`.
+    pub(crate) fn delete(&self, link: &Link, vrf: Option<u32>, undo: &mut Undo) -> Result<()> {
         let routes = by_link(self.side, self.netns, link);
         let mut unwanted = routes.list()?;
-        unwanted.retain(|route| !self.parking.has(route.table()) && is_unwanted(route, self.plan));
+        unwanted.retain(|route| {
+            let is_parked = self.parking.has(route.table());
+            !is_parked && is_unwanted(route, vrf, self.plan)
+        });
         // A route to a next hop goes after those that use it.
         unwanted.sort_by_key(|route| !has_gateway(route));
         for route in unwanted {
-            if let Some(place) = self.parking.place(route.table()) {
+            if let Some(place) = self.parking.place(route.table(), vrf) {
                 routes.park(&route, place, undo)?;
             }
             routes.remove(&route, undo)?;
@@ -55,16 +59,18 @@ impl Change<'_> {
     }
 }
 
-/// Whether the plan has the route deleted. Routes that `sbr` or this plugin made are wanted.
-pub(crate) fn is_unwanted(route: &Stored, plan: &Plan) -> bool {
+/// Whether the plan has the route deleted. Routes that `sbr` or this plugin made are wanted. What is flushed are the tables
+/// that packets look up without a rule of their own: the main one, and that of the VRF.
+pub(crate) fn is_unwanted(route: &Stored, vrf: Option<u32>, plan: &Plan) -> bool {
     if [SBR, ROUTE_OVERRIDE].contains(&route.protocol()) {
         return false;
     }
     let leads_away = route.is_default() || has_gateway(route);
     let is_flushed = leads_away && route.scope() != SCOPE_LINK && !is_link_local(route.dst().0);
+    let is_flushed = plan.flush_routes && is_flushed;
     let is_gateway = plan.flush_gateway && route.is_default();
-    (plan.flush_routes && is_flushed)
-        || is_gateway
+    let is_looked_up = route.table() == MAIN || Some(route.table()) == vrf;
+    (is_looked_up && (is_flushed || is_gateway))
         || plan.delete.iter().any(|spec| is_of(route, spec))
 }
 

@@ -20,6 +20,7 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::result::AddResult;
 
 use change::Change;
+use check::Found;
 use conf::{Conf, Plan};
 use linkspan_attach::parking::Parking;
 
@@ -55,10 +56,10 @@ impl Plugin for RouteOverride {
             netns: &call.netns,
         };
         for link in &links {
-            change.delete(link, undo)?;
+            change.delete(link, table_of_vrf(&sandbox, link)?, undo)?;
         }
         if let Some(first) = links.first() {
-            change.add(first, default_table(&sandbox, first)?, undo)?;
+            change.add(first, table_of_vrf(&sandbox, first)?, undo)?;
         }
         change::result(&mut result, &plan);
         Ok(result)
@@ -83,8 +84,9 @@ impl Plugin for RouteOverride {
         let mut teardown = Teardown::default();
         for name in names(&told, call.attachment.ifname.as_str()) {
             if let Some(link) = sandbox.find(name)? {
+                let vrf = table_of_vrf(&sandbox, &link)?;
                 let routes = by_link(&sandbox, netns, &link);
-                routes.put_back(|table| parking.home(table), &mut teardown);
+                routes.put_back(|table| parking.home(table, vrf), &mut teardown);
             }
         }
         teardown.finish()
@@ -102,14 +104,17 @@ impl Plugin for RouteOverride {
             .enumerate()
         {
             let link = sandbox.link(name)?;
-            let routes = by_link(&sandbox, &call.netns, &link).list()?;
-            let present: Vec<_> = routes
-                .iter()
-                .filter(|route| !parking.has(route.table()))
-                .collect();
-            check::deleted(&sandbox, &link, &present, &plan)?;
+            let mut routes = by_link(&sandbox, &call.netns, &link).list()?;
+            routes.retain(|route| !parking.has(route.table()));
+            let found = Found {
+                side: &sandbox,
+                link: &link,
+                vrf: table_of_vrf(&sandbox, &link)?,
+                routes: &routes,
+            };
+            found.lacks_what_was_deleted(&plan)?;
             if at == 0 {
-                check::added(&sandbox, &link, &present, &plan)?;
+                found.has_what_was_added(&plan)?;
             }
         }
         Ok(())
@@ -153,8 +158,8 @@ fn names<'a>(result: &'a AddResult, ifname: &'a str) -> Vec<&'a str> {
     names
 }
 
-/// The table that the link's packets look up: that of its VRF, or the main one.
-fn default_table(side: &Side, link: &Link) -> Result<Option<u32>> {
+/// The table of the VRF that the link is in, which its packets look up in the place of the main one.
+fn table_of_vrf(side: &Side, link: &Link) -> Result<Option<u32>> {
     let Some(index) = link.controller else {
         return Ok(None);
     };

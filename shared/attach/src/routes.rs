@@ -107,15 +107,23 @@ impl Routes<'_> {
                 let hint = "delete the present one, or give the new one another priority";
                 Err(kernel(err).hint(hint))
             }
+            Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => {
+                let hint = "give a gateway that is in a subnet of the interface; sbr takes subnets to its own \
+                            tables, so come before it, or name such a table";
+                Err(kernel(err).hint(hint))
+            }
             added => self.kept(added, route, undo),
         }
     }
 
-    /// Adds a copy of a route to a table that nothing leads to, where its next hop need not be reachable.
+    /// Adds a copy of a route to a table that nothing leads to, where its next hop need not be reachable, nor its source be
+    /// an address.
     pub fn park(&self, route: &Stored, table: u32, undo: &mut Undo) -> Result<()> {
         let parked = route.clone().in_table(table);
         match self.side.rtnl.add_stored(&parked) {
-            Err(err) if is_unreachable(&err) => self.copy(&parked.with_onlink(true), undo),
+            Err(err) if is_unreachable(&err) => {
+                self.copy(&parked.with_onlink(true).with_source_aside(), undo)
+            }
             Err(err) if err.is(Errno::EEXIST) => Ok(()),
             added => self.kept(added, parked, undo),
         }
@@ -177,6 +185,7 @@ impl Routes<'_> {
 /// Puts a route back. One whose place somebody has, or whose next hop nothing leads to any more, is left out. A next hop is
 /// taken as on the link only where nothing else leads to it.
 pub fn put(side: &Side, route: &Stored) -> Result<()> {
+    let route = &route.clone().with_source_back();
     match side
         .rtnl
         .add_first_stored(&route.clone().with_onlink(false))

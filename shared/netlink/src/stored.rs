@@ -240,26 +240,6 @@ impl Stored {
         self
     }
 
-    /// The same route, whose next hops are on the link whatever other routes say, or are not.
-    #[must_use]
-    pub fn with_onlink(mut self, on: bool) -> Self {
-        let has_gateway = self.hops().iter().any(|hop| hop.gw.is_some());
-        let on = on && has_gateway;
-        for attribute in &mut self.message.attributes {
-            if let RouteAttribute::MultiPath(hops) = attribute {
-                for hop in hops {
-                    hop.flags.set(RouteNextHopFlags::Onlink, on);
-                }
-            }
-        }
-        let is_single = !self.has_several();
-        self.message
-            .header
-            .flags
-            .set(RouteFlags::Onlink, on && is_single);
-        self
-    }
-
     /// The same route with another scope.
     #[must_use]
     pub fn with_scope(mut self, scope: u8) -> Self {

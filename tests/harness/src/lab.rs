@@ -38,6 +38,7 @@ pub const PLUGINS: &[&str] = &[
     "static",
     "tuning",
     "veth",
+    "vrf",
 ];
 
 /// Where Debian puts the Go plugins, and the variable that says where else they are.

@@ -68,6 +68,7 @@ pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
 pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     match plugin {
         "dummy" => has_kind(rtnl, &Kind::Dummy),
+        "vrf" => has_kind(rtnl, &Kind::Vrf { table: 1 }),
         _ => true,
     }
 }

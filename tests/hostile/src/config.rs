@@ -22,6 +22,7 @@ pub(crate) fn target(data: &[u8]) {
     }
     for verb in ["ADD", "CHECK"] {
         serve(&linkspan_route_override::ENTRY, &nowhere(verb), data);
+        serve(&linkspan_vrf::ENTRY, &nowhere(verb), data);
         serve(&linkspan_sbr::ENTRY, &nowhere(verb), data);
     }
     for verb in ["ADD", "CHECK", "STATUS"] {

@@ -161,6 +161,13 @@ fn route_override_behind_a_pair() {
     }));
 }
 
+#[test]
+fn vrf_behind_a_pair() {
+    withstands(Case::second("ptp and vrf, dual stack", |lab, _| {
+        vec![pair(lab, DUAL), conf("vrf", &json!({ "vrfname": "blue" }))]
+    }));
+}
+
 /// Limits of both directions, by the runtime.
 fn limits(shape_in: &str) -> Value {
     let rates = json!({

@@ -11,6 +11,7 @@ use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::{table, tool};
+use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::rtnl::Rtnl;
 use serde_json::{Value, json};
 
@@ -114,6 +115,13 @@ impl<'a> Site<'a> {
         let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
         lo.set_up().unwrap();
         lo.set_down().unwrap();
+        if conf["type"] == "vrf" {
+            // The kernel adds a rule with the first one, and never takes it away.
+            let first = LinkSpec::new("first", Kind::Vrf { table: 1 });
+            sandbox.rtnl().create(&first).unwrap();
+            let first = sandbox.rtnl().link_by_name("first").unwrap().unwrap();
+            first.delete().unwrap();
+        }
         let settings = settings();
         let before = state(lab, &sandbox, &settings);
         Self {
@@ -164,7 +172,7 @@ impl<'a> Site<'a> {
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
-        const INSIDE: [&str; 4] = ["dummy", "loopback", "route-override", "sbr"];
+        const INSIDE: [&str; 5] = ["dummy", "loopback", "route-override", "sbr", "vrf"];
         !INSIDE.iter().any(|kind| self.conf["type"] == *kind)
     }
 

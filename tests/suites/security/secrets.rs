@@ -25,6 +25,7 @@ const PLUGINS: &[&str] = &[
     "sbr",
     "static",
     "tuning",
+    "vrf",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
 /// One that cannot be given, and so has a reason to be told of.

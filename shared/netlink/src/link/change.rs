@@ -34,6 +34,12 @@ impl Link {
         self.set("tag", tag(alias, group))
     }
 
+    /// Makes the link a port of the bridge or VRF with this index, or of none.
+    pub fn set_controller(&self, index: Option<u32>) -> Result<(), Error> {
+        let controller = LinkAttribute::Controller(index.unwrap_or(0));
+        self.set("set the controller of", vec![controller])
+    }
+
     /// Sets the link down.
     pub fn set_down(&self) -> Result<(), Error> {
         self.set_flag("set down", LinkFlags::Up, false)
