@@ -14,7 +14,7 @@ use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// Those that enter the container.
-const INTERFACES: &[&str] = &["bridge", "dummy", "loopback", "ptp", "sbr", "veth"];
+const INTERFACES: &[&str] = &["bridge", "dummy", "loopback", "ptp", "sbr", "veth", "vrf"];
 /// Those that ask an IPAM plugin.
 const DELEGATORS: [&str; 3] = ["bridge", "ptp", "veth"];
 

@@ -1,10 +1,6 @@
 //! `vrf`: the interface with all of its routes and addresses in the table of a VRF, and back; names, tables and controllers
 //! that are refused, undo, DEL in every order, CHECK, and the swap with the Go plugin.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;
 
@@ -326,7 +322,7 @@ fn check_compares_the_vrf_its_table_and_the_interface() {
                 pod.link.set_controller(None).unwrap();
             }),
             ("VRF blue", |pod| {
-                pod.find("blue").unwrap().delete().unwrap()
+                pod.find("blue").unwrap().delete().unwrap();
             }),
             ("interface \"eth0\"", |pod| pod.link.delete().unwrap()),
         ];

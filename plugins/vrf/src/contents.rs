@@ -66,6 +66,22 @@ impl Contents {
                 routes.park(route, route.table(), undo)?;
             }
         }
+        self.delete_revived(routes, vrf.table)
+    }
+
+    /// Deletes the kernel's routes from the table of the VRF that an earlier plugin had deleted. The kernel makes them anew
+    /// there.
+    fn delete_revived(&self, routes: &Routes<'_>, table: u32) -> Result<()> {
+        let was_there = |route: &Stored| {
+            let mut before = self.routes.iter();
+            before.any(|other| other.dst() == route.dst() && !self.parking.has(other.table()))
+        };
+        for route in routes.list()? {
+            let is_own = route.table() == table && route.is_of_the_kernel();
+            if is_own && !is_link_local(&route) && !was_there(&route) {
+                delete(routes.side, &route)?;
+            }
+        }
         Ok(())
     }
 
@@ -140,9 +156,15 @@ impl Contents {
     }
 }
 
-/// Whether the two differ in nothing but their table.
+/// Whether one is a copy of the other for another table.
 fn is_copy(one: &Stored, other: &Stored) -> bool {
-    one.clone().in_table(MAIN) == other.clone().in_table(MAIN)
+    plain(one) == plain(other)
+}
+
+/// The route as it would be in the main table, in one form.
+fn plain(route: &Stored) -> Stored {
+    let route = route.clone().with_onlink(false);
+    route.with_source_back().with_source_aside().in_table(MAIN)
 }
 
 fn is_link_local(route: &Stored) -> bool {

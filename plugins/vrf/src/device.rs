@@ -114,7 +114,7 @@ fn free_table(side: &Side) -> Result<u32> {
             rules => taken.extend(rules.map_err(kernel)?.iter().filter_map(|rule| rule.table)),
         }
     }
-    let free = (1..).find(|table| !taken.contains(table));
+    let free = (1..u32::MAX).find(|table| !taken.contains(table));
     free.ok_or_else(|| Failure::new(ErrorCode::INTERNAL, "no routing table is free"))
 }
 
