@@ -46,12 +46,14 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_loopback::ENTRY,
     &linkspan_macvlan::ENTRY,
     &linkspan_portmap::ENTRY,
+    &linkspan_route_override::ENTRY,
     &linkspan_sbr::ENTRY,
     &linkspan_static::ENTRY,
     &linkspan_tap::ENTRY,
     &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
     &linkspan_vlan::ENTRY,
+    &linkspan_vrf::ENTRY,
 ];
 
 /// The name under which this binary is the runtime.

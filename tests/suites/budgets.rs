@@ -390,6 +390,45 @@ fn sbr_keeps_to_its_budget() {
 }
 
 #[test]
+fn route_override_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let over = json!({
+            "flushgateway": true,
+            "addroutes": [{ "dst": "10.9.0.0/16", "gw": "10.1.0.1" }],
+        });
+        vec![bridge(lab, &json!({})), conf("route-override", &over)]
+    };
+    keeps_to(
+        "route-override",
+        plugins,
+        [
+            &[budget(1, 17, 2, 25), budget(1, 8, 2, 3)],
+            &[budget(1, 8, 4, 9), budget(1, 3, 2, 3)],
+            &[budget(1, 1, 0, 5), budget(1, 0, 0, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 8, 2, 3)],
+        ],
+    );
+}
+
+#[test]
+fn vrf_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let over = json!({ "vrfname": "blue" });
+        vec![bridge(lab, &json!({})), conf("vrf", &over)]
+    };
+    keeps_to(
+        "vrf",
+        plugins,
+        [
+            &[budget(1, 17, 2, 29), budget(1, 18, 10, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 2, 0, 3)],
+            &[budget(1, 1, 0, 5), budget(1, 1, 0, 2)],
+            &[budget(1, 15, 5, 11), budget(1, 14, 7, 3)],
+        ],
+    );
+}
+
+#[test]
 fn bandwidth_keeps_to_its_budget() {
     let plugins = |lab: &Lab, _| {
         let rates = json!({

@@ -95,7 +95,7 @@ impl<'a> Root<'a> {
         for (file, text) in [
             ("DEBIAN/control", control),
             ("usr/lib/cni/bridge", format!("bridge {version}")),
-            ("usr/lib/cni/vrf", format!("vrf {version}")),
+            ("usr/lib/cni/sample", format!("sample {version}")),
         ] {
             let path = dir.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -232,7 +232,7 @@ fn the_package_takes_the_names_of_the_go_plugins_and_gives_them_back() {
             let link = fs::read_link(root.plugins().join("bridge")).unwrap();
             assert_eq!(link, Path::new("../../bin/linkspan"));
             assert_eq!(root.diverted_by(), set(&["linkspan"]));
-            let more = ["bridge.distrib", "vrf"];
+            let more = ["bridge.distrib", "sample"];
             assert_eq!(root.plugin_names(), set(&[PLUGINS, &more].concat()));
         };
         install(&root.go_plugins(1));
@@ -244,11 +244,11 @@ fn the_package_takes_the_names_of_the_go_plugins_and_gives_them_back() {
         install(&package);
         is_ours();
         assert_eq!(
-            (read("bridge.distrib"), read("vrf")),
-            ("bridge 2".to_owned(), "vrf 2".to_owned())
+            (read("bridge.distrib"), read("sample")),
+            ("bridge 2".to_owned(), "sample 2".to_owned())
         );
         root.dpkg(&["--remove", "linkspan"]);
-        assert_eq!(root.plugin_names(), set(&["bridge", "vrf"]));
+        assert_eq!(root.plugin_names(), set(&["bridge", "sample"]));
         assert_eq!(read("bridge"), "bridge 2");
         assert_eq!(root.diverted_by(), set(&[""]));
     });

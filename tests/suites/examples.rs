@@ -138,13 +138,15 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
     );
     let link = sandbox.rtnl().link_by_name(ifname).unwrap();
     assert!(link.unwrap().up, "{file}");
+    let plugins = list["plugins"].as_array().unwrap().iter();
+    let mut kinds = plugins.filter_map(|plugin| plugin["type"].as_str());
     match &wire {
         Some((_, far)) => {
             let vlan = list["plugins"][0]["vlanId"].as_u64();
             answer_as_gateways(far, vlan, &sandbox, &result);
         }
-        // A dummy leads nowhere, and a tap device to a program.
-        None if ["dummy", "tap"].contains(&list["plugins"][0]["type"].as_str().unwrap()) => {}
+        // A dummy leads nowhere, a tap device to a program, and into a VRF only sockets that are bound to it.
+        None if kinds.any(|kind| ["dummy", "tap", "vrf"].contains(&kind)) => {}
         None => reach_gateways(lab.host(), &sandbox, &result),
     }
     let chained = list["plugins"].as_array().unwrap().iter();

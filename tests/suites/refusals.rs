@@ -27,6 +27,7 @@ const INTERFACES: &[&str] = &[
     "tap",
     "veth",
     "vlan",
+    "vrf",
 ];
 /// Those that ask an IPAM plugin.
 const DELEGATORS: [&str; 3] = ["bridge", "ptp", "veth"];

@@ -9,9 +9,11 @@ mod claim;
 mod conf;
 mod steer;
 
-use linkspan_attach::routes::Routes;
+use linkspan_attach::parking::Parking;
+use linkspan_attach::routes::{Routes, SBR};
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
+use linkspan_netlink::route::MAIN;
 use linkspan_netlink::rule::Rule;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
@@ -29,9 +31,6 @@ use conf::{Conf, Plan};
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Sbr>();
-
-/// The protocol of the routes that no route of the main table was the pattern of.
-const PROTOCOL: u8 = 76;
 
 #[derive(Debug)]
 struct Sbr;
@@ -73,7 +72,7 @@ impl Plugin for Sbr {
             routes: &routes,
             ways: &ways,
             plan: &plan,
-            parked: claim.marks.filled,
+            parked: Parking::of(&call.owner()).aside(),
         };
         work.run(routes.own_of(all), undo)?;
         Ok(result)
@@ -101,8 +100,9 @@ impl Plugin for Sbr {
             let filled = rules.iter().filter(|rule| rule.owner == Some(marks.filled));
             let mut tables: Vec<_> = filled.filter_map(|rule| rule.table).collect();
             if !tables.is_empty() {
-                tables.push(marks.filled);
-                by_link(&sandbox, netns, &link).put_back(&tables, &mut teardown);
+                tables.push(Parking::of(&call.owner()).aside());
+                let home = |table| tables.contains(&table).then_some(MAIN);
+                by_link(&sandbox, netns, &link).put_back(home, &mut teardown);
             }
         }
         let is_of_address = |rule: &&Rule| {
@@ -151,7 +151,7 @@ fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'
         side,
         netns,
         link,
-        protocol: PROTOCOL,
+        protocol: SBR,
     }
 }
 

@@ -51,7 +51,7 @@ impl Plugin for TapPlugin {
         let make = || make::create(&plan.tap, &plan.label, &sandbox);
         let link = end::create_tap(call, &sandbox, make, settings, undo)?;
         if let Some(bridge) = bridge {
-            link.set_controller(bridge.index).map_err(kernel)?;
+            link.set_controller(Some(bridge.index)).map_err(kernel)?;
         }
         let mut result = AddResult::default();
         if plan.layer3 {

@@ -124,13 +124,17 @@ impl Plugin for Veth {
         }
         verify::addresses(&sides.sandbox, &container, &promised)?;
         verify::routes(&sides.sandbox, &promised)?;
-        for (address, gateway) in gateways(&promised)? {
-            verify::gateway(
-                &sides.host,
-                &host,
-                gateway,
-                Family::of(gateway).host_prefix(),
-            )?;
+        interface::has_addresses(&promised)?;
+        for ip in &promised.ips {
+            let address = ip.address.ip();
+            // A later plugin, such as route-override, may have taken the gateway out of the result.
+            match ip.gateway {
+                Some(gateway) => {
+                    let prefix = Family::of(gateway).host_prefix();
+                    verify::gateway(&sides.host, &host, gateway, prefix)?;
+                }
+                None => forwarding::verify(&sides.host, &host, address)?,
+            }
             // An address of the host itself needs no way.
             if !sides.are_one()? {
                 verify::route_by(&sides.host, &host, address)?;

@@ -238,11 +238,11 @@ fn routes_of(result: &AddResult, ips: &[&IpConfig]) -> Result<Vec<RouteSpec>> {
 }
 
 /// The route with its numbers in the kernel's widths. A negative number means unset, as in the reference.
-fn spec_of(route: &Route) -> Result<RouteSpec> {
+pub fn spec_of(route: &Route) -> Result<RouteSpec> {
     let dst = route.dst;
     let refuse = |key, value| {
         let text = format!("route to {dst}: {key} {value} is too large");
-        Failure::config(text).hint("correct the route in the configuration of IPAM")
+        Failure::config(text).hint("correct the route in the configuration")
     };
     let number = |key, value: i64| u32::try_from(value.max(0)).map_err(|_large| refuse(key, value));
     let scope = route.scope.map(|scope| {

@@ -6,7 +6,8 @@
 //! - [`child`]: the part common to macvlan, ipvlan and vlan; [`parent`]: the link below them; [`siblings`]: the other
 //!   links on it.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
-//! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back.
+//! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back. [`parking`]: where
+//!   deleted ones wait.
 //! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
 //! - [`device`], [`tuned`]: who a device of the host is that a container has for a time, and what a link is set to.
@@ -22,6 +23,7 @@ pub mod end;
 pub mod forwarding;
 pub mod pair;
 pub mod parent;
+pub mod parking;
 pub mod port_pair;
 mod procfs;
 pub mod routes;

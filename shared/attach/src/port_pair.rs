@@ -114,7 +114,7 @@ fn prepare(host: &Side, own: &Link, port: &Link, bridge: &Link) -> Result<()> {
         }
         sysctls.trust_link_local_address(&own.name)
     })?;
-    match port.set_controller(bridge.index) {
+    match port.set_controller(Some(bridge.index)) {
         Err(err) if err.is(Errno::EXFULL) => Err(crate::bridge::full(bridge)),
         set => set.map_err(kernel),
     }

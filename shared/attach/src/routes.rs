@@ -3,7 +3,7 @@
 
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
-use linkspan_netlink::route::{LOCAL, MAIN, RouteSpec};
+use linkspan_netlink::route::{LOCAL, RouteSpec};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Teardown, Undo};
 use linkspan_protocol::addr::NetnsPath;
@@ -11,6 +11,11 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::{Side, kernel};
+
+/// The protocols of routes that plugins make anew, by which DEL knows them.
+pub const SBR: u8 = 76;
+/// See [`SBR`].
+pub const ROUTE_OVERRIDE: u8 = 77;
 
 /// The routes by one link of a container, and how a plugin changes them.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +26,7 @@ pub struct Routes<'a> {
     pub netns: &'a NetnsPath,
     /// The link.
     pub link: &'a Link,
-    /// The protocol of the routes that the plugin makes anew, by which DEL knows them.
+    /// The protocol of the routes that the plugin makes anew.
     pub protocol: u8,
 }
 
@@ -51,14 +56,10 @@ impl Routes<'_> {
 
     /// Adds a route, as a copy of one in another table. One that is there already is fine, and stays.
     pub fn copy(&self, route: &Stored, undo: &mut Undo) -> Result<()> {
-        let added = match self.side.rtnl.add_stored(route) {
-            Err(err) if err.is(Errno::EEXIST) => return Ok(()),
-            added => added.map_err(kernel),
-        };
-        let (netns, route) = (self.netns.clone(), route.clone());
-        undo.push_unless_refused(added, "delete a route", move || {
-            Side::unless_gone(&netns, |sandbox| delete(sandbox, &route))
-        })
+        match self.side.rtnl.add_stored(route) {
+            Err(err) if err.is(Errno::EEXIST) => Ok(()),
+            added => self.kept(added, route.clone(), undo),
+        }
     }
 
     /// Makes a route. One that is there already is fine, and stays.
@@ -87,26 +88,81 @@ impl Routes<'_> {
         })
     }
 
-    /// DEL: puts the routes that are in one of `tables` into the main one, and deletes those that the plugin made. A route
-    /// whose place somebody has, or whose next hop nothing leads to any more, is deleted.
-    pub fn put_back(&self, tables: &[u32], teardown: &mut Teardown) {
-        let Some(mut routes) = listed(self.list(), teardown) else {
+    /// Adds a route that is alone to its destination with its metric in its table. The same one may be there.
+    pub fn make_alone(&self, spec: &RouteSpec, undo: &mut Undo) -> Result<()> {
+        let route = self.link.stored(&RouteSpec {
+            protocol: Some(self.protocol),
+            ..*spec
+        });
+        match self.side.rtnl.add_first_stored(&route) {
+            Err(err) if err.is(Errno::EEXIST) => {
+                let present = self.list()?;
+                let place = |route: &Stored| (route.dst(), route.table(), route.hops());
+                if present
+                    .iter()
+                    .any(|present| place(present) == place(&route))
+                {
+                    return Ok(());
+                }
+                let hint = "delete the present one, or give the new one another priority";
+                Err(kernel(err).hint(hint))
+            }
+            Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => {
+                let hint = "give a gateway that is in a subnet of the interface; sbr takes subnets to its own \
+                            tables, so come before it, or name such a table";
+                Err(kernel(err).hint(hint))
+            }
+            added => self.kept(added, route, undo),
+        }
+    }
+
+    /// Adds a copy of a route to a table that nothing leads to, where its next hop need not be reachable, nor its source be
+    /// an address.
+    pub fn park(&self, route: &Stored, table: u32, undo: &mut Undo) -> Result<()> {
+        let parked = route.clone().in_table(table);
+        match self.side.rtnl.add_stored(&parked) {
+            Err(err) if is_unreachable(&err) => {
+                self.copy(&parked.with_onlink(true).with_source_aside(), undo)
+            }
+            Err(err) if err.is(Errno::EEXIST) => Ok(()),
+            added => self.kept(added, parked, undo),
+        }
+    }
+
+    /// DEL: deletes the routes that the plugin made, and moves those in the tables that have a `home` there. A route whose
+    /// place somebody has, or whose next hop nothing leads to any more, is deleted.
+    pub fn put_back(&self, home: impl Fn(u32) -> Option<u32>, teardown: &mut Teardown) {
+        let Some(routes) = listed(self.list(), teardown) else {
             return;
         };
+        let (made, mut moved): (Vec<_>, Vec<_>) = routes
+            .into_iter()
+            .partition(|route| route.protocol() == self.protocol);
+        for route in &made {
+            teardown.run("delete a route", || delete(self.side, route));
+        }
         // Routes to next hops come before those that use them.
-        routes.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
-        for route in &routes {
-            let is_made = route.protocol() == self.protocol;
-            let is_moved = tables.contains(&route.table());
-            if is_moved && !is_made {
-                let route = route.clone().in_table(MAIN);
-                let added = self.side.rtnl.add_first_stored(&route);
-                teardown.run("put back a route", || is_past(added));
-            }
-            if is_moved || is_made {
+        moved.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        for route in &moved {
+            if let Some(home) = home(route.table()) {
+                let back = route.clone().in_table(home);
+                teardown.run("put back a route", || put(self.side, &back));
                 teardown.run("delete a route", || delete(self.side, route));
             }
         }
+    }
+
+    /// Has undo delete a route, unless the kernel refused it.
+    fn kept(
+        &self,
+        added: std::result::Result<(), Error>,
+        route: Stored,
+        undo: &mut Undo,
+    ) -> Result<()> {
+        let netns = self.netns.clone();
+        undo.push_unless_refused(added.map_err(kernel), "delete a route", move || {
+            Side::unless_gone(&netns, |sandbox| delete(sandbox, &route))
+        })
     }
 
     /// The route that has `part` beside next hops by other links, and the latter alone. IPv6 deletes single next hops, and
@@ -126,6 +182,27 @@ impl Routes<'_> {
     }
 }
 
+/// Puts a route back. One whose place somebody has, or whose next hop nothing leads to any more, is left out. A next hop is
+/// taken as on the link only where nothing else leads to it.
+pub fn put(side: &Side, route: &Stored) -> Result<()> {
+    let route = &route.clone().with_source_back();
+    match side
+        .rtnl
+        .add_first_stored(&route.clone().with_onlink(false))
+    {
+        Err(err) if is_unreachable(&err) => is_past(side.rtnl.add_first_stored(route)),
+        added => is_past(added),
+    }
+}
+
+/// Deletes a route; one that is gone is fine.
+pub fn delete(side: &Side, route: &Stored) -> Result<()> {
+    match side.rtnl.delete_stored(route) {
+        Err(err) if err.is(Errno::ESRCH) => Ok(()),
+        deleted => deleted.map_err(kernel),
+    }
+}
+
 fn listed(routes: Result<Vec<Stored>>, teardown: &mut Teardown) -> Option<Vec<Stored>> {
     match routes {
         Ok(routes) => Some(routes),
@@ -136,11 +213,11 @@ fn listed(routes: Result<Vec<Stored>>, teardown: &mut Teardown) -> Option<Vec<St
     }
 }
 
-fn delete(side: &Side, route: &Stored) -> Result<()> {
-    match side.rtnl.delete_stored(route) {
-        Err(err) if err.is(Errno::ESRCH) => Ok(()),
-        deleted => deleted.map_err(kernel),
-    }
+/// Whether the kernel found no way to a next hop.
+fn is_unreachable(err: &Error) -> bool {
+    [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL]
+        .iter()
+        .any(|errno| err.is(*errno))
 }
 
 /// A route is there now, whoever added it.

@@ -42,7 +42,45 @@ pub struct Addr {
     pub permanent: bool,
 }
 
+/// An address with all that the kernel tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAddr {
+    /// Its parts.
+    pub addr: Addr,
+    message: AddressMessage,
+}
+
 impl Link {
+    /// The link's addresses of a family, whole.
+    pub fn stored_addrs(&self, family: Family) -> Result<Vec<StoredAddr>, Error> {
+        let mut message = AddressMessage::default();
+        message.header.index = self.index;
+        message.header.family = kernel(family);
+        let attempt = Attempt("list addresses of", &self.name);
+        let found = self
+            .rtnl
+            .dump(attempt, &RouteNetlinkMessage::GetAddress(message))?;
+        Ok(found.into_iter().filter_map(StoredAddr::of).collect())
+    }
+
+    /// Adds an address as it was kept, without duplicate address detection; `EEXIST` where the link has it.
+    pub fn add_stored_addr(&self, stored: &StoredAddr) -> Result<(), Error> {
+        let Addr { ip, prefix, .. } = stored.addr;
+        let mut message = stored.message.clone();
+        message.header.index = self.index;
+        for attribute in &mut message.attributes {
+            if let AddressAttribute::Flags(flags) = attribute {
+                *flags &= AddressFlags::Noprefixroute | AddressFlags::Managetempaddr;
+                *flags |= AddressFlags::Nodad;
+            }
+        }
+        self.rtnl.change(
+            Attempt("add address", self.object(ip, prefix)),
+            NLM_F_CREATE | NLM_F_EXCL,
+            RouteNetlinkMessage::NewAddress(message),
+        )
+    }
+
     /// The link's addresses, of one family or both.
     pub fn addrs(&self, family: Option<Family>) -> Result<Vec<Addr>, Error> {
         let mut message = AddressMessage::default();
@@ -94,6 +132,16 @@ impl Link {
         message.header.prefix_len = prefix;
         message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
         message
+    }
+}
+
+impl StoredAddr {
+    fn of(answer: RouteNetlinkMessage) -> Option<Self> {
+        let addr = Addr::of(answer.clone())?;
+        match answer {
+            RouteNetlinkMessage::NewAddress(message) => Some(Self { addr, message }),
+            _ => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! value decides where its methods act. Errors name the action and the object.
 
 pub mod addr;
+mod aside;
 pub mod encap;
 pub mod error;
 pub mod failure;

@@ -272,7 +272,7 @@ impl Stored {
     }
 
     /// The route in the syntax of `ip route`.
-    fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let (dst, prefix) = self.dst();
         let mut words = format!("{dst}/{prefix}");
         for gw in self.hops().iter().filter_map(|hop| hop.gw) {

@@ -100,7 +100,7 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
             with(base, &over)
         }
         "loopback" => base,
-        "firewall" | "sbr" => {
+        "firewall" | "route-override" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
             with(base, &json!({ "prevResult": previous }))
         }
@@ -115,6 +115,10 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
                 base,
                 &json!({ "dataDir": dir, "mtu": 1400, "prevResult": previous }),
             )
+        }
+        "vrf" => {
+            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
+            with(base, &json!({ "vrfname": "blue", "prevResult": previous }))
         }
         "static" => with(base, &json!({ "ipam": fixed(&["10.1.0.7/16"]) })),
         _ => with(base, &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),

@@ -36,12 +36,14 @@ pub const PLUGINS: &[&str] = &[
     "macvlan",
     "portmap",
     "ptp",
+    "route-override",
     "sbr",
     "static",
     "tap",
     "tuning",
     "veth",
     "vlan",
+    "vrf",
 ];
 
 /// Where Debian puts the Go plugins, and the variable that says where else they are.

@@ -84,6 +84,7 @@ pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
         "ipvlan" => has_kind(rtnl, &kind::ipvlan()),
         "vlan" => has_kind(rtnl, &Kind::Vlan(Vlan::of(1))),
         "tap" => has_tap(),
+        "vrf" => has_kind(rtnl, &Kind::Vrf { table: 1 }),
         _ => true,
     }
 }

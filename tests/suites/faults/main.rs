@@ -223,6 +223,21 @@ fn sbr_with_hints_behind_a_pair() {
     }));
 }
 
+#[test]
+fn route_override_behind_a_pair() {
+    withstands(Case::second("ptp and route-override", |lab, _| {
+        let over = json!({ "flushroutes": true, "addroutes": [{ "dst": "10.9.0.0/16", "gw": "10.1.0.1" }] });
+        vec![pair(lab, DUAL), conf("route-override", &over)]
+    }));
+}
+
+#[test]
+fn vrf_behind_a_pair() {
+    withstands(Case::second("ptp and vrf, dual stack", |lab, _| {
+        vec![pair(lab, DUAL), conf("vrf", &json!({ "vrfname": "blue" }))]
+    }));
+}
+
 /// Limits of both directions, by the runtime.
 fn limits(shape_in: &str) -> Value {
     let rates = json!({

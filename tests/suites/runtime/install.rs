@@ -215,8 +215,8 @@ fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
             ),
             // Nowhere among the plugins that there would be.
             (
-                json!([bridge(lab, &json!({})), { "type": "vrf" }]),
-                "failed to find plugin \"vrf\"",
+                json!([bridge(lab, &json!({})), { "type": "sample" }]),
+                "failed to find plugin \"sample\"",
             ),
             (json!([]), "no plugins in list"),
         ] {

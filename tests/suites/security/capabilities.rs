@@ -9,6 +9,7 @@ use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::trial::Trial;
+use linkspan_netlink::link::{Kind, LinkSpec};
 use serde_json::{Value, json};
 
 use crate::LINKSPAN;
@@ -71,6 +72,10 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
         "firewall" => {
             json!({ "ingressPolicy": "isolated", "prevResult": { "cniVersion": "1.1.0", "interfaces": [{ "name": "br0" }], "ips": [{ "address": "10.1.0.9/16" }] } })
         }
+        "route-override" => {
+            let previous = json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "lo" }] });
+            json!({ "prevResult": previous, "addroutes": [{ "dst": "10.9.0.0/16" }] })
+        }
         "sbr" => {
             let previous = json!({
                 "cniVersion": "1.1.0",
@@ -88,7 +93,7 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
 /// An interface that is there where the plugin needs one.
 fn ifname(plugin: &str) -> &'static str {
     match plugin {
-        "bandwidth" | "sbr" | "tuning" => "lo",
+        "bandwidth" | "route-override" | "sbr" | "tuning" => "lo",
         _ => "eth0",
     }
 }
@@ -102,6 +107,15 @@ fn the_capabilities_that_are_listed_suffice() {
                 continue;
             }
             let sandbox = lab.sandbox();
+            if plugin == "route-override" {
+                // No route leaves by a link that is down.
+                let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
+                lo.set_up().unwrap();
+            }
+            if plugin == "vrf" {
+                let link = LinkSpec::new("eth0", Kind::Bridge);
+                sandbox.rtnl().create(&link).unwrap();
+            }
             let conf = conf(lab, &plugin);
             let valid = json!([{ "containerID": "pod", "ifname": ifname(&plugin) }]);
             let conf = with(conf, &json!({ "cni.dev/valid-attachments": valid }));
@@ -142,6 +156,6 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                 count += 1;
             }
         }
-        assert_eq!(count, 27, "capabilities of all plugins together");
+        assert_eq!(count, 31, "capabilities of all plugins together");
     });
 }

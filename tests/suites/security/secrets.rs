@@ -24,11 +24,13 @@ const PLUGINS: &[&str] = &[
     "macvlan",
     "portmap",
     "ptp",
+    "route-override",
     "sbr",
     "static",
     "tap",
     "tuning",
     "vlan",
+    "vrf",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
 /// One that cannot be given, and so has a reason to be told of.

@@ -115,7 +115,7 @@ fn without_ipam_it_is_up_and_a_bridge_of_the_container_may_have_it() {
         assert_eq!((link.up, link.controller), (true, Some(bridge.index)));
         call.check(&result);
         call.clone().verb("STATUS").run().succeeded();
-        link.set_controller(0).unwrap();
+        link.set_controller(None).unwrap();
         let failed = call.after(&result).verb("CHECK").run().failed(999);
         assert!(failed.contains("bridge of \"eth0\""), "{failed}");
         call.del();

@@ -41,6 +41,12 @@ impl Link {
         self.set("rename and tag", attributes)
     }
 
+    /// Makes the link a port of the bridge or VRF with this index, or of none.
+    pub fn set_controller(&self, index: Option<u32>) -> Result<(), Error> {
+        let controller = LinkAttribute::Controller(index.unwrap_or(0));
+        self.set("set the controller of", vec![controller])
+    }
+
     /// Sets the link down.
     pub fn set_down(&self) -> Result<(), Error> {
         self.set_flag("set down", LinkFlags::Up, false)
@@ -80,11 +86,6 @@ impl Link {
     /// Renames the link; `EBUSY` if it is up and the kernel is older than 6.2.
     pub fn set_name(&self, name: &str) -> Result<(), Error> {
         self.set("rename", vec![LinkAttribute::IfName(name.to_owned())])
-    }
-
-    /// Makes it a port of the bridge or VRF with that index.
-    pub fn set_controller(&self, index: u32) -> Result<(), Error> {
-        self.set("make a port of", vec![LinkAttribute::Controller(index)])
     }
 
     /// Gives it the name that others look for, and puts it into group 0, in one request. It is down.

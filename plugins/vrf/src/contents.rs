@@ -1,0 +1,172 @@
+//! The addresses and routes of the interface, which the kernel flushes when its VRF changes.
+
+use std::net::IpAddr;
+
+use linkspan_attach::parking::Parking;
+use linkspan_attach::routes::{Routes, delete, put};
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::addr::StoredAddr;
+use linkspan_netlink::link::Link;
+use linkspan_netlink::route::MAIN;
+use linkspan_netlink::stored::Stored;
+use linkspan_plugin::{Result, Teardown, Undo};
+use linkspan_protocol::family::Family;
+use nix::errno::Errno;
+
+use crate::device::Device;
+
+/// Scope of an address as the kernel numbers it: others than this one the kernel makes by itself.
+const GLOBAL: u8 = 0;
+
+/// What an interface has.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
+    link: Link,
+    /// The IPv6 addresses; those of IPv4 stay.
+    addrs: Vec<StoredAddr>,
+    routes: Vec<Stored>,
+    parking: Parking,
+}
+
+impl Contents {
+    pub(crate) fn of(routes: &Routes<'_>, parking: Parking) -> Result<Self> {
+        let mut addrs = routes.link.stored_addrs(Family::V6).map_err(kernel)?;
+        addrs.retain(|stored| stored.addr.scope == GLOBAL);
+        let mut all = routes.list()?;
+        // Routes to next hops come before those that use them.
+        all.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        Ok(Self {
+            link: routes.link.clone(),
+            addrs,
+            routes: all,
+            parking,
+        })
+    }
+
+    /// Puts the interface into the VRF with all that it has. Routes of other tables than the main one are in both.
+    pub(crate) fn move_into(
+        &self,
+        routes: &Routes<'_>,
+        vrf: &Device,
+        undo: &mut Undo,
+    ) -> Result<()> {
+        let (netns, before) = (routes.netns.clone(), self.clone());
+        let moved = self.link.set_controller(Some(vrf.link.index));
+        let moved = moved.map_err(kernel);
+        undo.push_unless_refused(moved, "take the interface out of the VRF", move || {
+            Side::unless_gone(&netns, |side| before.come_back(side))
+        })?;
+        self.put_addresses(&self.link)?;
+        for route in &self.routes {
+            // The kernel makes its own ones by itself.
+            if !route.is_of_the_kernel() && !self.parking.has(route.table()) {
+                routes.copy(&route.clone().in_table(vrf.table), undo)?;
+            }
+            if route.table() != MAIN {
+                routes.park(route, route.table(), undo)?;
+            }
+        }
+        self.delete_revived(routes, vrf.table)
+    }
+
+    /// Deletes the kernel's routes from the table of the VRF that an earlier plugin had deleted. The kernel makes them anew
+    /// there.
+    fn delete_revived(&self, routes: &Routes<'_>, table: u32) -> Result<()> {
+        let was_there = |route: &Stored| {
+            let mut before = self.routes.iter();
+            before.any(|other| other.dst() == route.dst() && !self.parking.has(other.table()))
+        };
+        for route in routes.list()? {
+            let is_own = route.table() == table && route.is_of_the_kernel();
+            if is_own && !is_link_local(&route) && !was_there(&route) {
+                delete(routes.side, &route)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the interface out of the VRF with that table, whose routes go to the main one, unless they are also in another.
+    pub(crate) fn move_out(mut self, side: &Side, table: u32) -> Result<()> {
+        let (of_vrf, mut kept): (Vec<_>, Vec<_>) = self
+            .routes
+            .into_iter()
+            .partition(|route| route.table() == table);
+        let is_kept = |route: &Stored| kept.iter().any(|other| is_copy(other, route));
+        let (copies, own): (Vec<_>, Vec<_>) = of_vrf.into_iter().partition(is_kept);
+        drop(copies);
+        let own = own.into_iter().filter(|route| !route.is_of_the_kernel());
+        kept.extend(own.map(|route| route.in_table(MAIN)));
+        kept.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        self.routes = kept;
+        self.come_back(side)
+    }
+
+    /// Takes the interface out of its VRF, and puts addresses and routes back where they were.
+    fn come_back(&self, side: &Side) -> Result<()> {
+        let Some(link) = side.rtnl.link_by_index(self.link.index).map_err(kernel)? else {
+            return Ok(());
+        };
+        if link.controller.is_some() {
+            link.set_controller(None).map_err(kernel)?;
+        }
+        let mut teardown = Teardown::default();
+        teardown.run("put back addresses", || self.put_addresses(&link));
+        for route in &self.routes {
+            teardown.run("put back a route", || put(side, route));
+        }
+        teardown.run("delete routes", || self.delete_doubles(side));
+        teardown.finish()
+    }
+
+    /// Deletes the kernel's routes from the main table that an earlier plugin had moved to another one. The kernel makes
+    /// them anew there. Link-local ones are in both.
+    fn delete_doubles(&self, side: &Side) -> Result<()> {
+        let is_moved = |route: &Stored| {
+            let mut copies = self.routes.iter().filter(|other| is_copy(other, route));
+            let is_elsewhere = copies.clone().any(|other| other.table() != MAIN);
+            is_elsewhere && !copies.any(|other| other.table() == MAIN)
+        };
+        for family in Family::BOTH {
+            for route in side.rtnl.stored_routes(family).map_err(kernel)? {
+                let is_own = route.table() == MAIN && route.is_of_the_kernel();
+                if is_own && !is_link_local(&route) && is_moved(&route) {
+                    delete(side, &route)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses are usable at once: they were before.
+    fn put_addresses(&self, link: &Link) -> Result<()> {
+        let present = link.addrs(Some(Family::V6)).map_err(kernel)?;
+        for stored in &self.addrs {
+            let (ip, prefix) = (stored.addr.ip, stored.addr.prefix);
+            match present.iter().find(|addr| addr.ip == ip) {
+                Some(addr) if !addr.tentative => continue,
+                Some(_) => link.del_addr(ip, prefix).map_err(kernel)?,
+                None => {}
+            }
+            match link.add_stored_addr(stored) {
+                Err(err) if err.is(Errno::EEXIST) => {}
+                added => added.map_err(kernel)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether one is a copy of the other for another table.
+fn is_copy(one: &Stored, other: &Stored) -> bool {
+    plain(one) == plain(other)
+}
+
+/// The route as it would be in the main table, in one form.
+fn plain(route: &Stored) -> Stored {
+    let route = route.clone().with_onlink(false);
+    route.with_source_back().with_source_aside().in_table(MAIN)
+}
+
+fn is_link_local(route: &Stored) -> bool {
+    matches!(route.dst().0, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}

@@ -1,0 +1,143 @@
+//! The VRF itself: found or made, with a table that is nobody else's, and deleted with its last port.
+
+use std::collections::BTreeSet;
+
+use linkspan_attach::{Side, kernel};
+use linkspan_netlink::link::{Kind, Link, LinkSpec};
+use linkspan_netlink::stored::Stored;
+use linkspan_plugin::{Result, Undo};
+use linkspan_protocol::addr::NetnsPath;
+use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::family::Family;
+use nix::errno::Errno;
+
+use crate::conf::Plan;
+
+/// How often another ADD may be faster.
+const ATTEMPTS: usize = 10;
+/// Tables that every namespace has: default, main and local.
+const RESERVED: [u32; 3] = [253, 254, 255];
+
+/// A VRF that is there.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) link: Link,
+    pub(crate) table: u32,
+}
+
+/// The VRF of that name. A link of another kind is none.
+pub(crate) fn find(side: &Side, name: &str) -> Result<Option<Device>> {
+    let link = side.find(name)?;
+    Ok(link.and_then(|link| match link.kind {
+        Kind::Vrf { table } => Some(Device { link, table }),
+        _ => None,
+    }))
+}
+
+/// The VRF of the plan; it is made where it is not there. An ADD that is faster shares its own.
+pub(crate) fn ensure(
+    side: &Side,
+    plan: &Plan,
+    netns: &NetnsPath,
+    undo: &mut Undo,
+) -> Result<Device> {
+    let name = plan.name.as_str();
+    for _attempt in 0..ATTEMPTS {
+        if let Some(present) = present(side, plan)? {
+            return Ok(present);
+        }
+        let table = match plan.table {
+            Some(table) => table,
+            None => free_table(side)?,
+        };
+        let made = side.rtnl.create(&LinkSpec::new(name, Kind::Vrf { table }));
+        match made {
+            Err(err) if err.is(Errno::EEXIST) => continue,
+            made => {
+                let (netns, name) = (netns.clone(), name.to_owned());
+                undo.push_unless_refused(made.map_err(kernel), "delete the VRF", move || {
+                    Side::unless_gone(&netns, |side| match find(side, &name)? {
+                        Some(device) => delete_if_empty(side, &device),
+                        None => Ok(()),
+                    })
+                })?;
+            }
+        }
+        let link = side.link(name)?;
+        // Of two that took the same table at the same time, the later one sees the other and gives way.
+        if plan.table.is_none() && is_taken(side, &link, table)? {
+            link.delete().map_err(kernel)?;
+            continue;
+        }
+        link.set_up().map_err(kernel)?;
+        return Ok(Device { link, table });
+    }
+    let text = format!("other plugins took the VRF {name} or its table {ATTEMPTS} times");
+    Err(Failure::new(ErrorCode::TRY_AGAIN_LATER, text).hint("try again"))
+}
+
+/// The VRF that is there already, if it is one and has the wanted table.
+fn present(side: &Side, plan: &Plan) -> Result<Option<Device>> {
+    let name = plan.name.as_str();
+    let Some(link) = side.find(name)? else {
+        return Ok(None);
+    };
+    let refuse = |text: String| Err(Failure::new(ErrorCode::INTERNAL, text));
+    let Kind::Vrf { table } = link.kind else {
+        return refuse(format!("Netlink {name} is not a VRF"));
+    };
+    if plan.table.is_some_and(|wanted| wanted != table) {
+        return refuse(format!(
+            "VRF {name} already exist with different routing table {table}"
+        ));
+    }
+    // A killed ADD may have made it and no more.
+    if !link.up {
+        link.set_up().map_err(kernel)?;
+    }
+    Ok(Some(Device { link, table }))
+}
+
+/// The first table that no VRF has, no rule leads to, and no route is in.
+fn free_table(side: &Side) -> Result<u32> {
+    let mut taken: BTreeSet<u32> = RESERVED.into();
+    for link in side.rtnl.links().map_err(kernel)? {
+        if let Kind::Vrf { table } = link.kind {
+            taken.insert(table);
+        }
+    }
+    for family in Family::BOTH {
+        let routes = side.rtnl.stored_routes(family).map_err(kernel)?;
+        taken.extend(routes.iter().map(Stored::table));
+        match side.rtnl.rules(family) {
+            Err(err) if family == Family::V6 && err.is(Errno::EOPNOTSUPP) => {}
+            rules => taken.extend(rules.map_err(kernel)?.iter().filter_map(|rule| rule.table)),
+        }
+    }
+    let free = (1..u32::MAX).find(|table| !taken.contains(table));
+    free.ok_or_else(|| Failure::new(ErrorCode::INTERNAL, "no routing table is free"))
+}
+
+fn is_taken(side: &Side, own: &Link, table: u32) -> Result<bool> {
+    let links = side.rtnl.links().map_err(kernel)?;
+    let is_earlier = |link: &Link| link.kind == Kind::Vrf { table } && link.index < own.index;
+    Ok(links.iter().any(is_earlier))
+}
+
+/// Deletes the VRF, unless an interface is in it.
+pub(crate) fn delete_if_empty(side: &Side, device: &Device) -> Result<()> {
+    let links = side.rtnl.links().map_err(kernel)?;
+    let index = Some(device.link.index);
+    if links.iter().any(|link| link.controller == index) {
+        return Ok(());
+    }
+    device.link.delete().map_err(kernel)
+}
+
+/// The refusal of an interface that is in something else.
+pub(crate) fn has_another(side: &Side, ifname: &str, index: u32) -> Failure {
+    let controller = side.rtnl.link_by_index(index).ok().flatten();
+    let name = controller.map_or_else(|| index.to_string(), |link| link.name);
+    let text = format!("interface {ifname} has already a master set: {name}");
+    Failure::new(ErrorCode::INTERNAL, text).hint("take it out of that one first")
+}
