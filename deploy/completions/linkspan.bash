@@ -43,6 +43,9 @@ _linkspan() {
             linkspan,help)
                 cmd="linkspan__subcmd__help"
                 ;;
+            linkspan,inspect)
+                cmd="linkspan__subcmd__inspect"
+                ;;
             linkspan,install)
                 cmd="linkspan__subcmd__install"
                 ;;
@@ -102,6 +105,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,help)
                 cmd="linkspan__subcmd__help__subcmd__help"
+                ;;
+            linkspan__subcmd__help,inspect)
+                cmd="linkspan__subcmd__help__subcmd__inspect"
                 ;;
             linkspan__subcmd__help,install)
                 cmd="linkspan__subcmd__help__subcmd__install"
@@ -176,7 +182,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="-h -V --net-dir --plugin-dirs --cache-dir --json --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,7 +208,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__add)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -244,12 +250,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__check)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net --ifname --container-id --args --capability-args --all --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ifname)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -286,7 +296,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__clear)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -312,12 +322,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__del)
-            opts="-h --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ifname)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -354,7 +368,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__demo)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -380,7 +394,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__dhcp__subcmd__daemon)
-            opts="--net-dir --plugin-dirs --cache-dir"
+            opts="--net-dir --plugin-dirs --cache-dir --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -406,7 +420,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__doctor)
-            opts="-h --probe --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --probe --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,7 +446,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__gc)
-            opts="-h --keep --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --keep --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -462,7 +476,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -588,6 +602,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__inspect)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -797,8 +825,54 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        linkspan__subcmd__inspect)
+            opts="-h --net --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ifname)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capability-args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         linkspan__subcmd__install)
-            opts="-h --conflist --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --conflist --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -828,12 +902,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__list)
-            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -854,7 +932,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help add del list help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help add del list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -880,7 +958,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__add)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -906,7 +984,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__del)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1002,7 +1080,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__list)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1028,7 +1106,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__oci__subcmd__hook)
-            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1070,7 +1148,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__pause)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1096,12 +1174,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__ports)
-            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --network --no-trunc --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1122,7 +1204,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__restore)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1148,7 +1230,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__run)
-            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1202,7 +1284,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__status)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1228,7 +1310,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__validate)
-            opts="-h --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1258,7 +1340,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__version)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

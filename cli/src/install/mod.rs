@@ -12,7 +12,9 @@ use std::slice;
 
 use linkspan_protocol::error::Failure;
 use linkspan_runtime::Result;
+use serde_json::json;
 
+use crate::output;
 use crate::plugins::own_executable;
 use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
@@ -59,15 +61,29 @@ pub(crate) fn run(
     dir: &Path,
     network: Option<&Network>,
     plugins: &[&str],
+    as_json: bool,
 ) -> Result<()> {
-    let changed = install_plugins(dir, plugins)?;
-    tell(out, dir, &changed)?;
+    let mut changed = install_plugins(dir, plugins)?;
+    if !as_json {
+        tell(out, dir, &changed)?;
+    }
     if let Some(Network { path, list }) = network {
         let net_dir = path.parent().unwrap_or(Path::new(""));
         make_directory(net_dir)?;
         let is_new = place::file(path, list, SECRET).map_err(attempt(path))?;
-        let changed: &[PathBuf] = if is_new { slice::from_ref(path) } else { &[] };
-        tell(out, path, changed)?;
+        if is_new {
+            changed.push(path.clone());
+        }
+        if !as_json {
+            let new: &[PathBuf] = if is_new { slice::from_ref(path) } else { &[] };
+            tell(out, path, new)?;
+        }
+    }
+    if as_json {
+        let rows = changed
+            .iter()
+            .map(|path| json!({ "path": path, "installed": true }));
+        output::rows(out, &rows.collect::<Vec<_>>())?;
     }
     Ok(())
 }

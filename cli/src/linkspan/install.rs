@@ -31,10 +31,17 @@ pub(super) fn run(
     places: &Places,
     args: &InstallArgs,
     suite: Suite<'_>,
+    as_json: bool,
 ) -> Result<()> {
     let network = args.conflist.as_deref();
     let network = network.map(|file| judge(file, places, &args.dir, suite));
-    install::run(out, &args.dir, network.transpose()?.as_ref(), suite.names)
+    install::run(
+        out,
+        &args.dir,
+        network.transpose()?.as_ref(),
+        suite.names,
+        as_json,
+    )
 }
 
 /// Judges a list by the plugins after the installation: ours, and those beside them or in an engine's other

@@ -6,14 +6,17 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use linkspan_runtime::Result;
 use linkspan_runtime::attachment::parse_capability_args;
-use linkspan_runtime::conflist::PluginConf;
+use serde_json::json;
 
+use super::args::{DoctorArgs, GcArgs, ValidateArgs};
 use super::target::Places;
-use super::{DoctorArgs, GcArgs, ValidateArgs, print, report};
+use super::{print, report};
+use crate::end::Ended;
+use crate::output;
 use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
 use crate::validate::Validator;
-use crate::{doctor, validate, warnings};
+use crate::{doctor, validate};
 
 /// The exit status is 1 where something could not be collected.
 pub(super) fn gc(
@@ -21,9 +24,10 @@ pub(super) fn gc(
     places: &Places,
     args: &GcArgs,
     plugins: &[&str],
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, _bundled) = places.runtime(plugins)?;
-    let list = places.load(&args.network)?;
+    let list = places.network(&args.network)?;
     if list.disable_gc {
         print(
             out,
@@ -36,7 +40,14 @@ pub(super) fn gc(
         valid.push(parse_kept(kept)?);
     }
     let collected = runtime.gc(&list, Some(&valid));
-    for id in &collected.deleted {
+    if as_json {
+        let rows = collected.deleted.iter().map(|id| {
+            json!({ "network": list.name, "container": id.container_id.as_str(),
+                "interface": id.ifname.as_str(), "detached": true })
+        });
+        output::rows(out, &rows.collect::<Vec<_>>())?;
+    }
+    for id in collected.deleted.iter().filter(|_| !as_json) {
         print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
     }
     collected.failures.iter().for_each(report);
@@ -49,19 +60,28 @@ pub(super) fn restore(
     places: &Places,
     network: Option<&str>,
     plugins: &[&str],
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, _bundled) = places.runtime(plugins)?;
     let network = match network {
-        Some(name) if name.contains('/') => Some(places.load(name)?.network()?),
+        Some(name) if name.contains('/') => Some(places.network(name)?.network()?),
         Some(name) => Some(NetworkName::parse(name)?),
         None => None,
     };
     let restored = runtime.restore(network.as_ref())?;
+    restored.failures.iter().for_each(report);
+    if as_json {
+        let rows = restored.whole.iter().map(|entry| {
+            json!({ "network": entry.network_name, "container": entry.container_id,
+                "interface": entry.if_name, "netns": entry.netns, "restored": true })
+        });
+        output::rows(out, &rows.collect::<Vec<_>>())?;
+        return Ok(u8::from(!restored.failures.is_empty()));
+    }
     for entry in &restored.whole {
         let (network, id, ifname) = (&entry.network_name, &entry.container_id, &entry.if_name);
         print(out, &format!("restored {network} {id} {ifname}"))?;
     }
-    restored.failures.iter().for_each(report);
     Ok(u8::from(!restored.failures.is_empty()))
 }
 
@@ -79,41 +99,14 @@ fn parse_kept(text: &str) -> Result<AttachmentId> {
     })
 }
 
-pub(super) fn status(
-    out: &mut dyn Write,
-    places: &Places,
-    network: &str,
-    suite: Suite<'_>,
-) -> Result<()> {
-    let (runtime, _bundled) = places.runtime(suite.names)?;
-    let list = places.load(network)?;
-    runtime.strict_status(&list)?;
-    let name = &list.name;
-    let answer = if list.knows_gc_and_status() {
-        let kinds: Vec<_> = list.plugins.iter().map(PluginConf::kind).collect();
-        format!("{name}: ready ({})", kinds.join(", "))
-    } else {
-        let version = &list.version;
-        format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked")
-    };
-    print(out, &answer)?;
-    if let Err(failure) = warnings::print_lost(&list, &runtime) {
-        report(&failure.context("look for lost state of containers"));
-    }
-    // A look that fails is reported, and does not change the exit status.
-    if let Err(failure) = warnings::print(&list, suite) {
-        report(&failure.context("look for obstacles to packets"));
-    }
-    Ok(())
-}
-
 /// The exit status is 1 where there is a problem.
 pub(super) fn validate(
     out: &mut dyn Write,
     places: &Places,
     args: &ValidateArgs,
     suite: Suite<'_>,
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, _bundled) = places.runtime(suite.names)?;
     let capability_args = match args.capability_args.as_str() {
         "" => serde_json::Map::new(),
@@ -130,7 +123,7 @@ pub(super) fn validate(
         net_dir: &places.net_dir,
         capability_args: &capability_args,
     };
-    let all_good = validate::run(out, &validator, &args.files)?;
+    let all_good = validate::run(out, &validator, &args.files, as_json)?;
     Ok(u8::from(!all_good))
 }
 
@@ -140,7 +133,8 @@ pub(super) fn doctor(
     places: &Places,
     args: &DoctorArgs,
     suite: Suite<'_>,
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, bundled) = places.runtime(suite.names)?;
     // An engine does not find the plugins that are only in this binary.
     let engine = match bundled {
@@ -155,6 +149,5 @@ pub(super) fn doctor(
         suite,
         probes: args.probe,
     };
-    let is_well = doctor::run(out, examined, args.subject.as_deref(), args.json)?;
-    Ok(u8::from(!is_well))
+    doctor::run(out, examined, args.subject.as_deref(), as_json)
 }

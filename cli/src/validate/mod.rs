@@ -15,7 +15,9 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::{NetworkList, keys_of};
 use linkspan_runtime::{Result, sentence};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::output;
 
 pub(crate) use file::{has_a_lists_name, not_a_lists_name};
 
@@ -67,11 +69,19 @@ pub(crate) fn run(
     out: &mut dyn Write,
     validator: &Validator<'_>,
     files: &[PathBuf],
+    as_json: bool,
 ) -> Result<bool> {
-    let mut all_good = true;
+    let (mut all_good, mut rows) = (true, Vec::new());
     for path in files {
         let report = validator.file(path, path.parent().unwrap_or(Path::new("")));
         let name = path.display();
+        all_good &= report.problems.is_empty();
+        if as_json {
+            let row = |severity, what: &String| json!({ "file": path, "severity": severity, "what": what });
+            rows.extend(report.problems.iter().map(|what| row("error", what)));
+            rows.extend(report.notes.iter().map(|what| row("note", what)));
+            continue;
+        }
         let mut lines: Vec<String> = report.problems.clone();
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         if report.problems.is_empty() {
@@ -80,7 +90,9 @@ pub(crate) fn run(
         for line in lines {
             writeln!(out, "{name}: {line}").map_err(linkspan_runtime::io("print"))?;
         }
-        all_good &= report.problems.is_empty();
+    }
+    if as_json {
+        output::rows(out, &rows)?;
     }
     Ok(all_good)
 }
