@@ -10,6 +10,7 @@ mod attachments;
 pub mod cnitool;
 mod columns;
 mod complain;
+mod completion;
 mod demo;
 mod doctor;
 mod end;

@@ -1,11 +1,14 @@
 //! How commands print: text for people, or JSON of one shape, an array of objects.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use linkspan_runtime::Result;
 use serde_json::{Value, json};
+
+use crate::complain::complain;
 
 /// The options of every command.
 #[derive(Debug, Clone, Copy, Args)]
@@ -13,6 +16,9 @@ pub(crate) struct Output {
     /// As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 /// Stdout, which remembers that its reader has gone.
@@ -43,6 +49,68 @@ impl Write for Stdout {
 
     fn flush(&mut self) -> io::Result<()> {
         self.noting(io::stdout().flush())
+    }
+}
+
+/// Whether stdout is a terminal that shows colours, and nobody declines them (no-color.org).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is this command line's interface"
+)]
+fn has_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// The text in a colour that fits the word, where there are colours.
+pub(crate) fn coloured(word: &str, text: &str) -> String {
+    let code = match word {
+        "FAIL" => 31,
+        "WARN" | "gone" => 33,
+        "NOTE" | "unknown" => 36,
+        _ => return text.to_owned(),
+    };
+    if has_colours() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The progress of work that takes more than a second, on the last line of a terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    what: String,
+    began: Instant,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    /// The time before the first line, and between two.
+    const STEP: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(what: String) -> Self {
+        Self {
+            what,
+            began: Instant::now(),
+            told: None,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, done: usize, all: usize) {
+        let last = self.told.unwrap_or(self.began);
+        if last.elapsed() >= Self::STEP && io::stderr().is_terminal() {
+            self.told = Some(Instant::now());
+            complain(&format!("\r{} {done} of {all}", self.what));
+        }
+    }
+
+    /// Leaves the line to others.
+    pub(crate) fn end(&self) {
+        if self.told.is_some() {
+            complain("\r\x1b[K");
+        }
     }
 }
 

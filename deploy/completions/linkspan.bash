@@ -25,6 +25,9 @@ _linkspan() {
             linkspan,clear)
                 cmd="linkspan__subcmd__clear"
                 ;;
+            linkspan,completion)
+                cmd="linkspan__subcmd__completion"
+                ;;
             linkspan,del)
                 cmd="linkspan__subcmd__del"
                 ;;
@@ -73,6 +76,9 @@ _linkspan() {
             linkspan,status)
                 cmd="linkspan__subcmd__status"
                 ;;
+            linkspan,uninstall)
+                cmd="linkspan__subcmd__uninstall"
+                ;;
             linkspan,validate)
                 cmd="linkspan__subcmd__validate"
                 ;;
@@ -87,6 +93,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,clear)
                 cmd="linkspan__subcmd__help__subcmd__clear"
+                ;;
+            linkspan__subcmd__help,completion)
+                cmd="linkspan__subcmd__help__subcmd__completion"
                 ;;
             linkspan__subcmd__help,del)
                 cmd="linkspan__subcmd__help__subcmd__del"
@@ -136,6 +145,9 @@ _linkspan() {
             linkspan__subcmd__help,status)
                 cmd="linkspan__subcmd__help__subcmd__status"
                 ;;
+            linkspan__subcmd__help,uninstall)
+                cmd="linkspan__subcmd__help__subcmd__uninstall"
+                ;;
             linkspan__subcmd__help,validate)
                 cmd="linkspan__subcmd__help__subcmd__validate"
                 ;;
@@ -182,7 +194,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --json --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -208,7 +220,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__add)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -250,7 +262,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__check)
-            opts="-h --net --ifname --container-id --args --capability-args --all --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net --ifname --container-id --args --capability-args --all --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -296,7 +308,33 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__clear)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__completion)
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help bash fish zsh words"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -322,7 +360,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__del)
-            opts="-h --net --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,7 +406,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__demo)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -394,7 +432,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__dhcp__subcmd__daemon)
-            opts="--net-dir --plugin-dirs --cache-dir --json"
+            opts="-v --net-dir --plugin-dirs --cache-dir --json --verbose"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -420,7 +458,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__doctor)
-            opts="-h --probe --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --probe --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -446,7 +484,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__gc)
-            opts="-h --keep --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --all --dry-run --keep --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -476,7 +514,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -518,6 +556,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__completion)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -797,6 +849,20 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        linkspan__subcmd__help__subcmd__uninstall)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         linkspan__subcmd__help__subcmd__validate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -826,7 +892,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__inspect)
-            opts="-h --net --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -872,7 +938,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__install)
-            opts="-h --conflist --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-p -v -h --parents --conflist --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -902,7 +968,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__list)
-            opts="-h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -932,7 +998,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help add del list help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help add del list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -958,7 +1024,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__add)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -984,7 +1050,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__del)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1080,7 +1146,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__list)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1106,7 +1172,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__oci__subcmd__hook)
-            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1148,7 +1214,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__pause)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1174,7 +1240,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__ports)
-            opts="-h --network --no-trunc --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --network --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1204,7 +1270,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__restore)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1230,7 +1296,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__run)
-            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-p -v -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1284,7 +1350,33 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__status)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__uninstall)
+            opts="-v -h --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1310,7 +1402,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__validate)
-            opts="-h --capability-args --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1340,7 +1432,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__version)
-            opts="-h --net-dir --plugin-dirs --cache-dir --json --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1373,3 +1465,20 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _linkspan -o bashdefault -o default linkspan
 fi
+
+# Names of networks, namespaces and containers as they are now.
+_linkspan_and_names() {
+    local word verb="" cur="${COMP_WORDS[COMP_CWORD]}"
+    _linkspan "$@"
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            add|check|del|doctor|gc|inspect|list|restore|status) verb="$word"; break ;;
+        esac
+    done
+    case "$verb:$cur" in
+        :*|*:-*) return 0 ;;
+    esac
+    COMPREPLY+=( $(compgen -W "$(linkspan completion words 2>/dev/null)" -- "${cur}") )
+}
+
+complete -F _linkspan_and_names -o bashdefault -o default linkspan

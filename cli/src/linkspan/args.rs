@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::check::CheckArgs;
+use super::gc::GcArgs;
 use super::install::InstallArgs;
 use super::oci_hook::OciHookArgs;
+use super::remove::{RemoveArgs, UninstallArgs};
 use super::target::{Places, Subject, Target};
 use super::verbs::DelArgs;
+use crate::completion::Shell;
 use crate::list::ListArgs;
 use crate::output::Output;
 use crate::ports::PortsArgs;
@@ -38,7 +41,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Detach a namespace from a network
     Del(DelArgs),
-    /// Detach the remembered attachments of a network whose namespace is gone, and let its plugins clean up
+    /// Detach the remembered attachments of networks whose namespace is gone, and let the plugins clean up
     Gc(GcArgs),
     /// Ask a network's plugins whether they could attach a container now, say where each is, and warn of obstacles to
     /// the network's packets
@@ -62,8 +65,8 @@ pub(super) enum Command {
         network: Option<String>,
     },
     /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
-    /// to another suite
-    Clear,
+    /// to another suite; refused while attachments live that need it
+    Clear(RemoveArgs),
     /// List the faults of network configurations before any container needs them
     Validate(ValidateArgs),
     /// Attach or detach a container as an OCI runtime's hook, createRuntime and poststop; its state is read from stdin
@@ -73,6 +76,8 @@ pub(super) enum Command {
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
     Install(InstallArgs),
+    /// Remove the plugins that `install` put into a directory; refused while attachments live that need them
+    Uninstall(UninstallArgs),
     /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
     #[command(disable_help_flag = true)]
     DhcpDaemon {
@@ -86,6 +91,12 @@ pub(super) enum Command {
     },
     /// Do nothing until asked to end, as the container of a pod that has installed them
     Pause,
+    /// Print the script by which a shell completes this command line, and the names of networks, namespaces, containers
+    /// and pods with it
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
     /// Print versions and the names of the plugins
     Version,
 }
@@ -148,15 +159,6 @@ pub(super) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct GcArgs {
-    /// The network's name, or the path of a file with its configuration
-    pub(super) network: String,
-    /// An attachment that stays although this cache does not know it, or its namespace seems gone
-    #[arg(long, value_name = "CONTAINER/IFNAME")]
-    pub(super) keep: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -2,11 +2,14 @@
 
 mod args;
 mod check;
+mod gc;
 mod install;
 mod network;
 mod oci_hook;
+mod remove;
 mod status;
 mod target;
+mod verbose;
 mod verbs;
 
 use std::ffi::OsString;
@@ -32,7 +35,7 @@ use crate::output::{self, Stdout};
 use crate::run::Wished;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{attachments, demo, inspect, list, pause, ports, run};
+use crate::{attachments, completion, demo, inspect, list, pause, ports, run};
 
 /// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
@@ -56,6 +59,11 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
             drop(usage.print());
             return ExitCode::from(status);
         }
+    };
+    cli.places.told = match cli.output.verbose {
+        0 => None,
+        1 => Some(verbose::line),
+        _ => Some(verbose::lines),
     };
     let out = &mut Stdout::default();
     let ended = match cli.command.may_be_stopped().then(Interrupt::expect) {
@@ -118,7 +126,7 @@ fn explain(failure: &Failure) -> String {
 fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
     let (places, plugins, as_json) = (&cli.places, suite.names, cli.output.json);
     let done = match &cli.command {
-        Command::Gc(args) => return network::gc(out, places, args, plugins, as_json),
+        Command::Gc(args) => return gc::run(out, places, args, plugins, as_json),
         Command::Restore { network } => {
             return network::restore(out, places, network.as_deref(), plugins, as_json);
         }
@@ -143,10 +151,18 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::List(args) => list::run(out, &Cache::new(&places.cache_dir), args, as_json)
             .map(|unreadable| unreadable.iter().for_each(report)),
         Command::Demo => demo::run(out, suite, places.stop.clone()),
-        Command::Clear => clear(out, suite, as_json),
+        Command::Clear(args) => remove::clear(out, places, *args, suite, as_json),
+        Command::Uninstall(args) => remove::uninstall(out, places, args, suite, as_json),
         Command::Netns(command) => netns(out, command, as_json),
         Command::Install(args) => install::run(out, places, args, suite, as_json),
         Command::Pause => pause::run(),
+        Command::Completion { shell } => {
+            let places = completion::Where {
+                net_dir: &places.net_dir,
+                cache_dir: &places.cache_dir,
+            };
+            completion::run(out, *shell, places)
+        }
         Command::Version => version(out, plugins, as_json),
     };
     done?;
@@ -237,21 +253,6 @@ fn netns(out: &mut dyn Write, command: &NetnsCommand, as_json: bool) -> Result<(
             names.iter().try_for_each(|name| print(out, name))
         }
     }
-}
-
-fn clear(out: &mut dyn Write, suite: Suite<'_>, as_json: bool) -> Result<()> {
-    let removed = (suite.clear)()?;
-    if as_json {
-        return output::rows(out, &[json!({ "removed": removed })]);
-    }
-    print(
-        out,
-        if removed {
-            "removed; containers that are still attached have lost their ports and masquerade"
-        } else {
-            "there is nothing to remove"
-        },
-    )
 }
 
 fn version(out: &mut dyn Write, plugins: &[&str], as_json: bool) -> Result<()> {

@@ -2,13 +2,11 @@
 
 use std::io::Write;
 
-use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
-use linkspan_runtime::Result;
+use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::attachment::parse_capability_args;
 use serde_json::json;
 
-use super::args::{DoctorArgs, GcArgs, ValidateArgs};
+use super::args::{DoctorArgs, ValidateArgs};
 use super::target::Places;
 use super::{print, report};
 use crate::end::Ended;
@@ -17,42 +15,6 @@ use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
 use crate::validate::Validator;
 use crate::{doctor, validate};
-
-/// The exit status is 1 where something could not be collected.
-pub(super) fn gc(
-    out: &mut dyn Write,
-    places: &Places,
-    args: &GcArgs,
-    plugins: &[&str],
-    as_json: bool,
-) -> Ended {
-    let (runtime, _bundled) = places.runtime(plugins)?;
-    let list = places.network(&args.network)?;
-    if list.disable_gc {
-        print(
-            out,
-            &format!("{}: disableGC is set, nothing was done", list.name),
-        )?;
-        return Ok(0);
-    }
-    let mut valid = runtime.alive(&list)?;
-    for kept in &args.keep {
-        valid.push(parse_kept(kept)?);
-    }
-    let collected = runtime.gc(&list, Some(&valid));
-    if as_json {
-        let rows = collected.deleted.iter().map(|id| {
-            json!({ "network": list.name, "container": id.container_id.as_str(),
-                "interface": id.ifname.as_str(), "detached": true })
-        });
-        output::rows(out, &rows.collect::<Vec<_>>())?;
-    }
-    for id in collected.deleted.iter().filter(|_| !as_json) {
-        print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
-    }
-    collected.failures.iter().for_each(report);
-    Ok(u8::from(!collected.failures.is_empty()))
-}
 
 /// The exit status is 1 where something could not be restored.
 pub(super) fn restore(
@@ -83,20 +45,6 @@ pub(super) fn restore(
         print(out, &format!("restored {network} {id} {ifname}"))?;
     }
     Ok(u8::from(!restored.failures.is_empty()))
-}
-
-fn parse_kept(text: &str) -> Result<AttachmentId> {
-    let (container, ifname) = text.split_once('/').ok_or_else(|| {
-        Failure::new(
-            ErrorCode::INVALID_ENVIRONMENT,
-            format!("invalid attachment {text:?}"),
-        )
-        .hint("write CONTAINER/IFNAME")
-    })?;
-    Ok(AttachmentId {
-        container_id: ContainerId::parse(container)?,
-        ifname: IfName::parse(ifname)?,
-    })
 }
 
 /// The exit status is 1 where there is a problem.

@@ -11,7 +11,7 @@ use linkspan_runtime::attachment::{
     Attachment, absolute, id_of_netns, parse_args, parse_capability_args,
 };
 use linkspan_runtime::cache::Cache;
-use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::chain::{Runtime, Told};
 use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::interrupt::Interrupt;
 use linkspan_runtime::{Result, confdir, kernel};
@@ -45,6 +45,9 @@ pub(super) struct Places {
     /// The signal that stops the plugins.
     #[arg(skip)]
     pub(super) stop: Option<Arc<Interrupt>>,
+    /// Hears of each call of a plugin.
+    #[arg(skip)]
+    pub(super) told: Option<Told>,
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +141,7 @@ impl Places {
             plugin_dirs,
             cache: Cache::new(&self.cache_dir),
             stop: self.stop.clone(),
+            told: self.told,
         };
         Ok((runtime, bundled))
     }

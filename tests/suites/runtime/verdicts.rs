@@ -146,7 +146,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
             if says == not_a_list {
                 let file = text(&lab.dir().join(name));
                 let node = text(&lab.dir().join("node"));
-                let run = linkspan(lab, &["install", &node, "--conflist", &file]).run();
+                let run = linkspan(lab, &["install", "-p", &node, "--conflist", &file]).run();
                 assert!(
                     run.status == 1 && run.stderr.contains("its name does not end with .conflist")
                 );
@@ -203,7 +203,15 @@ fn values_are_judged_without_any_rights() {
         let node = text(&lab.dir().join("node/bin"));
         let net_d = text(&lab.dir().join("node/net.d"));
         let install = || {
-            let args = ["install", &node, "--conflist", &file, "--net-dir", &net_d];
+            let args = [
+                "install",
+                "-p",
+                &node,
+                "--conflist",
+                &file,
+                "--net-dir",
+                &net_d,
+            ];
             linkspan(lab, &args).under(&bare).run()
         };
         let run = validate(

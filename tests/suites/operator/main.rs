@@ -1,0 +1,78 @@
+//! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of what nothing needs.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod collect;
+mod completion;
+mod json;
+mod remove;
+mod terminal;
+
+use std::fs;
+
+use linkspan_harness::call::Call;
+use linkspan_harness::conf::bridge;
+use linkspan_harness::lab::{Lab, Sandbox};
+use serde_json::{Value, json};
+
+const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
+
+/// A node with the network `net`, and the pod `prod/web-0` with the id `c1`, which publishes a port.
+struct Node<'a> {
+    lab: &'a Lab,
+    pod: Sandbox,
+}
+
+impl<'a> Node<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        for dir in ["net.d", "tmp"] {
+            fs::create_dir_all(lab.dir().join(dir)).unwrap();
+        }
+        let node = Self {
+            lab,
+            pod: lab.sandbox(),
+        };
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        node.write(
+            "10-net.conflist",
+            "net",
+            &json!([bridge(lab, &json!({})), portmap]),
+        );
+        node.add("net", "c1", &node.pod);
+        node
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.lab.dir().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, file: &str, name: &str, plugins: &Value) {
+        let list = json!({ "cniVersion": "1.1.0", "name": name, "plugins": plugins });
+        let path = self.lab.dir().join("net.d").join(file);
+        fs::write(path, list.to_string()).unwrap();
+    }
+
+    fn call(&self, args: &[&str]) -> Call {
+        self.lab
+            .linkspan(&["--cache-dir", &self.path("cache")])
+            .args(&["--net-dir", &self.path("net.d")])
+            .args(args)
+            .env("CNI_PATH", &self.path("bin"))
+            .env("TMPDIR", &self.path("tmp"))
+    }
+
+    fn add(&self, network: &str, id: &str, sandbox: &Sandbox) {
+        let ports = json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]);
+        let add = self.call(&["add", network, &sandbox.path(), "--container-id", id]);
+        let add = add.env(
+            "CNI_ARGS",
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE=prod;K8S_POD_NAME=web-0",
+        );
+        let is_first = id == "c1";
+        let add = if is_first {
+            add.env("CAP_ARGS", &json!({ "portMappings": ports }).to_string())
+        } else {
+            add
+        };
+        add.run().succeeded();
+    }
+}
