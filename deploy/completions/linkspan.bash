@@ -1402,7 +1402,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__validate)
-            opts="-v -h --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --strict --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

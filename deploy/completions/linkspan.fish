@@ -174,6 +174,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l capabilit
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l cache-dir -d 'Directory of remembered results' -r -F
+complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l strict -d 'Fail for warnings, too; notes are printed with -v'
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -l json -d 'As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr'
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
 complete -c linkspan -n "__fish_linkspan_using_subcommand validate" -s h -l help -d 'Print help'

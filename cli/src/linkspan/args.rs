@@ -173,9 +173,12 @@ pub(super) struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Files with network configurations
-    #[arg(required = true, value_name = "FILE")]
+    /// Files with network configurations; without any, all of --net-dir as one system, in the order of engines
+    #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+    /// Fail for warnings, too; notes are printed with -v
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Values for capabilities that a runtime will have, as a JSON object
     #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
     pub(super) capability_args: String,

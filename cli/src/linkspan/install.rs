@@ -95,6 +95,7 @@ fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<N
         runtime: &runtime,
         judges: &runtime,
         names: suite.names,
+        built_in: None,
         schema: suite.schema,
         net_dir: &places.net_dir,
         capability_args: &Map::new(),

@@ -130,7 +130,7 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::Restore { network } => {
             return network::restore(out, places, network.as_deref(), plugins, as_json);
         }
-        Command::Validate(args) => return network::validate(out, places, args, suite, as_json),
+        Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
         Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
         Command::Run(args) => return run_command(places, args, plugins),
         Command::OciHook(args) => return Ok(oci_hook::run(places, args, suite)),

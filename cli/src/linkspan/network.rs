@@ -4,16 +4,17 @@ use std::io::Write;
 
 use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::attachment::parse_capability_args;
+use linkspan_runtime::confdir;
 use serde_json::json;
 
 use super::args::{DoctorArgs, ValidateArgs};
 use super::target::Places;
 use super::{print, report};
 use crate::end::Ended;
-use crate::output;
+use crate::output::{self, Output};
 use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
-use crate::validate::Validator;
+use crate::validate::{Telling, Validator};
 use crate::{doctor, validate};
 
 /// The exit status is 1 where something could not be restored.
@@ -53,9 +54,9 @@ pub(super) fn validate(
     places: &Places,
     args: &ValidateArgs,
     suite: Suite<'_>,
-    as_json: bool,
+    output: Output,
 ) -> Ended {
-    let (runtime, _bundled) = places.runtime(suite.names)?;
+    let (runtime, bundled) = places.runtime(suite.names)?;
     let capability_args = match args.capability_args.as_str() {
         "" => serde_json::Map::new(),
         text => parse_capability_args(text)?,
@@ -67,11 +68,24 @@ pub(super) fn validate(
         runtime: &runtime,
         judges: &judges,
         names: suite.names,
+        built_in: bundled.as_ref().map(Bundled::dir),
         schema: suite.schema,
         net_dir: &places.net_dir,
         capability_args: &capability_args,
     };
-    let all_good = validate::run(out, &validator, &args.files, as_json)?;
+    let files = match args.files.as_slice() {
+        [] => confdir::each(&places.net_dir)?
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect(),
+        named => named.to_vec(),
+    };
+    let telling = Telling {
+        as_json: output.json,
+        notes: output.verbose > 0,
+        is_strict: args.strict,
+    };
+    let all_good = validate::run(out, &validator, &files, telling)?;
     Ok(u8::from(!all_good))
 }
 

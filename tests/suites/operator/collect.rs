@@ -16,10 +16,8 @@ fn the_dead_of_all_networks_are_freed_and_counted() {
             json!({ "type": "host-local", "dataDir": lab.leases(), "subnet": "10.9.0.0/16" });
         let second = bridge(lab, &json!({ "bridge": "br9", "ipam": ipam }));
         node.write("20-other.conflist", "other", &json!([second]));
-        let dead = [lab.sandbox(), lab.sandbox()];
-        node.add("net", "dead1", &dead[0]);
-        node.add("other", "dead2", &dead[1]);
-        drop(dead);
+        node.add_dead("net", "dead1");
+        node.add_dead("other", "dead2");
         lab.until_pairs(1);
         let gc = |args: &[&str]| {
             let told = node.call(&[&["gc"], args].concat()).run();

@@ -67,9 +67,7 @@ fn every_command_prints_what_its_schema_says() {
         let node = Node::new(lab);
         let second = lab.sandbox();
         node.add("net", "c2", &second);
-        let gone = lab.sandbox();
-        node.add("net", "c3", &gone);
-        drop(gone);
+        node.add_dead("net", "c3");
         lab.until_pairs(2);
         let bin = node.path("opt");
         let bad = node.path("bad.conflist");

@@ -3,11 +3,14 @@
 
 mod collect;
 mod completion;
+mod hints;
 mod json;
 mod remove;
+mod system;
 mod terminal;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
@@ -60,9 +63,22 @@ impl<'a> Node<'a> {
             .env("TMPDIR", &self.path("tmp"))
     }
 
+    /// An attachment whose namespace is gone, with its path: another test's may get its number.
+    fn add_dead(&self, network: &str, id: &str) {
+        let sandbox = self.lab.sandbox();
+        let path = self.lab.dir().join(format!("of-{id}"));
+        symlink(sandbox.path(), &path).unwrap();
+        self.add_at(network, id, path.to_str().unwrap());
+        fs::remove_file(path).unwrap();
+    }
+
     fn add(&self, network: &str, id: &str, sandbox: &Sandbox) {
+        self.add_at(network, id, &sandbox.path());
+    }
+
+    fn add_at(&self, network: &str, id: &str, netns: &str) {
         let ports = json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]);
-        let add = self.call(&["add", network, &sandbox.path(), "--container-id", id]);
+        let add = self.call(&["add", network, netns, "--container-id", id]);
         let add = add.env(
             "CNI_ARGS",
             "IgnoreUnknown=1;K8S_POD_NAMESPACE=prod;K8S_POD_NAME=web-0",

@@ -33,7 +33,9 @@ fn the_lists_of_other_projects_are_accepted_with_notes() {
         assert_eq!(names, expected.map(|name| format!("{name}.conflist")));
         for name in names {
             let file = format!("{LISTS}/{name}");
-            let run = recorder.watch(linkspan(lab, &["validate", &file])).run();
+            let run = recorder
+                .watch(linkspan(lab, &["validate", "-v", &file]))
+                .run();
             let told: Vec<&str> = run
                 .stdout
                 .lines()
@@ -161,7 +163,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
             "{}",
             run.stdout
         );
-        let run = validate(lab, "a", &list.to_string()).run();
+        let run = validate(lab, "a", &list.to_string()).args(&["-v"]).run();
         assert!(
             run.succeeded().contains("note: its name has no extension"),
             "{}",
@@ -243,6 +245,7 @@ fn values_are_judged_without_any_rights() {
             "a.conflist",
             &ranges("fd4c:7e2a:91b3::/64").to_string(),
         )
+        .args(&["-v"])
         .under(&bare)
         .run();
         assert!(
