@@ -7,6 +7,7 @@
 
 mod addressing;
 mod attachments;
+mod back;
 pub mod cnitool;
 mod columns;
 mod complain;

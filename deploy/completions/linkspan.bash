@@ -19,6 +19,9 @@ _linkspan() {
             linkspan,add)
                 cmd="linkspan__subcmd__add"
                 ;;
+            linkspan,back)
+                cmd="linkspan__subcmd__back"
+                ;;
             linkspan,check)
                 cmd="linkspan__subcmd__check"
                 ;;
@@ -87,6 +90,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,add)
                 cmd="linkspan__subcmd__help__subcmd__add"
+                ;;
+            linkspan__subcmd__help,back)
+                cmd="linkspan__subcmd__help__subcmd__back"
                 ;;
             linkspan__subcmd__help,check)
                 cmd="linkspan__subcmd__help__subcmd__check"
@@ -194,7 +200,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install uninstall dhcp-daemon pause completion version help"
+            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -242,6 +248,32 @@ _linkspan() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__back)
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -514,7 +546,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install uninstall dhcp-daemon pause completion version help"
+            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,6 +560,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__back)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

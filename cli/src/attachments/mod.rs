@@ -15,7 +15,7 @@ use linkspan_runtime::chain::reparse;
 use linkspan_runtime::lives::Lives;
 use serde_json::{Value, json};
 
-pub(crate) use word::{Wanted, find};
+pub(crate) use word::{Wanted, find, find_all};
 
 /// The length of an id in tables, as in those of container engines.
 const SHORT: usize = 12;

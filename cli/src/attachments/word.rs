@@ -72,18 +72,23 @@ fn meant(every: Vec<Attached>, wanted: Wanted<'_>) -> Vec<Attached> {
     found
 }
 
-/// The one attachment that is meant, or the candidates.
-pub(crate) fn find(cache: &Cache, wanted: Wanted<'_>) -> Result<Attached, End> {
+/// All attachments that are meant, at least one.
+pub(crate) fn find_all(cache: &Cache, wanted: Wanted<'_>) -> Result<Vec<Attached>, End> {
     let (every, _unreadable) = all(cache)?;
     let names: Vec<String> = every.iter().map(Attached::name).collect();
-    let mut found = meant(every, wanted);
-    match (found.pop(), found.is_empty()) {
-        (Some(one), true) => Ok(one),
-        (Some(last), false) => {
-            found.push(last);
-            Err(End::usage(several(wanted.word, &found)))
-        }
-        (None, _) => Err(End::unknown(none(wanted, &names))),
+    let found = meant(every, wanted);
+    if found.is_empty() {
+        return Err(End::unknown(none(wanted, &names)));
+    }
+    Ok(found)
+}
+
+/// The one attachment that is meant, or the candidates.
+pub(crate) fn find(cache: &Cache, wanted: Wanted<'_>) -> Result<Attached, End> {
+    let found = find_all(cache, wanted)?;
+    match <[Attached; 1]>::try_from(found) {
+        Ok([one]) => Ok(one),
+        Err(several_meant) => Err(End::usage(several(wanted.word, &several_meant))),
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn run(
     Ok(if is_well { 0 } else { NO })
 }
 
-/// Which findings are about a network, or about an attachment. Those about the host always are.
+/// Which findings are about a network, or about the attachments of a name. Those about the host always are.
 fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> {
     let name = subject.to_owned();
     if node.lists.iter().any(|(_, list)| list.name == subject) {
@@ -140,8 +140,8 @@ fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> 
         network: None,
         ifname: None,
     };
-    let found = attachments::find(&Cache::new(node.places.cache_dir), wanted);
-    let entry = found.map_err(|end| End {
+    let found = attachments::find_all(&Cache::new(node.places.cache_dir), wanted);
+    let found = found.map_err(|end| End {
         failure: end.failure.detail(format!(
             "networks: {}",
             node.lists
@@ -152,9 +152,11 @@ fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> 
         )),
         ..end
     })?;
-    let (network, container) = (entry.entry.network_name, entry.entry.container_id);
     Ok(Box::new(move |one| {
-        one.network.as_ref().is_none_or(|own| *own == network)
-            && one.container.as_ref().is_none_or(|own| *own == container)
+        found.iter().any(|attached| {
+            let (network, container) = (&attached.entry.network_name, &attached.entry.container_id);
+            one.network.as_ref().is_none_or(|own| own == network)
+                && one.container.as_ref().is_none_or(|own| own == container)
+        })
     }))
 }

@@ -76,6 +76,11 @@ pub(super) enum Command {
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
     Install(InstallArgs),
+    /// Say what has to change, and what has to be detached, before the plugins of another suite take over this node
+    Back {
+        /// The directory of the other plugins, such as /usr/lib/cni
+        dir: PathBuf,
+    },
     /// Remove the plugins that `install` put into a directory; refused while attachments live that need them
     Uninstall(UninstallArgs),
     /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
@@ -131,6 +136,7 @@ impl Command {
                 | Self::Validate(_)
                 | Self::OciHook(_)
                 | Self::Install(_)
+                | Self::Back { .. }
         )
     }
 }

@@ -22,6 +22,7 @@ use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::version::SpecVersion;
 use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::interrupt::Interrupt;
 use linkspan_runtime::{Result, confdir, kernel};
@@ -35,7 +36,7 @@ use crate::output::{self, Stdout};
 use crate::run::Wished;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{attachments, completion, demo, inspect, list, pause, ports, run};
+use crate::{attachments, back, completion, demo, inspect, list, pause, ports, run};
 
 /// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
@@ -133,6 +134,15 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
         Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
         Command::Run(args) => return run_command(places, args, plugins),
+        Command::Back { dir } => {
+            let other = Runtime {
+                plugin_dirs: vec![dir.clone()],
+                cache: Cache::new(&places.cache_dir),
+                stop: places.stop.clone(),
+                told: places.told,
+            };
+            return back::run(out, &places.net_dir, &other, as_json);
+        }
         Command::OciHook(args) => return Ok(oci_hook::run(places, args, suite)),
         Command::DhcpDaemon { flags } => return Ok((suite.dhcp_daemon)(flags)),
         Command::Add(target) => return verbs::add(out, places, target, suite),

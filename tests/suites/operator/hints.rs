@@ -1,5 +1,6 @@
 //! The hints of CHECK are the commands that mend what it found.
 
+use std::fs;
 use std::path::Path;
 
 use linkspan_harness::call::Call;
@@ -74,6 +75,9 @@ fn a_full_pool_names_the_command_that_frees_the_dead() {
         );
         node.write("20-two.conflist", "two", &serde_json::json!([plugin]));
         node.add_dead("two", "dead");
+        // Nor does the store say more of the dead.
+        let record = lab.leases().join(".linkspan/two/dead:eth0");
+        fs::remove_file(record).unwrap();
         lab.until_pairs(1);
         let next = lab.sandbox();
         let add = || {

@@ -93,6 +93,7 @@ fn every_command_prints_what_its_schema_says() {
         run(&["check", "--all"], false);
         run(&["doctor"], false);
         run(&["status"], false);
+        run(&["back", &node.path("bin")], false);
         run(&["restore"], false);
         run(&["validate", &bad], false);
         run(&["gc", "net", "--dry-run"], false);

@@ -1,9 +1,11 @@
 //! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of what nothing needs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod back;
 mod collect;
 mod completion;
 mod hints;
+mod jobs;
 mod json;
 mod remove;
 mod system;
@@ -27,21 +29,23 @@ struct Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(lab: &'a Lab) -> Self {
+        let node = Self::empty(lab);
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        let plugins = json!([bridge(lab, &json!({})), portmap]);
+        node.write("10-net.conflist", "net", &plugins);
+        node.add("net", "c1", &node.pod);
+        node
+    }
+
+    /// A node without a network.
+    fn empty(lab: &'a Lab) -> Self {
         for dir in ["net.d", "tmp"] {
             fs::create_dir_all(lab.dir().join(dir)).unwrap();
         }
-        let node = Self {
+        Self {
             lab,
             pod: lab.sandbox(),
-        };
-        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
-        node.write(
-            "10-net.conflist",
-            "net",
-            &json!([bridge(lab, &json!({})), portmap]),
-        );
-        node.add("net", "c1", &node.pod);
-        node
+        }
     }
 
     fn path(&self, name: &str) -> String {
@@ -63,13 +67,14 @@ impl<'a> Node<'a> {
             .env("TMPDIR", &self.path("tmp"))
     }
 
-    /// An attachment whose namespace is gone, with its path: another test's may get its number.
+    /// An attachment whose namespace is gone. Only its path is remembered: another test's namespace may get its number.
     fn add_dead(&self, network: &str, id: &str) {
         let sandbox = self.lab.sandbox();
         let path = self.lab.dir().join(format!("of-{id}"));
         symlink(sandbox.path(), &path).unwrap();
         self.add_at(network, id, path.to_str().unwrap());
         fs::remove_file(path).unwrap();
+        fs::remove_dir_all(self.lab.dir().join("cache/linkspan")).unwrap();
     }
 
     fn add(&self, network: &str, id: &str, sandbox: &Sandbox) {
