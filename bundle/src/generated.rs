@@ -23,7 +23,10 @@ pub(crate) fn is_kept(dir: &str, files: &BTreeMap<String, String>) {
         file_is_kept(&format!("{dir}/{name}"), text);
     }
     let there = fs::read_dir(Path::new(ROOT).join(dir)).unwrap();
-    let there: BTreeSet<_> = there.map(|file| file.unwrap().file_name()).collect();
+    let files_alone = there
+        .map(Result::unwrap)
+        .filter(|file| file.path().is_file());
+    let there: BTreeSet<_> = files_alone.map(|file| file.file_name()).collect();
     assert_eq!(there, files.keys().map(Into::into).collect());
 }
 

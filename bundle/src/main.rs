@@ -7,6 +7,8 @@ mod documents;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod pages;

@@ -1,11 +1,13 @@
 //! The manual pages and the completions below `deploy` are what the command line gives.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use clap_complete::aot::{Generator, Shell, generate};
 use clap_mangen::Man;
 use linkspan_cli::linkspan::command;
 
+use crate::generated::ROOT;
 use crate::{RUNTIME, generated};
 
 /// Adds the pages of the commands below one, and its own.
@@ -28,13 +30,46 @@ fn every_command_has_the_page_of_its_arguments() {
     generated::is_kept("deploy/man", &pages);
 }
 
+/// The script with its part that asks for names of networks and attachments.
+fn with_names(shell: Shell, script: &str) -> String {
+    let names = |shell| {
+        let path = format!("{ROOT}/cli/src/completion/words.{shell}");
+        fs::read_to_string(path).unwrap()
+    };
+    match shell {
+        Shell::Bash => format!("{script}{}", names("bash")),
+        Shell::Fish => format!("{script}{}", names("fish")),
+        _ => {
+            // The functions come before the first call, and stand in the place of files where names are asked for.
+            let (before, after) = script.split_once("\n_linkspan() {\n").unwrap();
+            let asks = |line: &str| {
+                let mut keys = ["first", "netns", "network", "networks", "subject", "text"].iter();
+                keys.any(|key| {
+                    line.trim_start_matches(['\'', ':', '*'])
+                        .starts_with(&format!("{key} -- "))
+                })
+            };
+            let lines = after.lines().map(|line| {
+                if asks(line) {
+                    line.replace(":_default'", ":_linkspan_names'") + "\n"
+                } else {
+                    format!("{line}\n")
+                }
+            });
+            let after: String = lines.collect();
+            format!("{before}\n{}\n_linkspan() {{\n{after}", names("zsh"))
+        }
+    }
+}
+
 #[test]
 fn every_shell_completes_the_command_line() {
     let shells = [Shell::Bash, Shell::Fish, Shell::Zsh];
     let completions = shells.map(|shell| {
         let mut text = Vec::new();
         generate(shell, &mut command(), RUNTIME, &mut text);
-        (shell.file_name(RUNTIME), String::from_utf8(text).unwrap())
+        let text = String::from_utf8(text).unwrap();
+        (shell.file_name(RUNTIME), with_names(shell, &text))
     });
     generated::is_kept("deploy/completions", &completions.into());
 }

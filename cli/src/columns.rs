@@ -1,5 +1,7 @@
 //! Rows as a table for people.
 
+use crate::output::coloured;
+
 /// The rows below their heading, each column as wide as its widest cell.
 pub(crate) fn align<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut all = vec![heading.map(str::to_owned)];
@@ -13,7 +15,7 @@ pub(crate) fn align<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) 
     for row in &all {
         let cells = row.iter().zip(widths);
         let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
+            .map(|(cell, width)| coloured(cell, &format!("{cell:width$}")))
             .collect();
         text.push_str(padded.join("  ").trim_end());
         text.push('\n');

@@ -2,81 +2,102 @@
 
 use std::io::Write;
 
+use clap::Args;
 use linkspan_owner::life::Life;
-use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::wire;
+use linkspan_protocol::error::Failure;
 use linkspan_runtime::Result;
-use linkspan_runtime::cache::{Cache, Entry};
-use linkspan_runtime::chain::reparse;
-use linkspan_runtime::lives::Lives;
+use linkspan_runtime::cache::Cache;
 use serde_json::{Value, json};
 
+use crate::attachments::{Attached, all, short, state};
 use crate::columns::align;
+use crate::output::{self, with};
 
-const HEADING: [&str; 5] = [
+const HEADING: [&str; 6] = [
     "NETWORK",
     "CONTAINER",
+    "POD",
     "INTERFACE",
     "NAMESPACE",
     "ADDRESSES",
 ];
 
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Text that the id, the pod, the namespace or an address contains
+    text: Option<String>,
+    /// Of this network alone
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
+    /// Those alone whose namespace is gone
+    #[arg(long)]
+    gone: bool,
+    /// Ids in their whole length
+    #[arg(long)]
+    no_trunc: bool,
+}
+
+impl ListArgs {
+    fn takes(&self, one: &Attached) -> bool {
+        let is_of = |name: &String| one.entry.network_name == *name;
+        let has = |text: &String| {
+            let names = [
+                one.entry.container_id.clone(),
+                one.entry.netns.clone(),
+                one.name(),
+            ];
+            let mut names = names.into_iter().chain(one.addresses());
+            names.any(|name| name.contains(text))
+        };
+        self.network.as_ref().is_none_or(is_of)
+            && (!self.gone || one.life == Life::Gone)
+            && self.text.as_ref().is_none_or(has)
+    }
+}
+
 /// Prints the attachments, as a table or as JSON. Returns a failure for each unreadable file.
-pub(crate) fn run(out: &mut dyn Write, cache: &Cache, as_json: bool) -> Result<Vec<Failure>> {
-    let listing = cache.all()?;
-    let lives = Lives::now(cache);
-    let told = listing.entries.iter().map(|entry| (entry, lives.of(entry)));
-    let text = if as_json {
-        let all: Vec<Value> = told.map(object).collect();
-        format!("{:#}\n", json!(all))
-    } else {
-        align(HEADING, told.map(row).collect())
-    };
-    out.write_all(text.as_bytes())
-        .map_err(linkspan_runtime::io("print"))?;
-    let unreadable = listing.unreadable.into_iter().map(|path| {
-        let told = format!("{} is not a remembered attachment", path.display());
-        Failure::new(ErrorCode::DECODING, told).hint("remove the file if it is not needed")
-    });
-    Ok(unreadable.collect())
+pub(crate) fn run(
+    out: &mut dyn Write,
+    cache: &Cache,
+    args: &ListArgs,
+    as_json: bool,
+) -> Result<Vec<Failure>> {
+    let (mut every, unreadable) = all(cache)?;
+    every.retain(|one| args.takes(one));
+    if as_json {
+        let rows: Vec<Value> = every.iter().map(object).collect();
+        output::rows(out, &rows)?;
+        return Ok(unreadable);
+    }
+    let rows = every.iter().map(|one| row(one, args.no_trunc));
+    let mut text = align(HEADING, rows.collect());
+    let doubts: Vec<String> = every.iter().filter_map(Attached::doubt).collect();
+    if !doubts.is_empty() {
+        text = format!("{text}\n{}\n", doubts.join("\n"));
+    }
+    output::text(out, &text)?;
+    Ok(unreadable)
 }
 
-fn object((entry, life): (&Entry, Life)) -> Value {
-    json!({
-        "network": entry.network_name,
-        "container": entry.container_id,
-        "interface": entry.if_name,
-        "addresses": addresses(entry),
-        "netns": entry.netns,
-        "alive": match life {
-            Life::Alive => Some(true),
-            Life::Gone => Some(false),
-            Life::Unknown => None,
-        },
-    })
+fn object(one: &Attached) -> Value {
+    let alive = match one.life {
+        Life::Alive => Some(true),
+        Life::Gone => Some(false),
+        Life::Unknown => None,
+    };
+    with(
+        one.json(),
+        &json!({ "addresses": one.addresses(), "alive": alive, "doubt": one.doubt() }),
+    )
 }
 
-fn row((entry, life): (&Entry, Life)) -> [String; 5] {
-    let namespace = match life {
-        Life::Alive => "alive",
-        Life::Gone => "gone",
-        Life::Unknown => "unknown",
-    };
+fn row(one: &Attached, is_whole: bool) -> [String; 6] {
     [
-        entry.network_name.clone(),
-        entry.container_id.clone(),
-        entry.if_name.clone(),
-        namespace.to_owned(),
-        addresses(entry).join(" "),
+        one.entry.network_name.clone(),
+        short(&one.entry.container_id, is_whole),
+        one.name(),
+        one.entry.if_name.clone(),
+        state(one.life).to_owned(),
+        one.addresses().join(" "),
     ]
-}
-
-/// Empty where the result has none, or cannot be decoded.
-fn addresses(entry: &Entry) -> Vec<String> {
-    let decoded = entry
-        .result
-        .as_ref()
-        .and_then(|result| wire::decode(&reparse(result).ok()?, "").ok());
-    let ips = decoded.map(|(result, _)| result.ips).unwrap_or_default();
-    ips.iter().map(|ip| ip.address.to_string()).collect()
 }

@@ -23,13 +23,12 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
+use crate::end::{End, Ended};
+
 /// Exit statuses for failures before the command runs, as shells and container engines have them.
 pub(crate) const NOT_ATTACHED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
-
-/// The exit status, with the failure for stderr where there is one.
-pub(crate) type Ended = std::result::Result<u8, (u8, Failure)>;
 
 /// The attachment that a run asks for.
 pub(crate) struct Wished<'a> {
@@ -54,12 +53,13 @@ pub(crate) fn run(
     command: &[OsString],
     mut signals: SignalsInfo<WithOrigin>,
 ) -> Ended {
-    let not_attached = |failure| (NOT_ATTACHED, failure);
+    let ended_with = |status| move |failure| End { status, failure };
+    let not_attached = ended_with(NOT_ATTACHED);
     let netns = sandbox().map_err(not_attached)?;
     let at = attachment(&netns, wished).map_err(not_attached)?;
     let added = runtime.add(list, &at);
     let stopped = stop_requested(&mut signals).map(ExitStatus::from_raw);
-    added.map_err(|failure| (stopped.map_or(NOT_ATTACHED, exit_status), failure))?;
+    added.map_err(ended_with(stopped.map_or(NOT_ATTACHED, exit_status)))?;
     let ended = match stopped {
         Some(status) => Ok(exit_status(status)),
         None => start(&netns, command).and_then(|child| {
@@ -71,11 +71,12 @@ pub(crate) fn run(
     match (runtime.del(list, &at), ended) {
         (Ok(()), ended) => ended,
         (Err(failure), Ok(status)) => {
-            Err((if status == 0 { NOT_ATTACHED } else { status }, failure))
+            let status = if status == 0 { NOT_ATTACHED } else { status };
+            Err(End { status, failure })
         }
-        (Err(undone), Err((status, mut failure))) => {
-            failure.note(undone.to_string());
-            Err((status, failure))
+        (Err(undone), Err(mut end)) => {
+            end.failure.note(undone.to_string());
+            Err(end)
         }
     }
 }
@@ -114,24 +115,30 @@ fn attachment(netns: &Netns, wished: Wished<'_>) -> Result<Attachment> {
     clippy::disallowed_methods,
     reason = "the user's command is no plugin: it gets the terminal and no protocol"
 )]
-fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, (u8, Failure)> {
+fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, End> {
     let (program, args) = command.split_first().ok_or_else(|| {
         let failure = Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no command given");
-        (NOT_FOUND, failure)
+        End {
+            status: NOT_FOUND,
+            failure,
+        }
     })?;
     let spawned = netns.scope(|| Command::new(program).args(args).spawn());
     spawned
-        .map_err(|err| (NOT_ATTACHED, kernel(err)))?
+        .map_err(|err| End {
+            status: NOT_ATTACHED,
+            failure: kernel(err),
+        })?
         .map_err(|err| {
             let status = match err.kind() {
                 io::ErrorKind::NotFound => NOT_FOUND,
                 _ => NOT_EXECUTABLE,
             };
             let program = program.to_string_lossy();
-            (
+            End {
                 status,
-                linkspan_runtime::io(format!("execute {program}"))(err),
-            )
+                failure: linkspan_runtime::io(format!("execute {program}"))(err),
+            }
         })
 }
 

@@ -19,11 +19,17 @@ _linkspan() {
             linkspan,add)
                 cmd="linkspan__subcmd__add"
                 ;;
+            linkspan,back)
+                cmd="linkspan__subcmd__back"
+                ;;
             linkspan,check)
                 cmd="linkspan__subcmd__check"
                 ;;
             linkspan,clear)
                 cmd="linkspan__subcmd__clear"
+                ;;
+            linkspan,completion)
+                cmd="linkspan__subcmd__completion"
                 ;;
             linkspan,del)
                 cmd="linkspan__subcmd__del"
@@ -42,6 +48,9 @@ _linkspan() {
                 ;;
             linkspan,help)
                 cmd="linkspan__subcmd__help"
+                ;;
+            linkspan,inspect)
+                cmd="linkspan__subcmd__inspect"
                 ;;
             linkspan,install)
                 cmd="linkspan__subcmd__install"
@@ -70,6 +79,9 @@ _linkspan() {
             linkspan,status)
                 cmd="linkspan__subcmd__status"
                 ;;
+            linkspan,uninstall)
+                cmd="linkspan__subcmd__uninstall"
+                ;;
             linkspan,validate)
                 cmd="linkspan__subcmd__validate"
                 ;;
@@ -79,11 +91,17 @@ _linkspan() {
             linkspan__subcmd__help,add)
                 cmd="linkspan__subcmd__help__subcmd__add"
                 ;;
+            linkspan__subcmd__help,back)
+                cmd="linkspan__subcmd__help__subcmd__back"
+                ;;
             linkspan__subcmd__help,check)
                 cmd="linkspan__subcmd__help__subcmd__check"
                 ;;
             linkspan__subcmd__help,clear)
                 cmd="linkspan__subcmd__help__subcmd__clear"
+                ;;
+            linkspan__subcmd__help,completion)
+                cmd="linkspan__subcmd__help__subcmd__completion"
                 ;;
             linkspan__subcmd__help,del)
                 cmd="linkspan__subcmd__help__subcmd__del"
@@ -102,6 +120,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,help)
                 cmd="linkspan__subcmd__help__subcmd__help"
+                ;;
+            linkspan__subcmd__help,inspect)
+                cmd="linkspan__subcmd__help__subcmd__inspect"
                 ;;
             linkspan__subcmd__help,install)
                 cmd="linkspan__subcmd__help__subcmd__install"
@@ -129,6 +150,9 @@ _linkspan() {
                 ;;
             linkspan__subcmd__help,status)
                 cmd="linkspan__subcmd__help__subcmd__status"
+                ;;
+            linkspan__subcmd__help,uninstall)
+                cmd="linkspan__subcmd__help__subcmd__uninstall"
                 ;;
             linkspan__subcmd__help,validate)
                 cmd="linkspan__subcmd__help__subcmd__validate"
@@ -176,7 +200,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-h -V --net-dir --plugin-dirs --cache-dir --help --version demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,7 +226,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__add)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,13 +267,43 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        linkspan__subcmd__check)
-            opts="-h --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --help"
+        linkspan__subcmd__back)
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__check)
+            opts="-v -h --net --ifname --container-id --args --capability-args --all --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ifname)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -286,7 +340,33 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__clear)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__completion)
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help bash fish zsh words"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -312,12 +392,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__del)
-            opts="-h --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net --ifname --container-id --args --capability-args --force --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ifname)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -354,7 +438,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__demo)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -380,7 +464,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__dhcp__subcmd__daemon)
-            opts="--net-dir --plugin-dirs --cache-dir"
+            opts="-v --net-dir --plugin-dirs --cache-dir --json --verbose"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -406,7 +490,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__doctor)
-            opts="-h --probe --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --probe --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,7 +516,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__gc)
-            opts="-h --keep --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --all --dry-run --keep --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -462,7 +546,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list ports restore clear validate oci-hook netns install dhcp-daemon pause version help"
+            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -476,6 +560,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__back)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -504,6 +602,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__completion)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -588,6 +700,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__inspect)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -769,6 +895,20 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        linkspan__subcmd__help__subcmd__uninstall)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         linkspan__subcmd__help__subcmd__validate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -797,8 +937,54 @@ _linkspan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        linkspan__subcmd__inspect)
+            opts="-v -h --net --ifname --container-id --args --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ifname)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capability-args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         linkspan__subcmd__install)
-            opts="-h --conflist --net-dir --plugin-dirs --cache-dir --help"
+            opts="-p -v -h --parents --conflist --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -828,12 +1014,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__list)
-            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -854,7 +1044,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help add del list help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help add del list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -880,7 +1070,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__add)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -906,7 +1096,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__del)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1002,7 +1192,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__netns__subcmd__list)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1028,7 +1218,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__oci__subcmd__hook)
-            opts="-h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net --allow --publish --ifname --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1070,7 +1260,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__pause)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1096,12 +1286,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__ports)
-            opts="-h --json --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --network --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1122,7 +1316,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__restore)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1148,7 +1342,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__run)
-            opts="-p -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --help"
+            opts="-p -v -h --conf --net --publish --ip --mac --ifname --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1202,7 +1396,33 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__status)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__uninstall)
+            opts="-v -h --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1228,7 +1448,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__validate)
-            opts="-h --capability-args --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --strict --capability-args --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1258,7 +1478,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__version)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1291,3 +1511,20 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _linkspan -o bashdefault -o default linkspan
 fi
+
+# Names of networks, namespaces and containers as they are now.
+_linkspan_and_names() {
+    local word verb="" cur="${COMP_WORDS[COMP_CWORD]}"
+    _linkspan "$@"
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            add|check|del|doctor|gc|inspect|list|restore|status) verb="$word"; break ;;
+        esac
+    done
+    case "$verb:$cur" in
+        :*|*:-*) return 0 ;;
+    esac
+    COMPREPLY+=( $(compgen -W "$(linkspan completion words 2>/dev/null)" -- "${cur}") )
+}
+
+complete -F _linkspan_and_names -o bashdefault -o default linkspan

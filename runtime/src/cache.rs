@@ -75,10 +75,26 @@ impl Entry {
         Ok(at)
     }
 
-    /// Decodes an entry of this format, as leniently as libcni does.
+    /// Decodes an entry of this format, as leniently as libcni does. Older libraries (that of containerd 1.6) do not
+    /// write the namespace, but it is in the result.
     fn decode(raw: &[u8]) -> Option<Self> {
-        let entry: Self = Json::parse(raw).ok()?.decode().ok()?;
+        let mut entry: Self = Json::parse(raw).ok()?.decode().ok()?;
+        if entry.netns.is_empty() {
+            entry.netns = entry.sandbox().unwrap_or_default();
+        }
         (entry.kind == KIND).then_some(entry)
+    }
+
+    /// The sandbox of the attachment's own interface in the result.
+    fn sandbox(&self) -> Option<String> {
+        let interfaces = self.result.as_ref()?.get("interfaces")?.as_array()?;
+        let own = interfaces
+            .iter()
+            .filter(|one| one.get("name").and_then(Value::as_str) == Some(&*self.if_name));
+        let mut sandboxes = own.filter_map(|one| one.get("sandbox")?.as_str());
+        sandboxes
+            .find(|path| path.starts_with('/'))
+            .map(str::to_owned)
     }
 }
 

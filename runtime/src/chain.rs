@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use linkspan_invoke::{exec_until, find};
 use linkspan_owner::home::Home;
@@ -32,6 +33,28 @@ pub struct Runtime {
     pub cache: Cache,
     /// The signal that stops every verb but DEL.
     pub stop: Option<Arc<Interrupt>>,
+    /// Hears of each call.
+    pub told: Option<Told>,
+}
+
+/// A listener to calls.
+pub type Told = fn(&Call<'_>);
+
+/// One call of a plugin that has ended.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The plugin's file.
+    pub exe: &'a Path,
+    /// `CNI_COMMAND`
+    pub verb: &'static str,
+    /// The variables.
+    pub env: &'a [(&'a str, String)],
+    /// The input.
+    pub stdin: &'a [u8],
+    /// The output, or the failure.
+    pub done: std::result::Result<&'a [u8], &'a Failure>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Runtime {
@@ -213,14 +236,37 @@ impl Runtime {
             (Var::Path, dirs.join(":")),
         ]
         .map(|(var, value)| (var.name(), value));
-        match verb {
-            Command::Del => exec_until(&exe, &env, stdin, None),
-            _ => self.exec_unless_stopped(&exe, &env, stdin),
+        self.telling(verb, &exe, &env, stdin)
+    }
+
+    /// Executes a plugin, and tells the listener of it.
+    pub(crate) fn telling(
+        &self,
+        verb: Command,
+        exe: &Path,
+        env: &[(&str, String)],
+        stdin: &[u8],
+    ) -> Result<Vec<u8>> {
+        let began = Instant::now();
+        let done = match verb {
+            Command::Del => exec_until(exe, env, stdin, None),
+            _ => self.exec_unless_stopped(exe, env, stdin),
+        };
+        if let Some(told) = self.told {
+            told(&Call {
+                exe,
+                verb: verb.name(),
+                env,
+                stdin,
+                done: done.as_deref(),
+                took: began.elapsed(),
+            });
         }
+        done
     }
 
     /// Executes a plugin that may be stopped. A stop is a failure that is marked as in doubt.
-    pub(crate) fn exec_unless_stopped(
+    fn exec_unless_stopped(
         &self,
         exe: &Path,
         env: &[(&str, String)],

@@ -16,14 +16,20 @@ use crate::conflist::{NetworkList, PluginConf};
 pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
     find(dir, name)?.ok_or_else(|| {
         let is_empty = files(dir, &["conflist", "conf", "json"]).is_ok_and(|all| all.is_empty());
-        let dir = dir.display();
+        let shown = dir.display();
         let missing = if is_empty {
-            format!("no net configurations found in {dir}")
+            format!("no net configurations found in {shown}")
         } else {
-            format!("no net configuration with name {name:?} in {dir}")
+            format!("no net configuration with name {name:?} in {shown}")
         };
-        Failure::config(missing)
-            .hint("put a .conflist there, or name another directory with --net-dir or NETCONFPATH")
+        let names = names(dir);
+        let there = match names.as_slice() {
+            [] => String::new(),
+            some => format!("networks there: {}; ", some.join(", ")),
+        };
+        Failure::config(missing).hint(format!(
+            "{there}put a .conflist there, or name another directory with --net-dir or NETCONFPATH"
+        ))
     })
 }
 
@@ -50,6 +56,19 @@ pub fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
         }
     }
     Ok(None)
+}
+
+/// The names of the directory's networks, in the order of engines.
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, list) in each(dir).unwrap_or_default() {
+        if let Ok(list) = list
+            && !names.contains(&list.name)
+        {
+            names.push(list.name);
+        }
+    }
+    names
 }
 
 /// Every network configuration of the directory with its file, in the order of engines, decoded one by one.

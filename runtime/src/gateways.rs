@@ -69,5 +69,11 @@ fn mismatch(at: &Attachment, expected: &[IpAddr], found: &[IpAddr]) -> Failure {
             told(found)
         ),
     )
-    .hint("attach the container anew")
+    .hint(match expected {
+        [gateway] => {
+            let (netns, family) = (&at.netns, if gateway.is_ipv6() { "-6 " } else { "" });
+            format!("run nsenter --net={netns} ip {family}route add default via {gateway}")
+        }
+        _ => "attach the container anew".to_owned(),
+    })
 }

@@ -29,6 +29,16 @@ impl Runtime {
     /// Detaches the network's remembered attachments that are not in `valid`, then asks every plugin to collect
     /// everything without a valid attachment. Without a list nothing is valid, and plugins get no list.
     pub fn gc(&self, list: &NetworkList, valid: Option<&[AttachmentId]>) -> Collected {
+        self.gc_telling(list, valid, &mut |_done, _all| {})
+    }
+
+    /// The same, and tells after each attachment how many of how many are detached.
+    pub fn gc_telling(
+        &self,
+        list: &NetworkList,
+        valid: Option<&[AttachmentId]>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Collected {
         let mut done = Collected::default();
         if list.disable_gc {
             return done;
@@ -37,9 +47,12 @@ impl Runtime {
             Ok(remembered) => {
                 let is_stale = |id: &AttachmentId| !valid.unwrap_or_default().contains(id);
                 let lives = Lives::now(&self.cache);
-                for (entry, at) in remembered.iter().filter(|(_, at)| is_stale(&at.id())) {
+                let stale = remembered.iter().filter(|(_, at)| is_stale(&at.id()));
+                let stale: Vec<_> = stale.collect();
+                for (count, (entry, at)) in stale.iter().enumerate() {
                     let is_gone = lives.of(entry) == Life::Gone;
                     self.del_stale(list, at, is_gone, &mut done);
+                    progress(count.saturating_add(1), stale.len());
                 }
             }
             Err(failure) => done.failures.push(failure),
@@ -73,6 +86,13 @@ impl Runtime {
                 id.container_id, id.ifname
             ))),
         }
+    }
+
+    /// The network's remembered attachments that GC would detach.
+    pub fn stale(&self, list: &NetworkList, valid: &[AttachmentId]) -> Result<Vec<AttachmentId>> {
+        let remembered = self.remembered(list)?.into_iter();
+        let ids = remembered.map(|(_, at)| at.id());
+        Ok(ids.filter(|id| !valid.contains(id)).collect())
     }
 
     fn remembered(&self, list: &NetworkList) -> Result<Vec<(Entry, Attachment)>> {

@@ -32,7 +32,7 @@ impl Runtime {
             };
             (var.name(), value.to_owned())
         });
-        match self.exec_unless_stopped(&exe, &env, br#"{"cniVersion":"1.1.0"}"#) {
+        match self.telling(Command::Version, &exe, &env, br#"{"cniVersion":"1.1.0"}"#) {
             Ok(printed) => decode(&printed).map_err(|err| err.context("decoding version info")),
             Err(err) if err.to_string() == UNKNOWN => Ok(vec!["0.1.0".to_owned()]),
             Err(err) => Err(err),

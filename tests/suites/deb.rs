@@ -197,7 +197,13 @@ fn has_all(package: &Path) {
         let page = page.unwrap().file_name().into_string().unwrap();
         has(&format!(" ./usr/share/man/man1/{page}.gz\n"));
     }
-    for unit in ["dhcp.service", "dhcp.socket", "restore.service"] {
+    for unit in [
+        "dhcp.service",
+        "dhcp.socket",
+        "gc.service",
+        "gc.timer",
+        "restore.service",
+    ] {
         has(&format!(" ./usr/lib/systemd/system/linkspan-{unit}\n"));
     }
     has("/nftables.service.wants/linkspan-restore.service -> ../linkspan-restore.service\n");

@@ -4,4 +4,4 @@ mod conf;
 mod overlap;
 
 pub(crate) use conf::{Conf, Range};
-pub(crate) use overlap::{HostRoute, overlaps, routes};
+pub(crate) use overlap::{HostRoute, overlaps};

@@ -2,10 +2,8 @@
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
-use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
-use linkspan_runtime::{Result, kernel};
 
 use super::{Conf, Range};
 
@@ -78,18 +76,8 @@ fn meet((one, first): (Conf<'_>, &Range), (other, second): (Conf<'_>, &Range)) -
     one.is_routed() && other.is_routed()
 }
 
-/// The routes of this host to networks. Routes to one host are those to pods.
-pub(crate) fn routes() -> Result<Vec<HostRoute>> {
-    let rtnl = Context::new().and_then(|context| Rtnl::here(&context));
-    let rtnl = rtnl.map_err(kernel)?;
-    let mut routes = Vec::new();
-    for family in Family::BOTH {
-        routes.extend(rtnl.routes(family).map_err(kernel)?);
-    }
-    Ok(HostRoute::of(&routes, &rtnl.links().map_err(kernel)?))
-}
-
 impl HostRoute {
+    /// The routes to networks. Routes to one host are those to pods.
     pub(crate) fn of(routes: &[Route], links: &[Link]) -> Vec<Self> {
         let route = |route: &Route| {
             let (ip, prefix) = route.dst;

@@ -72,6 +72,7 @@ fn run(
         plugin_dirs: split_path(&variable("CNI_PATH").unwrap_or_default()),
         cache: Cache::new(Path::new(CACHE_DIR)),
         stop: None,
+        told: None,
     };
     let silent = |()| String::new();
     match command {

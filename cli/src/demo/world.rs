@@ -55,6 +55,7 @@ impl World {
                 plugin_dirs: vec![plugins.dir().to_owned()],
                 cache: Cache::new(&state.path().join("cache")),
                 stop,
+                told: None,
             },
             list: network(&leases_dir(state.path()))?,
             rtnl,

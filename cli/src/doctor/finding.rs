@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::node::Pod;
+use crate::output::coloured;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,8 @@ impl Finding {
             none if none.is_empty() => none,
             about => format!("{about}: "),
         };
-        let mut line = format!("{} {} {about}{}", self.word(), self.id, self.what);
+        let word = coloured(self.word(), self.word());
+        let mut line = format!("{word} {} {about}{}", self.id, self.what);
         if !self.command.is_empty() {
             line = format!("{line} -> {}", self.command);
         }

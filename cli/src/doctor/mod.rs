@@ -20,9 +20,13 @@ mod surroundings;
 
 use std::io::Write;
 
-use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::Result;
-use serde_json::{Value, json};
+use linkspan_runtime::cache::Cache;
+use serde_json::Value;
+
+use crate::attachments::{self, Wanted};
+use crate::end::{End, Ended, NO};
+use crate::output;
 
 use self::Check::{Asks, Sees};
 use self::finding::{Finding, Severity};
@@ -81,14 +85,14 @@ const CHECKS: &[(&str, Check)] = &[
     ("readiness", Sees(ready::status)),
 ];
 
-/// Prints the findings about the node, or those about a network or a container and the host. Returns whether none of
-/// them is a failure.
+/// Prints the findings about the node, or those about a network or an attachment and the host. The exit status is 1 where
+/// one of them is a failure.
 pub(crate) fn run(
     out: &mut dyn Write,
     places: Places<'_>,
     subject: Option<&str>,
     as_json: bool,
-) -> Result<bool> {
+) -> Ended {
     let node = Node::read(places)?;
     let mut found = Vec::new();
     for (what, check) in CHECKS {
@@ -113,46 +117,46 @@ pub(crate) fn run(
         found.retain(is_asked_for);
     }
     let is_well = found.iter().all(|one| one.severity != Severity::Fail);
-    let text = if as_json {
+    if as_json {
         let all: Vec<Value> = found.iter().map(Finding::json).collect();
-        format!("{:#}\n", json!(all))
+        output::rows(out, &all)?;
     } else {
-        found.iter().map(Finding::line).collect()
-    };
-    out.write_all(text.as_bytes())
-        .map_err(linkspan_runtime::io("print"))?;
-    Ok(is_well)
+        let text: String = found.iter().map(Finding::line).collect();
+        output::text(out, &text)?;
+    }
+    Ok(if is_well { 0 } else { NO })
 }
 
-/// Which findings are about a network, or about a container by the beginning of its id. Those about the host always are.
-fn filter(node: &Node<'_>, subject: &str) -> Result<IsWanted> {
+/// Which findings are about a network, or about the attachments of a name. Those about the host always are.
+fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> {
     let name = subject.to_owned();
     if node.lists.iter().any(|(_, list)| list.name == subject) {
         return Ok(Box::new(move |one| {
             one.network.as_ref().is_none_or(|own| *own == name)
         }));
     }
-    let mut entries = node.pods.iter().map(|pod| &pod.entry).chain(&node.gone);
-    let Some(entry) = entries.find(|entry| entry.container_id.starts_with(subject)) else {
-        let names: Vec<&str> = node
-            .lists
-            .iter()
-            .map(|(_, list)| list.name.as_str())
-            .collect();
-        let told = format!("no network and no attachment is named {subject:?}");
-        return Err(
-            Failure::new(ErrorCode::INVALID_ENVIRONMENT, told).hint(format!(
-                "networks: {}; `linkspan list` prints the attachments",
-                names.join(", ")
-            )),
-        );
+    let wanted = Wanted {
+        word: subject,
+        network: None,
+        ifname: None,
     };
-    let network = entry.network_name.clone();
+    let found = attachments::find_all(&Cache::new(node.places.cache_dir), wanted);
+    let found = found.map_err(|end| End {
+        failure: end.failure.detail(format!(
+            "networks: {}",
+            node.lists
+                .iter()
+                .map(|(_, list)| list.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        )),
+        ..end
+    })?;
     Ok(Box::new(move |one| {
-        one.network.as_ref().is_none_or(|own| *own == network)
-            && one
-                .container
-                .as_ref()
-                .is_none_or(|own| own.starts_with(&name))
+        found.iter().any(|attached| {
+            let (network, container) = (&attached.entry.network_name, &attached.entry.container_id);
+            one.network.as_ref().is_none_or(|own| own == network)
+                && one.container.as_ref().is_none_or(|own| own == container)
+        })
     }))
 }

@@ -7,12 +7,15 @@ mod place;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use linkspan_protocol::error::Failure;
+use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::Result;
+use serde_json::json;
 
+use crate::output;
 use crate::plugins::own_executable;
 use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
@@ -59,22 +62,52 @@ pub(crate) fn run(
     dir: &Path,
     network: Option<&Network>,
     plugins: &[&str],
+    (makes_directories, as_json): (bool, bool),
 ) -> Result<()> {
-    let changed = install_plugins(dir, plugins)?;
-    tell(out, dir, &changed)?;
+    let net_dir = network.and_then(|network| network.path.parent());
+    for dir in [Some(dir), net_dir].into_iter().flatten() {
+        make_directory(dir, makes_directories)?;
+    }
+    let mut changed = install_plugins(dir, plugins)?;
+    if !as_json {
+        tell(out, dir, &changed)?;
+    }
     if let Some(Network { path, list }) = network {
-        let net_dir = path.parent().unwrap_or(Path::new(""));
-        make_directory(net_dir)?;
         let is_new = place::file(path, list, SECRET).map_err(attempt(path))?;
-        let changed: &[PathBuf] = if is_new { slice::from_ref(path) } else { &[] };
-        tell(out, path, changed)?;
+        if is_new {
+            changed.push(path.clone());
+        }
+        if !as_json {
+            let new: &[PathBuf] = if is_new { slice::from_ref(path) } else { &[] };
+            tell(out, path, new)?;
+        }
+    }
+    if as_json {
+        let rows = changed
+            .iter()
+            .map(|path| json!({ "path": path, "installed": true }));
+        output::rows(out, &rows.collect::<Vec<_>>())?;
     }
     Ok(())
 }
 
+/// The files of a directory that an installation of this suite put there: the copy and its links.
+pub(crate) fn installed(dir: &Path, plugins: &[&str]) -> Vec<PathBuf> {
+    let id = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let copy = dir.join(COPY);
+    let Ok(own) = id(&copy) else {
+        return Vec::new();
+    };
+    let links = plugins.iter().map(|name| dir.join(name));
+    let mut found: Vec<PathBuf> = links
+        .filter(|path| id(path).is_ok_and(|other| other == own))
+        .collect();
+    found.push(copy);
+    found
+}
+
 /// The names that were changed.
 fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
-    make_directory(dir)?;
     let own = own_executable()?;
     let own = fs::read(&own).map_err(linkspan_runtime::io(format!("read {}", own.display())))?;
     let copy = dir.join(COPY);
@@ -91,7 +124,13 @@ fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(changed)
 }
 
-fn make_directory(dir: &Path) -> Result<()> {
+/// A misspelt directory is not made: no engine would find anything there.
+fn make_directory(dir: &Path, may: bool) -> Result<()> {
+    if !may && dir != Path::new("") && !dir.is_dir() {
+        let told = format!("{} is not a directory", dir.display());
+        return Err(Failure::new(ErrorCode::IO, told)
+            .hint("correct the path, or have it made with -p; nothing has been installed"));
+    }
     place::directory(dir, EXECUTABLE)
         .map_err(linkspan_runtime::io(format!("create {}", dir.display())))
 }

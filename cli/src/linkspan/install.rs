@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_invoke::split_path;
-use linkspan_runtime::Result;
 use linkspan_runtime::cache::Cache;
 use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::{Result, confdir};
 use serde_json::Map;
 
 use super::target::Places;
+use crate::complain::complain;
 use crate::install::{self, Network};
 use crate::plugins::Bundled;
 use crate::suite::Suite;
@@ -20,6 +21,9 @@ use crate::validate::Validator;
 pub(super) struct InstallArgs {
     /// The directory, such as /opt/cni/bin
     dir: PathBuf,
+    /// Make directories that are missing
+    #[arg(short, long)]
+    parents: bool,
     /// A network's configuration, put into --net-dir under its own name after the plugins, readable for its owner
     /// alone; nothing is installed where something is wrong with it
     #[arg(long, value_name = "FILE")]
@@ -31,10 +35,46 @@ pub(super) fn run(
     places: &Places,
     args: &InstallArgs,
     suite: Suite<'_>,
+    as_json: bool,
 ) -> Result<()> {
-    let network = args.conflist.as_deref();
-    let network = network.map(|file| judge(file, places, &args.dir, suite));
-    install::run(out, &args.dir, network.transpose()?.as_ref(), suite.names)
+    let network_file = args.conflist.as_deref();
+    let network = network_file.map(|file| judge(file, places, &args.dir, suite));
+    install::run(
+        out,
+        &args.dir,
+        network.transpose()?.as_ref(),
+        suite.names,
+        (args.parents, as_json),
+    )?;
+    if let Some(file) = network_file {
+        warn(file, &places.net_dir);
+    }
+    Ok(())
+}
+
+/// Warns where engines use another file than the installed one: they take the first of the directory, and the first of a
+/// name.
+fn warn(file: &Path, net_dir: &Path) {
+    let own = net_dir.join(file.file_name().unwrap_or_default());
+    let lists = confdir::each(net_dir).unwrap_or_default();
+    if let Some((first, _)) = lists.first().filter(|(first, _)| *first != own) {
+        let (own, first) = (own.display(), first.display());
+        complain(&format!(
+            "linkspan: warning: {first} comes before {own}, so an engine of Kubernetes uses that network\n  rename {own} so that it comes first, or remove the other\n"
+        ));
+    }
+    let ours = lists.iter().find(|(path, _)| *path == own);
+    let Some((_, Ok(ours))) = ours else { return };
+    for (path, list) in &lists {
+        let Ok(list) = list else { continue };
+        if *path != own && list.name == ours.name {
+            complain(&format!(
+                "linkspan: warning: {} has the name {:?}, too; engines use the first of the two\n  rename one of the networks\n",
+                path.display(),
+                list.name
+            ));
+        }
+    }
 }
 
 /// Judges a list by the plugins after the installation: ours, and those beside them or in an engine's other
@@ -49,11 +89,13 @@ fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<N
         plugin_dirs,
         cache: Cache::new(&places.cache_dir),
         stop: places.stop.clone(),
+        told: places.told,
     };
     let validator = Validator {
         runtime: &runtime,
         judges: &runtime,
         names: suite.names,
+        built_in: None,
         schema: suite.schema,
         net_dir: &places.net_dir,
         capability_args: &Map::new(),

@@ -1,213 +1,49 @@
 //! `linkspan`: the command line.
 
+mod args;
+mod check;
+mod gc;
 mod install;
 mod network;
 mod oci_hook;
+mod remove;
+mod status;
 mod target;
+mod verbose;
 mod verbs;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use linkspan_netlink::named;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::version::SpecVersion;
 use linkspan_runtime::cache::Cache;
+use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::interrupt::Interrupt;
 use linkspan_runtime::{Result, confdir, kernel};
+use serde_json::{Value, json};
 
-use self::install::InstallArgs;
-use self::oci_hook::OciHookArgs;
-use self::target::{Places, Target};
-use self::verbs::DelArgs;
+use self::args::{Cli, Command, NetnsCommand, RunArgs};
+use self::target::{Named, Places, Subject};
 use crate::complain::complain;
-use crate::ports;
+use crate::end::{End, Ended};
+use crate::output::{self, Stdout};
 use crate::run::Wished;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{demo, list, pause, run};
+use crate::{attachments, back, completion, demo, inspect, list, pause, ports, run};
 
 /// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
+/// The exit status of a command whose reader has gone, as that of one that SIGPIPE ended.
+const CLOSED: u8 = 141;
 /// The default network of `run` otherwise, with a bridge, addresses and leases of its own.
 const OWN: &str = include_str!("../own.conflist");
-
-/// A CNI plugin suite and a small runtime in one binary.
-#[derive(Debug, Parser)]
-#[command(name = "linkspan", version, max_term_width = 100)]
-struct Cli {
-    #[command(flatten)]
-    places: Places,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root
-    Demo,
-    /// Run a command in a fresh network namespace that is attached to a network
-    Run(RunArgs),
-    /// Attach a namespace to a network and print the result
-    Add(Target),
-    /// Compare an attachment with what its ADD returned
-    Check(Target),
-    /// Detach a namespace from a network
-    Del(DelArgs),
-    /// Detach the remembered attachments of a network whose namespace is gone, and let its plugins clean up
-    Gc(GcArgs),
-    /// Ask a network's plugins whether they could attach a container now, and warn of obstacles to its packets
-    Status {
-        /// The network's name, or the path of a file with its configuration
-        network: String,
-    },
-    /// Look for faults of the configurations, the host and the pods, and name the command that mends each; changes
-    /// nothing, and prints nothing where all is well
-    Doctor(DoctorArgs),
-    /// Print the attachments
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the ports that are published on this host, their owners, and processes that listen on them
-    Ports {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
-    /// of nftables.service; nothing else changes
-    Restore {
-        /// The network's name, or the path of a file with its configuration; without it, every network
-        network: Option<String>,
-    },
-    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
-    /// to another suite
-    Clear,
-    /// List the faults of network configurations before any container needs them
-    Validate(ValidateArgs),
-    /// Attach or detach a container as an OCI runtime's hook, createRuntime and poststop; its state is read from stdin
-    OciHook(OciHookArgs),
-    /// Name network namespaces, as `ip netns` does
-    #[command(subcommand)]
-    Netns(NetnsCommand),
-    /// Put the plugins into a directory, as hard links to one copy of this binary
-    Install(InstallArgs),
-    /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
-    #[command(disable_help_flag = true)]
-    DhcpDaemon {
-        /// Such as -socketpath; -h lists them
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "FLAG"
-        )]
-        flags: Vec<String>,
-    },
-    /// Do nothing until asked to end, as the container of a pod that has installed them
-    Pause,
-    /// Print versions and the names of the plugins
-    Version,
-}
-
-impl Command {
-    /// Whether it executes plugins, which a signal stops.
-    fn may_be_stopped(&self) -> bool {
-        matches!(
-            self,
-            Self::Demo
-                | Self::Run(_)
-                | Self::Add(_)
-                | Self::Check(_)
-                | Self::Del(_)
-                | Self::Gc(_)
-                | Self::Status { .. }
-                | Self::Doctor(_)
-                | Self::Validate(_)
-                | Self::OciHook(_)
-                | Self::Install(_)
-        )
-    }
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// A file with a network configuration
-    #[arg(long, conflicts_with = "net", value_name = "FILE")]
-    conf: Option<PathBuf>,
-    /// The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a
-    /// dual-stack bridge for runs alone
-    #[arg(long, value_name = "NAME")]
-    net: Option<String>,
-    /// A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated
-    #[arg(short, long, value_name = "PORT")]
-    publish: Vec<String>,
-    /// An address to ask for; may be repeated
-    #[arg(long, value_name = "ADDRESS")]
-    ip: Vec<String>,
-    /// The MAC address to ask for
-    #[arg(long, value_name = "MAC")]
-    mac: Option<String>,
-    /// Name of the interface in the namespace
-    #[arg(long, default_value = "eth0", value_name = "NAME")]
-    ifname: String,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<OsString>,
-}
-
-#[derive(Debug, Args)]
-struct GcArgs {
-    /// The network's name, or the path of a file with its configuration
-    network: String,
-    /// An attachment that stays although this cache does not know it, or its namespace seems gone
-    #[arg(long, value_name = "CONTAINER/IFNAME")]
-    keep: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-struct DoctorArgs {
-    /// A network's name or the beginning of a container's id; without it, the whole node
-    subject: Option<String>,
-    /// Ask on each bridge who has the pods' addresses, with a packet for each
-    #[arg(long)]
-    probe: bool,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct ValidateArgs {
-    /// Files with network configurations
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Values for capabilities that a runtime will have, as a JSON object
-    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
-    capability_args: String,
-}
-
-#[derive(Debug, Subcommand)]
-enum NetnsCommand {
-    /// Make an empty namespace
-    Add {
-        /// Its name
-        name: String,
-    },
-    /// Remove a name
-    Del {
-        /// Its name
-        name: String,
-    },
-    /// Print the names
-    List,
-}
 
 /// The command line as a value, for manual pages, completions and comparisons.
 pub fn command() -> clap::Command {
@@ -225,24 +61,47 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
             return ExitCode::from(status);
         }
     };
+    cli.places.told = match cli.output.verbose {
+        0 => None,
+        1 => Some(verbose::line),
+        _ => Some(verbose::lines),
+    };
+    let out = &mut Stdout::default();
     let ended = match cli.command.may_be_stopped().then(Interrupt::expect) {
-        Some(Err(failure)) => Err(failed(failure)),
+        Some(Err(failure)) => Err(failure.into()),
         Some(Ok(interrupt)) => {
             cli.places.stop = Some(Arc::new(interrupt));
-            dispatch(&cli, suite)
+            dispatch(out, &cli, suite)
         }
-        None => dispatch(&cli, suite),
+        None => dispatch(out, &cli, suite),
     };
-    let status = ended.unwrap_or_else(|(status, failure)| {
-        report(&failure);
-        status
-    });
+    let status = ended.unwrap_or_else(|end| fail(&cli, out, end));
     // All scratch of the command is gone by now. The exit of `run` is that of its own command.
     match (&cli.places.stop, &cli.command) {
         (None, _) | (_, Command::Run(_)) => {}
         (Some(interrupt), _) => interrupt.follow(),
     }
     ExitCode::from(status)
+}
+
+/// Tells the failure, and returns the exit status. A reader that has gone, such as `head`, asked for no more.
+fn fail(cli: &Cli, out: &Stdout, end: End) -> u8 {
+    let end = if cli.command.is_question() {
+        end.of_question()
+    } else {
+        end
+    };
+    if out.is_closed() {
+        return CLOSED;
+    }
+    if cli.output.json {
+        let told = end.failure.to_wire();
+        let object = json!({ "code": told.code, "msg": told.msg, "details": told.details });
+        complain(&format!("{object}\n"));
+    } else {
+        report(&end.failure);
+    }
+    end.status
 }
 
 fn report(failure: &Failure) {
@@ -265,49 +124,91 @@ fn explain(failure: &Failure) -> String {
     text
 }
 
-fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
-    let out = &mut io::stdout();
-    let plugins = suite.names;
+fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
+    let (places, plugins, as_json) = (&cli.places, suite.names, cli.output.json);
     let done = match &cli.command {
-        Command::Gc(args) => return network::gc(out, &cli.places, args, plugins).map_err(failed),
+        Command::Gc(args) => return gc::run(out, places, args, plugins, as_json),
         Command::Restore { network } => {
-            let restored = network::restore(out, &cli.places, network.as_deref(), plugins);
-            return restored.map_err(failed);
+            return network::restore(out, places, network.as_deref(), plugins, as_json);
         }
-        Command::Validate(args) => {
-            return network::validate(out, &cli.places, args, suite).map_err(failed);
+        Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
+        Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
+        Command::Run(args) => return run_command(places, args, plugins),
+        Command::Back { dir } => {
+            let other = Runtime {
+                plugin_dirs: vec![dir.clone()],
+                cache: Cache::new(&places.cache_dir),
+                stop: places.stop.clone(),
+                told: places.told,
+            };
+            return back::run(out, &places.net_dir, &other, as_json);
         }
-        Command::Doctor(args) => {
-            return network::doctor(out, &cli.places, args, suite).map_err(failed);
-        }
-        Command::Run(args) => return run_command(&cli.places, args, plugins),
-        Command::OciHook(args) => return Ok(oci_hook::run(&cli.places, args, suite)),
+        Command::OciHook(args) => return Ok(oci_hook::run(places, args, suite)),
         Command::DhcpDaemon { flags } => return Ok((suite.dhcp_daemon)(flags)),
-        Command::Demo => demo::run(out, suite, cli.places.stop.clone()),
-        Command::Add(target) => verbs::add(out, &cli.places, target, suite),
-        Command::Check(target) => verbs::check(&cli.places, target, suite),
-        Command::Del(args) => verbs::del(&cli.places, args, suite),
-        Command::Status { network } => network::status(out, &cli.places, network, suite),
-        Command::List { json } => list::run(out, &Cache::new(&cli.places.cache_dir), *json)
+        Command::Add(target) => return verbs::add(out, places, target, suite),
+        Command::Check(args) => return check::run(out, places, args, suite, as_json),
+        Command::Del(args) => return verbs::del(out, places, args, suite, as_json),
+        Command::Inspect(subject) => return inspect(out, places, subject, suite, as_json),
+        Command::Status { network } => {
+            return status::run(out, places, network.as_deref(), suite, as_json);
+        }
+        Command::Ports(args) => {
+            let attached = attachments::all(&Cache::new(&places.cache_dir));
+            // Ports are told even where the cache cannot be read.
+            let attached = attached.unwrap_or_default().0;
+            return ports::run(out, (suite.ports)()?, &attached, args, as_json);
+        }
+        Command::List(args) => list::run(out, &Cache::new(&places.cache_dir), args, as_json)
             .map(|unreadable| unreadable.iter().for_each(report)),
-        Command::Ports { json } => (suite.ports)().and_then(|found| ports::run(out, &found, *json)),
-        Command::Clear => clear(out, suite),
-        Command::Netns(command) => netns(out, command),
-        Command::Install(args) => install::run(out, &cli.places, args, suite),
+        Command::Demo => demo::run(out, suite, places.stop.clone()),
+        Command::Clear(args) => remove::clear(out, places, *args, suite, as_json),
+        Command::Uninstall(args) => remove::uninstall(out, places, args, suite, as_json),
+        Command::Netns(command) => netns(out, command, as_json),
+        Command::Install(args) => install::run(out, places, args, suite, as_json),
         Command::Pause => pause::run(),
-        Command::Version => version(out, plugins),
+        Command::Completion { shell } => {
+            let places = completion::Where {
+                net_dir: &places.net_dir,
+                cache_dir: &places.cache_dir,
+            };
+            completion::run(out, *shell, places)
+        }
+        Command::Version => version(out, plugins, as_json),
     };
-    done.map(|()| 0).map_err(failed)
+    done?;
+    Ok(0)
 }
 
-/// The exit status of any failure but those of `run`.
-fn failed(failure: Failure) -> (u8, Failure) {
-    (1, failure)
+fn inspect(
+    out: &mut dyn Write,
+    places: &Places,
+    subject: &Subject,
+    suite: Suite<'_>,
+    as_json: bool,
+) -> Ended {
+    let cache = Cache::new(&places.cache_dir);
+    let one = match subject.named(&cache)? {
+        Named::Attached(one) => *one,
+        Named::Target(target) => {
+            let wanted = attachments::Wanted {
+                word: &target.netns,
+                network: Some(&target.network),
+                ifname: target.given.ifname.as_deref(),
+            };
+            attachments::find(&cache, wanted)?
+        }
+    };
+    inspect::run(out, &one, &(suite.ports)()?, as_json)?;
+    Ok(0)
 }
 
-fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended {
+fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> Ended {
+    let not_attached = |failure| End {
+        status: run::NOT_ATTACHED,
+        failure,
+    };
     // From here on a signal is an event, so everything that is made for the run is removed on every way out.
-    let signals = run::signals().map_err(|failure| (run::NOT_ATTACHED, failure))?;
+    let signals = run::signals().map_err(not_attached)?;
     let prepared = || {
         let list = match (&args.conf, &args.net) {
             (Some(file), _) => confdir::load_file(file)?,
@@ -328,44 +229,54 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> run::Ended 
         };
         Ok((places.runtime(plugins)?, list, wished))
     };
-    let ((runtime, _bundled), list, wished) =
-        prepared().map_err(|failure| (run::NOT_ATTACHED, failure))?;
+    let ((runtime, _bundled), list, wished) = prepared().map_err(not_attached)?;
     run::run(&runtime, &list, wished, &args.command, signals)
 }
 
-fn netns(out: &mut dyn Write, command: &NetnsCommand) -> Result<()> {
+fn netns(out: &mut dyn Write, command: &NetnsCommand, as_json: bool) -> Result<()> {
+    let row = |name: &str, path: &std::path::Path| json!({ "name": name, "path": path });
     match command {
         NetnsCommand::Add { name } => {
             let path = named::create(name).map_err(kernel)?;
+            if as_json {
+                return output::rows(out, &[row(name, &path)]);
+            }
             print(out, &path.display().to_string())
         }
-        NetnsCommand::Del { name } => named::delete(name).map_err(kernel),
-        NetnsCommand::List => named::list()
-            .map_err(kernel)?
-            .iter()
-            .try_for_each(|name| print(out, name)),
+        NetnsCommand::Del { name } => {
+            named::delete(name).map_err(kernel)?;
+            let path = named::path(name).map_err(kernel)?;
+            let rows = [row(name, &path)];
+            if as_json {
+                output::rows(out, &rows)
+            } else {
+                Ok(())
+            }
+        }
+        NetnsCommand::List => {
+            let names = named::list().map_err(kernel)?;
+            if as_json {
+                let rows = names.iter().map(|name| Ok(row(name, &named::path(name)?)));
+                let rows: std::result::Result<Vec<Value>, _> = rows.collect();
+                return output::rows(out, &rows.map_err(kernel)?);
+            }
+            names.iter().try_for_each(|name| print(out, name))
+        }
     }
 }
 
-fn clear(out: &mut dyn Write, suite: Suite<'_>) -> Result<()> {
-    let removed = (suite.clear)()?;
-    print(
-        out,
-        if removed {
-            "removed; containers that are still attached have lost their ports and masquerade"
-        } else {
-            "there is nothing to remove"
-        },
-    )
-}
-
-fn version(out: &mut dyn Write, plugins: &[&str]) -> Result<()> {
-    let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
+fn version(out: &mut dyn Write, plugins: &[&str], as_json: bool) -> Result<()> {
+    let versions = SpecVersion::ALL.map(SpecVersion::as_str);
     let release = env!("CARGO_PKG_VERSION");
+    if as_json {
+        let row = json!({ "version": release, "cniVersions": versions, "plugins": plugins });
+        return output::rows(out, &[row]);
+    }
     print(
         out,
         &format!(
-            "linkspan {release}\nCNI spec: {versions}\nplugins: {}",
+            "linkspan {release}\nCNI spec: {}\nplugins: {}",
+            versions.join(", "),
             plugins.join(", ")
         ),
     )

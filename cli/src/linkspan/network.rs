@@ -2,46 +2,20 @@
 
 use std::io::Write;
 
-use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
-use linkspan_runtime::Result;
+use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::attachment::parse_capability_args;
-use linkspan_runtime::conflist::PluginConf;
+use linkspan_runtime::confdir;
+use serde_json::json;
 
+use super::args::{DoctorArgs, ValidateArgs};
 use super::target::Places;
-use super::{DoctorArgs, GcArgs, ValidateArgs, print, report};
+use super::{print, report};
+use crate::end::Ended;
+use crate::output::{self, Output};
 use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
-use crate::validate::Validator;
-use crate::{doctor, validate, warnings};
-
-/// The exit status is 1 where something could not be collected.
-pub(super) fn gc(
-    out: &mut dyn Write,
-    places: &Places,
-    args: &GcArgs,
-    plugins: &[&str],
-) -> Result<u8> {
-    let (runtime, _bundled) = places.runtime(plugins)?;
-    let list = places.load(&args.network)?;
-    if list.disable_gc {
-        print(
-            out,
-            &format!("{}: disableGC is set, nothing was done", list.name),
-        )?;
-        return Ok(0);
-    }
-    let mut valid = runtime.alive(&list)?;
-    for kept in &args.keep {
-        valid.push(parse_kept(kept)?);
-    }
-    let collected = runtime.gc(&list, Some(&valid));
-    for id in &collected.deleted {
-        print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
-    }
-    collected.failures.iter().for_each(report);
-    Ok(u8::from(!collected.failures.is_empty()))
-}
+use crate::validate::{Telling, Validator};
+use crate::{doctor, validate};
 
 /// The exit status is 1 where something could not be restored.
 pub(super) fn restore(
@@ -49,62 +23,29 @@ pub(super) fn restore(
     places: &Places,
     network: Option<&str>,
     plugins: &[&str],
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, _bundled) = places.runtime(plugins)?;
     let network = match network {
-        Some(name) if name.contains('/') => Some(places.load(name)?.network()?),
+        Some(name) if name.contains('/') => Some(places.network(name)?.network()?),
         Some(name) => Some(NetworkName::parse(name)?),
         None => None,
     };
     let restored = runtime.restore(network.as_ref())?;
+    restored.failures.iter().for_each(report);
+    if as_json {
+        let rows = restored.whole.iter().map(|entry| {
+            json!({ "network": entry.network_name, "container": entry.container_id,
+                "interface": entry.if_name, "netns": entry.netns, "restored": true })
+        });
+        output::rows(out, &rows.collect::<Vec<_>>())?;
+        return Ok(u8::from(!restored.failures.is_empty()));
+    }
     for entry in &restored.whole {
         let (network, id, ifname) = (&entry.network_name, &entry.container_id, &entry.if_name);
         print(out, &format!("restored {network} {id} {ifname}"))?;
     }
-    restored.failures.iter().for_each(report);
     Ok(u8::from(!restored.failures.is_empty()))
-}
-
-fn parse_kept(text: &str) -> Result<AttachmentId> {
-    let (container, ifname) = text.split_once('/').ok_or_else(|| {
-        Failure::new(
-            ErrorCode::INVALID_ENVIRONMENT,
-            format!("invalid attachment {text:?}"),
-        )
-        .hint("write CONTAINER/IFNAME")
-    })?;
-    Ok(AttachmentId {
-        container_id: ContainerId::parse(container)?,
-        ifname: IfName::parse(ifname)?,
-    })
-}
-
-pub(super) fn status(
-    out: &mut dyn Write,
-    places: &Places,
-    network: &str,
-    suite: Suite<'_>,
-) -> Result<()> {
-    let (runtime, _bundled) = places.runtime(suite.names)?;
-    let list = places.load(network)?;
-    runtime.strict_status(&list)?;
-    let name = &list.name;
-    let answer = if list.knows_gc_and_status() {
-        let kinds: Vec<_> = list.plugins.iter().map(PluginConf::kind).collect();
-        format!("{name}: ready ({})", kinds.join(", "))
-    } else {
-        let version = &list.version;
-        format!("{name}: cniVersion {version:?} has no STATUS, no plugin was asked")
-    };
-    print(out, &answer)?;
-    if let Err(failure) = warnings::print_lost(&list, &runtime) {
-        report(&failure.context("look for lost state of containers"));
-    }
-    // A look that fails is reported, and does not change the exit status.
-    if let Err(failure) = warnings::print(&list, suite) {
-        report(&failure.context("look for obstacles to packets"));
-    }
-    Ok(())
 }
 
 /// The exit status is 1 where there is a problem.
@@ -113,8 +54,9 @@ pub(super) fn validate(
     places: &Places,
     args: &ValidateArgs,
     suite: Suite<'_>,
-) -> Result<u8> {
-    let (runtime, _bundled) = places.runtime(suite.names)?;
+    output: Output,
+) -> Ended {
+    let (runtime, bundled) = places.runtime(suite.names)?;
     let capability_args = match args.capability_args.as_str() {
         "" => serde_json::Map::new(),
         text => parse_capability_args(text)?,
@@ -126,11 +68,24 @@ pub(super) fn validate(
         runtime: &runtime,
         judges: &judges,
         names: suite.names,
+        built_in: bundled.as_ref().map(Bundled::dir),
         schema: suite.schema,
         net_dir: &places.net_dir,
         capability_args: &capability_args,
     };
-    let all_good = validate::run(out, &validator, &args.files)?;
+    let files = match args.files.as_slice() {
+        [] => confdir::each(&places.net_dir)?
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect(),
+        named => named.to_vec(),
+    };
+    let telling = Telling {
+        as_json: output.json,
+        notes: output.verbose > 0,
+        is_strict: args.strict,
+    };
+    let all_good = validate::run(out, &validator, &files, telling)?;
     Ok(u8::from(!all_good))
 }
 
@@ -140,7 +95,8 @@ pub(super) fn doctor(
     places: &Places,
     args: &DoctorArgs,
     suite: Suite<'_>,
-) -> Result<u8> {
+    as_json: bool,
+) -> Ended {
     let (runtime, bundled) = places.runtime(suite.names)?;
     // An engine does not find the plugins that are only in this binary.
     let engine = match bundled {
@@ -155,6 +111,5 @@ pub(super) fn doctor(
         suite,
         probes: args.probe,
     };
-    let is_well = doctor::run(out, examined, args.subject.as_deref(), args.json)?;
-    Ok(u8::from(!is_well))
+    doctor::run(out, examined, args.subject.as_deref(), as_json)
 }

@@ -94,7 +94,7 @@ fn called(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> Result<()> {
             if is_of_the_dead(&runtime, &list, &at)? {
                 places.del(network, &runtime, &without_netns(&at))?;
             }
-            verbs::add_unless_held(&runtime, places, network, &at, suite).map(drop)
+            verbs::add_unless_held(&runtime, &list, &at, suite).map(drop)
         }
         "stopped" => {
             // The process is gone, and its number may be another's, so only a namespace with a path of its own is used.

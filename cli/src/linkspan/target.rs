@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use clap::Args;
 use linkspan_netlink::named;
+use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::attachment::{
     Attachment, absolute, id_of_netns, parse_args, parse_capability_args,
 };
 use linkspan_runtime::cache::Cache;
-use linkspan_runtime::chain::Runtime;
+use linkspan_runtime::chain::{Runtime, Told};
 use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::interrupt::Interrupt;
 use linkspan_runtime::{Result, confdir, kernel};
 
+use crate::attachments::{self, Attached, Wanted};
+use crate::end::End;
 use crate::plugins::{self, Bundled};
 
 #[derive(Debug, Args)]
@@ -42,6 +45,9 @@ pub(super) struct Places {
     /// The signal that stops the plugins.
     #[arg(skip)]
     pub(super) stop: Option<Arc<Interrupt>>,
+    /// Hears of each call of a plugin.
+    #[arg(skip)]
+    pub(super) told: Option<Told>,
 }
 
 #[derive(Debug, Args)]
@@ -50,9 +56,16 @@ pub(super) struct Target {
     pub(super) network: String,
     /// The namespace's path, or its name in /run/netns
     pub(super) netns: String,
-    /// Name of the interface in the namespace
-    #[arg(long, env = "CNI_IFNAME", default_value = "eth0", value_name = "NAME")]
-    pub(super) ifname: String,
+    #[command(flatten)]
+    pub(super) given: Given,
+}
+
+/// The parameters of an attachment beside its namespace.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Given {
+    /// Name of the interface in the namespace, by default eth0
+    #[arg(long, env = "CNI_IFNAME", value_name = "NAME")]
+    pub(super) ifname: Option<String>,
     /// The container's id; by default the one that `cnitool` makes of the namespace's path
     #[arg(long, value_name = "ID")]
     pub(super) container_id: Option<String>,
@@ -64,6 +77,62 @@ pub(super) struct Target {
     pub(super) capability_args: String,
 }
 
+/// An attachment by one of its names, or by a network and a namespace.
+#[derive(Debug, Args)]
+pub(super) struct Subject {
+    /// The attachment: a namespace's name or path, pid:N, the beginning of an id, pod:NAMESPACE/NAME or an address; or,
+    /// before NETNS, the name of a network or the path of a file with its configuration
+    #[arg(value_name = "ATTACHMENT | NETWORK")]
+    first: Option<String>,
+    /// The namespace's path, or its name in /run/netns
+    netns: Option<String>,
+    /// The network of ATTACHMENT, where that is in several
+    #[arg(long, value_name = "NAME")]
+    net: Option<String>,
+    #[command(flatten)]
+    given: Given,
+}
+
+/// What a subject names.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// Remembered, by one of its names.
+    Attached(Box<Attached>),
+    /// A network and a namespace, of which nothing may be known.
+    Target(Target),
+}
+
+impl Subject {
+    /// Whether the command line names nothing.
+    pub(super) fn is_absent(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn named(&self, cache: &Cache) -> std::result::Result<Named, End> {
+        let Some(first) = &self.first else {
+            let told = Failure::new(ErrorCode::INVALID_ENVIRONMENT, "no attachment is named");
+            return Err(End::usage(
+                told.hint("`linkspan list` prints the attachments"),
+            ));
+        };
+        if let Some(netns) = &self.netns {
+            return Ok(Named::Target(Target {
+                network: first.clone(),
+                netns: netns.clone(),
+                given: self.given.clone(),
+            }));
+        }
+        let ifname = self.given.ifname.as_deref();
+        let wanted = Wanted {
+            word: first,
+            network: self.net.as_deref(),
+            ifname: ifname.filter(|name| !name.is_empty()),
+        };
+        let found = attachments::find(cache, wanted)?;
+        Ok(Named::Attached(Box::new(found)))
+    }
+}
+
 impl Places {
     /// The runtime, with the value that must outlive it.
     pub(super) fn runtime(&self, plugins: &[&str]) -> Result<(Runtime, Option<Bundled>)> {
@@ -72,6 +141,7 @@ impl Places {
             plugin_dirs,
             cache: Cache::new(&self.cache_dir),
             stop: self.stop.clone(),
+            told: self.told,
         };
         Ok((runtime, bundled))
     }
@@ -83,6 +153,22 @@ impl Places {
         } else {
             confdir::load(&self.net_dir, network)
         }
+    }
+
+    /// The same for a network that a person named: one that is missing has an exit status of its own.
+    pub(super) fn network(&self, network: &str) -> std::result::Result<NetworkList, End> {
+        self.load(network).map_err(|failure| {
+            let is_there = if network.contains('/') {
+                Path::new(network).exists()
+            } else {
+                !matches!(confdir::find(&self.net_dir, network), Ok(None))
+            };
+            if is_there {
+                failure.into()
+            } else {
+                End::unknown(failure)
+            }
+        })
     }
 
     /// The directory of fragments of `network`; a remembered configuration does not contain them.
@@ -128,19 +214,17 @@ impl Target {
         } else {
             named::path(&self.netns).map_err(kernel)?
         };
-        let container = self
+        let given = &self.given;
+        let container = given
             .container_id
             .clone()
             .unwrap_or_else(|| id_of_netns(&netns));
-        let ifname = if self.ifname.is_empty() {
-            "eth0"
-        } else {
-            &self.ifname
-        };
+        let ifname = given.ifname.as_deref().filter(|name| !name.is_empty());
+        let ifname = ifname.unwrap_or("eth0");
         let mut at = Attachment::new(&container, &netns.to_string_lossy(), ifname)?;
-        at.args = parse_args(&self.args)?;
-        if !self.capability_args.is_empty() {
-            at.capability_args = parse_capability_args(&self.capability_args)?;
+        at.args = parse_args(&given.args)?;
+        if !given.capability_args.is_empty() {
+            at.capability_args = parse_capability_args(&given.capability_args)?;
         }
         Ok(at)
     }

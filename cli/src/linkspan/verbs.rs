@@ -1,4 +1,4 @@
-//! ADD, CHECK and DEL of one attachment, with the cache's knowledge of it.
+//! ADD and DEL of one attachment, with the cache's knowledge of it.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,21 +7,24 @@ use clap::Args;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::{ContainerId, NetworkName};
+use linkspan_runtime::Result;
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::chain::{self, Runtime};
+use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::holder::{Held, Holder};
 use linkspan_runtime::lives::Lives;
-use linkspan_runtime::{Result, gateways};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::target::{Places, Target};
+use super::target::{Named, Places, Subject, Target};
 use crate::complain::complain;
+use crate::end::{End, Ended};
+use crate::output;
 use crate::suite::Suite;
 
 #[derive(Debug, Args)]
 pub(super) struct DelArgs {
     #[command(flatten)]
-    target: Target,
+    subject: Subject,
     /// Detach the interface even where another attachment has it
     #[arg(long)]
     force: bool,
@@ -32,22 +35,22 @@ pub(super) fn add(
     places: &Places,
     target: &Target,
     suite: Suite<'_>,
-) -> Result<()> {
+) -> Ended {
     let (runtime, _bundled) = places.runtime(suite.names)?;
     let at = target.attachment()?;
-    let result = add_unless_held(&runtime, places, &target.network, &at, suite)?;
-    super::print(out, &chain::print(&result)?)
+    let list = places.network(&target.network)?;
+    let result = add_unless_held(&runtime, &list, &at, suite)?;
+    super::print(out, &chain::print(&result)?)?;
+    Ok(0)
 }
 
 /// ADD, unless another attachment has the interface: plugins would fail, and their undo might hit that attachment.
 pub(super) fn add_unless_held(
     runtime: &Runtime,
-    places: &Places,
-    network: &str,
+    list: &NetworkList,
     at: &Attachment,
     suite: Suite<'_>,
 ) -> Result<Value> {
-    let list = places.load(network)?;
     let name = list.network()?;
     let (ifname, netns) = (&at.ifname, &at.netns);
     let refuse = |told: String, hint: String| {
@@ -75,7 +78,7 @@ pub(super) fn add_unless_held(
         Held::No | Held::Own => {}
     }
     refuse_second_home(runtime, &name, at)?;
-    runtime.add(&list, at)
+    runtime.add(list, at)
 }
 
 /// Refuses an attachment that lives elsewhere: it would be forgotten.
@@ -100,35 +103,61 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     Err(Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it first with {command}")))
 }
 
-/// CHECK with the arguments of ADD, where they are remembered: without them the ports would not be checked.
-pub(super) fn check(places: &Places, target: &Target, suite: Suite<'_>) -> Result<()> {
+/// DEL of a remembered attachment, or of one that no other attachment has.
+pub(super) fn del(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &DelArgs,
+    suite: Suite<'_>,
+    as_json: bool,
+) -> Ended {
     let (runtime, _bundled) = places.runtime(suite.names)?;
-    let list = places.load(&target.network)?;
-    let mut at = target.attachment()?;
-    let entry = runtime.cache.entry(&list.network()?, &at);
-    if let Some(entry) = &entry {
-        at.args.clone_from(&entry.cni_args);
-        at.capability_args.clone_from(&entry.capability_args);
+    let (network, at) = match args.subject.named(&runtime.cache)? {
+        Named::Attached(one) => {
+            let at = one.entry.attachment()?;
+            places.del(&one.entry.network_name, &runtime, &at)?;
+            (one.entry.network_name, at)
+        }
+        Named::Target(target) => {
+            let at = target.attachment()?;
+            del_target(places, &target, &at, args.force, (&runtime, suite))?;
+            (places.name_of(&target.network)?.to_string(), at)
+        }
+    };
+    if as_json {
+        output::rows(out, &[about(&network, &at, &json!({ "detached": true }))])?;
     }
-    runtime.check(&list, &at)?;
-    match entry.and_then(|entry| entry.result) {
-        Some(result) if !list.disable_check => gateways::check(&at, &result),
-        _ => Ok(()),
-    }
+    Ok(0)
 }
 
-/// DEL of a remembered attachment, or of one that no other attachment has.
-pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<()> {
-    let DelArgs { target, force } = args;
+/// The keys of an attachment that is not, or no longer, remembered.
+pub(super) fn about(network: &str, at: &Attachment, more: &Value) -> Value {
+    let object = json!({
+        "network": network,
+        "container": at.container_id.as_str(),
+        "interface": at.ifname.as_str(),
+        "netns": at.netns,
+    });
+    output::with(object, more)
+}
+
+fn del_target(
+    places: &Places,
+    target: &Target,
+    at: &Attachment,
+    is_forced: bool,
+    (runtime, suite): (&Runtime, Suite<'_>),
+) -> std::result::Result<(), End> {
     let network = target.network.as_str();
-    let (runtime, _bundled) = places.runtime(suite.names)?;
-    let at = target.attachment()?;
-    let name = places.name_of(network)?;
-    if *force || runtime.cache.has(&name, &at) {
-        return places.del(network, &runtime, &at);
+    let name = match places.name_of(network) {
+        Ok(name) => name,
+        Err(failure) => return Err(places.network(network).err().unwrap_or(failure.into())),
+    };
+    if is_forced || runtime.cache.has(&name, at) {
+        return Ok(places.del(network, runtime, at)?);
     }
     // A cache that cannot be listed must not stop a DEL.
-    let held = runtime.held(&name, &at, suite.read_tag);
+    let held = runtime.held(&name, at, suite.read_tag);
     let held = held.unwrap_or(Held::No);
     if let Held::By(holder) = held {
         let command = command(&holder, &target.netns, at.ifname.as_str());
@@ -137,11 +166,11 @@ pub(super) fn del(places: &Places, args: &DelArgs, suite: Suite<'_>) -> Result<(
             "{} of {} is attached to the network {network}, as container {container}",
             at.ifname, at.netns
         );
-        return Err(
-            Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it with {command}"))
-        );
+        let failure = Failure::new(ErrorCode::INTERNAL, told);
+        return Err(failure.hint(format!("detach it with {command}")).into());
     }
-    places.del(network, &runtime, &at)?;
+    places.network(network)?;
+    places.del(network, runtime, at)?;
     if held != Held::Own {
         let told = format!(
             "linkspan: the cache has no attachment to the network {name} as {} of container {}\n",

@@ -15,7 +15,9 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::{NetworkList, keys_of};
 use linkspan_runtime::{Result, sentence};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::output;
 
 pub(crate) use file::{has_a_lists_name, not_a_lists_name};
 
@@ -41,6 +43,8 @@ pub(crate) struct Validator<'a> {
     pub(crate) names: &'a [&'a str],
     /// The schema of a plugin's configuration, where that is known.
     pub(crate) schema: fn(&str) -> Option<Schema>,
+    /// The directory with this binary's plugins, where `runtime` looks for those that an engine would not find.
+    pub(crate) built_in: Option<&'a Path>,
     /// The directory of an engine's networks, whose lists are compared with each other.
     pub(crate) net_dir: &'a Path,
     /// The container runtime's values for capabilities.
@@ -52,6 +56,8 @@ pub(crate) struct Validator<'a> {
 pub(crate) struct Report {
     /// The faults.
     pub(crate) problems: Vec<String>,
+    /// Faults that do not fail an ADD.
+    pub(crate) warnings: Vec<String>,
     /// The file's content.
     pub(crate) raw: Vec<u8>,
     /// Remarks that are not faults.
@@ -62,25 +68,54 @@ pub(crate) struct Report {
     readable: BTreeSet<String>,
 }
 
+/// How findings are told and counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Telling {
+    pub(crate) as_json: bool,
+    /// Notes are told, too.
+    pub(crate) notes: bool,
+    /// A warning is a fault.
+    pub(crate) is_strict: bool,
+}
+
 /// Prints the findings of each file, a line each. Returns whether there is no fault.
 pub(crate) fn run(
     out: &mut dyn Write,
     validator: &Validator<'_>,
     files: &[PathBuf],
+    telling: Telling,
 ) -> Result<bool> {
-    let mut all_good = true;
+    let (mut all_good, mut rows) = (true, Vec::new());
     for path in files {
         let report = validator.file(path, path.parent().unwrap_or(Path::new("")));
-        let name = path.display();
-        let mut lines: Vec<String> = report.problems.clone();
-        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
-        if report.problems.is_empty() {
-            lines.push("ok".to_owned());
+        let is_good =
+            report.problems.is_empty() && (!telling.is_strict || report.warnings.is_empty());
+        all_good &= is_good;
+        let notes: &[String] = if telling.notes { &report.notes } else { &[] };
+        let kinds = [
+            ("error", &*report.problems),
+            ("warning", &*report.warnings),
+            ("note", notes),
+        ];
+        for (severity, findings) in kinds {
+            for what in findings {
+                if telling.as_json {
+                    rows.push(json!({ "file": path, "severity": severity, "what": what }));
+                    continue;
+                }
+                let severity = match severity {
+                    "error" => String::new(),
+                    other => format!("{other}: "),
+                };
+                output::text(out, &format!("{}: {severity}{what}\n", path.display()))?;
+            }
         }
-        for line in lines {
-            writeln!(out, "{name}: {line}").map_err(linkspan_runtime::io("print"))?;
+        if is_good && !telling.as_json {
+            output::text(out, &format!("{}: ok\n", path.display()))?;
         }
-        all_good &= report.problems.is_empty();
+    }
+    if telling.as_json {
+        output::rows(out, &rows)?;
     }
     Ok(all_good)
 }

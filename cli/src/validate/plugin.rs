@@ -1,5 +1,6 @@
 //! Judges one plugin of a list: its presence, versions, keys and values.
 
+use linkspan_invoke::find;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::standard_schema;
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::nearest::nearest;
 use super::{Report, Validator, keys};
+use crate::plugins::USUAL;
 
 const IPAM: &str = "ipam";
 
@@ -112,6 +114,22 @@ impl Validator<'_> {
         }
     }
 
+    /// Says where a plugin is. An engine does not find one that only this binary has.
+    fn found(&self, kind: &str, place: &str, report: &mut Report) {
+        let Ok(path) = find(kind, &self.runtime.plugin_dirs) else {
+            return;
+        };
+        if self.built_in.is_some_and(|dir| path.starts_with(dir)) {
+            report.warnings.push(format!(
+                "{place}: an engine does not find {kind}, which only this binary has; linkspan install {USUAL}"
+            ));
+        } else {
+            report
+                .notes
+                .push(format!("{place}: {kind} is {}", path.display()));
+        }
+    }
+
     /// Judges a plugin's presence and versions.
     fn speaks(&self, list: &NetworkList, kind: &str, place: &str, report: &mut Report) -> Speaks {
         let wanted = match list.version.as_str() {
@@ -119,7 +137,10 @@ impl Validator<'_> {
             version => version,
         };
         let versions = match self.runtime.versions(kind) {
-            Ok(versions) => versions,
+            Ok(versions) => {
+                self.found(kind, place, report);
+                versions
+            }
             Err(failure) => {
                 let meant = nearest(kind, self.names.iter().copied()).filter(|name| *name != kind);
                 let meant = meant.map(|name| format!("; did you mean {name}?"));

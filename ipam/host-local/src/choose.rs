@@ -138,10 +138,11 @@ pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure 
         dead,
     } = census;
     let size = set.size();
-    let hint = if dead > 0 && !plan.reclaim {
-        "turn ipam.reclaim on, or run DEL for the containers that are gone"
+    let network = plan.dir.file_name().unwrap_or_default().to_string_lossy();
+    let hint = if dead > 0 || unknown > 0 {
+        format!("free what is gone with `linkspan gc {network}`, or widen the range")
     } else {
-        "widen the range, or run DEL for containers that are gone"
+        "every address is in use: widen the range".to_owned()
     };
     refuse(format!("no IP addresses available in range set: {set}"))
         .detail(format!(

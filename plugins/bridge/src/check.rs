@@ -84,7 +84,8 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     let bridge = verify::interface(&sides.host, promised, "bridge")?;
     verify::up(&sides.host, &bridge)?;
     if plan.promiscuous && bridge.promiscuity == 0 {
-        return Err(mismatch(&plan.bridge, "promiscuous", "not promiscuous"));
+        let failure = mismatch(&plan.bridge, "promiscuous", "not promiscuous");
+        return Err(failure.hint(format!("run ip link set {} promisc on", plan.bridge)));
     }
     Ok(bridge)
 }
@@ -94,7 +95,9 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
 fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     if port.controller != Some(bridge.index) {
         let expected = format!("a port of {}", bridge.name);
-        return Err(mismatch(&port.name, &expected, "not attached to it"));
+        let failure = mismatch(&port.name, &expected, "not attached to it");
+        let command = format!("run ip link set {} master {}", port.name, bridge.name);
+        return Err(failure.hint(command));
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),

@@ -53,6 +53,14 @@ pub struct Side {
 }
 
 impl Side {
+    /// A command for a person that acts on this side.
+    pub fn command(&self, command: &str) -> String {
+        match &self.netns {
+            Some(_) => format!("nsenter --net={} {command}", self.place),
+            None => command.to_owned(),
+        }
+    }
+
     /// The namespace that the plugin runs in.
     pub fn host() -> Result<Self> {
         let context = Context::new().map_err(kernel)?;

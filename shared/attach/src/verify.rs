@@ -6,16 +6,24 @@ use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route as Present;
 use linkspan_plugin::check::{mismatch, same};
 use linkspan_plugin::{CheckCall, Result};
+use linkspan_protocol::error::Failure;
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
 use crate::{Side, forwarding, kernel};
 
+/// For `map_err` on a difference that one command ends: its hint.
+pub fn mended_by(side: &Side, command: &str) -> impl FnOnce(Failure) -> Failure {
+    let hint = format!("run {}", side.command(command));
+    move |failure| failure.hint(hint)
+}
+
 /// Verifies that the link is set up.
 pub fn up(side: &Side, link: &Link) -> Result<()> {
     let state = |up| if up { "up" } else { "down" };
     let what = format!("state of {:?} in {side}", link.name);
-    same(what, state(true), state(link.up))
+    let command = format!("ip link set {} up", link.name);
+    same(what, state(true), state(link.up)).map_err(mended_by(side, &command))
 }
 
 /// Verifies the MTU against the result, or else against `asked`. A container's end is compared with the result alone: a
@@ -30,7 +38,8 @@ pub fn mtu(side: &Side, link: &Link, asked: Option<u32>, promised: &AddResult) -
         return Ok(());
     };
     let what = format!("mtu of {:?} in {side}", link.name);
-    same(what, &expected.to_string(), &link.mtu.to_string())
+    let command = format!("ip link set {} mtu {expected}", link.name);
+    same(what, &expected.to_string(), &link.mtu.to_string()).map_err(mended_by(side, &command))
 }
 
 /// Verifies the container's interface of the given kind against this attachment's result.
@@ -132,11 +141,13 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
                 .iter()
                 .map(|addr| format!("{}/{}", addr.ip, addr.prefix))
                 .collect();
-            return Err(mismatch(
+            let failure = mismatch(
                 format!("addresses of {:?} in {sandbox}", link.name),
                 &wanted.to_string(),
                 &list.join(", "),
-            ));
+            );
+            let command = format!("ip addr add {wanted} dev {}", link.name);
+            return Err(mended_by(sandbox, &command)(failure));
         }
         let host_only = wanted.prefix() == Family::of(wanted.ip()).host_prefix();
         let network = (wanted.network(), wanted.prefix());
@@ -154,7 +165,8 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
 
 /// Verifies that `link` on the host has the address, and that the host forwards the family's packets for it.
 pub fn gateway(host: &Side, link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
-    address(link, ip, prefix)?;
+    let command = format!("ip addr add {ip}/{prefix} dev {}", link.name);
+    address(link, ip, prefix).map_err(mended_by(host, &command))?;
     forwarding::verify(host, link, ip)
 }
 
@@ -221,11 +233,19 @@ pub fn routes(sandbox: &Side, result: &AddResult) -> Result<()> {
             } else {
                 list.join(", ")
             };
-            return Err(mismatch(
+            let failure = mismatch(
                 format!("route to {} in {sandbox}", route.dst),
                 &gateway.map_or("a route".to_owned(), |gw| via(Some(gw))),
                 &actual,
-            ));
+            );
+            let Some(gw) = route
+                .gw
+                .filter(|gw| Family::of(*gw) == Family::of(route.dst.ip()))
+            else {
+                return Err(failure);
+            };
+            let command = format!("ip route add {} via {gw}", route.dst);
+            return Err(mended_by(sandbox, &command)(failure));
         }
     }
     Ok(())

@@ -76,7 +76,7 @@ impl Error {
             Errno::EACCES
                 if self.action.starts_with("add") || self.action.starts_with("replace") =>
             {
-                "IPv6 is switched off there: set net.ipv6.conf.INTERFACE.disable_ipv6 to 0, or give no IPv6 addresses"
+                "IPv6 is switched off there: run sysctl -w net.ipv6.conf.all.disable_ipv6=0, or give no IPv6 addresses"
             }
             Errno::ENETUNREACH | Errno::EHOSTUNREACH if self.action == "add route" => {
                 "give a gateway that is in a subnet of the interface"

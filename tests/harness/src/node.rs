@@ -76,7 +76,7 @@ pub fn in_node<F: FnOnce(&Node<'_>) + Send>(bundle: &str, user: As, tools: &[&st
                 lab,
                 _cgroup: Cgroup::enter(Path::new(HOME)),
             };
-            node.lab.linkspan(&["install", BIN]).run().succeeded();
+            node.lab.linkspan(&["install", "-p", BIN]).run().succeeded();
             fs::create_dir_all(NET_D).unwrap();
             body(&node);
         });

@@ -68,7 +68,11 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
         assert!(!go_chains().is_empty());
 
         let bin = cri.node.bin().to_str().unwrap();
-        cri.node.lab.linkspan(&["install", bin]).run().succeeded();
+        cri.node
+            .lab
+            .linkspan(&["install", "-p", bin])
+            .run()
+            .succeeded();
         let new = cri.run("new", &[(TCP, 9090, 80), (UDP, 9090, 80)]);
         let new_netns = cri.netns(&new);
         is_reached(&new_netns, 9090);
@@ -83,7 +87,11 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
         is_reached(&new_netns, 9090);
         drop(new_netns);
         assert!(cri.try_stop(&new).is_err());
-        cri.node.lab.linkspan(&["install", bin]).run().succeeded();
+        cri.node
+            .lab
+            .linkspan(&["install", "-p", bin])
+            .run()
+            .succeeded();
         cri.end(&new);
         cri.node.is_clean();
         daemon.kill();

@@ -16,7 +16,7 @@ fn lost_ports_and_rules_and_listeners_are_named() {
             "-> give one of them another port",
         );
         drop(listener);
-        clinic.call(&["clear"]).run().succeeded();
+        clinic.call(&["clear", "--force"]).run().succeeded();
         clinic.says("FAIL masquerade-gone net/c1: ", "-> linkspan restore net");
         clinic.says(
             "FAIL port-gone net/c1: the port 8080/tcp ",

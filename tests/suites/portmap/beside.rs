@@ -245,6 +245,9 @@ fn every_backend_is_listed() {
                     "network": other.network(),
                     "container": "pod",
                     "interface": "",
+                    "pod": null,
+                    "podNamespace": null,
+                    "state": "unknown",
                     "gone": null,
                     "listeners": [],
                 })
@@ -275,6 +278,7 @@ fn every_backend_is_listed() {
                 &four,
                 network,
                 "pod",
+                "-",
                 "-",
                 "unknown",
                 other.backend(),

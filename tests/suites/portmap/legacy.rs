@@ -90,7 +90,7 @@ fn an_ordinary_user_attaches_and_detaches_where_the_older_packet_filter_was_used
         tool("iptables-legacy", &["-w", "-t", "nat", "-S"]).unwrap();
         let bin = lab.dir().join("installed");
         let bin = bin.to_str().unwrap();
-        lab.linkspan(&["install", bin]).run().succeeded();
+        lab.linkspan(&["install", "-p", bin]).run().succeeded();
         let own = lab.dir().join("own");
         networks(&own);
         let shell = ["sh", "-c", SCRIPT];

@@ -28,6 +28,9 @@ fn ports_are_listed_with_their_owners_and_all_of_it_can_be_cleared() {
             "network": "net",
             "container": "live",
             "interface": "eth0",
+            "pod": null,
+            "podNamespace": null,
+            "state": "alive",
             "gone": false,
             "listeners": [],
         });

@@ -26,7 +26,7 @@ fn check_looks_for_the_ports_that_add_was_given() {
         let add = attached(lab, "add", &sandbox).env("CAP_ARGS", ports);
         add.run().succeeded();
         finds(lab, &sandbox, "");
-        linkspan(lab, &["clear"]).run().succeeded();
+        linkspan(lab, &["clear", "--force"]).run().succeeded();
         finds(lab, &sandbox, "inet linkspan");
     });
 }

@@ -46,7 +46,7 @@ fn an_ordinary_user_has_the_demonstration_where_the_older_packet_filter_was_used
             return;
         }
         let bin = lab.dir().join("installed");
-        let install = linkspan(lab, &["install", &text(&bin)]);
+        let install = linkspan(lab, &["install", "-p", &text(&bin)]);
         install.run().succeeded();
         let everybodys = lab.dir().join("everybodys");
         fs::create_dir(&everybodys).unwrap();

@@ -98,7 +98,15 @@ fn a_list_is_compared_with_the_others_and_with_the_routes_of_the_host() {
             .run()
             .succeeded();
         let bin = text(&lab.dir().join("node"));
-        let install = ["install", &bin, "--conflist", &file, "--net-dir", &net_dir];
+        let install = [
+            "install",
+            "-p",
+            &bin,
+            "--conflist",
+            &file,
+            "--net-dir",
+            &net_dir,
+        ];
         let told = linkspan(lab, &install).run();
         assert!(
             told.status == 1 && told.stderr.contains(route),
@@ -123,7 +131,15 @@ fn a_network_that_lives_already_is_installed_again() {
             text(&lab.dir().join("node")),
             format!("{net_dir}/10-one.conflist"),
         );
-        let install = ["install", &bin, "--conflist", &file, "--net-dir", &net_dir];
+        let install = [
+            "install",
+            "-p",
+            &bin,
+            "--conflist",
+            &file,
+            "--net-dir",
+            &net_dir,
+        ];
         linkspan(lab, &install).run().succeeded();
     });
 }

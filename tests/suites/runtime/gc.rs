@@ -182,7 +182,15 @@ fn status_is_that_of_the_first_plugin_that_is_not_ready() {
         let recorder = recorder(lab);
         list(lab, "net", &json!({}));
         let status = || recorder.watch(linkspan(lab, &["status", "net"]));
-        assert_eq!(status().run().succeeded(), "net: ready (first, second)\n");
+        let run = status().run();
+        let lines: Vec<&str> = run.succeeded().lines().collect();
+        let path = |name: &str| format!("  {name}: {}/{name}", text(&lab.bin()));
+        let expected = [
+            "net: ready (first, second)",
+            &path("first"),
+            &path("second"),
+        ];
+        assert_eq!(lines, expected);
         let calls = recorder.calls();
         assert_eq!(calls.len(), 2);
         let conf =
@@ -199,7 +207,9 @@ fn status_is_that_of_the_first_plugin_that_is_not_ready() {
         assert_eq!(recorder.verbs(), ["STATUS first"]);
 
         list(lab, "net", &json!({ "cniVersion": "1.0.0" }));
-        assert!(status().run().succeeded().contains("has no STATUS"));
+        let told = status().run();
+        assert_eq!(told.status, 3);
+        assert!(told.stdout.contains("has no STATUS"));
         assert_eq!(recorder.verbs(), [""; 0]);
     });
 }

@@ -20,7 +20,7 @@ fn install_makes_one_copy_with_a_link_for_each_plugin() {
     in_lab(LINKSPAN, |lab| {
         let dir = lab.dir().join("opt/cni/bin");
         let install = || {
-            linkspan(lab, &["install", &text(&dir)])
+            linkspan(lab, &["install", "-p", &text(&dir)])
                 .run()
                 .succeeded()
                 .to_owned()
@@ -69,7 +69,7 @@ fn install_is_safe_while_a_plugin_runs() {
             .stdout(Stdio::piped());
         let mut running = forks::start(&mut command).unwrap();
         // It now waits for its configuration, from a file that is being replaced.
-        let told = linkspan(lab, &["install", &text(&dir)]).run();
+        let told = linkspan(lab, &["install", "-p", &text(&dir)]).run();
         assert_eq!(told.succeeded().lines().count(), PLUGINS.len() + 1);
         let mut stdin = running.stdin.take().unwrap();
         stdin.write_all(conf.to_string().as_bytes()).unwrap();
@@ -111,7 +111,9 @@ fn what_a_killed_install_left_is_swept_and_what_another_one_writes_is_not() {
         let written = File::create(dir.join(".linkspan-draft-written")).unwrap();
         written.lock().unwrap();
         fs::write(dir.join(".linkspan-draft-left"), "half of it").unwrap();
-        linkspan(lab, &["install", &text(&dir)]).run().succeeded();
+        linkspan(lab, &["install", "-p", &text(&dir)])
+            .run()
+            .succeeded();
         let hidden = files(&dir);
         let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
         assert_eq!(hidden, [".linkspan-draft-written"]);
@@ -134,7 +136,15 @@ fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
 fn with_conflist(lab: &Lab, conflist: &str) -> Call {
     let bin = text(&lab.dir().join("node/opt/cni/bin"));
     let net_d = text(&lab.dir().join("node/etc/cni/net.d"));
-    let args = ["install", &bin, "--conflist", conflist, "--net-dir", &net_d];
+    let args = [
+        "install",
+        "-p",
+        &bin,
+        "--conflist",
+        conflist,
+        "--net-dir",
+        &net_d,
+    ];
     let call = lab
         .linkspan(&args)
         .env("TMPDIR", &text(&lab.dir().join("tmp")));

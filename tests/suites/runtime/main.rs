@@ -24,6 +24,7 @@ mod signals;
 mod usage;
 mod validate;
 mod verdicts;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

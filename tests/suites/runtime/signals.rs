@@ -118,7 +118,7 @@ fn scratch_directories_go_when_a_signal_ends_the_process() {
         let node = text(&lab.dir().join("node"));
         for args in [
             &["validate", &text(&file)][..],
-            &["install", &node, "--conflist", &text(&file)],
+            &["install", "-p", &node, "--conflist", &text(&file)],
         ] {
             let plugins = ["--plugin-dirs", &text(&lab.bin())];
             let run = linkspan(lab, args).args(&plugins).run();

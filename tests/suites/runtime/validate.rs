@@ -25,11 +25,14 @@ pub(crate) fn validate(lab: &Lab, name: &str, conf: &str) -> Call {
 pub(crate) fn told(lab: &Lab, over: &Value) -> Vec<String> {
     let base =
         json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [bridge(lab, &json!({}))] });
-    let run = validate(lab, "a.conflist", &with(base, over).to_string()).run();
+    let call = validate(lab, "a.conflist", &with(base, over).to_string());
+    let run = call.args(&["-v"]).run();
     let prefix = format!("{}: ", text(&lab.dir().join("a.conflist")));
     let lines = run.stdout.lines();
     let lines: Vec<String> = lines
         .map(|line| line.strip_prefix(&prefix).unwrap().to_owned())
+        // Where each plugin is.
+        .filter(|line| !line.contains(&format!(" is {}/", text(&lab.bin()))))
         .collect();
     let is_good = lines.iter().any(|line| line == "ok");
     assert_eq!(run.status == 0, is_good, "{lines:?}");

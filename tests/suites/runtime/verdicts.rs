@@ -33,7 +33,9 @@ fn the_lists_of_other_projects_are_accepted_with_notes() {
         assert_eq!(names, expected.map(|name| format!("{name}.conflist")));
         for name in names {
             let file = format!("{LISTS}/{name}");
-            let run = recorder.watch(linkspan(lab, &["validate", &file])).run();
+            let run = recorder
+                .watch(linkspan(lab, &["validate", "-v", &file]))
+                .run();
             let told: Vec<&str> = run
                 .stdout
                 .lines()
@@ -146,7 +148,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
             if says == not_a_list {
                 let file = text(&lab.dir().join(name));
                 let node = text(&lab.dir().join("node"));
-                let run = linkspan(lab, &["install", &node, "--conflist", &file]).run();
+                let run = linkspan(lab, &["install", "-p", &node, "--conflist", &file]).run();
                 assert!(
                     run.status == 1 && run.stderr.contains("its name does not end with .conflist")
                 );
@@ -161,7 +163,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
             "{}",
             run.stdout
         );
-        let run = validate(lab, "a", &list.to_string()).run();
+        let run = validate(lab, "a", &list.to_string()).args(&["-v"]).run();
         assert!(
             run.succeeded().contains("note: its name has no extension"),
             "{}",
@@ -203,7 +205,15 @@ fn values_are_judged_without_any_rights() {
         let node = text(&lab.dir().join("node/bin"));
         let net_d = text(&lab.dir().join("node/net.d"));
         let install = || {
-            let args = ["install", &node, "--conflist", &file, "--net-dir", &net_d];
+            let args = [
+                "install",
+                "-p",
+                &node,
+                "--conflist",
+                &file,
+                "--net-dir",
+                &net_d,
+            ];
             linkspan(lab, &args).under(&bare).run()
         };
         let run = validate(
@@ -235,6 +245,7 @@ fn values_are_judged_without_any_rights() {
             "a.conflist",
             &ranges("fd4c:7e2a:91b3::/64").to_string(),
         )
+        .args(&["-v"])
         .under(&bare)
         .run();
         assert!(

@@ -125,7 +125,7 @@ fn install(lab: &Lab, dir: &Path) -> Call {
         "PREFIX",
         "PWD",
     ];
-    let call = lab.linkspan(&["install", dir.to_str().unwrap()]);
+    let call = lab.linkspan(&["install", "-p", dir.to_str().unwrap()]);
     names.iter().fold(call, |call, name| {
         call.env(name, elsewhere.to_str().unwrap())
     })

@@ -1,0 +1,207 @@
+//! The arguments of `linkspan`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::check::CheckArgs;
+use super::gc::GcArgs;
+use super::install::InstallArgs;
+use super::oci_hook::OciHookArgs;
+use super::remove::{RemoveArgs, UninstallArgs};
+use super::target::{Places, Subject, Target};
+use super::verbs::DelArgs;
+use crate::completion::Shell;
+use crate::list::ListArgs;
+use crate::output::Output;
+use crate::ports::PortsArgs;
+
+/// A CNI plugin suite and a small runtime in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "linkspan", version, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) places: Places,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root
+    Demo,
+    /// Run a command in a fresh network namespace that is attached to a network
+    Run(RunArgs),
+    /// Attach a namespace to a network and print the result
+    Add(Target),
+    /// Compare an attachment, or all that live, with what its ADD returned
+    Check(CheckArgs),
+    /// Detach a namespace from a network
+    Del(DelArgs),
+    /// Detach the remembered attachments of networks whose namespace is gone, and let the plugins clean up
+    Gc(GcArgs),
+    /// Ask a network's plugins whether they could attach a container now, say where each is, and warn of obstacles to
+    /// the network's packets
+    Status {
+        /// The network's name, or the path of a file with its configuration; without it, every network
+        network: Option<String>,
+    },
+    /// Look for faults of the configurations, the host and the pods, and name the command that mends each; changes
+    /// nothing, and prints nothing where all is well
+    Doctor(DoctorArgs),
+    /// Print the attachments
+    List(ListArgs),
+    /// Print all that is known of an attachment: result, pod, leases, ports and the host's end
+    Inspect(Subject),
+    /// Print the ports that are published on this host, their owners, and processes that listen on them
+    Ports(PortsArgs),
+    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
+    /// of nftables.service; nothing else changes
+    Restore {
+        /// The network's name, or the path of a file with its configuration; without it, every network
+        network: Option<String>,
+    },
+    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
+    /// to another suite; refused while attachments live that need it
+    Clear(RemoveArgs),
+    /// List the faults of network configurations before any container needs them
+    Validate(ValidateArgs),
+    /// Attach or detach a container as an OCI runtime's hook, createRuntime and poststop; its state is read from stdin
+    OciHook(OciHookArgs),
+    /// Name network namespaces, as `ip netns` does
+    #[command(subcommand)]
+    Netns(NetnsCommand),
+    /// Put the plugins into a directory, as hard links to one copy of this binary
+    Install(InstallArgs),
+    /// Say what has to change, and what has to be detached, before the plugins of another suite take over this node
+    Back {
+        /// The directory of the other plugins, such as /usr/lib/cni
+        dir: PathBuf,
+    },
+    /// Remove the plugins that `install` put into a directory; refused while attachments live that need them
+    Uninstall(UninstallArgs),
+    /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
+    #[command(disable_help_flag = true)]
+    DhcpDaemon {
+        /// Such as -socketpath; -h lists them
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "FLAG"
+        )]
+        flags: Vec<String>,
+    },
+    /// Do nothing until asked to end, as the container of a pod that has installed them
+    Pause,
+    /// Print the script by which a shell completes this command line, and the names of networks, namespaces, containers
+    /// and pods with it
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print versions and the names of the plugins
+    Version,
+}
+
+impl Command {
+    /// Whether it answers a question, and so cannot tell without the rights to look.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Self::Check(_)
+                | Self::Status { .. }
+                | Self::Doctor(_)
+                | Self::List(_)
+                | Self::Inspect(_)
+                | Self::Ports(_)
+                | Self::Validate(_)
+        )
+    }
+
+    /// Whether it executes plugins, which a signal stops.
+    pub(super) fn may_be_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo
+                | Self::Run(_)
+                | Self::Add(_)
+                | Self::Check(_)
+                | Self::Del(_)
+                | Self::Gc(_)
+                | Self::Status { .. }
+                | Self::Doctor(_)
+                | Self::Validate(_)
+                | Self::OciHook(_)
+                | Self::Install(_)
+                | Self::Back { .. }
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// A file with a network configuration
+    #[arg(long, conflicts_with = "net", value_name = "FILE")]
+    pub(super) conf: Option<PathBuf>,
+    /// The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a
+    /// dual-stack bridge for runs alone
+    #[arg(long, value_name = "NAME")]
+    pub(super) net: Option<String>,
+    /// A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated
+    #[arg(short, long, value_name = "PORT")]
+    pub(super) publish: Vec<String>,
+    /// An address to ask for; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) ip: Vec<String>,
+    /// The MAC address to ask for
+    #[arg(long, value_name = "MAC")]
+    pub(super) mac: Option<String>,
+    /// Name of the interface in the namespace
+    #[arg(long, default_value = "eth0", value_name = "NAME")]
+    pub(super) ifname: String,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// A network's name, or an attachment as for `check`; without it, the whole node
+    #[arg(value_name = "NETWORK | ATTACHMENT")]
+    pub(super) subject: Option<String>,
+    /// Ask on each bridge who has the pods' addresses, with a packet for each
+    #[arg(long)]
+    pub(super) probe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// Files with network configurations; without any, all of --net-dir as one system, in the order of engines
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Fail for warnings, too; notes are printed with -v
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Values for capabilities that a runtime will have, as a JSON object
+    #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
+    pub(super) capability_args: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NetnsCommand {
+    /// Make an empty namespace
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// Remove a name
+    Del {
+        /// Its name
+        name: String,
+    },
+    /// Print the names
+    List,
+}
