@@ -9,6 +9,8 @@ mod generated;
 #[cfg(test)]
 mod hints;
 #[cfg(test)]
+mod man;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod pages;

@@ -8,7 +8,7 @@ use clap_mangen::Man;
 use linkspan_cli::linkspan::command;
 
 use crate::generated::ROOT;
-use crate::{RUNTIME, generated};
+use crate::{RUNTIME, generated, man};
 
 /// Adds the pages of the commands below one, and its own.
 fn add_pages(command: &clap::Command, pages: &mut BTreeMap<String, String>) {
@@ -18,7 +18,9 @@ fn add_pages(command: &clap::Command, pages: &mut BTreeMap<String, String>) {
     let page = Man::new(command.clone());
     let mut text = Vec::new();
     page.render(&mut text).unwrap();
-    pages.insert(page.get_filename(), String::from_utf8(text).unwrap());
+    let mut text = String::from_utf8(text).unwrap();
+    text.push_str(&man::sections(command.get_name()));
+    pages.insert(page.get_filename(), text);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn version_change(list: &NetworkList, versions: &[String]) -> String {
         .filter(|version| !spoken(version))
         .collect();
     let last = versions.last().map_or("1.0.0", String::as_str);
-    if unspoken.is_empty() || !named.iter().any(|version| spoken(version)) {
+    if unspoken.is_empty() || !named.iter().any(spoken) {
         return format!("set \"cniVersion\": \"{last}\", without cniVersions");
     }
     format!("take {} out of cniVersions", unspoken.join(", "))

@@ -211,6 +211,19 @@ fn has_all(package: &Path) {
     has(" ./usr/share/zsh/vendor-completions/_linkspan\n");
     has(" ./usr/share/fish/vendor_completions.d/linkspan.fish\n");
     has(" ./usr/share/doc/linkspan/examples/bridge.conflist\n");
+    for file in [
+        "README.md.gz",
+        "COMPATIBILITY.md.gz",
+        "docs/clients.md.gz",
+        "examples/README.md",
+    ] {
+        has(&format!(
+            " ./usr/share/doc/linkspan/{}",
+            file.trim_end_matches(".gz")
+        ));
+    }
+    has(" ./usr/share/linkspan/schemas/conflist.json\n");
+    has(" ./usr/share/linkspan/schemas/output/list.json\n");
     has(" ./usr/share/doc/linkspan/NOTICES\n");
     has(" ./usr/share/doc/linkspan/linkspan.cdx.json\n");
     let version = dpkg_deb(&["--field", path, "Version"]);

@@ -32,6 +32,9 @@ const LIST_KEYS: [&str; 7] = [
     "plugins",
 ];
 
+/// The key by which editors find the schema of a file.
+const SCHEMA: &str = "$schema";
+
 /// The judge of configurations.
 #[derive(Debug)]
 pub(crate) struct Validator<'a> {
@@ -174,7 +177,7 @@ impl Validator<'_> {
 fn list_keys(list: &NetworkList, report: &mut Report) {
     let top = keys_of(&list.raw).unwrap_or_default();
     for key in top.keys() {
-        if LIST_KEYS.contains(&key.as_str()) || key.starts_with("cni.dev/") {
+        if LIST_KEYS.contains(&key.as_str()) || key == SCHEMA || key.starts_with("cni.dev/") {
             continue;
         }
         match keys::unknown(key, &LIST_KEYS) {

@@ -60,7 +60,7 @@ const JOBS: [Job; 10] = [
     ("Is the node ready", "", 0, "other: ready"),
     (
         "Remove it all",
-        r#"linkspan del web --net other; linkspan del web; linkspan netns del web; linkspan install -p /opt/cni/bin >/dev/null"#,
+        "linkspan del web --net other; linkspan del web; linkspan netns del web; linkspan install -p /opt/cni/bin >/dev/null",
         0,
         "removed /opt/cni/bin/bridge",
     ),

@@ -94,6 +94,16 @@ fn a_warning_fails_where_it_is_asked_to() {
             json!([directory.bridge("br9", &["10.9.0.0/16"], &json!({})), { "type": "portmap" }]);
         directory.0.write("20-two.conflist", "two", &plugins);
         directory.says(&[], 0, "warning: portmap never gets a port", "to it");
+        // The key of editors is neither a fault nor a note.
+        let file = directory.0.path("net.d/20-two.conflist");
+        let list = fs::read_to_string(&file).unwrap();
+        fs::write(
+            &file,
+            list.replacen('{', r#"{"$schema":"conflist.json","#, 1),
+        )
+        .unwrap();
+        let told = directory.0.call(&["validate", "-v", &file]).run();
+        assert!(!told.succeeded().contains("$schema"), "{}", told.stdout);
         // Notes, with the place of each plugin.
         let place = format!(
             "note: plugins[0] bridge: bridge is {}",

@@ -1,0 +1,125 @@
+//! The sections of the manual pages that no argument gives: exit status, environment, files and examples.
+
+/// The statuses of every command but `run`, whose statuses are those of its own command.
+const STATUSES: [(&str, &str); 5] = [
+    ("0", "Yes, or done."),
+    ("1", "No, or it could not be done."),
+    (
+        "2",
+        "The command line is wrong, or names several attachments.",
+    ),
+    (
+        "3",
+        "The answer cannot be known: rights are missing, or the version of the list has no STATUS.",
+    ),
+    ("4", "There is no such network, or no such attachment."),
+];
+
+const RUN_STATUSES: [(&str, &str); 4] = [
+    ("125", "The command was not attached."),
+    ("126", "The command cannot be executed."),
+    ("127", "The command was not found."),
+    (
+        "128 + N",
+        "Signal N ended the command. Any other status is the command's own.",
+    ),
+];
+
+const ENVIRONMENT: [(&str, &str); 6] = [
+    (
+        "NETCONFPATH",
+        "The directory of network configurations, as --net-dir.",
+    ),
+    (
+        "CNI_PATH",
+        "Directories of plugins, with a colon between two, as --plugin-dirs.",
+    ),
+    ("CNI_IFNAME", "The name of the interface, as --ifname."),
+    ("CNI_ARGS", "Arguments for plugins, as --args."),
+    ("CAP_ARGS", "Values for capabilities, as --capability-args."),
+    ("NO_COLOR", "Where it is set, there are no colours."),
+];
+
+const FILES: [(&str, &str); 4] = [
+    (
+        "/etc/cni/net.d",
+        "Network configurations, in the order of their names.",
+    ),
+    (
+        "/opt/cni/bin",
+        "Plugins, where CNI_PATH names no directory.",
+    ),
+    (
+        "/var/lib/cni/results",
+        "The remembered attachments, as libcni writes them.",
+    ),
+    ("/var/lib/cni/networks", "The leases of host-local."),
+];
+
+/// The commands with an example of their own.
+const EXAMPLES: [(&str, &str); 20] = [
+    ("linkspan", "linkspan list"),
+    ("add", "linkspan add linkspan web"),
+    ("back", "linkspan back /usr/lib/cni"),
+    ("check", "linkspan check pod:prod/web-0"),
+    ("clear", "linkspan clear --dry-run"),
+    (
+        "completion",
+        "linkspan completion bash >/etc/bash_completion.d/linkspan",
+    ),
+    ("del", "linkspan del web --net other"),
+    ("demo", "linkspan demo"),
+    (
+        "dhcp-daemon",
+        "linkspan dhcp-daemon -socketpath /run/cni/dhcp.sock",
+    ),
+    ("doctor", "linkspan doctor web"),
+    ("gc", "linkspan gc --all --dry-run"),
+    ("inspect", "linkspan inspect 10.89.0.2"),
+    (
+        "install",
+        "linkspan install -p /opt/cni/bin --conflist 10-linkspan.conflist",
+    ),
+    ("list", "linkspan list --gone"),
+    ("ports", "linkspan ports 8080/tcp"),
+    ("restore", "linkspan restore"),
+    (
+        "run",
+        "linkspan run -p 8080:80 -- python3 -m http.server 80",
+    ),
+    ("status", "linkspan status --json"),
+    ("uninstall", "linkspan uninstall /opt/cni/bin"),
+    ("validate", "linkspan validate --strict"),
+];
+
+/// The sections of the page of a command.
+pub(crate) fn sections(command: &str) -> String {
+    let statuses: &[(&str, &str)] = if command == "run" {
+        &RUN_STATUSES
+    } else {
+        &STATUSES
+    };
+    let mut text = section("EXIT STATUS", statuses);
+    text.push_str(&section("ENVIRONMENT", &ENVIRONMENT));
+    text.push_str(&section("FILES", &FILES));
+    if let Some((_, example)) = EXAMPLES.iter().find(|(name, _)| *name == command) {
+        text.push_str(&format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escaped(example)));
+    }
+    text
+}
+
+fn section(heading: &str, rows: &[(&str, &str)]) -> String {
+    let mut text = format!(".SH \"{heading}\"\n");
+    for (word, meaning) in rows {
+        text.push_str(&format!(
+            ".TP\n\\fB{}\\fR\n{}\n",
+            escaped(word),
+            escaped(meaning)
+        ));
+    }
+    text
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('-', "\\-")
+}
