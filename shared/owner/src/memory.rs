@@ -178,7 +178,7 @@ mod tests {
             let part = cut.is_none_or(|cut| cut.told.is_empty());
             assert!(part, "{end}");
         }
-        let long = "x".repeat(5000);
+        let long = "x".repeat(usize::try_from(MAX).unwrap());
         for value in ["a\nfact b c", &long] {
             let told = BTreeMap::from([("a".to_owned(), value.to_owned())]);
             assert!(Facts { home: None, told }.text(then).is_err());
