@@ -12,7 +12,6 @@ mod neighbours;
 mod node;
 mod pods;
 mod ports;
-mod probe;
 mod ranges;
 mod ready;
 mod settings;

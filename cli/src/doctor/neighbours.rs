@@ -1,13 +1,18 @@
 //! Checks of who answers for the address of a pod.
 
+use std::time::Duration;
+
+use linkspan_netlink::holders::holders;
 use linkspan_netlink::link::Link;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_runtime::Result;
 
 use super::finding::Finding;
 use super::node::{Node, Pod};
-use super::probe;
 use crate::addressing::Conf;
+
+/// How long answers are waited for. Those of one machine come at once.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Addresses of pods for which the kernel has learned another hardware address.
 pub(super) fn learned(node: &Node<'_>, found: &mut Vec<Finding>) {
@@ -32,12 +37,14 @@ pub(super) fn probed(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     }
     for (pod, own, bridge) in on_bridges(node) {
         for ip in pod.result.ips.iter().map(|ip| ip.address.ip()) {
-            let std::net::IpAddr::V4(four) = ip else {
+            if ip.is_ipv6() {
                 continue;
-            };
-            let answers = probe::who_has(&bridge.name, bridge.mac, four)?;
-            let others = answers.iter().filter(|mac| **mac != own.mac);
-            found.extend(others.map(|mac| duplicate(pod, &ip.to_string(), *mac, bridge)));
+            }
+            let name = &bridge.name;
+            let answers = holders(name, bridge.mac, &[ip], PATIENCE)
+                .map_err(linkspan_runtime::io(format!("ask for {ip} on {name}")))?;
+            let others = answers.iter().filter(|(_, mac)| *mac != own.mac);
+            found.extend(others.map(|(_, mac)| duplicate(pod, &ip.to_string(), *mac, bridge)));
             if answers.is_empty() {
                 let what = format!("nobody answers for {ip} on {}", bridge.name);
                 let command = format!("linkspan doctor {}", pod.entry.container_id);

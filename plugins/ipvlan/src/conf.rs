@@ -1,5 +1,6 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
+use linkspan_attach::conflict::ConflictCheck;
 use linkspan_attach::creation;
 use linkspan_attach::parent::{Choice, Parent};
 use linkspan_attach::wishes::Wanted;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Conf {
     /// The interface that the container's one is born on. Default: the only interface of `prevResult`, or else that of the
     /// default route
@@ -32,6 +34,8 @@ pub(crate) struct Conf {
     strict_mtu: bool,
     /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
+    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    conflict_check: bool,
     /// Sysctls of the container's interface that are written before it is up, by their names, as
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
@@ -52,6 +56,7 @@ pub(crate) struct Plan {
     pub(crate) mtu: i64,
     pub(crate) strict_mtu: bool,
     pub(crate) dad: bool,
+    pub(crate) conflicts: ConflictCheck,
     pub(crate) sysctl: Wanted,
     /// Whether an IPAM plugin gives addresses; otherwise they are in the result before.
     pub(crate) layer3: bool,
@@ -72,6 +77,13 @@ impl Plan {
             ))
             .hint("set \"mode\" to l2, or choose another IPAM plugin"));
         }
+        if conf.conflict_check && ipvlan.mode != IpvlanMode::L2 {
+            let name = ipvlan.mode.name();
+            return Err(Failure::config(format!(
+                "conflictCheck is not possible in mode {name}: its questions need frames"
+            ))
+            .hint("set \"mode\" to l2, or leave out \"conflictCheck\""));
+        }
         let otherwise = if netconf.prev_result.is_some() {
             Choice::Only
         } else {
@@ -90,6 +102,7 @@ impl Plan {
             mtu: conf.mtu,
             strict_mtu: conf.strict_mtu,
             dad: conf.enabledad,
+            conflicts: ConflictCheck::of(conf.conflict_check),
             sysctl: conf.sysctl,
             layer3: !ipam.is_empty(),
         })

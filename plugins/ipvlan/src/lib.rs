@@ -39,7 +39,7 @@ impl Plugin for IpvlanPlugin {
         let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let addresses = addresses(call, &plan)?;
         let sides = Sides::open(&call.netns)?;
-        let parent = plan.parent.find(call, &sides)?;
+        let (place, parent) = plan.parent.find_with_side(call, &sides)?;
         let request = end::Request {
             kind: plan.kind(),
             parent: Some(&parent),
@@ -55,6 +55,7 @@ impl Plugin for IpvlanPlugin {
             addresses,
             mtu: request.mtu,
             dad: plan.dad,
+            conflicts: plan.conflicts.over_parent(place, &parent),
             wishes: &wishes,
             mac_by_address: false,
         };

@@ -1,5 +1,6 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
+use linkspan_attach::conflict::ConflictCheck;
 use linkspan_attach::parent::{Choice, Parent};
 use linkspan_attach::wishes::Wanted;
 use linkspan_attach::{child, creation};
@@ -40,6 +41,8 @@ pub(crate) struct Conf {
     bcqueuelen: u32,
     /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
+    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    conflict_check: bool,
     /// Sysctls of the container's interface that are written before it is up, by their names, as
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
@@ -86,6 +89,7 @@ pub(crate) struct Plan {
     pub(crate) mac: Option<MacAddr>,
     pub(crate) mac_by_address: bool,
     pub(crate) dad: bool,
+    pub(crate) conflicts: ConflictCheck,
     pub(crate) sysctl: Wanted,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
@@ -116,6 +120,7 @@ impl Plan {
             mac,
             mac_by_address: mac.is_none() && by_address,
             dad: conf.enabledad,
+            conflicts: ConflictCheck::of(conf.conflict_check),
             sysctl: conf.sysctl,
             layer3: !ipam.is_empty(),
         })

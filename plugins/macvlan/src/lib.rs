@@ -69,6 +69,7 @@ impl Plugin for MacvlanPlugin {
             },
             mtu: request.mtu,
             dad: plan.dad,
+            conflicts: plan.conflicts.over_link(&parent),
             wishes: &wishes,
             mac_by_address: plan.mac_by_address,
         };

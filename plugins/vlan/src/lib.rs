@@ -62,6 +62,7 @@ impl Plugin for VlanPlugin {
             },
             mtu: request.mtu,
             dad: plan.dad,
+            conflicts: plan.conflicts.over_link(&parent),
             wishes: &wishes,
             mac_by_address: plan.mac_by_address,
         };

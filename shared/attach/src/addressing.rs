@@ -64,9 +64,7 @@ pub fn apply(
     let ips = addresses_of(result, &link.name)?;
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
-    let has_ipv6 = ips.iter().any(|ip| ip.address.ip().is_ipv6());
-    sandbox.sysctl(|sysctls| prepare(sysctls, &link.name, has_ipv6, dad))?;
-    wishes.apply(sandbox)?;
+    let has_ipv6 = ready(sandbox, link, result, dad, wishes)?;
     for ip in &ips {
         let flags = AddrFlags {
             nodad: !dad,
@@ -94,6 +92,20 @@ pub fn apply(
         link.add_route(&route).map_err(kernel)?;
     }
     Ok(())
+}
+
+/// Writes the sysctls that hold before the link is up. Returns whether it gets addresses of IPv6.
+pub(crate) fn ready(
+    sandbox: &Side,
+    link: &Link,
+    result: &AddResult,
+    dad: bool,
+    wishes: &Wishes,
+) -> Result<bool> {
+    let has_ipv6 = result.ips.iter().any(|ip| ip.address.ip().is_ipv6());
+    sandbox.sysctl(|sysctls| prepare(sysctls, &link.name, has_ipv6, dad))?;
+    wishes.apply(sandbox)?;
+    Ok(has_ipv6)
 }
 
 /// A route to each gateway, and a route through it to the rest of the address' subnet.

@@ -1,6 +1,7 @@
 //! What links share that are born on another one, as macvlan, ipvlan and vlan make them: from the link to the result, what
 //! CHECK compares of each, and what makes every ADD fail.
 
+use std::mem;
 use std::net::IpAddr;
 
 use linkspan_netlink::link::{Kind, Link};
@@ -14,6 +15,7 @@ use linkspan_protocol::result::AddResult;
 use nix::errno::Errno;
 
 use crate::addressing::{self, Scheme};
+use crate::conflict::{Conflicts, refuse_taken};
 use crate::parent::Parent;
 use crate::wishes::Wishes;
 use crate::{Side, Sides, creation, end, kernel, verify};
@@ -43,6 +45,8 @@ pub struct Setup<'a> {
     pub mtu: Option<u32>,
     /// Whether IPv6 looks for others with its addresses before it uses them.
     pub dad: bool,
+    /// Where it looks for other stations with its addresses before it gets them.
+    pub conflicts: Conflicts<'a>,
     /// Its sysctls.
     pub wishes: &'a Wishes,
     /// Whether its hardware address follows from its first address.
@@ -51,9 +55,9 @@ pub struct Setup<'a> {
 
 impl Setup<'_> {
     /// Gives the link its addresses, sets it up and tells the result. The stations on the wire learn of each address once.
-    pub fn run(self, call: &AddCall, mut link: Link, undo: &mut Undo) -> Result<AddResult> {
+    pub fn run(mut self, call: &AddCall, mut link: Link, undo: &mut Undo) -> Result<AddResult> {
         let sandbox = &self.sides.sandbox;
-        let (mut result, is_up) = match self.addresses {
+        let (mut result, mut is_up) = match mem::replace(&mut self.addresses, Addresses::None) {
             Addresses::None => (None, false),
             Addresses::Given(result) => (Some(result), false),
             Addresses::Ipam => {
@@ -73,6 +77,7 @@ impl Setup<'_> {
                 link.set_mac(mac.0).map_err(kernel)?;
                 link.mac = mac.0;
             }
+            is_up |= self.refuse_conflicts(&link, result)?;
         }
         let mut result = result.unwrap_or_default();
         let mut told = creation::interface(&link, &call.netns.to_string());
@@ -90,6 +95,25 @@ impl Setup<'_> {
         }
         interface::resolve_names(call, &mut result);
         Ok(result)
+    }
+
+    /// Refuses addresses that another station has. Returns whether the link is up for that.
+    fn refuse_conflicts(&self, link: &Link, result: &AddResult) -> Result<bool> {
+        let ips: Vec<IpAddr> = result.ips.iter().map(|ip| ip.address.ip()).collect();
+        let sandbox = &self.sides.sandbox;
+        match self.conflicts {
+            Conflicts::OverLink(parent) if !ips.is_empty() => {
+                addressing::ready(sandbox, link, result, self.dad, self.wishes)?;
+                creation::set_up(link)?;
+                refuse_taken(sandbox, link, parent, &ips)?;
+                Ok(true)
+            }
+            Conflicts::OverParent(side, parent) if !ips.is_empty() => {
+                refuse_taken(side, parent, parent, &ips)?;
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
     }
 }
 

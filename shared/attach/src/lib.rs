@@ -4,7 +4,7 @@
 //! - [`pair`], [`end`]: the interface, as a veth pair or as one link born in the container. [`creation`]: the parts
 //!   common to both; [`tag`]: their owner.
 //! - [`child`]: the part common to macvlan, ipvlan and vlan; [`parent`]: the link below them; [`siblings`]: the other
-//!   links on it.
+//!   links on it; [`conflict`]: other stations with its addresses.
 //! - [`bridge`], [`addressing`], [`forwarding`], [`sysctl`]: the other steps of an ADD.
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back. [`parking`]: where
 //!   deleted ones wait.
@@ -17,6 +17,7 @@ pub mod addressing;
 pub mod allow_list;
 pub mod bridge;
 pub mod child;
+pub mod conflict;
 pub mod creation;
 pub mod device;
 pub mod end;

@@ -70,9 +70,17 @@ impl Parent {
 
     /// The link, for an ADD.
     pub fn find(&self, call: &Call, sides: &Sides) -> Result<Link> {
+        self.find_with_side(call, sides).map(|(_, link)| link)
+    }
+
+    /// The same, with where it is.
+    pub fn find_with_side<'s>(&self, call: &Call, sides: &'s Sides) -> Result<(&'s Side, Link)> {
         let (name, in_container) = match &self.choice {
             Choice::Named(name) => (name.clone(), self.in_container),
-            Choice::DefaultRoute => return by_default_route(side_of(sides, self.in_container)),
+            Choice::DefaultRoute => {
+                let side = side_of(sides, self.in_container);
+                return Ok((side, by_default_route(side)?));
+            }
             Choice::At(index) => {
                 let previous = call.netconf.prev_result()?.unwrap_or_default();
                 let interface = previous.interfaces.get(*index).ok_or_else(|| {
@@ -90,7 +98,8 @@ impl Parent {
                 (only(&previous)?, self.in_container)
             }
         };
-        named(side_of(sides, in_container), &name)
+        let side = side_of(sides, in_container);
+        Ok((side, named(side, &name)?))
     }
 
     /// CHECK: the parent that the configuration names is there, and `link` is born on it. A default route may lead elsewhere

@@ -125,10 +125,14 @@ impl Side {
 
     /// Runs `act` with this side's sysctls.
     pub fn sysctl<T>(&self, act: impl FnOnce(&Sysctls) -> Result<T>) -> Result<T> {
-        let sysctls = Sysctls::of_this_visit();
+        self.within(|| act(&Sysctls::of_this_visit()))?
+    }
+
+    /// Runs `act` with the thread in this side's namespace.
+    pub(crate) fn within<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
         match &self.netns {
-            Some(netns) => netns.scope(|| act(&sysctls)).map_err(kernel)?,
-            None => act(&sysctls),
+            Some(netns) => netns.scope(act).map_err(kernel),
+            None => Ok(act()),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod failure;
 mod gateway;
 mod group;
+pub mod holders;
 pub mod link;
 pub mod named;
 pub mod neighbour;

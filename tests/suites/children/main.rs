@@ -10,6 +10,7 @@ mod every;
 mod ipvlan;
 mod macvlan;
 mod swap;
+mod taken;
 mod unhappy;
 mod vlan;
 mod wire;
