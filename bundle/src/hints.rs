@@ -11,11 +11,12 @@ use crate::generated::ROOT;
 const SOURCES: [&str; 6] = ["shared", "plugins", "ipam", "runtime", "cli", "node"];
 
 /// The files that may advise to attach the container anew: what they compare comes from ADD alone.
-const ANEW: [&str; 6] = [
+const ANEW: [&str; 7] = [
     "ipam/host-local/src/lib.rs",
     "ipam/static/src/lib.rs",
     "plugins/bandwidth/src/check.rs",
     "plugins/tuning/src/check.rs",
+    "plugins/vrf/src/lib.rs",
     "runtime/src/gateways.rs",
     "shared/plugin/src/check.rs",
 ];

@@ -402,10 +402,10 @@ fn route_override_keeps_to_its_budget() {
         "route-override",
         plugins,
         [
-            &[budget(1, 17, 2, 25), budget(1, 8, 2, 3)],
+            &[budget(1, 17, 2, 27), budget(1, 8, 2, 3)],
             &[budget(1, 8, 4, 9), budget(1, 3, 2, 3)],
             &[budget(1, 1, 0, 5), budget(1, 0, 0, 2)],
-            &[budget(1, 15, 5, 11), budget(1, 8, 2, 3)],
+            &[budget(1, 16, 5, 11), budget(1, 8, 2, 3)],
         ],
     );
 }
