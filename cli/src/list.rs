@@ -48,6 +48,7 @@ fn object((entry, life): (&Entry, Life)) -> Value {
         "interface": entry.if_name,
         "addresses": addresses(entry),
         "netns": entry.netns,
+        "sandbox": sandbox(entry),
         "alive": match life {
             Life::Alive => Some(true),
             Life::Gone => Some(false),
@@ -69,6 +70,13 @@ fn row((entry, life): (&Entry, Life)) -> [String; 5] {
         namespace.to_owned(),
         addresses(entry).join(" "),
     ]
+}
+
+/// The sandbox as an engine with a CRI names it. Other arguments of ADD may be secrets.
+fn sandbox(entry: &Entry) -> Option<&str> {
+    let mut args = entry.cni_args.iter();
+    let named = args.find(|(name, _)| name == "K8S_POD_INFRA_CONTAINER_ID");
+    named.map(|(_, id)| id.as_str())
 }
 
 /// Empty where the result has none, or cannot be decoded.

@@ -432,13 +432,17 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__gc)
-            opts="-h --keep --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --keep --gone --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1122,12 +1126,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__restore)
-            opts="-h --net-dir --plugin-dirs --cache-dir --help"
+            opts="-h --only --net-dir --plugin-dirs --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

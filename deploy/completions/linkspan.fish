@@ -89,6 +89,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l cache-dir -d '
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l force -d 'Detach the interface even where another attachment has it'
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l gone -d 'An attachment whose container its engine does not know any more: it is detached, and nothing else is collected, which is safe while containers start; may be repeated' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l cache-dir -d 'Directory of remembered results' -r -F
@@ -113,6 +114,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l plugin-dirs 
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l json -d 'As JSON'
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l only -d 'An attachment to restore, and no others; may be repeated' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l cache-dir -d 'Directory of remembered results' -r -F

@@ -83,10 +83,7 @@ enum Command {
     },
     /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
     /// of nftables.service; nothing else changes
-    Restore {
-        /// The network's name, or the path of a file with its configuration; without it, every network
-        network: Option<String>,
-    },
+    Restore(RestoreArgs),
     /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
     /// to another suite
     Clear,
@@ -169,6 +166,19 @@ struct GcArgs {
     /// An attachment that stays although this cache does not know it, or its namespace seems gone
     #[arg(long, value_name = "CONTAINER/IFNAME")]
     keep: Vec<String>,
+    /// An attachment whose container its engine does not know any more: it is detached, and nothing else is collected,
+    /// which is safe while containers start; may be repeated
+    #[arg(long, value_name = "CONTAINER/IFNAME", conflicts_with = "keep")]
+    gone: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    /// The network's name, or the path of a file with its configuration; without it, every network
+    network: Option<String>,
+    /// An attachment to restore, and no others; may be repeated
+    #[arg(long, value_name = "CONTAINER/IFNAME")]
+    only: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -270,9 +280,8 @@ fn dispatch(cli: &Cli, suite: Suite<'_>) -> run::Ended {
     let plugins = suite.names;
     let done = match &cli.command {
         Command::Gc(args) => return network::gc(out, &cli.places, args, plugins).map_err(failed),
-        Command::Restore { network } => {
-            let restored = network::restore(out, &cli.places, network.as_deref(), plugins);
-            return restored.map_err(failed);
+        Command::Restore(args) => {
+            return network::restore(out, &cli.places, args, plugins).map_err(failed);
         }
         Command::Validate(args) => {
             return network::validate(out, &cli.places, args, suite).map_err(failed);

@@ -9,7 +9,7 @@ use linkspan_runtime::attachment::parse_capability_args;
 use linkspan_runtime::conflist::PluginConf;
 
 use super::target::Places;
-use super::{DoctorArgs, GcArgs, ValidateArgs, print, report};
+use super::{DoctorArgs, GcArgs, RestoreArgs, ValidateArgs, print, report};
 use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
 use crate::validate::Validator;
@@ -31,11 +31,13 @@ pub(super) fn gc(
         )?;
         return Ok(0);
     }
-    let mut valid = runtime.alive(&list)?;
-    for kept in &args.keep {
-        valid.push(parse_kept(kept)?);
-    }
-    let collected = runtime.gc(&list, Some(&valid));
+    let collected = if args.gone.is_empty() {
+        let mut valid = runtime.alive(&list)?;
+        valid.extend(parse_all(&args.keep)?);
+        runtime.gc(&list, Some(&valid))
+    } else {
+        runtime.detach(&list, &parse_all(&args.gone)?)
+    };
     for id in &collected.deleted {
         print(out, &format!("deleted {} {}", id.container_id, id.ifname))?;
     }
@@ -47,16 +49,18 @@ pub(super) fn gc(
 pub(super) fn restore(
     out: &mut dyn Write,
     places: &Places,
-    network: Option<&str>,
+    args: &RestoreArgs,
     plugins: &[&str],
 ) -> Result<u8> {
     let (runtime, _bundled) = places.runtime(plugins)?;
-    let network = match network {
+    let network = match args.network.as_deref() {
         Some(name) if name.contains('/') => Some(places.load(name)?.network()?),
         Some(name) => Some(NetworkName::parse(name)?),
         None => None,
     };
-    let restored = runtime.restore(network.as_ref())?;
+    let only = parse_all(&args.only)?;
+    let only = (!only.is_empty()).then_some(&only[..]);
+    let restored = runtime.restore(network.as_ref(), only)?;
     for entry in &restored.whole {
         let (network, id, ifname) = (&entry.network_name, &entry.container_id, &entry.if_name);
         print(out, &format!("restored {network} {id} {ifname}"))?;
@@ -65,7 +69,11 @@ pub(super) fn restore(
     Ok(u8::from(!restored.failures.is_empty()))
 }
 
-fn parse_kept(text: &str) -> Result<AttachmentId> {
+fn parse_all(texts: &[String]) -> Result<Vec<AttachmentId>> {
+    texts.iter().map(|text| parse_one(text)).collect()
+}
+
+fn parse_one(text: &str) -> Result<AttachmentId> {
     let (container, ifname) = text.split_once('/').ok_or_else(|| {
         Failure::new(
             ErrorCode::INVALID_ENVIRONMENT,

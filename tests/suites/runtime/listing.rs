@@ -40,6 +40,7 @@ fn attachments_are_listed_with_addresses_and_the_life_of_their_namespaces() {
             "interface": "eth0",
             "addresses": ["10.1.0.2/16", "fd00:1::2/64"],
             "netns": sandbox.path(),
+            "sandbox": null,
             "alive": true,
         });
         assert_eq!(told[0], first);
