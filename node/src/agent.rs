@@ -24,10 +24,14 @@ use crate::log::Log;
 use crate::masquerade;
 use crate::plan::plan;
 use crate::routes::{Made, Routes};
+use crate::sweep;
 use crate::ways::Mode;
 
 /// How long nothing may be told before everything is compared again: somebody else may have removed a route.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How long changes gather after the node was settled: each settling looks at all routes, and follows any number of changes.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// The first pause after a failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -56,6 +60,8 @@ pub struct Settings {
     pub health: Option<SocketAddr>,
     /// The form of the log.
     pub log: Log,
+    /// The engine, and what is made of its word; nothing where it is not asked.
+    pub sweep: Option<sweep::Settings>,
 }
 
 /// Runs without end; an error is one of the start.
@@ -70,6 +76,9 @@ pub fn run(settings: &Settings) -> Result<()> {
     if let Some(address) = settings.health {
         let bound = runtime.block_on(serve(address, health.clone()))?;
         settings.log.say(&format!("listening at {bound}"));
+    }
+    if let Some(sweep) = &settings.sweep {
+        runtime.spawn(sweep::run(sweep.clone(), settings.log, health.clone()));
     }
     let mut agent = Agent {
         settings,
@@ -92,7 +101,12 @@ pub fn run(settings: &Settings) -> Result<()> {
             continue;
         }
         match agent.settle() {
-            Ok(()) => (pause, limit) = (FIRST_PAUSE, AGAIN),
+            Ok(is_settled_anew) => {
+                (pause, limit) = (FIRST_PAUSE, AGAIN);
+                if is_settled_anew {
+                    agent.runtime.block_on(wait(GATHER));
+                }
+            }
             Err(err) => {
                 agent.health.update(|health| {
                     health.failures += 1;
@@ -119,19 +133,18 @@ struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    /// Makes the node what its cluster says, unless it is that. Most of what nodes tell is of no matter.
-    fn settle(&mut self) -> Result<()> {
+    /// Makes the node what its cluster says, unless it is that. Most of what nodes tell is of no matter. Returns whether
+    /// anything was looked at.
+    fn settle(&mut self) -> Result<bool> {
         let changed = self.cluster.has_changed();
         let is_recent = |when: Instant| when.elapsed() < AGAIN;
         if !changed && self.settled.is_some_and(is_recent) {
-            return Ok(());
+            return Ok(false);
         }
         self.settled = None;
-        let done = self.settle_anew();
-        if done.is_ok() {
-            self.settled = Some(Instant::now());
-        }
-        done
+        self.settle_anew()?;
+        self.settled = Some(Instant::now());
+        Ok(true)
     }
 
     /// The routes and masquerade come first: the list alone makes the node ready.

@@ -63,8 +63,17 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
             .filter(|volume| volume["name"] == mount["name"]);
         (volumes.next().unwrap(), mount["readOnly"] == true)
     };
-    for (name, read_only) in [("--list", false), ("--leases", true)] {
-        let path = after(&words, name);
+    let paths = ["--list", "--leases"].map(|name| (after(&words, name), false));
+    let sockets = words.iter().enumerate();
+    let sockets = sockets.filter(|(_, word)| **word == "--cri");
+    let sockets: Vec<(&str, bool)> = sockets.map(|(at, _)| (words[at + 1], true)).collect();
+    assert_eq!(sockets.len(), 2);
+    assert_eq!(agent["env"][1]["name"], "POD_UID");
+    assert_eq!(
+        agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"],
+        "metadata.uid"
+    );
+    for (path, read_only) in paths.into_iter().chain(sockets) {
         let (volume, is_read_only) = volume(path);
         let of_node = volume["hostPath"]["path"].as_str().unwrap();
         assert!(
