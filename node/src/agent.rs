@@ -30,9 +30,6 @@ use crate::ways::Mode;
 /// How long nothing may be told before everything is compared again: somebody else may have removed a route.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How long changes gather after the node was settled: each settling looks at all routes, and follows any number of changes.
-const GATHER: Duration = Duration::from_millis(100);
-
 /// The first pause after a failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -101,12 +98,7 @@ pub fn run(settings: &Settings) -> Result<()> {
             continue;
         }
         match agent.settle() {
-            Ok(is_settled_anew) => {
-                (pause, limit) = (FIRST_PAUSE, AGAIN);
-                if is_settled_anew {
-                    agent.runtime.block_on(wait(GATHER));
-                }
-            }
+            Ok(()) => (pause, limit) = (FIRST_PAUSE, AGAIN),
             Err(err) => {
                 agent.health.update(|health| {
                     health.failures += 1;
@@ -133,18 +125,17 @@ struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    /// Makes the node what its cluster says, unless it is that. Most of what nodes tell is of no matter. Returns whether
-    /// anything was looked at.
-    fn settle(&mut self) -> Result<bool> {
+    /// Makes the node what its cluster says, unless it is that. Most of what nodes tell is of no matter.
+    fn settle(&mut self) -> Result<()> {
         let changed = self.cluster.has_changed();
         let is_recent = |when: Instant| when.elapsed() < AGAIN;
         if !changed && self.settled.is_some_and(is_recent) {
-            return Ok(false);
+            return Ok(());
         }
         self.settled = None;
         self.settle_anew()?;
         self.settled = Some(Instant::now());
-        Ok(true)
+        Ok(())
     }
 
     /// The routes and masquerade come first: the list alone makes the node ready.

@@ -44,7 +44,11 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
     let agent = &spec["containers"][0];
     assert_eq!(agent["command"], json!(["/linkspan-node"]));
     let words = words(agent);
-    let line = [&["linkspan-node", "--node", "n1"], &words[..]].concat();
+    let line = [
+        &["linkspan-node", "--node", "n1", "--pod-uid", "u1"],
+        &words[..],
+    ]
+    .concat();
     Arguments::try_parse_from(line).unwrap();
     assert_eq!(agent["env"][0]["name"], "NODE_NAME");
     assert_eq!(
