@@ -108,6 +108,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand del" -l json -d 'As JS
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
 complete -c linkspan -n "__fish_linkspan_using_subcommand del" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l keep -d 'An attachment that stays although this cache does not know it, or its namespace seems gone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l gone -d 'An attachment whose container its engine does not know any more: it is detached, and nothing else is collected, which is safe while containers start; may be repeated' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand gc" -l cache-dir -d 'Directory of remembered results' -r -F
@@ -157,6 +158,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l no-trunc -d 
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -l json -d 'As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr'
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
 complete -c linkspan -n "__fish_linkspan_using_subcommand ports" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l only -d 'An attachment to restore, and no others; may be repeated' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand restore" -l cache-dir -d 'Directory of remembered results' -r -F

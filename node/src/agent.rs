@@ -24,6 +24,7 @@ use crate::log::Log;
 use crate::masquerade;
 use crate::plan::plan;
 use crate::routes::{Made, Routes};
+use crate::sweep;
 use crate::ways::Mode;
 
 /// How long nothing may be told before everything is compared again: somebody else may have removed a route.
@@ -56,6 +57,8 @@ pub struct Settings {
     pub health: Option<SocketAddr>,
     /// The form of the log.
     pub log: Log,
+    /// The engine, and what is made of its word; nothing where it is not asked.
+    pub sweep: Option<sweep::Settings>,
 }
 
 /// Runs without end; an error is one of the start.
@@ -70,6 +73,9 @@ pub fn run(settings: &Settings) -> Result<()> {
     if let Some(address) = settings.health {
         let bound = runtime.block_on(serve(address, health.clone()))?;
         settings.log.say(&format!("listening at {bound}"));
+    }
+    if let Some(sweep) = &settings.sweep {
+        runtime.spawn(sweep::run(sweep.clone(), settings.log, health.clone()));
     }
     let mut agent = Agent {
         settings,
@@ -127,11 +133,9 @@ impl Agent<'_> {
             return Ok(());
         }
         self.settled = None;
-        let done = self.settle_anew();
-        if done.is_ok() {
-            self.settled = Some(Instant::now());
-        }
-        done
+        self.settle_anew()?;
+        self.settled = Some(Instant::now());
+        Ok(())
     }
 
     /// The routes and masquerade come first: the list alone makes the node ready.

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
 
 use crate::agent::Settings;
 use crate::api::Server;
 use crate::log::Log;
+use crate::sweep::{self, EVERY};
 use crate::ways::Mode;
 
 /// Makes one network of a cluster's nodes: routes to the other nodes' parts, masquerade, and the node's own list.
@@ -57,6 +59,18 @@ pub struct Arguments {
     /// Directory of leases, which are compared with the node's parts
     #[arg(long, default_value = "/var/lib/cni/networks", value_name = "DIR")]
     leases: PathBuf,
+    /// Directory of remembered results
+    #[arg(long, default_value = "/var/lib/cni", value_name = "DIR")]
+    cache_dir: PathBuf,
+    /// The CRI's socket of the node's engine, which is asked which sandboxes live; may be repeated
+    #[arg(long, value_name = "FILE", requires_all = ["pod_uid", "linkspan"])]
+    cri: Vec<PathBuf>,
+    /// UID of the pod that it runs in: the engine counts that runs it
+    #[arg(long, env = "POD_UID", value_name = "UID")]
+    pod_uid: Option<String>,
+    /// Time between two looks at the sandboxes; with less than four minutes, a pod that starts slowly is taken for gone
+    #[arg(long, default_value_t = EVERY.as_secs(), value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    cri_every: u64,
     /// Where /healthz, /readyz and /metrics are answered
     #[arg(long, value_name = "ADDRESS:PORT")]
     health: Option<SocketAddr>,
@@ -81,6 +95,18 @@ enum Form {
 impl Arguments {
     /// As the agent takes them.
     pub fn settings(self) -> Settings {
+        let sweep = match (self.pod_uid, &self.linkspan) {
+            (Some(pod), Some(linkspan)) if !self.cri.is_empty() => Some(sweep::Settings {
+                sockets: self.cri,
+                pod,
+                every: Duration::from_secs(self.cri_every),
+                linkspan: linkspan.clone(),
+                list: self.list.clone(),
+                leases: self.leases.clone(),
+                cache: self.cache_dir,
+            }),
+            _ => None,
+        };
         Settings {
             node: self.node,
             server: Server {
@@ -102,6 +128,7 @@ impl Arguments {
                 Form::Text => Log::Text,
                 Form::Json => Log::Json,
             },
+            sweep,
         }
     }
 }

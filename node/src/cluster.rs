@@ -5,12 +5,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::known::Known;
@@ -23,6 +23,10 @@ const WATCH_SECONDS: u32 = 240;
 
 /// How long an answer, or the beginning of a watch, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long events gather behind the first one. Settling costs the same for one change and for many, and the client hands
+/// over one event at a time, however many have come.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// `410 Gone`: the server has forgotten what happened since that version.
 const GONE: u16 = 410;
@@ -60,7 +64,7 @@ impl Cluster {
         &self.nodes
     }
 
-    /// Waits until something is told, but no longer than `limit`, and takes in all that has been told by then.
+    /// Waits until something is told, but no longer than `limit`, and takes in all that is told soon after that.
     pub async fn step(&mut self, limit: Duration) -> Result<()> {
         let stepped = self.follow(limit).await;
         if stepped.is_err() {
@@ -83,10 +87,11 @@ impl Cluster {
             self.events = Some(events);
             return Ok(());
         };
+        let until = Instant::now() + GATHER;
         let mut next = first;
         while let Some(event) = next {
             self.take(event)?;
-            let Some(further) = events.next().now_or_never() else {
+            let Ok(further) = timeout_at(until, events.next()).await else {
                 self.events = Some(events);
                 break;
             };

@@ -14,6 +14,8 @@ pub enum Error {
     Api(Box<kube::Error>),
     /// The API server's answer lacks something.
     Answer(&'static str),
+    /// No container engine told of its sandboxes.
+    Engine(String),
     /// The settings do not fit the cluster or this host.
     Settings(String),
     /// The kernel refused a route or a link.
@@ -40,6 +42,10 @@ impl fmt::Display for Error {
         match self {
             Self::Api(err) => write!(f, "the API server: {}", Whole(err.as_ref())),
             Self::Answer(lacks) => write!(f, "the API server's answer: {lacks}"),
+            Self::Engine(why) => write!(
+                f,
+                "no engine tells of its sandboxes, and nothing is detached: {why}"
+            ),
             Self::Settings(why) => f.write_str(why),
             Self::Kernel(err) => err.fmt(f),
             Self::Filter(failure) => failure.fmt(f),

@@ -35,6 +35,10 @@ pub struct Health {
     pub api_failures: usize,
     /// Failures of a step on this host.
     pub failures: usize,
+    /// Attachments that were detached, because the engine does not know their sandboxes.
+    pub detached: usize,
+    /// Looks at the engine's sandboxes that failed.
+    pub engine_failures: usize,
 }
 
 /// The one value, of which the agent writes and the server reads.
@@ -117,6 +121,24 @@ async fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 impl Health {
+    /// Figures of the engine's sandboxes.
+    fn of_engine(&self) -> [(&'static str, &'static str, &'static str, usize); 2] {
+        [
+            (
+                "detached_total",
+                "counter",
+                "Attachments of sandboxes that the engine does not know any more",
+                self.detached,
+            ),
+            (
+                "engine_failures_total",
+                "counter",
+                "Failed looks at the engine's sandboxes",
+                self.engine_failures,
+            ),
+        ]
+    }
+
     /// In the text form of Prometheus.
     fn metrics(&self) -> String {
         let ready = usize::from(self.lacks.is_empty());
@@ -177,7 +199,7 @@ impl Health {
             ),
         ];
         let mut text = String::new();
-        for (name, kind, help, value) in all {
+        for (name, kind, help, value) in all.into_iter().chain(self.of_engine()) {
             let name = format!("linkspan_node_{name}");
             let written = writeln!(
                 text,

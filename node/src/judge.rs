@@ -1,27 +1,18 @@
 //! The judgement of a list before engines see it: the suite's own, by `linkspan validate`.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
-
-use linkspan_invoke::{communicate, start};
 
 use crate::error::{Error, Result};
+use crate::suite;
 
 /// Judges a list under the name that it will have. An error has what is wrong with it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the suite judges, and it is another executable"
-)]
 pub fn judge(linkspan: &Path, path: &Path, list: &str) -> Result<()> {
     let dir = tempfile::tempdir().map_err(Error::file(&std::env::temp_dir()))?;
     let name = path.file_name().unwrap_or_default();
     let draft = dir.path().join(name);
     std::fs::write(&draft, list).map_err(Error::file(&draft))?;
-    let mut command = Command::new(linkspan);
-    command.env_clear().arg("validate").arg(&draft);
-    let told = start(&mut command)
-        .and_then(|child| communicate(child, &[], None))
-        .map_err(Error::file(linkspan))?;
+    let told = suite::run(linkspan, &[OsStr::new("validate"), draft.as_os_str()])?;
     if told.status.success() {
         return Ok(());
     }

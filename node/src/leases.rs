@@ -1,10 +1,12 @@
-//! Addresses that pods of this node have outside of its parts: it was registered anew, and got others.
+//! The addresses that pods of this node have: who has them, and which ones are outside of the node's parts, because it was
+//! registered anew and got others.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
+use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
 use serde_json::Value;
 
 /// How many addresses a line names.
@@ -39,9 +41,46 @@ pub fn strays(leases: &Path, list: &str, parts: &[IpNetwork]) -> Option<String> 
     ))
 }
 
+/// The attachments that have an address of the network. A file that names none is not a lease.
+pub fn holders(leases: &Path, network: &str) -> Vec<AttachmentId> {
+    let files = fs::read_dir(leases.join(network)).into_iter().flatten();
+    let of_file = |file: fs::DirEntry| {
+        file.file_name().to_str()?.parse::<IpAddr>().ok()?;
+        let text = fs::read_to_string(file.path()).ok()?;
+        let (container, ifname) = text.trim().split_once("\r\n")?;
+        Some(AttachmentId {
+            container_id: ContainerId::parse(container).ok()?,
+            ifname: IfName::parse(ifname).ok()?,
+        })
+    };
+    files.flatten().filter_map(of_file).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_an_address_is_stands_in_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = dir.path().join("net");
+        assert!(holders(dir.path(), "net").is_empty());
+        fs::create_dir(&network).unwrap();
+        for (name, text) in [
+            ("10.244.1.2", "c1\r\neth0"),
+            ("fd44::2", "c2\r\neth1\n"),
+            ("10.244.1.3", "c3"),
+            ("last_reserved_ip.0", "c4\r\neth0"),
+        ] {
+            fs::write(network.join(name), text).unwrap();
+        }
+        let mut found: Vec<String> = holders(dir.path(), "net")
+            .iter()
+            .map(|at| format!("{} {}", at.container_id, at.ifname))
+            .collect();
+        found.sort();
+        assert_eq!(found, ["c1 eth0", "c2 eth1"]);
+    }
 
     #[test]
     fn leases_outside_of_the_parts_are_told() {

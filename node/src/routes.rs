@@ -31,6 +31,8 @@ pub struct Made {
     pub mtu: Option<u32>,
     /// Parts that got no route, and why: a line each.
     pub refused: Vec<String>,
+    /// Routes that took the place of others.
+    replaced: BTreeMap<(IpAddr, u8), Wanted>,
 }
 
 /// The routes of the namespace that the agent is in.
@@ -120,7 +122,7 @@ impl Routes {
                 gw: Some(way.hop()),
                 ..ours_to(part)
             };
-            self.settle(link, &spec, ours.remove(&part), &mut made)?;
+            settle(link, &spec, ours.remove(&part), &mut made)?;
         }
         if !tunnelled.is_empty() {
             match self.tunnel(own, &tunnelled, &mut links)? {
@@ -135,7 +137,7 @@ impl Routes {
                             src: source(own, part),
                             ..ours_to(part)
                         };
-                        self.settle(&link, &spec, ours.remove(&part), &mut made)?;
+                        settle(&link, &spec, ours.remove(&part), &mut made)?;
                         made.tunnelled += 1;
                     }
                 }
@@ -147,6 +149,7 @@ impl Routes {
                 }
             }
         }
+        self.remove_replaced(&made.replaced)?;
         for stale in ours.into_values().flatten() {
             self.rtnl.delete_route(&stale)?;
             made.changed += 1;
@@ -191,35 +194,61 @@ impl Routes {
         Ok(links.get(&index))
     }
 
-    /// Makes one route as it is to be. IPv6 may keep the one that another takes the place of.
-    fn settle(
-        &self,
-        link: &Link,
-        spec: &RouteSpec,
-        old: Option<Vec<Route>>,
-        made: &mut Made,
-    ) -> Result<()> {
-        made.count += 1;
-        let old = old.unwrap_or_default();
-        let is_it = |route: &Route| {
-            (route.gw, route.oif, route.encap, route.src)
-                == (spec.gw, Some(link.index), spec.encap, spec.src)
-        };
-        if old.len() == 1 && old.iter().all(is_it) {
-            return Ok(());
-        }
-        made.changed += 1;
-        link.replace_route(spec)?;
-        if old.is_empty() {
-            return Ok(());
-        }
-        let now = self.rtnl.routes(Family::of(spec.dst.0))?;
-        for route in now {
-            if route.protocol == PROTOCOL && route.dst == spec.dst && !is_it(&route) {
-                self.rtnl.delete_route(&route)?;
+    /// IPv6 may keep the route that another takes the place of. One look is for all that were replaced.
+    fn remove_replaced(&self, replaced: &BTreeMap<(IpAddr, u8), Wanted>) -> Result<()> {
+        for family in Family::BOTH {
+            if !replaced.keys().any(|(ip, _)| Family::of(*ip) == family) {
+                continue;
+            }
+            for route in self.rtnl.routes(family)? {
+                let wanted = replaced.get(&route.dst);
+                if route.protocol == PROTOCOL && wanted.is_some_and(|wanted| !wanted.is(&route)) {
+                    self.rtnl.delete_route(&route)?;
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// Makes one route as it is to be.
+fn settle(link: &Link, spec: &RouteSpec, old: Option<Vec<Route>>, made: &mut Made) -> Result<()> {
+    made.count += 1;
+    let old = old.unwrap_or_default();
+    let wanted = Wanted::new(link, spec);
+    if old.len() == 1 && old.iter().all(|route| wanted.is(route)) {
+        return Ok(());
+    }
+    made.changed += 1;
+    link.replace_route(spec)?;
+    if !old.is_empty() {
+        made.replaced.insert(spec.dst, wanted);
+    }
+    Ok(())
+}
+
+/// What tells a route from another one to the same part.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    gw: Option<IpAddr>,
+    link: u32,
+    encap: Option<Encap>,
+    src: Option<IpAddr>,
+}
+
+impl Wanted {
+    fn new(link: &Link, spec: &RouteSpec) -> Self {
+        Self {
+            gw: spec.gw,
+            link: link.index,
+            encap: spec.encap,
+            src: spec.src,
+        }
+    }
+
+    fn is(&self, route: &Route) -> bool {
+        (route.gw, route.oif, route.encap, route.src)
+            == (self.gw, Some(self.link), self.encap, self.src)
     }
 }
 

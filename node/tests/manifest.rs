@@ -44,7 +44,11 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
     let agent = &spec["containers"][0];
     assert_eq!(agent["command"], json!(["/linkspan-node"]));
     let words = words(agent);
-    let line = [&["linkspan-node", "--node", "n1"], &words[..]].concat();
+    let line = [
+        &["linkspan-node", "--node", "n1", "--pod-uid", "u1"],
+        &words[..],
+    ]
+    .concat();
     Arguments::try_parse_from(line).unwrap();
     assert_eq!(agent["env"][0]["name"], "NODE_NAME");
     assert_eq!(
@@ -63,8 +67,17 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
             .filter(|volume| volume["name"] == mount["name"]);
         (volumes.next().unwrap(), mount["readOnly"] == true)
     };
-    for (name, read_only) in [("--list", false), ("--leases", true)] {
-        let path = after(&words, name);
+    let paths = ["--list", "--leases"].map(|name| (after(&words, name), false));
+    let sockets = words.iter().enumerate();
+    let sockets = sockets.filter(|(_, word)| **word == "--cri");
+    let sockets: Vec<(&str, bool)> = sockets.map(|(at, _)| (words[at + 1], true)).collect();
+    assert_eq!(sockets.len(), 2);
+    assert_eq!(agent["env"][1]["name"], "POD_UID");
+    assert_eq!(
+        agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"],
+        "metadata.uid"
+    );
+    for (path, read_only) in paths.into_iter().chain(sockets) {
         let (volume, is_read_only) = volume(path);
         let of_node = volume["hostPath"]["path"].as_str().unwrap();
         assert!(

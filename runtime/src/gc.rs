@@ -72,6 +72,37 @@ impl Runtime {
         done
     }
 
+    /// Detaches the attachments in `gone`, whose containers their engine does not know any more, and nothing else. No
+    /// plugin is asked to collect, so this is safe while containers of the network start.
+    pub fn detach(&self, list: &NetworkList, gone: &[AttachmentId]) -> Collected {
+        let mut done = Collected::default();
+        if list.disable_gc {
+            return done;
+        }
+        let remembered = match self.remembered(list) {
+            Ok(remembered) => remembered,
+            Err(failure) => {
+                done.failures.push(failure);
+                return done;
+            }
+        };
+        let lives = Lives::now(&self.cache);
+        for id in gone {
+            match remembered.iter().find(|(_, at)| at.id() == *id) {
+                Some((entry, at)) => {
+                    let is_gone = lives.of(entry) == Life::Gone;
+                    self.del_stale(list, at, is_gone, &mut done);
+                }
+                // DEL needs no namespace: an ADD that was killed left leases or links, and no entry.
+                None => match Attachment::new(id.container_id.as_str(), "", id.ifname.as_str()) {
+                    Ok(at) => self.del_stale(list, &at, false, &mut done),
+                    Err(failure) => done.failures.push(failure),
+                },
+            }
+        }
+        done
+    }
+
     fn del_stale(&self, list: &NetworkList, at: &Attachment, is_gone: bool, done: &mut Collected) {
         let id = at.id();
         let mut at = at.clone();

@@ -6,7 +6,7 @@
 use linkspan_owner::life::Life;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::error::{ErrorCode, Failure};
-use linkspan_protocol::ident::NetworkName;
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
 use crate::Result;
 use crate::cache::Entry;
@@ -25,14 +25,24 @@ pub struct Restored {
 }
 
 impl Runtime {
-    /// Restores the remembered attachments of one network or of all, except those whose namespace is gone.
-    pub fn restore(&self, network: Option<&NetworkName>) -> Result<Restored> {
+    /// Restores the remembered attachments of one network or of all, except those whose namespace is gone, and those that
+    /// are not in `only`, where that is given.
+    pub fn restore(
+        &self,
+        network: Option<&NetworkName>,
+        only: Option<&[AttachmentId]>,
+    ) -> Result<Restored> {
         let listing = self.cache.all()?;
         let lives = Lives::now(&self.cache);
         let mut restored = Restored::default();
         let wanted = |entry: &Entry| network.is_none_or(|name| entry.network_name == name.as_str());
+        let is_meant = |entry: &Entry| {
+            let is_in =
+                |only: &[AttachmentId]| entry.attachment().is_ok_and(|at| only.contains(&at.id()));
+            only.is_none_or(is_in)
+        };
         for entry in listing.entries.into_iter().filter(wanted) {
-            if lives.of(&entry) == Life::Gone {
+            if !is_meant(&entry) || lives.of(&entry) == Life::Gone {
                 continue;
             }
             match self.restore_one(&entry) {
@@ -47,7 +57,7 @@ impl Runtime {
                 }
             }
         }
-        if network.is_none() {
+        if network.is_none() && only.is_none() {
             let unreadable = |path: std::path::PathBuf| {
                 let told = format!("not a remembered attachment: {}", path.display());
                 Failure::new(ErrorCode::DECODING, told).hint("remove the file if it is not needed")

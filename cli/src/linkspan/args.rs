@@ -60,10 +60,7 @@ pub(super) enum Command {
     Ports(PortsArgs),
     /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
     /// of nftables.service; nothing else changes
-    Restore {
-        /// The network's name, or the path of a file with its configuration; without it, every network
-        network: Option<String>,
-    },
+    Restore(RestoreArgs),
     /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
     /// to another suite; refused while attachments live that need it
     Clear(RemoveArgs),
@@ -139,6 +136,15 @@ impl Command {
                 | Self::Back { .. }
         )
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// The network's name, or the path of a file with its configuration; without it, every network
+    pub(super) network: Option<String>,
+    /// An attachment to restore, and no others; may be repeated
+    #[arg(long, value_name = "CONTAINER/IFNAME")]
+    pub(super) only: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -30,6 +30,17 @@ pub(super) struct GcArgs {
     /// An attachment that stays although this cache does not know it, or its namespace seems gone
     #[arg(long, value_name = "CONTAINER/IFNAME")]
     keep: Vec<String>,
+    /// An attachment whose container its engine does not know any more: it is detached, and nothing else is collected,
+    /// which is safe while containers start; may be repeated
+    #[arg(long, value_name = "CONTAINER/IFNAME", conflicts_with_all = ["keep", "dry_run", "all"])]
+    gone: Vec<String>,
+}
+
+/// What the caller knows of attachments.
+struct Told<'a> {
+    kept: &'a [AttachmentId],
+    gone: &'a [AttachmentId],
+    is_dry: bool,
 }
 
 /// The outcome of all networks.
@@ -49,8 +60,11 @@ pub(super) fn run(
     as_json: bool,
 ) -> Ended {
     let (runtime, _bundled) = places.runtime(plugins)?;
-    let kept: Result<Vec<AttachmentId>> = args.keep.iter().map(|text| parse_kept(text)).collect();
-    let kept = kept?;
+    let told = Told {
+        kept: &attachments(&args.keep)?,
+        gone: &attachments(&args.gone)?,
+        is_dry: args.dry_run,
+    };
     let lists = if args.all {
         every(places, &runtime)?
     } else {
@@ -60,7 +74,7 @@ pub(super) fn run(
     let mut count = Count::default();
     for list in &lists {
         let out = (!as_json).then_some(&mut *out as &mut dyn Write);
-        one(out, &runtime, list, (&kept, args.dry_run), &mut count)?;
+        one(out, &runtime, list, &told, &mut count)?;
         if let Some(stop) = &runtime.stop {
             stop.check()?;
         }
@@ -85,18 +99,21 @@ fn one(
     mut out: Option<&mut dyn Write>,
     runtime: &Runtime,
     list: &NetworkList,
-    (kept, is_dry): (&[AttachmentId], bool),
+    told: &Told<'_>,
     count: &mut Count,
 ) -> Result<()> {
     let name = &list.name;
     if list.disable_gc {
-        let told = format!("{name}: disableGC is set, nothing was done");
-        return out.map_or(Ok(()), |out| print(out, &told));
+        let why = format!("{name}: disableGC is set, nothing was done");
+        return out.map_or(Ok(()), |out| print(out, &why));
     }
     let mut valid = runtime.alive(list)?;
     count.valid += valid.len();
-    valid.extend_from_slice(kept);
-    let (ids, failures) = if is_dry {
+    valid.extend_from_slice(told.kept);
+    let (ids, failures) = if !told.gone.is_empty() {
+        let detached = runtime.detach(list, told.gone);
+        (detached.deleted, detached.failures)
+    } else if told.is_dry {
         (runtime.stale(list, &valid)?, Vec::new())
     } else {
         let mut progress = Progress::new(format!("{name}: detached"));
@@ -108,10 +125,10 @@ fn one(
     for id in &ids {
         let (container, ifname) = (id.container_id.as_str(), id.ifname.as_str());
         if let Some(out) = &mut out {
-            print(out, &format!("{} {container} {ifname}", verb(is_dry)))?;
+            print(out, &format!("{} {container} {ifname}", verb(told.is_dry)))?;
         }
         count.rows.push(json!({
-            "network": name, "container": container, "interface": ifname, "detached": !is_dry,
+            "network": name, "container": container, "interface": ifname, "detached": !told.is_dry,
         }));
     }
     failures.iter().for_each(report);
@@ -134,7 +151,12 @@ fn every(places: &Places, runtime: &Runtime) -> Result<Vec<NetworkList>> {
     Ok(lists)
 }
 
-fn parse_kept(text: &str) -> Result<AttachmentId> {
+/// Reads CONTAINER/IFNAME of each.
+pub(super) fn attachments(texts: &[String]) -> Result<Vec<AttachmentId>> {
+    texts.iter().map(|text| attachment(text)).collect()
+}
+
+fn attachment(text: &str) -> Result<AttachmentId> {
     let (container, ifname) = text.split_once('/').ok_or_else(|| {
         Failure::new(
             ErrorCode::INVALID_ENVIRONMENT,

@@ -128,9 +128,7 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
     let (places, plugins, as_json) = (&cli.places, suite.names, cli.output.json);
     let done = match &cli.command {
         Command::Gc(args) => return gc::run(out, places, args, plugins, as_json),
-        Command::Restore { network } => {
-            return network::restore(out, places, network.as_deref(), plugins, as_json);
-        }
+        Command::Restore(args) => return network::restore(out, places, args, plugins, as_json),
         Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
         Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
         Command::Run(args) => return run_command(places, args, plugins),

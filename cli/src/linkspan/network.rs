@@ -7,7 +7,8 @@ use linkspan_runtime::attachment::parse_capability_args;
 use linkspan_runtime::confdir;
 use serde_json::json;
 
-use super::args::{DoctorArgs, ValidateArgs};
+use super::args::{DoctorArgs, RestoreArgs, ValidateArgs};
+use super::gc::attachments;
 use super::target::Places;
 use super::{print, report};
 use crate::end::Ended;
@@ -21,17 +22,19 @@ use crate::{doctor, validate};
 pub(super) fn restore(
     out: &mut dyn Write,
     places: &Places,
-    network: Option<&str>,
+    args: &RestoreArgs,
     plugins: &[&str],
     as_json: bool,
 ) -> Ended {
     let (runtime, _bundled) = places.runtime(plugins)?;
-    let network = match network {
+    let network = match args.network.as_deref() {
         Some(name) if name.contains('/') => Some(places.network(name)?.network()?),
         Some(name) => Some(NetworkName::parse(name)?),
         None => None,
     };
-    let restored = runtime.restore(network.as_ref())?;
+    let only = attachments(&args.only)?;
+    let only = (!only.is_empty()).then_some(&only[..]);
+    let restored = runtime.restore(network.as_ref(), only)?;
     restored.failures.iter().for_each(report);
     if as_json {
         let rows = restored.whole.iter().map(|entry| {

@@ -23,6 +23,8 @@ pub(crate) enum Mood {
     Forbidding,
     /// Every answer is not JSON, and open watches end in the middle of an event.
     Babbling,
+    /// No request is answered: connections are closed.
+    Gone,
     /// Events come in many small pieces.
     Dripping,
 }
@@ -68,6 +70,11 @@ impl Api {
 
     /// Creates a node, or gives it other parts and addresses.
     pub(crate) fn put(&self, name: &str, parts: &[&str], addresses: &[&str]) {
+        self.put_with(name, parts, addresses, &Value::Null);
+    }
+
+    /// The same with images, which are most of a real node's object.
+    pub(crate) fn put_with(&self, name: &str, parts: &[&str], addresses: &[&str], images: &Value) {
         let addresses = addresses.iter();
         let addresses = addresses.map(|ip| json!({ "type": "InternalIP", "address": ip }));
         let addresses: Vec<Value> = addresses.collect();
@@ -80,6 +87,7 @@ impl Api {
             "spec": spec,
             "status": {
                 "addresses": addresses,
+                "images": images,
                 "conditions": [{ "type": "NetworkUnavailable", "status": "True" }]
             }
         });
@@ -222,6 +230,7 @@ impl Api {
         });
         match mood {
             _ if !is_known => answer(stream, 401, &status(401, "Unauthorized")),
+            Mood::Gone => Ok(()),
             Mood::Broken => answer(stream, 500, &status(500, "InternalError")),
             Mood::Forbidding => answer(stream, 403, &status(403, "Forbidden")),
             Mood::Babbling => answer(stream, 200, "<html>"),
@@ -238,7 +247,7 @@ impl Api {
             }
             _ if is_watch => self.watch(stream, &target),
             _ => {
-                let list = self.with(|state| state.list());
+                let list = self.with(|state| state.list(&target));
                 answer(stream, 200, &list.to_string())
             }
         }
@@ -323,12 +332,25 @@ impl State {
         self.nodes[name].clone()
     }
 
-    fn list(&self) -> Value {
+    /// A page of the nodes, as long as it is wanted. Its continuation is the name of its last node.
+    fn list(&self, target: &str) -> Value {
+        let of = |key: &str| {
+            let mut pairs = target
+                .split(['&', '?'])
+                .filter_map(|pair| pair.split_once('='));
+            pairs.find_map(|(name, value)| (name == key).then_some(value))
+        };
+        let limit = of("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
+        let after = of("continue").unwrap_or_default();
+        let mut rest = self.nodes.iter().filter(|(name, _)| name.as_str() > after);
+        let page: Vec<(&String, &Value)> = rest.by_ref().take(limit).collect();
+        let further = rest.next().and(page.last()).map(|(name, _)| name.as_str());
+        let items: Vec<&Value> = page.iter().map(|(_, node)| *node).collect();
         json!({
             "kind": "NodeList",
             "apiVersion": "v1",
-            "metadata": { "resourceVersion": self.version.to_string() },
-            "items": self.nodes.values().collect::<Vec<_>>(),
+            "metadata": { "resourceVersion": self.version.to_string(), "continue": further.unwrap_or_default() },
+            "items": items,
         })
     }
 }

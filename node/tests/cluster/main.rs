@@ -8,7 +8,11 @@
 
 mod answers;
 mod api;
+mod cri;
+mod outage;
 mod routes;
+mod scale;
+mod sweep;
 mod tls;
 
 use std::fs;
@@ -169,6 +173,10 @@ struct Agent(Option<Running>);
 impl Agent {
     fn line(&mut self) -> String {
         self.0.as_mut().unwrap().line()
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().pid()
     }
 
     fn kill(mut self) {

@@ -206,6 +206,11 @@ fn panic_with(message: &str) -> ! {
 }
 
 impl Running {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, if it has not ended.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

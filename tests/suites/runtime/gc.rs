@@ -105,6 +105,47 @@ fn what_is_gone_is_detached_and_what_lives_is_told_to_every_plugin() {
 }
 
 #[test]
+fn attachments_that_are_told_to_be_gone_are_detached_alone() {
+    in_lab(LINKSPAN, |lab| {
+        let recorder = recorder(lab);
+        list(lab, "net", &json!({}));
+        for (container, alive) in [("c1", true), ("c2", false), ("c3", true)] {
+            add(lab, &recorder, "net", container, alive);
+        }
+        // The last one has no entry: its ADD was killed.
+        let args = ["--gone", "c1/eth0", "--gone", "c4/eth1"];
+        let told = gc(lab, &recorder, &args).run();
+        assert_eq!(told.succeeded(), "deleted c1 eth0\ndeleted c4 eth1\n");
+        let calls = recorder.calls();
+        let seen: Vec<String> = calls
+            .iter()
+            .map(|call| {
+                ["verb", "as", "container", "netns", "args"]
+                    .map(|key| call[key].as_str().unwrap())
+                    .join(" ")
+            })
+            .collect();
+        let expected = [
+            "DEL second c1 /proc/self/ns/net A=1",
+            "DEL first c1 /proc/self/ns/net A=1",
+            "DEL second c4  ",
+            "DEL first c4  ",
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(remembered(lab), ["net-c2-eth0", "net-c3-eth0"]);
+        let told = gc(lab, &recorder, &["--gone", "c2"]).run();
+        assert_eq!(told.status, 1);
+        let both = ["--gone", "c2/eth0", "--keep", "c3/eth0"];
+        assert_eq!(gc(lab, &recorder, &both).run().status, 2);
+        assert_eq!(recorder.verbs(), [""; 0]);
+        // A list that forbids GC forbids this, too.
+        list(lab, "net", &json!({ "disableGC": true }));
+        gc(lab, &recorder, &["--gone", "c2/eth0"]).run().succeeded();
+        assert_eq!(recorder.verbs(), [""; 0]);
+    });
+}
+
+#[test]
 fn a_list_may_forbid_gc_or_be_too_old_for_it() {
     in_lab(LINKSPAN, |lab| {
         let recorder = recorder(lab);

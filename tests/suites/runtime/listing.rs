@@ -21,6 +21,7 @@ fn first(netns: &str) -> Value {
         "state": "alive",
         "alive": true,
         "doubt": null,
+        "sandbox": null,
     })
 }
 

@@ -65,6 +65,8 @@ fn ports_and_masquerade_of_the_living_come_back_and_once_is_enough() {
             told.stderr
         );
 
+        let told = linkspan(lab, &["restore", "--only", "living/eth0"]).run();
+        assert_eq!(told.succeeded(), "restored net living eth0\n");
         let told = linkspan(lab, &["restore"]).run();
         assert_eq!(
             told.succeeded(),

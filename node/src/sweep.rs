@@ -1,0 +1,174 @@
+//! The engine's word on the node's attachments: those whose sandboxes it does not know any more are detached, and those that
+//! live get back what somebody removed from the packet filter.
+//!
+//! An engine tells of a sandbox when it is made, and its network is made before that. So an attachment is detached only
+//! where the engine does not know its sandbox in two looks, which are further apart than kubelet waits for a sandbox.
+//! Each look reads the attachments first and the sandboxes after them. Where the engine cannot be asked, nothing happens.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use linkspan_protocol::ident::AttachmentId;
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::attachments::look;
+use crate::cri::sandboxes;
+use crate::error::{Error, Result};
+use crate::health::Shared;
+use crate::log::Log;
+use crate::suite;
+
+/// The time between two looks. kubelet waits for a sandbox for four minutes, and makes another one then.
+pub const EVERY: Duration = Duration::from_secs(300);
+
+/// Where everything is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Sockets of engines. The one counts that runs this agent's own pod.
+    pub sockets: Vec<PathBuf>,
+    /// The UID of this agent's own pod.
+    pub pod: String,
+    /// The time between two looks.
+    pub every: Duration,
+    /// The suite, which detaches and restores.
+    pub linkspan: PathBuf,
+    /// The file of the node's list.
+    pub list: PathBuf,
+    /// Where host-local keeps its leases.
+    pub leases: PathBuf,
+    /// Where the engine remembers attachments.
+    pub cache: PathBuf,
+}
+
+/// Looks without end. A failure is told and counted, and the next look comes in its time.
+pub async fn run(settings: Settings, log: Log, health: Shared) {
+    let mut sweep = Sweep {
+        settings,
+        log,
+        health,
+        suspects: BTreeSet::new(),
+    };
+    let mut told = String::new();
+    let mut clock = interval(sweep.settings.every);
+    // Two looks are never nearer than that.
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let failed = sweep.look().await.err();
+        let failed = failed.map(|err| err.to_string()).unwrap_or_default();
+        if !failed.is_empty() {
+            sweep.health.update(|health| health.engine_failures += 1);
+            if failed != told {
+                sweep.log.warn(&failed);
+            }
+        }
+        told = failed;
+    }
+}
+
+struct Sweep {
+    settings: Settings,
+    log: Log,
+    health: Shared,
+    /// Attachments whose sandboxes the engine did not know at the last look.
+    suspects: BTreeSet<AttachmentId>,
+}
+
+impl Sweep {
+    async fn look(&mut self) -> Result<()> {
+        let Some(network) = self.network()? else {
+            // Before the first list there is nothing to look after.
+            return Ok(());
+        };
+        let Settings {
+            linkspan,
+            cache,
+            leases,
+            ..
+        } = self.settings.clone();
+        let attachments = beside(move || look(&linkspan, &cache, &leases, &network)).await?;
+        let known = sandboxes(&self.settings.sockets, &self.settings.pod).await?;
+        let lives = |id: &&AttachmentId| known.contains(&id.container_id);
+        let all = attachments.remembered.union(&attachments.unfinished);
+        let orphans: BTreeSet<AttachmentId> = all.filter(|id| !lives(id)).cloned().collect();
+        let gone: Vec<AttachmentId> = orphans.intersection(&self.suspects).cloned().collect();
+        self.suspects = orphans;
+        let living: Vec<AttachmentId> = attachments
+            .remembered
+            .iter()
+            .filter(lives)
+            .cloned()
+            .collect();
+        let detached = self.ask("gc", "--gone", &gone).await?;
+        for line in detached.done.lines() {
+            self.health.update(|health| health.detached += 1);
+            self.log
+                .say(&format!("{line}: the engine has no such sandbox"));
+        }
+        let restored = self.ask("restore", "--only", &living).await?;
+        let failed = [detached.failed, restored.failed].concat();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Settings(failed.join("; ")))
+    }
+
+    /// The name of the list's network; none where there is no list yet.
+    fn network(&self) -> Result<Option<String>> {
+        let file = &self.settings.list;
+        let text = match fs::read_to_string(file) {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::file(file))?,
+        };
+        let list: Value = serde_json::from_str(&text)
+            .map_err(|err| Error::Settings(format!("{}: {err}", file.display())))?;
+        let name = list.get("name").and_then(Value::as_str);
+        Ok(name.map(str::to_owned))
+    }
+
+    /// Runs a verb of the suite for these attachments of the list's network.
+    async fn ask(&self, verb: &str, option: &str, of: &[AttachmentId]) -> Result<Told> {
+        if of.is_empty() {
+            return Ok(Told::default());
+        }
+        let Settings { list, cache, .. } = &self.settings;
+        let list = list.display().to_string();
+        let mut args = vec![format!("--cache-dir={}", cache.display())];
+        args.extend([verb.to_owned(), list]);
+        for at in of {
+            args.push(format!("{option}={}/{}", at.container_id, at.ifname));
+        }
+        let linkspan = self.settings.linkspan.clone();
+        let told = beside(move || suite::run(&linkspan, &args)).await?;
+        let words = String::from_utf8_lossy(&told.stderr);
+        let failed = words.lines().map(|line| line.trim().to_owned());
+        Ok(Told {
+            done: String::from_utf8_lossy(&told.stdout).into_owned(),
+            failed: if told.status.success() {
+                Vec::new()
+            } else {
+                failed.collect()
+            },
+        })
+    }
+}
+
+/// The outcome of a verb, which goes on after a failure.
+#[derive(Default)]
+struct Told {
+    done: String,
+    failed: Vec<String>,
+}
+
+/// Does something slow while the agent follows the nodes.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    // The error's causes are of this thread.
+    let done = spawn_blocking(|| work().map_err(|err| err.to_string())).await;
+    let done = done.unwrap_or_else(|err| Err(format!("a look at the attachments: {err}")));
+    done.map_err(Error::Settings)
+}
