@@ -109,7 +109,7 @@ fn attachments_that_are_told_to_be_gone_are_detached_alone() {
     in_lab(LINKSPAN, |lab| {
         let recorder = recorder(lab);
         list(lab, "net", &json!({}));
-        for (container, alive) in [("c1", true), ("c2", false), ("c3", true)] {
+        for (container, alive) in [("c1", true), ("c2", false), ("c3", false)] {
             add(lab, &recorder, "net", container, alive);
         }
         // The last one has no entry: its ADD was killed.
