@@ -103,7 +103,7 @@ pub(crate) fn sections(command: &str) -> String {
     text.push_str(&section("ENVIRONMENT", &ENVIRONMENT));
     text.push_str(&section("FILES", &FILES));
     if let Some((_, example)) = EXAMPLES.iter().find(|(name, _)| *name == command) {
-        text.push_str(&format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escaped(example)));
+        text.extend([".SH EXAMPLES\n.nf\n", &escaped(example), "\n.fi\n"]);
     }
     text
 }
@@ -111,11 +111,8 @@ pub(crate) fn sections(command: &str) -> String {
 fn section(heading: &str, rows: &[(&str, &str)]) -> String {
     let mut text = format!(".SH \"{heading}\"\n");
     for (word, meaning) in rows {
-        text.push_str(&format!(
-            ".TP\n\\fB{}\\fR\n{}\n",
-            escaped(word),
-            escaped(meaning)
-        ));
+        let (word, meaning) = (escaped(word), escaped(meaning));
+        text.extend([".TP\n\\fB", &word, "\\fR\n", &meaning, "\n"]);
     }
     text
 }
