@@ -516,13 +516,17 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__gc)
-            opts="-v -h --all --dry-run --keep --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --all --dry-run --keep --gone --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1316,12 +1320,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__restore)
-            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --only --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
