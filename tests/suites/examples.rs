@@ -26,13 +26,16 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
 /// The lists, by file name.
 fn examples() -> Vec<(String, Value)> {
     let entries = fs::read_dir(EXAMPLES).unwrap();
-    // One file is a template: the suite `cri` has containerd make a list of it.
+    let about = fs::read_to_string(Path::new(EXAMPLES).join("README.md")).unwrap();
+    // One file is about the others, and one is a template: the suite `cri` has containerd make a list of it.
     let paths = entries.map(|entry| entry.unwrap().path());
-    let paths = paths.filter(|path| !path.ends_with("containerd.template"));
+    let others = ["README.md", "containerd.template"];
+    let paths = paths.filter(|path| !others.iter().any(|other| path.ends_with(other)));
     let mut lists: Vec<(String, Value)> = paths
         .map(|path| {
             assert_eq!(path.extension().unwrap(), "conflist", "{}", path.display());
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(about.contains(&format!("`{name}`")), "README.md lacks {name}");
             (
                 name,
                 serde_json::from_slice(&fs::read(path).unwrap()).unwrap(),
