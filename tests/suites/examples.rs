@@ -35,7 +35,10 @@ fn examples() -> Vec<(String, Value)> {
         .map(|path| {
             assert_eq!(path.extension().unwrap(), "conflist", "{}", path.display());
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            assert!(about.contains(&format!("`{name}`")), "README.md lacks {name}");
+            assert!(
+                about.contains(&format!("`{name}`")),
+                "README.md lacks {name}"
+            );
             (
                 name,
                 serde_json::from_slice(&fs::read(path).unwrap()).unwrap(),

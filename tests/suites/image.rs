@@ -112,15 +112,7 @@ fn the_manifest_is_of_one_piece() {
         }
     }
     let [bin, net_d, from] = <[String; 3]>::try_from(places).unwrap();
-    let args = [
-        "install",
-        "-p",
-        &bin,
-        "--conflist",
-        &from,
-        "--net-dir",
-        &net_d,
-    ];
+    let args = ["install", &bin, "--conflist", &from, "--net-dir", &net_d];
     assert_eq!(install["args"], json!(args));
     let recipe = fs::read_to_string(Path::new(DEPLOY).join("Containerfile")).unwrap();
     assert!(recipe.contains(IMAGE), "the comment names another version");
