@@ -139,8 +139,11 @@ pub(crate) fn exhausted(plan: &Plan, set: &RangeSet, census: Census) -> Failure 
     } = census;
     let size = set.size();
     let network = plan.dir.file_name().unwrap_or_default().to_string_lossy();
-    let hint = if dead > 0 || unknown > 0 {
-        format!("free what is gone with `linkspan gc {network}`, or widen the range")
+    let free = format!("free what is gone with `linkspan gc {network}`");
+    let hint = if dead > 0 && !plan.reclaim {
+        format!("turn ipam.reclaim on, or {free}")
+    } else if dead > 0 || unknown > 0 {
+        format!("{free}, or widen the range")
     } else {
         "every address is in use: widen the range".to_owned()
     };
