@@ -12,7 +12,7 @@ const STATUSES: [(&str, &str); 5] = [
         "3",
         "The answer cannot be known: rights are missing, or the version of the list has no STATUS.",
     ),
-    ("4", "There is no such network, or no such attachment."),
+    ("4", "The network or the attachment is unknown."),
 ];
 
 const RUN_STATUSES: [(&str, &str); 4] = [
@@ -37,7 +37,7 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("CNI_IFNAME", "The name of the interface, as --ifname."),
     ("CNI_ARGS", "Arguments for plugins, as --args."),
     ("CAP_ARGS", "Values for capabilities, as --capability-args."),
-    ("NO_COLOR", "Where it is set, there are no colours."),
+    ("NO_COLOR", "Output has no colours while it is set."),
 ];
 
 const FILES: [(&str, &str); 4] = [

@@ -8,7 +8,7 @@ pub(crate) const NO: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The answer cannot be known, as without the rights to look.
 pub(crate) const CANNOT_TELL: u8 = 3;
-/// There is no such network, or no such attachment.
+/// The network or the attachment is unknown.
 pub(crate) const UNKNOWN: u8 = 4;
 
 /// A failure with the exit status of the command.
@@ -38,7 +38,7 @@ impl End {
         }
     }
 
-    /// The same end of a command that answers a question: without the rights to look there is no answer.
+    /// The same end of a command that answers a question. Such a command cannot answer without the rights to look.
     pub(crate) fn of_question(self) -> Self {
         match self.status {
             NO => Self {
