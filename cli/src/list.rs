@@ -6,7 +6,7 @@ use clap::Args;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::Failure;
 use linkspan_runtime::Result;
-use linkspan_runtime::cache::{Cache, Entry};
+use linkspan_runtime::cache::Cache;
 use serde_json::{Value, json};
 
 use crate::attachments::{Attached, all, short, state};
@@ -87,7 +87,7 @@ fn object(one: &Attached) -> Value {
     };
     with(
         one.json(),
-        &json!({ "addresses": one.addresses(), "alive": alive, "doubt": one.doubt(), "sandbox": sandbox(&one.entry) }),
+        &json!({ "addresses": one.addresses(), "alive": alive, "doubt": one.doubt(), "sandbox": one.sandbox() }),
     )
 }
 
@@ -100,11 +100,4 @@ fn row(one: &Attached, is_whole: bool) -> [String; 6] {
         state(one.life).to_owned(),
         one.addresses().join(" "),
     ]
-}
-
-/// The sandbox as an engine with a CRI names it. Other arguments of ADD may be secrets.
-fn sandbox(entry: &Entry) -> Option<&str> {
-    let mut args = entry.cni_args.iter();
-    let named = args.find(|(name, _)| name == "K8S_POD_INFRA_CONTAINER_ID");
-    named.map(|(_, id)| id.as_str())
 }

@@ -74,15 +74,26 @@ fn result(entry: &Entry) -> AddResult {
 impl Attached {
     /// The pod, where Kubernetes named one.
     pub(crate) fn pod(&self) -> Option<Pod> {
-        let arg = |wanted: &str| {
-            let mut args = self.entry.cni_args.iter();
-            let (_, value) = args.find(|(key, value)| key == wanted && !value.is_empty())?;
-            Some(value.clone())
+        let arg = |wanted| {
+            let value = self.arguments(wanted).find(|value| !value.is_empty())?;
+            Some(value.to_owned())
         };
         Some(Pod {
             name: arg("K8S_POD_NAME")?,
             namespace: arg("K8S_POD_NAMESPACE").unwrap_or_default(),
         })
+    }
+
+    /// The sandbox as an engine with a CRI names it.
+    pub(crate) fn sandbox(&self) -> Option<&str> {
+        self.arguments("K8S_POD_INFRA_CONTAINER_ID").next()
+    }
+
+    /// The values that ADD was told for `wanted` in `CNI_ARGS`. Other arguments may be secrets.
+    fn arguments(&self, wanted: &str) -> impl Iterator<Item = &str> {
+        let args = self.entry.cni_args.iter();
+        let of = args.filter(move |(key, _)| key == wanted);
+        of.map(|(_, value)| value.as_str())
     }
 
     /// The name for people: the pod's, or else the namespace's.

@@ -122,11 +122,7 @@ impl ClientId {
 
 /// The IAID of an interface: four bytes derived from its name.
 pub(crate) fn iaid(ifname: &str) -> [u8; 4] {
-    let digest = hash::hex(ifname);
-    let number = digest
-        .get(..8)
-        .and_then(|text| u32::from_str_radix(text, 16).ok());
-    number.unwrap_or_default().to_be_bytes()
+    hash::number(ifname).to_be_bytes()
 }
 
 /// A DUID of type 3: the hardware address (RFC 8415, section 11.4).

@@ -5,9 +5,7 @@
 
 mod conf;
 
-use linkspan_attach::addressing::{self, Scheme};
-use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Side, creation, end, kernel, verify};
+use linkspan_attach::{Side, end, verify};
 use linkspan_netlink::link::Kind;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
@@ -21,9 +19,6 @@ use conf::{Conf, Plan};
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Dummy>();
-
-/// The place of the interface in `interfaces`.
-const CONTAINER: i64 = 0;
 
 #[derive(Debug)]
 struct Dummy;
@@ -49,21 +44,7 @@ impl Plugin for Dummy {
             mac: plan.mac,
         };
         let link = end::create(call, &sandbox, &request, undo)?;
-        let mut result = AddResult::default();
-        if plan.layer3 {
-            result = interface::lease(call, CONTAINER, undo)?;
-            addressing::possible(&sandbox, &result, plan.mtu)?;
-        }
-        result.interfaces = vec![creation::interface(&link, &call.netns.to_string())];
-        if plan.layer3 {
-            // Nobody else is on the link.
-            let scheme = Scheme::Subnet { dad: false };
-            addressing::apply(&sandbox, &link, &result, scheme, &Wishes::default())?;
-        } else {
-            link.set_up().map_err(kernel)?;
-        }
-        interface::resolve_names(call, &mut result);
-        Ok(result)
+        end::settle(call, &sandbox, &link, plan.mtu, undo)
     }
 
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {

@@ -62,11 +62,7 @@ impl Plugin for MacvlanPlugin {
         })?;
         let setup = Setup {
             sides: &sides,
-            addresses: if plan.layer3 {
-                Addresses::Ipam
-            } else {
-                Addresses::None
-            },
+            addresses: Addresses::of_ipam(plan.layer3),
             mtu: request.mtu,
             dad: plan.dad,
             conflicts: plan.conflicts.over_link(&parent),

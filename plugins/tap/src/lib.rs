@@ -5,9 +5,7 @@
 mod conf;
 mod make;
 
-use linkspan_attach::addressing::{self, Scheme};
-use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Side, creation, end, kernel, verify};
+use linkspan_attach::{Side, end, kernel, verify};
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::tap::Tap;
 use linkspan_plugin::capability::{Capability, require};
@@ -25,9 +23,6 @@ pub use make::{CREATE, create_labelled};
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<TapPlugin>();
-
-/// The place of the interface in `interfaces`.
-const CONTAINER: i64 = 0;
 
 #[derive(Debug)]
 struct TapPlugin;
@@ -53,21 +48,7 @@ impl Plugin for TapPlugin {
         if let Some(bridge) = bridge {
             link.set_controller(Some(bridge.index)).map_err(kernel)?;
         }
-        let mut result = AddResult::default();
-        if plan.layer3 {
-            result = interface::lease(call, CONTAINER, undo)?;
-            addressing::possible(&sandbox, &result, plan.mtu)?;
-        }
-        result.interfaces = vec![creation::interface(&link, &call.netns.to_string())];
-        if plan.layer3 {
-            // Only a program of the container is on the link.
-            let scheme = Scheme::Subnet { dad: false };
-            addressing::apply(&sandbox, &link, &result, scheme, &Wishes::default())?;
-        } else {
-            link.set_up().map_err(kernel)?;
-        }
-        interface::resolve_names(call, &mut result);
-        Ok(result)
+        end::settle(call, &sandbox, &link, plan.mtu, undo)
     }
 
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {

@@ -16,12 +16,10 @@ use nix::errno::Errno;
 
 use crate::addressing::{self, Scheme};
 use crate::conflict::{Conflicts, refuse_taken};
+use crate::end::CONTAINER;
 use crate::parent::Parent;
 use crate::wishes::Wishes;
 use crate::{Side, Sides, creation, end, kernel, verify};
-
-/// The place of the interface in `interfaces`.
-const CONTAINER: i64 = 0;
 
 /// Where a link's addresses come from.
 #[derive(Debug)]
@@ -32,6 +30,13 @@ pub enum Addresses {
     Ipam,
     /// They are in the result before.
     Given(AddResult),
+}
+
+impl Addresses {
+    /// Those of the IPAM plugin, if there is one.
+    pub fn of_ipam(is_there: bool) -> Self {
+        if is_there { Self::Ipam } else { Self::None }
+    }
 }
 
 /// How a link that is made becomes one that can be used.

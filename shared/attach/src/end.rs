@@ -6,13 +6,19 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_owner::Owner;
-use linkspan_plugin::{AddCall, DelCall, Result, Undo};
+use linkspan_plugin::{AddCall, DelCall, Result, Undo, interface};
 use linkspan_protocol::addr::{MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::result::AddResult;
 use nix::errno::Errno;
 
-use crate::creation::{is_free, uncreated};
+use crate::addressing::{self, Scheme};
+use crate::creation::{self, is_free, uncreated};
+use crate::wishes::Wishes;
 use crate::{Side, kernel, tag};
+
+/// The place of the interface in `interfaces`.
+pub(crate) const CONTAINER: i64 = 0;
 
 /// No link carries smaller packets (`IPV4_MIN_MTU` of net/ip.h).
 const IPV4_MIN_MTU: u32 = 68;
@@ -147,6 +153,32 @@ pub fn create_tap(
     }
     link.tag(&owner.line(), 0).map_err(kernel)?;
     sandbox.link(ifname.as_str())
+}
+
+/// Gives a link that only the container is on the addresses of IPAM, if it has such, sets it up and tells the result.
+pub fn settle(
+    call: &AddCall,
+    sandbox: &Side,
+    link: &Link,
+    mtu: Option<u32>,
+    undo: &mut Undo,
+) -> Result<AddResult> {
+    let layer3 = !call.netconf.ipam.kind.is_empty();
+    let mut result = AddResult::default();
+    if layer3 {
+        result = interface::lease(call, CONTAINER, undo)?;
+        addressing::possible(sandbox, &result, mtu)?;
+    }
+    result.interfaces = vec![creation::interface(link, &call.netns.to_string())];
+    if layer3 {
+        // Nobody else is on the link.
+        let scheme = Scheme::Subnet { dad: false };
+        addressing::apply(sandbox, link, &result, scheme, &Wishes::default())?;
+    } else {
+        link.set_up().map_err(kernel)?;
+    }
+    interface::resolve_names(call, &mut result);
+    Ok(result)
 }
 
 /// Returns code 50 where the kernel lacks the kind. As with an ADD, the kernel loads its module.
