@@ -64,10 +64,18 @@ pub type Chains<'a> = BTreeSet<(&'a str, String)>;
 /// Removes chains, and the rules that jump there, in both families, from nf_tables and iptables-legacy. Reads
 /// iptables-legacy once, and executes iptables only if a chain is there.
 pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Result<()> {
-    for family in Family::BOTH {
-        if let Some(netfilter) = netfilter {
-            remove_native(netfilter, nat(family), chains)?;
+    if let Some(netfilter) = netfilter {
+        let tables = Family::BOTH.map(nat);
+        let of_table = |table| chains.iter().map(move |(_, chain)| (table, chain.as_str()));
+        let all: Vec<_> = tables.into_iter().flat_map(of_table).collect();
+        let there = netfilter.has_chains(&all).map_err(kernel)?;
+        let mut there: Vec<_> = all.iter().zip(there).filter(|(_, there)| *there).collect();
+        there.dedup_by_key(|((table, _), _)| *table);
+        for ((table, _), _) in there {
+            remove_native(netfilter, *table, chains)?;
         }
+    }
+    for family in Family::BOTH {
         remove_legacy(family, chains)?;
     }
     Ok(())
@@ -183,22 +191,26 @@ fn remove_legacy(family: Family, chains: &Chains<'_>) -> Result<()> {
     iptables.apply(&lines)
 }
 
-/// Deletes the rules of a chain in the reference's table whose comments `condemned` picks.
+/// Deletes the rules of chains in the reference's tables whose comments `condemned` picks. One look shows where these chains
+/// are.
 pub fn remove_rules(
     netfilter: &Netfilter,
-    table: Table,
-    chain: &str,
+    chains: &[(Table, &str)],
     condemned: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    table::transact(netfilter, || {
-        let mut batch = Batch::default();
-        for rule in netfilter.rules(table, chain).map_err(kernel)? {
-            if condemned(&rule.comment) {
-                batch.delete_rule(table, chain, rule.handle);
+    let there = netfilter.has_chains(chains).map_err(kernel)?;
+    for ((table, chain), _) in chains.iter().zip(there).filter(|(_, there)| *there) {
+        table::transact(netfilter, || {
+            let mut batch = Batch::default();
+            for rule in netfilter.rules(*table, chain).map_err(kernel)? {
+                if condemned(&rule.comment) {
+                    batch.delete_rule(*table, chain, rule.handle);
+                }
             }
-        }
-        Ok(batch)
-    })
+            Ok(batch)
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ use crate::kernel;
 pub use change::{Guard, attempt, insist, transact};
 pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
-pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
+pub use withdraw::{
+    Elements, confirmed, expire, list, remove, remove_chosen, remove_found, still, tidy,
+};
 
 /// The table of packets. Deleting it removes all of our state there.
 pub const TABLE: Table = Table {
