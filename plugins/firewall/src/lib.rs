@@ -16,9 +16,11 @@ mod establish;
 mod firewalld;
 mod held;
 mod message;
+mod part;
 mod place;
 mod port;
 mod sets;
+mod standing;
 mod verify;
 mod withdraw;
 
@@ -40,7 +42,7 @@ use claim::Claim;
 use conf::{Backend, Conf, Plan, Policy};
 use establish::How;
 use firewalld::Firewalld;
-use sets::PART;
+use part::PART;
 use withdraw::Condemned;
 
 /// The plugin under its name.
@@ -77,12 +79,15 @@ impl Plugin for Firewall {
         let own = call.owner();
         let told = call.netconf.prev_result().ok().flatten();
         let ifname = call.attachment.ifname.as_str();
-        let port = call.netns.as_ref();
-        let port = port.and_then(|netns| port::host_end(netns, ifname).ok().flatten());
+        let port = || {
+            let netns = call.netns.as_ref()?;
+            Some(port::host_end(netns, ifname).ok()??.index)
+        };
         let condemned = Condemned {
             is: &|owner| *owner == own,
+            own: Some(&own),
             told: told.map(|told| claim::addresses(&told)).unwrap_or_default(),
-            port: port.map(|port| port.index),
+            port: &port,
         };
         remove(call, backend, &zone, &condemned)
     }
@@ -108,8 +113,9 @@ impl Plugin for Firewall {
         let stale = call.stale();
         let condemned = Condemned {
             is: &|owner| stale.includes(owner),
+            own: None,
             told: BTreeSet::new(),
-            port: None,
+            port: &|| None,
         };
         remove(call, backend, &zone, &condemned)
     }

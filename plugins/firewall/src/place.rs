@@ -10,7 +10,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
-use crate::chains::{ACCEPTS, Found, HOOK, Step};
+use crate::chains::{ACCEPTS, Found, HOOK, STAGE_1, STAGE_2, Step};
 
 const FILTER: &str = "filter";
 
@@ -25,9 +25,15 @@ pub(crate) fn table(family: Family) -> Table {
     }
 }
 
-/// Whether nf_tables has it.
-pub(crate) fn is_native(netfilter: &Netfilter, family: Family) -> Result<bool> {
-    netfilter.has_chain(table(family), HOOK).map_err(kernel)
+/// The families of which nf_tables has it.
+pub(crate) fn natives(netfilter: &Netfilter, families: &[Family]) -> Result<Vec<Family>> {
+    let hooks: Vec<_> = families
+        .iter()
+        .map(|family| (table(*family), HOOK))
+        .collect();
+    let there = netfilter.has_chains(&hooks).map_err(kernel)?;
+    let all = families.iter().zip(there).filter(|(_, there)| *there);
+    Ok(all.map(|(family, _)| *family).collect())
 }
 
 /// How much of a chain is read.
@@ -38,7 +44,8 @@ pub(crate) enum Extent {
     Beginning,
 }
 
-/// The chains in nf_tables, of those that are asked for.
+/// The chains in nf_tables, of those that are asked for. That of the administrator is there without its rules, which are
+/// nobody else's business.
 pub(crate) fn native(
     netfilter: &Netfilter,
     family: Family,
@@ -47,18 +54,18 @@ pub(crate) fn native(
 ) -> Result<Found> {
     let table = table(family);
     let mut found = Found::new();
-    for chain in chains {
-        if !netfilter.has_chain(table, chain).map_err(kernel)? {
-            continue;
-        }
-        if extent == Extent::Beginning && *chain == ACCEPTS {
+    let all: Vec<_> = chains.iter().map(|chain| (table, *chain)).collect();
+    let there = netfilter.has_chains(&all).map_err(kernel)?;
+    for (chain, _) in chains.iter().zip(there).filter(|(_, there)| *there) {
+        let rules = if ![HOOK, ACCEPTS, STAGE_1, STAGE_2].contains(chain) {
+            Vec::new()
+        } else if extent == Extent::Beginning && *chain == ACCEPTS {
             let another = Netfilter::open().map_err(kernel)?;
-            let rules = another.first_filter_rules(table, chain).map_err(kernel)?;
-            found.insert((*chain).to_owned(), rules);
+            another.first_filter_rules(table, chain).map_err(kernel)?
         } else {
-            let rules = netfilter.filter_rules(table, chain).map_err(kernel)?;
-            found.insert((*chain).to_owned(), rules);
-        }
+            netfilter.filter_rules(table, chain).map_err(kernel)?
+        };
+        found.insert((*chain).to_owned(), rules);
     }
     Ok(found)
 }

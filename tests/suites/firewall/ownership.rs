@@ -1,9 +1,11 @@
 //! Whose the rules are: an attachment's, and not an address's.
 
+use linkspan_filter::table::TABLE;
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, in_lab};
-use linkspan_harness::table::{elements, everything, shared};
+use linkspan_harness::table::{elements, everything, netfilter, shared};
 use linkspan_harness::tool::{older_iptables, tool};
+use linkspan_nftables::Batch;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, NATIVE, OLDER, Pod, about, saved};
@@ -54,6 +56,35 @@ fn a_late_del_takes_nothing_from_the_addresss_new_owner() {
     });
 }
 
+/// Takes away what the first layout did not have.
+fn forget_holders(lab: &Lab) {
+    let mut batch = Batch::default();
+    batch.flush_chain(TABLE, "firewall");
+    batch.delete_chain(TABLE, "firewall");
+    for set in ["firewall_holders_v4", "firewall_holders_v6"] {
+        batch.delete_set(TABLE, set);
+    }
+    batch.ensure_chain(TABLE, "firewall");
+    netfilter(lab).commit(batch).unwrap();
+}
+
+#[test]
+fn addresses_of_the_first_layout_are_their_owners() {
+    everywhere(|lab, over, path, kind| {
+        let pod = Pod::on_bridge(lab, "old", 0, over).with_path(path);
+        pod.firewall(lab).add();
+        forget_holders(lab);
+        let new = pod.firewall(lab).env("CNI_CONTAINERID", "new");
+        new.add();
+        pod.firewall(lab).del();
+        assert_eq!(rules(&pod, kind), 2);
+        new.check(&pod.result);
+        new.del();
+        assert_eq!(rules(&pod, kind), if kind.is_some() { 0 } else { 2 });
+        assert_eq!((elements(lab), shared_policies(lab)), (vec![], vec![]));
+    });
+}
+
 #[test]
 fn del_needs_neither_a_result_nor_a_namespace() {
     everywhere(|lab, over, path, kind| {
@@ -83,6 +114,20 @@ fn shared_policies(lab: &Lab) -> Vec<String> {
     let mut lines = shared(lab);
     lines.retain(|line| line.starts_with("firewall"));
     lines
+}
+
+#[test]
+fn a_result_that_has_lost_an_address_hides_nothing_from_del() {
+    everywhere(|lab, over, path, kind| {
+        let pod = Pod::on_bridge(lab, "pod", 0, over).with_path(path);
+        pod.firewall(lab).add();
+        assert_eq!(elements(lab).len(), 2);
+        let mut told = pod.result.clone();
+        told["ips"].as_array_mut().unwrap().truncate(1);
+        pod.firewall(lab).after(&told).del();
+        assert_eq!((elements(lab), shared_policies(lab)), (vec![], vec![]));
+        assert_eq!(rules(&pod, kind), if kind.is_some() { 0 } else { 2 });
+    });
 }
 
 #[test]
