@@ -14,6 +14,9 @@ use crate::{Entry, Reply, transport};
 /// Set to `exec`, this makes a process execute its delegates even where they are itself under another name.
 const DELEGATE: &str = "LINKSPAN_DELEGATE";
 
+/// Room for the usual configuration, which one read fills.
+const INPUT: usize = 8 << 10;
+
 /// Serves the call that this process was started for, in an executable that is all of these plugins.
 #[expect(
     clippy::disallowed_methods,
@@ -30,7 +33,7 @@ pub fn run_among(entries: &'static [&'static Entry], entry: &Entry) -> ExitCode 
 pub fn run(entry: &Entry) -> ExitCode {
     panic::set_hook(Box::new(report_bug));
     let reply = entry.serve(&environment(), &mut || {
-        let mut input = Vec::new();
+        let mut input = Vec::with_capacity(INPUT);
         io::stdin().lock().read_to_end(&mut input)?;
         Ok(input)
     });
