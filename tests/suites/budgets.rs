@@ -34,6 +34,9 @@ struct Budget {
     dumps: usize,
     /// Below no directory in particular: leases, sysctls, namespaces.
     files: usize,
+    /// What the kernel ends only after a grace period, in which the process waits: links that go, and a transaction of nf_tables
+    /// that deletes.
+    waits: usize,
 }
 
 const fn budget(processes: usize, requests: usize, dumps: usize, files: usize) -> Budget {
@@ -42,6 +45,7 @@ const fn budget(processes: usize, requests: usize, dumps: usize, files: usize) -
         requests,
         dumps,
         files,
+        waits: 0,
     }
 }
 
@@ -66,6 +70,13 @@ fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
     let own = |line: &str| line.contains(" fsmount(") && !line.contains(" = -1 ");
     let hosts = |line: &str| line.contains(" openat2(AT_FDCWD, \"/proc/sys/net/");
     assert!(count(&own) == 0 || count(&hosts) == 0, "{log}");
+    let deletes = |line: &str| {
+        let kinds = ["RULE", "CHAIN", "SETELEM", "SET,", "TABLE"];
+        let mut kinds = kinds.iter().map(|kind| format!("NFT_MSG_DEL{kind}"));
+        kinds.any(|kind| line.contains(&kind))
+    };
+    // RTM_DELLINK, which strace shows by its number or by its name.
+    let link = |line: &str| line.contains("nlmsg_type=0x11 ") || line.contains("RTM_DELLINK");
     let did = Budget {
         processes: count(&|line| line.contains(" execve(")),
         requests: count(&request),
@@ -73,6 +84,7 @@ fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
         files: count(&|line| {
             (line.contains(" openat(") || line.contains(" openat2(")) && !line.contains("ENOENT")
         }),
+        waits: count(&|line| request(line) && (deletes(line) || link(line))),
     };
     (result, did)
 }
@@ -148,6 +160,14 @@ fn keeps_to(case: &str, plugins: fn(&Lab, u16) -> Vec<Value>, budgets: [&[Budget
         let each = did.iter().flatten().zip(budgets.concat());
         let exceeded = each.filter(|(did, allowed)| over((did, allowed))).count();
         assert_eq!(exceeded, 0, "{case} does {did:#?}");
+        // DEL waits once in a process, and nothing else waits.
+        let [add, check, status, del] = &did;
+        let waits = |verb: &[Budget]| verb.iter().map(|did| did.waits).max();
+        let most = [add, check, status, del].map(|verb| waits(verb).unwrap_or_default());
+        assert!(
+            most[..3] == [0, 0, 0] && most[3] <= 1,
+            "{case} does {did:#?}"
+        );
     });
 }
 
@@ -275,6 +295,83 @@ fn static_keeps_to_its_budget() {
 }
 
 #[test]
+fn host_local_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        vec![conf("host-local", &json!({ "ipam": ipam }))]
+    };
+    keeps_to(
+        "host-local",
+        plugins,
+        [
+            &[budget(1, 0, 0, 9)],
+            &[budget(1, 0, 0, 6)],
+            &[budget(1, 0, 0, 4)],
+            &[budget(1, 0, 0, 6)],
+        ],
+    );
+}
+
+/// A look at everything, once for a network: what it asks for does not grow with the attachments that stay.
+#[test]
+fn gc_keeps_to_its_budgets() {
+    type Case = (fn(&Lab) -> Value, Budget);
+    let cases: [Case; 7] = [
+        (|_| conf("loopback", &json!({})), budget(1, 0, 0, 1)),
+        (
+            |lab| {
+                conf(
+                    "host-local",
+                    &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) }),
+                )
+            },
+            budget(1, 0, 0, 9),
+        ),
+        (
+            |lab| bridge(lab, &json!({ "ipMasq": true })),
+            budget(1, 12, 8, 11),
+        ),
+        (
+            |lab| conf("ptp", &json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) })),
+            budget(1, 11, 8, 11),
+        ),
+        (|_| conf("portmap", &json!({})), budget(1, 18, 16, 3)),
+        (|_| conf("firewall", &json!({})), budget(1, 15, 11, 3)),
+        (
+            |lab| conf("tuning", &json!({ "dataDir": lab.dir().join("tuning") })),
+            budget(1, 0, 0, 1),
+        ),
+    ];
+    in_lab(LINKSPAN, |lab| {
+        if !skip::can_trace("GC") {
+            return;
+        }
+        let mut chain = pod(lab, 8080);
+        chain.push(conf("firewall", &json!({})));
+        let mut first = Chain::new(lab, "first", chain);
+        first.run("ADD");
+        let valid = json!([{ "containerID": "first", "ifname": "eth0" }]);
+        let valid = json!({ "cni.dev/valid-attachments": valid });
+        let mut exceeded = Vec::new();
+        for (conf, allowed) in cases {
+            let conf = with(conf(lab), &valid);
+            let kind = conf["type"].as_str().unwrap();
+            let call = lab.plugin(kind).without("LINKSPAN_DELEGATE").verb("GC");
+            let (_, did) = traced(lab, call.conf(&conf));
+            if did.requests > allowed.requests
+                || did.dumps > allowed.dumps
+                || did.files > allowed.files
+                || did.processes > allowed.processes
+                || did.waits > 0
+            {
+                exceeded.push((kind.to_owned(), did));
+            }
+        }
+        assert!(exceeded.is_empty(), "GC does {exceeded:#?}");
+    });
+}
+
+#[test]
 fn a_pair_keeps_to_its_budget() {
     let plugins = |lab: &Lab, _| {
         let ipam = host_local(lab, &["10.1.0.0/16"]);
@@ -301,7 +398,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29)],
             &[budget(1, 11, 7, 11)],
             &[budget(1, 2, 1, 5)],
-            &[budget(1, 16, 5, 11)],
+            &[budget(1, 12, 4, 11)],
         ],
     );
 }
@@ -369,7 +466,7 @@ fn tuning_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29), budget(1, 5, 0, 18)],
             &[budget(1, 11, 7, 11), budget(1, 2, 0, 8)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
-            &[budget(1, 16, 5, 11), budget(1, 4, 0, 7)],
+            &[budget(1, 12, 4, 11), budget(1, 4, 0, 7)],
         ],
     );
 }
@@ -384,7 +481,7 @@ fn sbr_keeps_to_its_budget() {
             &[budget(1, 17, 2, 27), budget(1, 18, 6, 3)],
             &[budget(1, 11, 7, 11), budget(1, 5, 4, 3)],
             &[budget(1, 1, 0, 5), budget(1, 1, 1, 2)],
-            &[budget(1, 16, 5, 11), budget(1, 18, 5, 3)],
+            &[budget(1, 12, 4, 11), budget(1, 18, 5, 3)],
         ],
     );
 }
@@ -405,7 +502,7 @@ fn route_override_keeps_to_its_budget() {
             &[budget(1, 17, 2, 27), budget(1, 8, 2, 3)],
             &[budget(1, 8, 4, 9), budget(1, 3, 2, 3)],
             &[budget(1, 1, 0, 5), budget(1, 0, 0, 2)],
-            &[budget(1, 16, 5, 11), budget(1, 8, 2, 3)],
+            &[budget(1, 12, 4, 11), budget(1, 8, 2, 3)],
         ],
     );
 }
@@ -423,7 +520,7 @@ fn vrf_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29), budget(1, 20, 12, 3)],
             &[budget(1, 11, 7, 11), budget(1, 2, 0, 3)],
             &[budget(1, 1, 0, 5), budget(1, 1, 0, 2)],
-            &[budget(1, 15, 5, 11), budget(1, 14, 7, 3)],
+            &[budget(1, 12, 4, 11), budget(1, 14, 7, 3)],
         ],
     );
 }
@@ -449,7 +546,7 @@ fn bandwidth_keeps_to_its_budget() {
             &[budget(1, 17, 2, 29), budget(1, 20, 1, 4)],
             &[budget(1, 11, 7, 11), budget(1, 9, 1, 4)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 2)],
-            &[budget(1, 16, 5, 11), budget(1, 12, 1, 4)],
+            &[budget(1, 12, 4, 11), budget(1, 12, 1, 4)],
         ],
     );
 }
@@ -464,7 +561,7 @@ fn tuning_without_keys_costs_nothing() {
             &[budget(1, 17, 2, 29), budget(1, 0, 0, 1)],
             &[budget(1, 11, 7, 11), budget(1, 0, 0, 1)],
             &[budget(1, 2, 1, 5), budget(1, 0, 0, 1)],
-            &[budget(1, 16, 5, 11), budget(1, 0, 0, 2)],
+            &[budget(1, 12, 4, 11), budget(1, 0, 0, 2)],
         ],
     );
 }
@@ -520,10 +617,10 @@ fn the_pod_chain_keeps_to_its_budget() {
         "pod chain",
         pod,
         [
-            &[budget(1, 15, 1, 20), budget(1, 7, 0, 4)],
+            &[budget(1, 15, 1, 20), budget(1, 6, 0, 4)],
             &[budget(1, 15, 7, 11), budget(1, 8, 2, 3)],
             &[budget(1, 4, 1, 5), budget(1, 2, 0, 1)],
-            &[budget(1, 17, 6, 10), budget(1, 33 + TICKS, 20, 5)],
+            &[budget(1, 13, 5, 10), budget(1, 7 + TICKS, 0, 5)],
         ],
     );
 }
@@ -538,10 +635,10 @@ fn firewall_keeps_to_its_budget() {
         "firewall",
         plugins,
         [
-            &[budget(1, 17, 2, 29), budget(1, 10, 3, 3)],
-            &[budget(1, 11, 7, 11), budget(1, 10, 3, 3)],
+            &[budget(1, 17, 2, 29), budget(1, 7, 0, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 8, 0, 3)],
             &[budget(1, 2, 1, 5), budget(1, 2, 0, 3)],
-            &[budget(1, 16, 5, 11), budget(1, 20 + TICKS, 10, 5)],
+            &[budget(1, 12, 4, 11), budget(1, 17 + TICKS, 8, 5)],
         ],
     );
 }
@@ -560,10 +657,10 @@ fn firewall_in_iptables_keeps_to_its_budget() {
         "firewall in iptables",
         plugins,
         [
-            &[budget(1, 17, 2, 29), budget(1, 20, 9, 3)],
-            &[budget(1, 11, 7, 11), budget(1, 20, 9, 3)],
+            &[budget(1, 17, 2, 29), budget(1, 11, 4, 3)],
+            &[budget(1, 11, 7, 11), budget(1, 13, 4, 3)],
             &[budget(1, 2, 1, 5), budget(1, 2, 0, 2)],
-            &[budget(1, 16, 5, 11), budget(1, 22 + TICKS, 12, 5)],
+            &[budget(1, 12, 4, 11), budget(1, 13, 5, 5)],
         ],
     );
 }
