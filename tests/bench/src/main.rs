@@ -112,7 +112,8 @@ fn main() -> ExitCode {
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let (figures, throughput) = everything(&options, &scratch);
     std::fs::remove_dir_all(&scratch).unwrap();
-    let machine = report::machine();
+    let own = options.plugins.as_ref().map(|dir| dir.join("bridge"));
+    let machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
     println!("{machine}\n\n{}", report::table(&figures));
     for Throughput {
         who,

@@ -1,6 +1,7 @@
 //! Figures for people and for programs.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -126,8 +127,8 @@ fn aligned(rows: &[[String; HEAD.len()]]) -> String {
     lines.concat()
 }
 
-/// The machine that all this was measured on.
-pub(crate) fn machine() -> Value {
+/// The machine, and the C library that the measured plugins are linked with.
+pub(crate) fn machine(plugin: &Path) -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let model = info
@@ -137,7 +138,18 @@ pub(crate) fn machine() -> Value {
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "processor": model.unwrap_or_default().trim_start_matches(['\t', ' ', ':']),
         "processors": info.lines().filter(|line| line.starts_with("processor")).count(),
+        "libc": libc(&fs::read(plugin).unwrap_or_default()),
     })
+}
+
+/// The banner of the C library that an executable has in it, which a great part of a start depends on; `None` where it has none.
+fn libc(executable: &[u8]) -> Option<String> {
+    const BANNER: &[u8] = b"GNU C Library (";
+    let mut windows = executable.windows(BANNER.len());
+    let at = windows.position(|some| some == BANNER)?;
+    let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
+    let banner = String::from_utf8_lossy(lines.next()?);
+    Some(banner.trim_end_matches('.').to_owned())
 }
 
 /// The figures as an array of objects.
