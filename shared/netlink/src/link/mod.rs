@@ -22,8 +22,8 @@ use crate::rtnl::Rtnl;
 pub use bridge_vlan::{Filtering, PortVlan, VLAN_IDS, port_vlans};
 pub use change::PortFlags;
 pub use kind::{
-    Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, QosMap, Tun, Vlan, VlanProtocol,
-    Vxlan,
+    Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, Netkit, QosMap, Tun, Vlan,
+    VlanProtocol, Vxlan,
 };
 pub use spec::{LinkSpec, Peer};
 
@@ -47,7 +47,7 @@ pub struct Link {
     pub group: u32,
     /// Index of the bridge or VRF that has the link as a port.
     pub controller: Option<u32>,
-    /// Index of a veth's other end, or of a macvlan's, ipvlan's or VLAN's parent, in the namespace of that other link.
+    /// Index of the other end of a pair, or of a macvlan's, ipvlan's or VLAN's parent, in the namespace of that other link.
     pub peer_index: Option<u32>,
     /// The kernel's number for that namespace, if it is another one; negative once the namespace is dead.
     pub peer_netns: Option<i32>,
@@ -100,7 +100,7 @@ impl Rtnl {
         self.make(spec, spec.attributes())
     }
 
-    /// Creates a veth pair in one request, both ends down, each born in its namespace. `EEXIST` if a name is taken.
+    /// Creates a pair in one request, both ends down, each born in its namespace. `EEXIST` if a name is taken.
     pub fn create_pair(&self, near: &LinkSpec<'_>, far: &Peer<'_>) -> Result<(), Error> {
         self.make(near, near.attributes_with(far))
     }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo};
+use netlink_packet_route::link::{LinkAttribute, LinkInfo};
 
 use super::bridge_vlan::filtering;
 use super::{Kind, message};
@@ -31,7 +31,7 @@ pub struct LinkSpec<'a> {
     pub filters_vlans: bool,
 }
 
-/// The far end of a veth pair to create.
+/// The far end of a pair to create.
 #[derive(Debug, Clone)]
 pub struct Peer<'a> {
     /// Name.
@@ -84,7 +84,7 @@ impl LinkSpec<'_> {
         attributes
     }
 
-    /// The same for a veth pair.
+    /// The same for a pair.
     pub(super) fn attributes_with(&self, peer: &Peer<'_>) -> Vec<LinkAttribute> {
         let mut far = vec![
             LinkAttribute::IfName(peer.name.clone()),
@@ -93,10 +93,9 @@ impl LinkSpec<'_> {
         far.extend(peer.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
         far.extend(peer.mtu.map(LinkAttribute::Mtu));
         let mut attributes = self.common();
-        attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(message(0, far)))),
-        ]));
+        let mut info = vec![LinkInfo::Kind(self.kind.number())];
+        info.extend(self.kind.pair_data(message(0, far)).map(LinkInfo::Data));
+        attributes.push(LinkAttribute::LinkInfo(info));
         attributes
     }
 
