@@ -164,10 +164,12 @@ fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
         Some(passage) => on_the_way(&passage)?,
         None => Vec::new(),
     };
-    if kind == "bridge" {
-        let told = linkspan_bridge::warnings(stdin)?;
-        warnings.extend(told.into_iter().map(|told| warning("vlans", told)));
-    }
+    let (id, told) = match kind {
+        "bridge" => ("vlans", linkspan_bridge::warnings(stdin)?),
+        "ptp" | "veth" => ("netkit", linkspan_veth::warnings(stdin)?),
+        _ => return Ok(warnings),
+    };
+    warnings.extend(told.into_iter().map(|told| warning(id, told)));
     Ok(warnings)
 }
 

@@ -31,11 +31,11 @@ pub struct Suite<'a> {
 #[derive(Debug, Clone)]
 pub struct Warning {
     /// The sort of the cause: `forward-drop` for a packet filter, `forward-off` for a switch, `vlans` for VLANs
-    /// of a bridge.
+    /// of a bridge, `netkit` for a kernel without that kind of pair.
     pub id: &'static str,
     /// One sentence.
     pub what: String,
-    /// Commands that remove the cause.
+    /// Commands, or changes by a person, that remove the cause.
     pub remedies: Vec<String>,
 }
 

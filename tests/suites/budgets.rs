@@ -274,6 +274,25 @@ fn static_keeps_to_its_budget() {
     );
 }
 
+/// A kernel without netkit is asked for it, and does the rest as with a veth pair.
+#[test]
+fn a_netkit_pair_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let ipam = host_local(lab, &["10.1.0.0/16"]);
+        vec![conf("ptp", &json!({ "device": "netkit", "ipam": ipam }))]
+    };
+    keeps_to(
+        "ptp",
+        plugins,
+        [
+            &[budget(1, 15, 0, 24)],
+            &[budget(1, 7, 3, 10)],
+            &[budget(1, 0, 0, 5)],
+            &[budget(1, 16, 5, 10)],
+        ],
+    );
+}
+
 #[test]
 fn a_pair_keeps_to_its_budget() {
     let plugins = |lab: &Lab, _| {

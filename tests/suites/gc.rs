@@ -249,11 +249,17 @@ fn the_dead_of_one_network_are_collected_from_iptables_too() {
 
 #[test]
 fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
-    for plugin in ["bridge", "ptp"] {
+    for (plugin, device) in [("bridge", "veth"), ("ptp", "veth"), ("ptp", "netkit")] {
         in_lab(LINKSPAN, |lab| {
+            if !skip::has_pair(&lab.rtnl(), device) {
+                return;
+            }
             let dir = lab.dir().join("net.d");
             fs::create_dir(&dir).unwrap();
-            let interface = bridge(lab, &json!({ "type": plugin, "ipMasq": true }));
+            let interface = bridge(
+                lab,
+                &json!({ "type": plugin, "device": device, "ipMasq": true }),
+            );
             let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
             let list =
                 json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [interface, portmap] });
@@ -289,7 +295,7 @@ fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
             drop(dead);
             lab.until_pairs(1);
             run(&["gc", "net"], 0).succeeded();
-            assert_eq!(owned(lab), before, "{plugin}");
+            assert_eq!(owned(lab), before, "{plugin} {device}");
             run(
                 &["check", "net", &live.path(), "--container-id", "live"],
                 8080,

@@ -8,6 +8,7 @@ use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, good, host_local, with};
 use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
 
@@ -51,6 +52,17 @@ fn assert_idle(lab: &Lab, plugin: &str) {
     };
     assert_eq!(names, expected, "{plugin}");
     assert_eq!(lab.leased("net"), [""; 0]);
+}
+
+/// The plugins that make pairs, with a configuration for each kind of pair that the kernel has. The bridge stays, so it
+/// comes last.
+fn with_pairs(lab: &Lab) -> Vec<(&'static str, Value)> {
+    let of_kind = |device| with(good(lab, "ptp"), &json!({ "device": device }));
+    let mut all = vec![("ptp", good(lab, "ptp")), ("bridge", good(lab, "bridge"))];
+    if skip::has_pair(&lab.rtnl(), "netkit") {
+        all.insert(0, ("ptp", of_kind("netkit")));
+    }
+    all
 }
 
 #[test]
@@ -142,11 +154,10 @@ fn variants(call: &Call, result: &Value) -> Vec<Call> {
 #[test]
 fn del_is_success_from_any_state() {
     in_lab(LINKSPAN, |lab| {
-        // The bridge stays, so it comes last.
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
             let call = lab.plugin(plugin).of("a", &sandbox);
-            let call = call.conf(&good(lab, plugin));
+            let call = call.conf(&good);
             let empty = Snapshot::of_host(lab);
             call.del();
             assert_eq!(Snapshot::of_host(lab), empty);
@@ -173,15 +184,20 @@ fn del_is_success_from_any_state() {
 #[test]
 fn del_without_a_namespace_releases_the_addresses() {
     in_lab(LINKSPAN, |lab| {
-        for (plugin, lost) in [
-            ("ptp", "/run/netns/long-gone"),
-            ("ptp", ""),
-            ("bridge", "/run/netns/long-gone"),
-            ("bridge", ""),
-        ] {
+        let each = |lost| {
+            with_pairs(lab)
+                .into_iter()
+                .map(move |(plugin, good)| (plugin, good, lost))
+        };
+        let mut cases: Vec<_> = ["/run/netns/long-gone", ""]
+            .into_iter()
+            .flat_map(each)
+            .collect();
+        cases.sort_by_key(|(plugin, ..)| *plugin == "bridge");
+        for (plugin, good, lost) in cases {
             let sandbox = lab.sandbox();
             let call = lab.plugin(plugin).of("a", &sandbox);
-            let call = call.conf(&good(lab, plugin));
+            let call = call.conf(&good);
             call.add();
             // The kernel would take the pair along with the namespace, some time later.
             let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
@@ -201,10 +217,10 @@ fn del_without_a_namespace_releases_the_addresses() {
 #[test]
 fn del_finds_the_pair_of_a_namespace_that_lives_without_its_path() {
     in_lab(LINKSPAN, |lab| {
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             for lost in ["", "/run/netns/long-gone", "another's"] {
                 let (sandbox, other) = (lab.sandbox(), lab.sandbox());
-                let conf = good(lab, plugin);
+                let conf = good.clone();
                 let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
                 call.add();
                 let neighbour = lab.plugin(plugin).of("b", &other).conf(&conf);
@@ -238,9 +254,9 @@ fn del_and_gc_free_everything_under_a_list_that_was_edited_since() {
             json!({ "vlan": "x", "macspoofchk": true, "bridge": 7, "ipMasqBackend": "pf" }),
             json!({ "runtimeConfig": 7, "args": { "cni": { "mac": [], "ips": 7 } } }),
         ];
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
-            let conf = with(good(lab, plugin), &json!({ "cniVersion": "1.1.0" }));
+            let conf = with(good.clone(), &json!({ "cniVersion": "1.1.0" }));
             let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
             for edit in &edits {
                 let mut edited = with(conf.clone(), edit);
@@ -273,12 +289,12 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
              \"gateway\":\"10.1.0.1\"}}],\"routes\":[{{\"dst\":\"10.9.0.0/16\",\"gw\":\"GW\"}}]}}'\nexit 0",
             log.display()
         );
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let ipam = |gw: &str| {
                 lab.script("again", &script.replace("GW", gw));
             };
             let (sandbox, other) = (lab.sandbox(), lab.sandbox());
-            let conf = with(good(lab, plugin), &json!({ "ipam": null }));
+            let conf = with(good.clone(), &json!({ "ipam": null }));
             let conf = with(
                 conf,
                 &json!({ "ipam": { "type": "again" }, "cniVersion": "1.0.0" }),
@@ -303,16 +319,16 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
 #[test]
 fn del_leaves_an_interface_alone_that_another_attachment_has() {
     in_lab(LINKSPAN, |lab| {
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
             let call = |id: &str| {
                 let call = lab.plugin(plugin).of(id, &sandbox);
-                call.conf(&good(lab, plugin))
+                call.conf(&good)
             };
             let result = call("holder").add();
             // Another container, and the same one in another network.
             call("other").del();
-            let renamed = with(good(lab, plugin), &json!({ "name": "net2" }));
+            let renamed = with(good.clone(), &json!({ "name": "net2" }));
             call("holder").conf(&renamed).del();
             call("holder").check(&result);
             // A pair whose host end names nobody goes with the first DEL, as those of the Go suite do.

@@ -122,10 +122,22 @@ fn a_bridge_keeps_its_promises() {
 
 #[test]
 fn a_pair_keeps_its_promises() {
+    of_pair("veth");
+}
+
+#[test]
+fn a_netkit_pair_keeps_its_promises() {
+    of_pair("netkit");
+}
+
+fn of_pair(device: &str) {
     in_lab(LINKSPAN, |lab| {
+        if !skip::has_pair(&lab.rtnl(), device) {
+            return;
+        }
         let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
         ipam["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-        let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": "ptp" });
+        let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": "ptp", "device": device });
         let conf = with(base, &json!({ "ipMasq": true, "mtu": 1400, "ipam": ipam }));
         breaks(lab, &conf, &OF_THE_POD);
         let of_the_host = [

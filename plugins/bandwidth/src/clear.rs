@@ -117,7 +117,7 @@ pub(crate) fn collect(stale: &Stale) -> Result<()> {
         .collect();
     let ends = others
         .iter()
-        .filter(|link| link.kind == "veth" && is_tagged(link));
+        .filter(|link| link.kind.is_pair() && is_tagged(link));
     let mut teardown = Teardown::default();
     for end in ends {
         let of_end = ifbs.iter().filter(|ifb| ifb.alias == end.alias);
@@ -130,6 +130,6 @@ pub(crate) fn collect(stale: &Stale) -> Result<()> {
 /// The host's end that has the attachment's tag, whatever has become of the container.
 pub(crate) fn tagged(host: &Side, owner: &Owner) -> Result<Option<Link>> {
     let links = host.rtnl.links().map_err(kernel)?;
-    let mut ends = links.into_iter().filter(|link| link.kind == "veth");
+    let mut ends = links.into_iter().filter(|link| link.kind.is_pair());
     Ok(ends.find(|link| link.alias == owner.line()))
 }

@@ -20,7 +20,7 @@ pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result
     let Some(inside) = sides.sandbox.find(ifname)? else {
         return Err(peerless(format!("Link not found in {}", sides.sandbox)));
     };
-    let Some(index) = inside.peer_index.filter(|_| inside.kind == "veth") else {
+    let Some(index) = inside.peer_index.filter(|_| inside.kind.is_pair()) else {
         return Err(peerless(format!(
             "interface {ifname:?} was not a veth interface"
         )));
@@ -42,10 +42,10 @@ pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result
 
 /// The same for DEL: none where either end is gone.
 pub(crate) fn left_on_host(host: &Side, sandbox: &Side, ifname: &str) -> Result<Option<Link>> {
-    let inside = sandbox.find(ifname)?.filter(|link| link.kind == "veth");
+    let inside = sandbox.find(ifname)?.filter(|link| link.kind.is_pair());
     let Some((inside, index)) = inside.and_then(|link| Some((link.index, link.peer_index?))) else {
         return Ok(None);
     };
     let end = host.rtnl.link_by_index(index).map_err(kernel)?;
-    Ok(end.filter(|end| end.kind == "veth" && end.peer_index == Some(inside)))
+    Ok(end.filter(|end| end.kind.is_pair() && end.peer_index == Some(inside)))
 }

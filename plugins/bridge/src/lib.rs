@@ -16,7 +16,7 @@ use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel, port_pa
 use linkspan_filter::obstacles::{Obstacle, Passage};
 use linkspan_filter::spoof::{self, Guarded};
 use linkspan_filter::{isolated, masquerade};
-use linkspan_netlink::link::{Link, PortFlags};
+use linkspan_netlink::link::{Kind, Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
 use linkspan_plugin::interface::{self, Ipam};
@@ -63,6 +63,7 @@ impl Plugin for Bridge {
         let request = pair::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
+            kind: Kind::Veth,
             bridge: Some(&bridge),
             mtu: plan.mtu,
             mac: plan.mac,

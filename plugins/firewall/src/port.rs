@@ -59,13 +59,13 @@ pub(crate) fn host_end(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> 
     let Some(sandbox) = Side::sandbox(netns)? else {
         return Ok(None);
     };
-    let end = sandbox.find(ifname)?.filter(|end| end.kind == "veth");
+    let end = sandbox.find(ifname)?.filter(|end| end.kind.is_pair());
     let Some((own, index)) = end.and_then(|end| Some((end.index, end.peer_index?))) else {
         return Ok(None);
     };
     let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
     // A pair whose other end is elsewhere may have an index that is another link's here.
-    Ok(host.filter(|host| host.kind == "veth" && host.peer_index == Some(own)))
+    Ok(host.filter(|host| host.kind.is_pair() && host.peer_index == Some(own)))
 }
 
 fn of_bridge(netns: &NetnsPath, ifname: &str, bridge: &str) -> Result<Option<Link>> {

@@ -82,14 +82,14 @@ pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<L
         };
         let peers =
             link.peer_index == Some(container.index) && container.peer_index == Some(link.index);
-        if link.kind == "veth" && peers {
+        if link.kind == container.kind.as_str() && peers {
             hardware_address(&link, item)?;
             return Ok(link);
         }
     }
     Err(mismatch(
         format!("host end of {}", container.name),
-        "a veth",
+        &format!("a {}", container.kind),
         "none",
     ))
 }

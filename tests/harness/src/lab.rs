@@ -193,13 +193,13 @@ impl Lab {
         lab
     }
 
-    /// Waits until the host has so many veth pairs: a namespace ends some time after its last process and descriptor.
+    /// Waits until the host has so many pairs: a namespace ends some time after its last process and descriptor.
     pub fn until_pairs(&self, count: usize) {
         let rtnl = self.rtnl();
         let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
         let is_there = || {
             let links = rtnl.links()?;
-            let pairs = links.iter().filter(|link| link.kind == "veth");
+            let pairs = links.iter().filter(|link| link.kind.is_pair());
             Ok((pairs.count() == count).then_some(()))
         };
         assert_eq!(

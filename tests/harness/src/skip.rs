@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use linkspan_netlink::link::{Kind, LinkSpec, Vlan};
+use linkspan_netlink::link::{Kind, LinkSpec, Netkit, Vlan};
 use linkspan_netlink::rtnl::Rtnl;
 
 use crate::lab::{is_nested, own_name};
@@ -62,6 +62,11 @@ pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
         tell(&format!("this kernel has no links of kind {kind}"));
     }
     is_known
+}
+
+/// Whether the kernel has pairs of that kind; told where it has none.
+pub fn has_pair(rtnl: &Rtnl, device: &str) -> bool {
+    device != "netkit" || has_kind(rtnl, &Kind::Netkit(Netkit::OPEN))
 }
 
 /// Whether the kernel's bridges have VLANs; told where they have none.

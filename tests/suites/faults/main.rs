@@ -204,6 +204,13 @@ fn tuning_behind_a_bridge() {
         vec![on_bridge(lab, V4), tuned(lab)]
     }));
 }
+#[test]
+fn a_netkit_pair() {
+    withstands(Case::first("ptp with netkit, dual stack", |lab, _| {
+        vec![with(pair(lab, DUAL), &json!({ "device": "netkit" }))]
+    }));
+}
+
 
 #[test]
 fn sbr_behind_a_bridge() {

@@ -51,7 +51,9 @@ impl Case {
     pub(crate) fn can_attach(&self, lab: &Lab) -> bool {
         let plugins = (self.plugins)(lab, 8080);
         let mut kinds = plugins.iter().filter_map(|conf| conf["type"].as_str());
-        kinds.all(|kind| skip::can_attach(&lab.rtnl(), kind))
+        let has_kinds = kinds.all(|kind| skip::can_attach(&lab.rtnl(), kind));
+        let mut pairs = plugins.iter().filter_map(|conf| conf["device"].as_str());
+        has_kinds && pairs.all(|device| skip::has_pair(&lab.rtnl(), device))
     }
 
     /// The one behind the interface plugin.
