@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use linkspan_attach::conflict::ConflictCheck;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::conf::NetConf;
@@ -37,6 +38,9 @@ pub(crate) struct Conf {
     /// DEL puts the addresses and routes that the host had on the device back.
     #[serde(rename = "restoreHostNetwork")]
     restore_host_network: bool,
+    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    #[serde(rename = "conflictCheck")]
+    conflict_check: bool,
     /// Where the state of the device before ADD is kept for DEL. Default: `/run/cni/host-device`
     #[serde(rename = "dataDir")]
     data_dir: String,
@@ -60,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) wanted: Option<Wanted>,
     /// What becomes of the network that the host has on the device.
     pub(crate) fate: Fate,
+    /// Whether ADD looks for other stations with its addresses.
+    pub(crate) conflicts: ConflictCheck,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
     /// The directory of memories.
@@ -83,6 +89,7 @@ impl Plan {
                 taken: conf.use_interface_network,
                 put_back: conf.restore_host_network,
             },
+            conflicts: ConflictCheck::of(conf.conflict_check),
             layer3: !netconf.ipam.kind.is_empty(),
             dir: data_dir(conf)?,
         })

@@ -12,10 +12,9 @@ use linkspan_plugin::{AddCall, CheckCall, Result, StatusCall, Undo, delegate, in
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::result::AddResult;
-use nix::errno::Errno;
 
 use crate::addressing::{self, Scheme};
-use crate::conflict::{Conflicts, refuse_taken};
+use crate::conflict::{Conflicts, announce, ips_of, refuse_taken};
 use crate::end::CONTAINER;
 use crate::parent::Parent;
 use crate::wishes::Wishes;
@@ -104,7 +103,7 @@ impl Setup<'_> {
 
     /// Refuses addresses that another station has. Returns whether the link is up for that.
     fn refuse_conflicts(&self, link: &Link, result: &AddResult) -> Result<bool> {
-        let ips: Vec<IpAddr> = result.ips.iter().map(|ip| ip.address.ip()).collect();
+        let ips = ips_of(result);
         let sandbox = &self.sides.sandbox;
         match self.conflicts {
             Conflicts::OverLink(parent) if !ips.is_empty() => {
@@ -119,16 +118,6 @@ impl Setup<'_> {
             }
             _ => Ok(false),
         }
-    }
-}
-
-/// Has the kernel announce the addresses of a link that was up before it had them. Otherwise it does so as the link comes
-/// up. It does both by the sysctls `arp_notify` and `ndisc_notify`. An ipvlan has the hardware address of its parent, so
-/// the neighbours of its siblings know it.
-fn announce(link: &Link) -> Result<()> {
-    match link.set_mac(link.mac) {
-        Err(err) if err.is(Errno::EOPNOTSUPP) => Ok(()),
-        announced => announced.map_err(kernel),
     }
 }
 

@@ -89,6 +89,28 @@ fn a_macvlan() {
 }
 
 #[test]
+fn a_macvlan_that_asks_for_others_with_its_addresses() {
+    withstands(Case::first("macvlan, conflictCheck", |lab, _| {
+        let over =
+            json!({ "master": master(lab), "conflictCheck": true, "ipam": host_local(lab, DUAL) });
+        vec![conf("macvlan", &over)]
+    }));
+}
+
+#[test]
+fn a_device_that_asks_for_others_with_its_addresses() {
+    withstands(Case::first("host-device, conflictCheck", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({
+            "device": name, "dataDir": dir, "conflictCheck": true, "ipam": host_local(lab, V4),
+        });
+        vec![conf("host-device", &over)]
+    }));
+}
+
+#[test]
 fn a_device_of_the_host() {
     withstands(Case::first("host-device", |lab, port| {
         let name = format!("nic{port}");
@@ -182,6 +204,13 @@ fn a_dual_stack_pair() {
     }));
 }
 
+#[test]
+fn a_netkit_pair() {
+    withstands(Case::first("ptp with netkit, dual stack", |lab, _| {
+        vec![with(pair(lab, DUAL), &json!({ "device": "netkit" }))]
+    }));
+}
+
 /// Every setting of the link, and a sysctl.
 fn tuned(lab: &Lab) -> Value {
     conf(
@@ -204,13 +233,6 @@ fn tuning_behind_a_bridge() {
         vec![on_bridge(lab, V4), tuned(lab)]
     }));
 }
-#[test]
-fn a_netkit_pair() {
-    withstands(Case::first("ptp with netkit, dual stack", |lab, _| {
-        vec![with(pair(lab, DUAL), &json!({ "device": "netkit" }))]
-    }));
-}
-
 
 #[test]
 fn sbr_behind_a_bridge() {

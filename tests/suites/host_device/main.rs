@@ -14,6 +14,7 @@ mod network;
 mod refusal;
 mod swap;
 mod sysfs;
+mod taken;
 
 use std::fs;
 use std::os::fd::AsFd;
