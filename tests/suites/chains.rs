@@ -6,13 +6,18 @@
     reason = "a test fails by panicking"
 )]
 
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use linkspan_cli::traffic::at;
 use linkspan_harness::chain::Chain;
-use linkspan_harness::conf::{host_local, with};
+use linkspan_harness::conf::{addresses, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
@@ -130,9 +135,95 @@ fn vrf_tuning_and_route_override_in_every_order() {
         let nets = json!([{ "dst": "10.1.0.0/16" }, { "dst": "fd00:1::/64" }]);
         let nets = json!({ "type": "route-override", "delroutes": nets });
         in_every_order(lab, &[high.clone(), tuning(lab), nets]);
+        let sbr = json!({ "type": "sbr", "addSourceHints": true });
+        in_every_order(lab, &[vrf.clone(), tuning(lab), sbr]);
         in_every_order(lab, &[vrf, tuning(lab), add]);
         for routes in overrides() {
             in_every_order(lab, &[high.clone(), tuning(lab), routes]);
         }
     });
+}
+
+/// Sockets of the VRF that have chosen no address find their routes in the table of the VRF, and those that have one in that
+/// of `sbr`.
+#[test]
+fn sbr_in_a_vrf_leads_packets_with_a_source_and_leaves_the_others_to_the_vrf() {
+    in_lab(LINKSPAN, |lab| {
+        if !skip::can_attach(&lab.rtnl(), "vrf") {
+            return;
+        }
+        let [_, bridge, ..] = &interfaces(lab)[..] else {
+            return;
+        };
+        let behind = [
+            json!({ "type": "vrf", "vrfname": "blue", "table": 77 }),
+            json!({ "type": "sbr", "addSourceHints": true }),
+        ];
+        let sandbox = lab.sandbox();
+        let confs = [&[bridge.clone()], &behind[..]].concat();
+        let chain = Chain::new(lab, "pod", &sandbox, "eth0", &confs);
+        let result = chain.add();
+        chain.check(&result);
+        for (own, gateway) in addresses(&result)
+            .into_iter()
+            .zip(["10.1.0.1", "fd00:1::1"])
+        {
+            let family = Family::of(own);
+            let link = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+            let routes = sandbox.rtnl().stored_routes(family).unwrap();
+            let lengths = |table: u32| {
+                let of_table = routes.iter().filter(|route| {
+                    route.table() == table && route.leaves_by(link.index) && route.is_unicast()
+                });
+                let mut lengths: Vec<u8> = of_table.map(|route| route.dst().1).collect();
+                lengths.sort_unstable();
+                lengths.dedup();
+                lengths
+            };
+            let rules = sandbox.rtnl().rules(family).unwrap();
+            let of_own = rules
+                .iter()
+                .find(|rule| rule.src.is_some_and(|(src, _)| src == own));
+            let steered = lengths(of_own.unwrap().table.unwrap());
+            let subnet = if own.is_ipv4() { 16 } else { 64 };
+            for length in [0, subnet] {
+                assert!(
+                    steered.contains(&length) && lengths(77).contains(&length),
+                    "{own}"
+                );
+            }
+            let gateway: IpAddr = gateway.parse().unwrap();
+            for source in [None, Some(own)] {
+                assert_eq!(heard(lab, &sandbox, gateway, source), own);
+            }
+        }
+        chain.del(&result);
+    });
+}
+
+/// The source of a datagram that a socket of the VRF sends to the host, which has to hear the answer.
+fn heard(lab: &Lab, sandbox: &Sandbox, to: IpAddr, source: Option<IpAddr>) -> IpAddr {
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+    let server = at(lab.host(), || UdpSocket::bind((to, 0))).unwrap();
+    server.set_read_timeout(PATIENCE).unwrap();
+    let client = at(&sandbox.netns, || {
+        let socket = Socket::new(
+            Domain::for_address(SocketAddr::from((to, 0))),
+            Type::DGRAM,
+            None,
+        )?;
+        socket.bind_device(Some(b"blue"))?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+        }
+        socket.connect(&server.local_addr()?.into())?;
+        Ok(UdpSocket::from(socket))
+    });
+    let client = client.unwrap();
+    client.set_read_timeout(PATIENCE).unwrap();
+    client.send(b"?").unwrap();
+    let (_, from) = server.recv_from(&mut [0]).unwrap();
+    server.send_to(b"!", from).unwrap();
+    client.recv(&mut [0]).unwrap();
+    from.ip()
 }

@@ -7,9 +7,9 @@ mod change;
 mod check;
 mod conf;
 
-use linkspan_attach::routes::{ROUTE_OVERRIDE, Routes};
-use linkspan_attach::{Side, kernel};
-use linkspan_netlink::link::{Kind, Link};
+use linkspan_attach::Side;
+use linkspan_attach::routes::{ROUTE_OVERRIDE, Routes, table_of_vrf};
+use linkspan_netlink::link::Link;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
 use linkspan_plugin::{
@@ -156,16 +156,4 @@ fn names<'a>(result: &'a AddResult, ifname: &'a str) -> Vec<&'a str> {
     names.sort_by_key(|name| (*name != ifname, *name));
     names.dedup();
     names
-}
-
-/// The table of the VRF that the link is in, which its packets look up in the place of the main one.
-fn table_of_vrf(side: &Side, link: &Link) -> Result<Option<u32>> {
-    let Some(index) = link.controller else {
-        return Ok(None);
-    };
-    let controller = side.rtnl.link_by_index(index).map_err(kernel)?;
-    Ok(match controller.map(|link| link.kind) {
-        Some(Kind::Vrf { table }) => Some(table),
-        _ => None,
-    })
 }

@@ -10,7 +10,7 @@ mod conf;
 mod steer;
 
 use linkspan_attach::parking::Parking;
-use linkspan_attach::routes::{Routes, SBR};
+use linkspan_attach::routes::{Routes, SBR, table_of_vrf};
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::MAIN;
@@ -72,6 +72,7 @@ impl Plugin for Sbr {
             routes: &routes,
             ways: &ways,
             plan: &plan,
+            home: home_of(&sandbox, &link)?,
             parked: Parking::of(&call.owner()).aside(),
         };
         work.run(routes.own_of(all), undo)?;
@@ -101,7 +102,8 @@ impl Plugin for Sbr {
             let mut tables: Vec<_> = filled.filter_map(|rule| rule.table).collect();
             if !tables.is_empty() {
                 tables.push(Parking::of(&call.owner()).aside());
-                let home = |table| tables.contains(&table).then_some(MAIN);
+                let main = home_of(&sandbox, &link)?;
+                let home = |table| tables.contains(&table).then_some(main);
                 by_link(&sandbox, netns, &link).put_back(home, &mut teardown);
             }
         }
@@ -153,6 +155,11 @@ fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'
         link,
         protocol: SBR,
     }
+}
+
+/// The table that the interface's routes are in without the plugin.
+fn home_of(side: &Side, link: &Link) -> Result<u32> {
+    Ok(table_of_vrf(side, link)?.unwrap_or(MAIN))
 }
 
 /// The addresses of the interface. One without an interface, or with one that the result does not have, is taken for its

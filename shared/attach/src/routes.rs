@@ -2,7 +2,7 @@
 //! puts them back.
 
 use linkspan_netlink::error::Error;
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::route::{LOCAL, RouteSpec};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Teardown, Undo};
@@ -180,6 +180,18 @@ impl Routes<'_> {
         });
         Ok(shared.next())
     }
+}
+
+/// The table of the VRF that the link is in, which its packets look up in the place of the main one.
+pub fn table_of_vrf(side: &Side, link: &Link) -> Result<Option<u32>> {
+    let Some(index) = link.controller else {
+        return Ok(None);
+    };
+    let controller = side.rtnl.link_by_index(index).map_err(kernel)?;
+    Ok(match controller.map(|link| link.kind) {
+        Some(Kind::Vrf { table }) => Some(table),
+        _ => None,
+    })
 }
 
 /// Puts a route back. One whose place somebody has, or whose next hop nothing leads to any more, is left out. A next hop is
