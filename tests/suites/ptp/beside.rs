@@ -1,5 +1,5 @@
 //! TCP between two pods over veth pairs and over netkit pairs, in turns. It asserts nothing but that all of it arrives. For
-//! figures: `LINKSPAN_ROUNDS=41 .ci/on 7.2 -p linkspan --test ptp beside`
+//! figures: `LINKSPAN_ROUNDS=15 .ci/on 7.2 -p linkspan --test ptp beside`
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -15,9 +15,9 @@ use serde_json::json;
 use crate::{NETKIT, VETH, of};
 
 /// How often, where the environment does not say so.
-const ROUNDS: usize = 3;
-const BULK: usize = 16 << 20;
-const TRIPS: usize = 300;
+const ROUNDS: usize = 1;
+const BULK: usize = 64 << 20;
+const TRIPS: usize = 1000;
 
 /// Two pods with one kind of pair.
 struct Pods {
