@@ -16,6 +16,7 @@ const DATA_DIR: &str = "/run/cni/host-device";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Conf {
     /// The device by its name on the host.
     device: String,
