@@ -439,10 +439,10 @@ fn vrf_keeps_to_its_budget() {
         "vrf",
         plugins,
         [
-            &[budget(1, 17, 2, 29), budget(1, 20, 12, 3)],
+            &[budget(1, 17, 2, 29), budget(1, 26, 14, 3)],
             &[budget(1, 11, 7, 11), budget(1, 2, 0, 3)],
             &[budget(1, 1, 0, 5), budget(1, 1, 0, 2)],
-            &[budget(1, 15, 5, 11), budget(1, 14, 7, 3)],
+            &[budget(1, 15, 5, 11), budget(1, 22, 11, 3)],
         ],
     );
 }

@@ -14,6 +14,7 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::device::Device;
+use crate::refuge::Refuge;
 
 /// Scope of an address as the kernel numbers it: others than this one the kernel makes by itself.
 const GLOBAL: u8 = 0;
@@ -51,6 +52,8 @@ impl Contents {
         undo: &mut Undo,
     ) -> Result<()> {
         let (netns, before) = (routes.netns.clone(), self.clone());
+        let refuge = vrf.refuge(routes.side, self.parking);
+        refuge.take_in(&self.routes)?;
         let moved = self.link.set_controller(Some(vrf.link.index));
         let moved = moved.map_err(kernel);
         undo.push_unless_refused(moved, "take the interface out of the VRF", move || {
@@ -66,7 +69,16 @@ impl Contents {
                 routes.park(route, route.table(), undo)?;
             }
         }
-        self.delete_revived(routes, vrf.table)
+        self.delete_revived(routes, vrf.table)?;
+        refuge.clear()
+    }
+
+    /// With routes that a process had in hand when it was killed.
+    pub(crate) fn with(mut self, routes: Vec<Stored>) -> Self {
+        let is_new = |route: &Stored| !self.routes.contains(route);
+        let new: Vec<_> = routes.into_iter().filter(is_new).collect();
+        self.routes.extend(new);
+        self
     }
 
     /// Deletes the kernel's routes from the table of the VRF that an earlier plugin had deleted. The kernel makes them anew
@@ -86,7 +98,8 @@ impl Contents {
     }
 
     /// Takes the interface out of the VRF with that table, whose routes go to the main one, unless they are also in another.
-    pub(crate) fn move_out(mut self, side: &Side, table: u32) -> Result<()> {
+    pub(crate) fn move_out(mut self, refuge: &Refuge<'_>) -> Result<()> {
+        let (side, table) = (refuge.side, refuge.table);
         let (of_vrf, mut kept): (Vec<_>, Vec<_>) = self
             .routes
             .into_iter()
@@ -98,7 +111,9 @@ impl Contents {
         kept.extend(own.map(|route| route.in_table(MAIN)));
         kept.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
         self.routes = kept;
-        self.come_back(side)
+        refuge.take_in(&self.routes)?;
+        self.come_back(side)?;
+        refuge.clear()
     }
 
     /// Takes the interface out of its VRF, and puts addresses and routes back where they were.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use linkspan_attach::parking::Parking;
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::stored::Stored;
@@ -12,6 +13,7 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::conf::Plan;
+use crate::refuge::Refuge;
 
 /// How often another ADD may be faster.
 const ATTEMPTS: usize = 10;
@@ -23,6 +25,18 @@ const RESERVED: [u32; 3] = [253, 254, 255];
 pub(crate) struct Device {
     pub(crate) link: Link,
     pub(crate) table: u32,
+}
+
+impl Device {
+    /// Where routes of an attachment are while its interface changes the VRF.
+    pub(crate) fn refuge<'a>(&'a self, side: &'a Side, parking: Parking) -> Refuge<'a> {
+        Refuge {
+            side,
+            vrf: &self.link,
+            table: self.table,
+            parking,
+        }
+    }
 }
 
 /// The VRF of that name. A link of another kind is none.
@@ -38,7 +52,7 @@ pub(crate) fn find(side: &Side, name: &str) -> Result<Option<Device>> {
 pub(crate) fn ensure(
     side: &Side,
     plan: &Plan,
-    netns: &NetnsPath,
+    (netns, parking): (&NetnsPath, Parking),
     undo: &mut Undo,
 ) -> Result<Device> {
     let name = plan.name.as_str();
@@ -57,7 +71,7 @@ pub(crate) fn ensure(
                 let (netns, name) = (netns.clone(), name.to_owned());
                 undo.push_unless_refused(made.map_err(kernel), "delete the VRF", move || {
                     Side::unless_gone(&netns, |side| match find(side, &name)? {
-                        Some(device) => delete_if_empty(side, &device),
+                        Some(device) => delete_if_unused(side, &device, parking),
                         None => Ok(()),
                     })
                 })?;
@@ -132,6 +146,14 @@ pub(crate) fn delete_if_empty(side: &Side, device: &Device) -> Result<()> {
         return Ok(());
     }
     device.link.delete().map_err(kernel)
+}
+
+/// The same, unless routes of the attachment found no way back and wait for DEL.
+fn delete_if_unused(side: &Side, device: &Device, parking: Parking) -> Result<()> {
+    if device.refuge(side, parking).copies()?.is_empty() {
+        return delete_if_empty(side, device);
+    }
+    Ok(())
 }
 
 /// The refusal of an interface that is in something else.

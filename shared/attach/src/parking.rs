@@ -48,6 +48,22 @@ impl Parking {
         table == self.aside() || self.home(table, None).is_some()
     }
 
+    /// The table in which a route of `table` outlives a flush of the interface's routes; none where it would have no place to
+    /// wait either. Routes that wait already have one, too.
+    pub fn shelter(self, table: u32, vrf: Option<u32>) -> Option<u32> {
+        if self.has(table) {
+            return Some(table + 3 * HOMES);
+        }
+        self.place(table, vrf).map(|place| place + HOMES)
+    }
+
+    /// The inverse of [`Parking::shelter`].
+    pub fn sheltered(self, table: u32, vrf: Option<u32>) -> Option<u32> {
+        let waiting = table.checked_sub(3 * HOMES);
+        let waiting = waiting.filter(|waiting| self.has(*waiting));
+        waiting.or_else(|| self.home(table.checked_sub(HOMES)?, vrf))
+    }
+
     /// The block of tables behind the one with the attachment's number.
     fn block(self) -> u32 {
         self.number / HOMES * HOMES + HOMES
@@ -70,6 +86,21 @@ mod tests {
         }
         assert_eq!(parking.place(HOMES, None), None);
         assert_eq!(parking.home(parking.aside(), None), None);
+    }
+
+    #[test]
+    fn what_is_sheltered_is_told_from_what_waits() {
+        let parking = Parking::of(&Owner::parse("net/pod/eth0").unwrap());
+        let vrf = Some(7_000_000);
+        let waiting = parking.place(254, vrf).unwrap();
+        let tables = [1, 254, HOMES - 1, 7_000_000, waiting, parking.aside()];
+        let shelters = tables.map(|table| parking.shelter(table, vrf).unwrap());
+        for (table, shelter) in tables.into_iter().zip(shelters) {
+            assert_eq!(parking.sheltered(shelter, vrf), Some(table));
+            assert_eq!(parking.sheltered(table, vrf), None);
+            assert!(!parking.has(shelter));
+        }
+        assert_eq!(parking.shelter(HOMES, vrf), None);
     }
 
     #[test]

@@ -16,9 +16,6 @@ use crate::site::{Case, Site};
 /// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
 const HOSTS: usize = 6;
 
-/// A failed ADD that could not undo.
-const STRANDED: &str = "stranded, then DEL";
-
 /// One way to be hit and to recover.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
@@ -162,9 +159,6 @@ fn hit_everywhere(
         }
         let hit = tracer.hit(&site.call(trial.verb), point, trial.fault);
         let outcome = outcome(site, trial, point, (&hit, &course.result));
-        if trial.recovery != Recovery::ByItself || outcome == Ok(STRANDED) {
-            site.refill();
-        }
         let outcome = outcome.and_then(|outcome| site.changed().map_or(Ok(outcome), Err));
         let mut tally = tally.lock().unwrap();
         match outcome {
@@ -223,7 +217,7 @@ fn outcome(
         // Who cannot come back from the container's namespace must not go on, not even to undo.
         Recovery::ByItself if hit.output.stdout.contains("return to netns") => {
             ended("DEL", &site.call("DEL").run())?;
-            Ok(STRANDED)
+            Ok("stranded, then DEL")
         }
         Recovery::ByItself => {
             if let Some(changed) = site.changed() {

@@ -12,11 +12,7 @@ use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::{table, tool};
 use linkspan_netlink::link::{Kind, LinkSpec};
-use linkspan_netlink::route::MAIN;
 use linkspan_netlink::rtnl::Rtnl;
-use linkspan_netlink::stored::Stored;
-use linkspan_protocol::family::Family;
-use nix::errno::Errno;
 use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
@@ -95,8 +91,6 @@ pub(crate) struct Site<'a> {
     environment: Vec<(&'static str, String)>,
     pub(crate) of_child: bool,
     settings: Vec<PathBuf>,
-    /// The routes of the container, where a process that dies takes them with it.
-    flushed: Vec<Stored>,
     before: State,
 }
 
@@ -130,7 +124,6 @@ impl<'a> Site<'a> {
             let first = sandbox.rtnl().link_by_name("first").unwrap().unwrap();
             first.delete().unwrap();
         }
-        let flushed = flushed(&sandbox, &conf);
         let settings = settings();
         let before = state(lab, &sandbox, &settings);
         Self {
@@ -141,7 +134,6 @@ impl<'a> Site<'a> {
             conf,
             environment,
             of_child: case.of_child,
-            flushed,
             before,
         }
     }
@@ -179,16 +171,6 @@ impl<'a> Site<'a> {
         Some(format!("changed: {}", lines.join("; ")))
     }
 
-    /// Makes the routes that the kernel flushed before the process died, as the next ADD of the interface plugin would.
-    pub(crate) fn refill(&self) {
-        for route in &self.flushed {
-            match self.sandbox.rtnl().add_stored(route) {
-                Err(err) if err.is(Errno::EEXIST) => {}
-                added => added.unwrap(),
-            }
-        }
-    }
-
     /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
     /// where that is.
     pub(crate) fn is_on_host(&self) -> bool {
@@ -209,21 +191,6 @@ impl<'a> Site<'a> {
     pub(crate) fn dir(&self) -> &Path {
         self.lab.dir()
     }
-}
-
-/// The kernel flushes the routes of an interface that gets into a VRF or out of it, and nothing but the process has them then.
-fn flushed(sandbox: &Sandbox, conf: &Value) -> Vec<Stored> {
-    if conf["type"] != "vrf" {
-        return Vec::new();
-    }
-    let rtnl = sandbox.rtnl();
-    let mut routes = Family::BOTH.map(|family| rtnl.stored_routes(family).unwrap());
-    for routes in &mut routes {
-        routes.retain(|route| route.table() == MAIN && !route.is_of_the_kernel());
-        // Routes to next hops come before those that use them.
-        routes.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
-    }
-    routes.concat()
 }
 
 fn ifname(conf: &Value) -> &'static str {
