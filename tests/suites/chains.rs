@@ -160,7 +160,7 @@ fn sbr_in_a_vrf_leads_packets_with_a_source_and_leaves_the_others_to_the_vrf() {
             json!({ "type": "sbr", "addSourceHints": true }),
         ];
         let sandbox = lab.sandbox();
-        let confs = [&[bridge.clone()], &behind[..]].concat();
+        let confs = [vec![bridge.clone()], behind.to_vec()].concat();
         let chain = Chain::new(lab, "pod", &sandbox, "eth0", &confs);
         let result = chain.add();
         chain.check(&result);
