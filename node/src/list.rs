@@ -17,6 +17,9 @@ pub const TEMPLATE: &str = include_str!("template.conflist");
 /// Where the links have this MTU, the list says nothing about it.
 const USUAL_MTU: u32 = 1500;
 
+/// The list before its rename.
+const DRAFT: &str = ".linkspan-node.tmp";
+
 /// The least addresses of a part: the network's own, the gateway, a pod and, in IPv4, the one for broadcasts.
 const LEAST: u32 = 3;
 
@@ -81,14 +84,20 @@ pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     }
 }
 
-/// Writes the list by rename, readable to its owner alone.
+/// Writes the list by rename, readable to its owner alone. The file before the rename always has the same name: what a
+/// killed agent left there goes.
 pub fn write(path: &Path, list: &str) -> Result<()> {
     let fail = || Error::file(path);
     let dir = path.parent().unwrap_or(Path::new("."));
     // Engines read names that end with .conflist, .conf or .json.
+    let draft = dir.join(DRAFT);
+    match fs::remove_file(&draft) {
+        Err(err) if err.kind() != ErrorKind::NotFound => return Err(Error::file(&draft)(err)),
+        _ => {}
+    }
     let mut file = tempfile::Builder::new()
-        .prefix(".linkspan-")
-        .suffix(".tmp")
+        .prefix(DRAFT)
+        .rand_bytes(0)
         .tempfile_in(dir)
         .map_err(fail())?;
     file.write_all(list.as_bytes()).map_err(fail())?;
@@ -109,6 +118,20 @@ mod tests {
 
     fn value(text: &str) -> Value {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_a_killed_agent_left_goes_with_the_next_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("10-linkspan.conflist");
+        fs::write(dir.path().join(DRAFT), "half of it").unwrap();
+        for text in ["one", "two"] {
+            write(&list, text).unwrap();
+            assert_eq!(fs::read_to_string(&list).unwrap(), text);
+        }
+        let files = fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["10-linkspan.conflist"]);
     }
 
     #[test]

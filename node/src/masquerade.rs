@@ -3,6 +3,7 @@
 //! No object of Kubernetes has the cluster's networks. The parts of the known nodes are the cluster, so nothing has to be
 //! configured. Parts that adjoin are one range, so that thousands of nodes are a few elements.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -107,15 +108,19 @@ pub fn keep(own: &[IpNetwork], others: &[IpNetwork]) -> Result<bool> {
     Ok(changed)
 }
 
+/// Elements that are there and should not be, and elements that should be there and are not. Parts that do not adjoin are
+/// thousands of elements.
 fn difference(found: &[Element], wanted: &[Element]) -> (Vec<Element>, Vec<Element>) {
     let without = |these: &[Element], those: &[Element]| {
-        let is_in = |one: &&Element| {
-            let same = |other: &Element| (&other.key, &other.key_end) == (&one.key, &one.key_end);
-            !those.iter().any(same)
-        };
+        let those: BTreeSet<_> = those.iter().map(range).collect();
+        let is_in = |one: &&Element| !those.contains(&range(one));
         these.iter().filter(is_in).cloned().collect()
     };
     (without(found, wanted), without(wanted, found))
+}
+
+fn range(element: &Element) -> (&Fields, Option<&Fields>) {
+    (&element.key, element.key_end.as_ref())
 }
 
 fn wanted(
