@@ -31,7 +31,7 @@ pub struct Made {
     pub mtu: Option<u32>,
     /// Parts that got no route, and why: a line each.
     pub refused: Vec<String>,
-    /// Routes that took the place of others.
+    /// Routes that may stand beside those whose place they took.
     replaced: BTreeMap<(IpAddr, u8), Wanted>,
 }
 
@@ -194,7 +194,8 @@ impl Routes {
         Ok(links.get(&index))
     }
 
-    /// IPv6 may keep the route that another takes the place of. One look is for all that were replaced.
+    /// IPv6 replaces a route by another with a next hop where it has one itself, and keeps it otherwise. One look is for all
+    /// of these.
     fn remove_replaced(&self, replaced: &BTreeMap<(IpAddr, u8), Wanted>) -> Result<()> {
         for family in Family::BOTH {
             if !replaced.keys().any(|(ip, _)| Family::of(*ip) == family) {
@@ -221,7 +222,9 @@ fn settle(link: &Link, spec: &RouteSpec, old: Option<Vec<Route>>, made: &mut Mad
     }
     made.changed += 1;
     link.replace_route(spec)?;
-    if !old.is_empty() {
+    // A look at all routes costs more than everything else, so it is for those alone that may be left.
+    let is_of_one_kind = |route: &Route| route.gw.is_some() == wanted.gw.is_some();
+    if old.len() > 1 || !old.iter().all(is_of_one_kind) {
         made.replaced.insert(spec.dst, wanted);
     }
     Ok(())
