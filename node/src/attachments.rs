@@ -1,4 +1,4 @@
-//! The attachments that this node's engine has made in the list's network, as the suite and the leases know them.
+//! The attachments that this node's engine has made, as the suite and the leases know them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,6 +20,8 @@ pub struct Attachments {
     pub remembered: BTreeSet<AttachmentId>,
     /// Those that have an address or a port and are not remembered: their ADD is at work, or was killed.
     pub unfinished: BTreeSet<AttachmentId>,
+    /// Those in other networks, such as the one of the loopback interface, by the networks' names.
+    pub elsewhere: BTreeSet<(String, AttachmentId)>,
 }
 
 /// Looks at the cache, the leases and the published ports.
@@ -46,13 +48,16 @@ fn sort(network: &str, listed: &[Value], ports: &[Value], held: Vec<AttachmentId
     let of_network = |entry: &&Value| entry["network"] == network;
     let mut found = Attachments::default();
     let mut of_others = BTreeSet::new();
-    for entry in listed.iter().filter(of_network) {
-        let Some(id) = id(entry) else { continue };
+    for entry in listed {
+        let (Some(id), Some(own)) = (id(entry), entry["network"].as_str()) else {
+            continue;
+        };
         // An engine with a CRI names the sandbox, and no other caller does.
-        if entry["sandbox"] == entry["container"] {
-            found.remembered.insert(id);
-        } else {
-            of_others.insert(id);
+        match entry["sandbox"] == entry["container"] {
+            true if own == network => drop(found.remembered.insert(id)),
+            true => drop(found.elsewhere.insert((own.to_owned(), id))),
+            false if own == network => drop(of_others.insert(id)),
+            false => {}
         }
     }
     let published = ports.iter().filter(of_network).filter_map(id);
@@ -108,5 +113,10 @@ mod tests {
         };
         assert_eq!(ids(&found.remembered), [a]);
         assert_eq!(ids(&found.unfinished), [d, "e".repeat(DIGITS)]);
+        let elsewhere = found.elsewhere.iter();
+        let elsewhere: Vec<_> = elsewhere
+            .map(|(network, id)| (&**network, id.container_id.as_str()))
+            .collect();
+        assert_eq!(elsewhere, [("other", &*b)]);
     }
 }

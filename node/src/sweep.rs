@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linkspan_protocol::ident::AttachmentId;
+use linkspan_protocol::ident::{AttachmentId, ContainerId};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -75,8 +75,8 @@ struct Sweep {
     settings: Settings,
     log: Log,
     health: Shared,
-    /// Attachments whose sandboxes the engine did not know at the last look.
-    suspects: BTreeSet<AttachmentId>,
+    /// Sandboxes that have attachments, and that the engine did not know at the last look.
+    suspects: BTreeSet<ContainerId>,
 }
 
 impl Sweep {
@@ -93,15 +93,21 @@ impl Sweep {
         } = self.settings.clone();
         let attachments = beside(move || look(&linkspan, &cache, &leases, &network)).await?;
         let known = sandboxes(&self.settings.sockets, &self.settings.pod).await?;
-        let lives = |id: &&AttachmentId| known.contains(&id.container_id);
+        let others = attachments.elsewhere.iter().map(|(_, id)| id);
         let all = attachments.remembered.union(&attachments.unfinished);
-        let orphans: BTreeSet<AttachmentId> = all.filter(|id| !lives(id)).cloned().collect();
-        let gone: Vec<AttachmentId> = orphans.intersection(&self.suspects).cloned().collect();
+        let orphans: BTreeSet<ContainerId> = all
+            .clone()
+            .chain(others)
+            .map(|id| id.container_id.clone())
+            .filter(|container| !known.contains(container))
+            .collect();
+        let lost = &orphans & &self.suspects;
         self.suspects = orphans;
-        let living: Vec<AttachmentId> = attachments
-            .remembered
-            .iter()
-            .filter(lives)
+        let is_lost = |id: &&AttachmentId| lost.contains(&id.container_id);
+        let gone: Vec<AttachmentId> = all.filter(is_lost).cloned().collect();
+        let living = attachments.remembered.iter();
+        let living: Vec<AttachmentId> = living
+            .filter(|id| known.contains(&id.container_id))
             .cloned()
             .collect();
         let detached = self.ask("gc", "--gone", &gone).await?;
@@ -111,7 +117,12 @@ impl Sweep {
                 .say(&format!("{line}: the engine has no such sandbox"));
         }
         let restored = self.ask("restore", "--only", &living).await?;
-        let failed = [detached.failed, restored.failed].concat();
+        let mut failed = [detached.failed, restored.failed].concat();
+        for (network, id) in attachments.elsewhere {
+            if lost.contains(&id.container_id) {
+                failed.extend(self.delete(&network, &id).await?);
+            }
+        }
         if failed.is_empty() {
             return Ok(());
         }
@@ -136,14 +147,36 @@ impl Sweep {
         if of.is_empty() {
             return Ok(Told::default());
         }
-        let Settings { list, cache, .. } = &self.settings;
-        let list = list.display().to_string();
-        let mut args = vec![format!("--cache-dir={}", cache.display())];
-        args.extend([verb.to_owned(), list]);
+        let list = self.settings.list.display().to_string();
+        let mut args = vec![verb.to_owned(), list];
         for at in of {
             args.push(format!("{option}={}/{}", at.container_id, at.ifname));
         }
+        self.run(args).await
+    }
+
+    /// Detaches an attachment of another network, with the list that the engine remembers; what failed.
+    async fn delete(&self, network: &str, at: &AttachmentId) -> Result<Vec<String>> {
+        let net = format!("--net={network}");
+        let ifname = format!("--ifname={}", at.ifname);
+        let container = at.container_id.to_string();
+        let told = self
+            .run(vec!["del".to_owned(), net, ifname, container])
+            .await?;
+        if told.failed.is_empty() {
+            self.health.update(|health| health.detached += 1);
+            self.log.say(&format!(
+                "deleted {network} {} {}: the engine has no such sandbox",
+                at.container_id, at.ifname
+            ));
+        }
+        Ok(told.failed)
+    }
+
+    async fn run(&self, args: Vec<String>) -> Result<Told> {
+        let cache = format!("--cache-dir={}", self.settings.cache.display());
         let linkspan = self.settings.linkspan.clone();
+        let args = [vec![cache], args].concat();
         let told = beside(move || suite::run(&linkspan, &args)).await?;
         let words = String::from_utf8_lossy(&told.stderr);
         let failed = words.lines().map(|line| line.trim().to_owned());
