@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent;
 mod asked;
 mod pods;
 mod template;
