@@ -37,13 +37,13 @@ fn lose(cri: &Cri<'_>, pod: &Pod) {
             .call("ctr", &[&["-n", "k8s.io"], args].concat())
             .run()
     };
+    // containerd 2 remembers a pod's sandbox apart from its container, and removes both.
+    if ctr(&["sandboxes", "list"]).stdout.contains(&pod.id) {
+        ctr(&["sandboxes", "remove", "--force", &pod.id]).succeeded();
+        return;
+    }
     ctr(&["tasks", "delete", "--force", &pod.id]).succeeded();
     ctr(&["containers", "delete", &pod.id]).succeeded();
-    // containerd 2 remembers a pod's sandbox apart from its container.
-    let is_there = ctr(&["sandboxes", "list"]).stdout.contains(&pod.id);
-    if is_there {
-        ctr(&["sandboxes", "remove", &pod.id]).succeeded();
-    }
 }
 
 fn until_told(agent: &mut Running, what: &str) {
