@@ -9,6 +9,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
+use ipnetwork::IpNetwork;
 use linkspan_cli::traffic::{at, tcp_through};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::nic;
@@ -47,6 +48,72 @@ fn examples() -> Vec<(String, Value)> {
         .collect();
     lists.sort_by(|(a, _), (b, _)| a.cmp(b));
     lists
+}
+
+/// Networks that others take for granted on many machines.
+const TAKEN: [(&str, &str); 11] = [
+    ("10.96.0.0/12", "services of kubeadm"),
+    ("10.42.0.0/16", "pods of k3s"),
+    ("10.43.0.0/16", "services of k3s"),
+    ("10.85.0.0/16", "the network that CRI-O comes with"),
+    ("10.88.0.0/16", "podman"),
+    ("10.89.0.0/16", "podman's further networks"),
+    ("10.4.0.0/24", "nerdctl"),
+    ("10.0.3.0/24", "LXC"),
+    (
+        "172.16.0.0/12",
+        "Docker, whose first network is 172.17.0.0/16",
+    ),
+    ("192.168.0.0/16", "libvirt, Docker and homes"),
+    ("169.254.0.0/16", "addresses of a link"),
+];
+
+/// Every subnet in a value, at any depth.
+fn subnets(value: &Value, found: &mut Vec<IpNetwork>) {
+    match value {
+        Value::Object(keys) => {
+            let subnet = keys.get("subnet").and_then(Value::as_str);
+            found.extend(subnet.map(|subnet| subnet.parse::<IpNetwork>().unwrap()));
+            keys.values().for_each(|value| subnets(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| subnets(value, found)),
+        _ => {}
+    }
+}
+
+fn meets(a: IpNetwork, b: IpNetwork) -> bool {
+    a.contains(b.network()) || b.contains(a.network())
+}
+
+#[test]
+fn no_example_has_the_addresses_of_another_or_of_what_is_usually_there() {
+    let mut lists = examples();
+    assert!(lists.len() > 20);
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/own.conflist");
+    let own = serde_json::from_slice(&fs::read(own).unwrap()).unwrap();
+    lists.push(("own.conflist".to_owned(), own));
+    let mut known: Vec<(IpNetwork, String)> = Vec::new();
+    for (taken, whose) in TAKEN {
+        known.push((taken.parse().unwrap(), whose.to_owned()));
+    }
+    for (file, list) in &lists {
+        let mut found = Vec::new();
+        subnets(list, &mut found);
+        for subnet in &found {
+            for (other, whose) in &known {
+                assert!(
+                    !meets(*subnet, *other),
+                    "{file}: {subnet} is that of {whose}"
+                );
+            }
+            if subnet.is_ipv6() {
+                // Unique local addresses alone (RFC 4193).
+                let local: IpNetwork = "fc00::/7".parse().unwrap();
+                assert!(meets(*subnet, local), "{file}: {subnet}");
+            }
+        }
+        known.extend(found.into_iter().map(|subnet| (subnet, file.clone())));
+    }
 }
 
 fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
