@@ -19,20 +19,23 @@ mod schemas;
 #[cfg(test)]
 mod sources;
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use linkspan_attach::{Side, forwarding, sysctl, tag};
-use linkspan_cli::suite::{Port, Stolen, Suite, Warning};
+use linkspan_cli::suite::{Counted, Port, Stolen, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
-use linkspan_filter::table;
+use linkspan_filter::{go_suite, masquerade, spoof, table};
 use linkspan_owner::Owner;
+use linkspan_plugin::telemetry::counters;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
-use linkspan_protocol::ident::NetworkName;
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::holder::{Holder, Tag};
@@ -90,6 +93,8 @@ fn main() -> ExitCode {
                 warnings,
                 read_tag,
                 dhcp_daemon: linkspan_dhcp::daemon::main,
+                rules,
+                counted,
             };
             linkspan::main(args, suite)
         }
@@ -151,6 +156,36 @@ fn stolen() -> Result<Vec<Stolen>, Failure> {
         to: port.to,
     });
     Ok(told.collect())
+}
+
+/// What an attachment has in the packet filter, whichever plugin made it.
+fn rules(network: &NetworkName, at: &AttachmentId, ips: &[IpAddr]) -> Result<Vec<String>, Failure> {
+    let parts = [
+        linkspan_portmap::part(),
+        linkspan_firewall::part(),
+        masquerade::part(),
+        spoof::part(),
+    ];
+    let mut told = table::told(&parts, &Owner::of(network, at))?;
+    told.extend(go_suite::chains_of(network, &at.container_id)?);
+    told.extend(linkspan_firewall::rules(ips)?);
+    Ok(told)
+}
+
+fn counted(dir: &Path) -> Result<Vec<Counted>, Failure> {
+    let rows = counters::read(dir).map_err(|err| {
+        let told = format!("read the counters in {}: {err}", dir.display());
+        Failure::new(ErrorCode::IO, told)
+    })?;
+    let bounds = counters::BOUNDS.map(Duration::from_micros);
+    let bounds = bounds.map(Some).into_iter().chain([None]);
+    let counted = rows.into_iter().map(|row| Counted {
+        verb: row.verb,
+        code: row.code,
+        buckets: bounds.clone().zip(row.buckets).collect(),
+        took: row.took,
+    });
+    Ok(counted.collect())
 }
 
 /// What may be in the way of the packets of a plugin's network.

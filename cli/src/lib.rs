@@ -1,7 +1,7 @@
 //! The command lines of the `linkspan` binary. [`suite`] is their view of its plugins.
 //!
 //! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
-//! - `install`, `validate`, `demo`, `run`, `list`, `inspect`, `ports`, `warnings`, `doctor`: one command each; `attachments` has the names
+//! - `install`, `validate`, `demo`, `run`, `list`, `inspect`, `ports`, `warnings`, `doctor`, `metrics`: one command each; `attachments` has the names
 //!   of what they are about, `end` their exit statuses, `output` how they print.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
@@ -20,6 +20,7 @@ mod install;
 pub mod linkspan;
 mod list;
 mod listeners;
+mod metrics;
 mod output;
 pub mod outside;
 mod pause;

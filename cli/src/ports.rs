@@ -126,6 +126,11 @@ fn table(
     text
 }
 
+/// Whether the owner is known to be gone.
+pub(crate) fn is_gone(port: &Port) -> bool {
+    life(port) == Life::Gone
+}
+
 /// The life of the owner.
 fn life(port: &Port) -> Life {
     match port.gone {

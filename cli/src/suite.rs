@@ -1,7 +1,10 @@
 //! The command lines' view of the plugins of this binary.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
 
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::Result;
 use linkspan_runtime::holder::ReadTag;
@@ -25,6 +28,23 @@ pub struct Suite<'a> {
     pub read_tag: ReadTag,
     /// Runs the daemon of the plugin `dhcp` with these flags, and returns its exit status.
     pub dhcp_daemon: fn(&[String]) -> u8,
+    /// What an attachment with these addresses has in the packet filter, a line for each element, chain and rule.
+    pub rules: fn(&NetworkName, &AttachmentId, &[IpAddr]) -> Result<Vec<String>>,
+    /// The calls that plugins have counted in a directory.
+    pub counted: fn(&Path) -> Result<Vec<Counted>>,
+}
+
+/// The calls of a verb that ended with one code.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Such as `ADD`.
+    pub verb: &'static str,
+    /// Such as `0`, or `other`.
+    pub code: String,
+    /// How many took at most as long as each bound and longer than the one before. The last bucket has no bound.
+    pub buckets: Vec<(Option<Duration>, u64)>,
+    /// How long all took together.
+    pub took: Duration,
 }
 
 /// A warning.

@@ -20,7 +20,7 @@ pub(super) enum Severity {
 #[derive(Debug, Clone)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
-    id: &'static str,
+    pub(super) id: &'static str,
     /// Absent for the host's own.
     pub(super) network: Option<String>,
     /// Absent for what is not one container's.
@@ -85,13 +85,18 @@ impl Finding {
 
     pub(super) fn json(&self) -> Value {
         json!({
-            "severity": self.word().to_lowercase(),
+            "severity": self.severity(),
             "id": self.id,
             "network": self.network,
             "container": self.container,
             "what": self.what,
             "command": self.command,
         })
+    }
+
+    /// The word for programs.
+    pub(super) fn severity(&self) -> String {
+        self.word().to_lowercase()
     }
 
     fn word(&self) -> &'static str {

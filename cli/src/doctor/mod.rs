@@ -17,6 +17,7 @@ mod ready;
 mod settings;
 mod surroundings;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use linkspan_runtime::Result;
@@ -26,9 +27,11 @@ use serde_json::Value;
 use crate::attachments::{self, Wanted};
 use crate::end::{End, Ended, NO};
 use crate::output;
+use crate::suite::Port;
 
 use self::Check::{Asks, Sees};
 use self::finding::{Finding, Severity};
+use self::leases::Pool;
 use self::node::Node;
 pub(crate) use self::node::Places;
 
@@ -92,6 +95,57 @@ pub(crate) fn run(
     subject: Option<&str>,
     as_json: bool,
 ) -> Ended {
+    let Examined { node, mut found } = examine(places)?;
+    if let Some(subject) = subject {
+        let is_asked_for = filter(&node, subject)?;
+        found.retain(is_asked_for);
+    }
+    let is_well = found.iter().all(|one| one.severity != Severity::Fail);
+    if as_json {
+        let all: Vec<Value> = found.iter().map(Finding::json).collect();
+        output::rows(out, &all)?;
+    } else {
+        let text: String = found.iter().map(Finding::line).collect();
+        output::text(out, &text)?;
+    }
+    Ok(if is_well { 0 } else { NO })
+}
+
+/// A node, and the faults that the checks have found.
+#[derive(Debug)]
+pub(crate) struct Examined<'a> {
+    node: Node<'a>,
+    found: Vec<Finding>,
+}
+
+impl Examined<'_> {
+    /// The remembered attachments.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache::new(self.node.places.cache_dir)
+    }
+
+    /// The published ports.
+    pub(crate) fn ports(&self) -> Result<&[Port]> {
+        self.node.ports()
+    }
+
+    /// The range sets of host-local.
+    pub(crate) fn pools(&self) -> Result<Vec<Pool>> {
+        leases::pools(&self.node)
+    }
+
+    /// How many findings there are of each kind and severity.
+    pub(crate) fn counts(&self) -> BTreeMap<(&'static str, String), usize> {
+        let mut counts = BTreeMap::new();
+        for one in &self.found {
+            *counts.entry((one.id, one.severity())).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Reads the node and makes every check.
+pub(crate) fn examine(places: Places<'_>) -> Result<Examined<'_>> {
     let node = Node::read(places)?;
     let mut found = Vec::new();
     for (what, check) in CHECKS {
@@ -111,19 +165,7 @@ pub(crate) fn run(
             found.push(Finding::new(Severity::Warn, "unexamined", what));
         }
     }
-    if let Some(subject) = subject {
-        let is_asked_for = filter(&node, subject)?;
-        found.retain(is_asked_for);
-    }
-    let is_well = found.iter().all(|one| one.severity != Severity::Fail);
-    if as_json {
-        let all: Vec<Value> = found.iter().map(Finding::json).collect();
-        output::rows(out, &all)?;
-    } else {
-        let text: String = found.iter().map(Finding::line).collect();
-        output::text(out, &text)?;
-    }
-    Ok(if is_well { 0 } else { NO })
+    Ok(Examined { node, found })
 }
 
 /// Which findings are about a network, or about the attachments of a name. Those about the host always are.

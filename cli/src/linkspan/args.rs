@@ -7,13 +7,14 @@ use clap::{Args, Parser, Subcommand};
 
 use super::check::CheckArgs;
 use super::gc::GcArgs;
-use super::install::InstallArgs;
+use super::install::{InstallArgs, PauseArgs};
 use super::oci_hook::OciHookArgs;
 use super::remove::{RemoveArgs, UninstallArgs};
 use super::target::{Places, Subject, Target};
 use super::verbs::DelArgs;
 use crate::completion::Shell;
 use crate::list::ListArgs;
+use crate::metrics::MetricsArgs;
 use crate::output::Output;
 use crate::ports::PortsArgs;
 
@@ -54,10 +55,14 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// Print the attachments
     List(ListArgs),
-    /// Print all that is known of an attachment: result, pod, leases, ports and the host's end
+    /// Print all that is known of an attachment: result, pod, leases, ports, the host's end, and what it has in the packet
+    /// filter
     Inspect(Subject),
     /// Print the ports that are published on this host, their owners, and processes that listen on them
     Ports(PortsArgs),
+    /// Print the node in numbers, for Prometheus: attachments, addresses, ports, what is left of pods that are gone, what
+    /// `doctor` finds, and calls of plugins where they are counted
+    Metrics(MetricsArgs),
     /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
     /// of nftables.service; nothing else changes
     Restore(RestoreArgs),
@@ -91,8 +96,9 @@ pub(super) enum Command {
         )]
         flags: Vec<String>,
     },
-    /// Do nothing until asked to end, as the container of a pod that has installed them
-    Pause,
+    /// Do nothing until asked to end, as the container of a pod that has installed the plugins; or put back what somebody
+    /// removes
+    Pause(PauseArgs),
     /// Print the script by which a shell completes this command line, and the names of networks, namespaces, containers
     /// and pods with it
     Completion {
@@ -111,6 +117,7 @@ impl Command {
             Self::Check(_)
                 | Self::Status { .. }
                 | Self::Doctor(_)
+                | Self::Metrics(_)
                 | Self::List(_)
                 | Self::Inspect(_)
                 | Self::Ports(_)
@@ -130,6 +137,7 @@ impl Command {
                 | Self::Gc(_)
                 | Self::Status { .. }
                 | Self::Doctor(_)
+                | Self::Metrics(_)
                 | Self::Validate(_)
                 | Self::OciHook(_)
                 | Self::Install(_)

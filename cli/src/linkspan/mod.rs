@@ -36,7 +36,7 @@ use crate::output::{self, Stdout};
 use crate::run::Wished;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{attachments, back, completion, demo, inspect, list, pause, ports, run};
+use crate::{attachments, back, completion, demo, inspect, list, ports, run};
 
 /// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
@@ -131,6 +131,7 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::Restore(args) => return network::restore(out, places, args, plugins, as_json),
         Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
         Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
+        Command::Metrics(args) => return network::metrics(out, places, args, suite, as_json),
         Command::Run(args) => return run_command(places, args, plugins),
         Command::Back { dir } => {
             let other = Runtime {
@@ -162,8 +163,8 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::Clear(args) => remove::clear(out, places, *args, suite, as_json),
         Command::Uninstall(args) => remove::uninstall(out, places, args, suite, as_json),
         Command::Netns(command) => netns(out, command, as_json),
-        Command::Install(args) => install::run(out, places, args, suite, as_json),
-        Command::Pause => pause::run(),
+        Command::Install(args) => return install::run(out, places, args, suite, as_json),
+        Command::Pause(args) => install::pause(out, places, args, suite),
         Command::Completion { shell } => {
             let places = completion::Where {
                 net_dir: &places.net_dir,
@@ -196,7 +197,7 @@ fn inspect(
             attachments::find(&cache, wanted)?
         }
     };
-    inspect::run(out, &one, &(suite.ports)()?, as_json)?;
+    inspect::run(out, &one, suite, as_json)?;
     Ok(0)
 }
 

@@ -19,6 +19,7 @@ mod message;
 mod place;
 mod port;
 mod sets;
+mod told;
 mod verify;
 mod withdraw;
 
@@ -45,6 +46,8 @@ use withdraw::Condemned;
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Firewall>();
+
+pub use told::{part, rules};
 
 #[derive(Debug)]
 struct Firewall;

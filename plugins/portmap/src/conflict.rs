@@ -12,7 +12,7 @@ use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_owner::home::Home;
 use linkspan_owner::life::Life;
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
@@ -69,6 +69,7 @@ fn place(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<Option<Failure>> {
+    let _step = step("nf_tables");
     let mut batch = Batch::default();
     fill(&mut batch, &publication.by_set(home, &[]));
     match netfilter.commit(batch) {

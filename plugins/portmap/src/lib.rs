@@ -54,6 +54,11 @@ pub use stolen::{Stolen, stolen};
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Portmap>();
 
+/// The part of the table, for those who tell what is in it.
+pub fn part() -> &'static Part {
+    &PART
+}
+
 #[derive(Debug)]
 struct Portmap;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::{RouteSpec, SCOPE_LINK};
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
@@ -61,6 +61,7 @@ pub fn apply(
     scheme: Scheme,
     wishes: &Wishes,
 ) -> Result<()> {
+    let _step = step("addresses");
     let ips = addresses_of(result, &link.name)?;
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };

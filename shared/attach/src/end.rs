@@ -6,7 +6,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_owner::Owner;
-use linkspan_plugin::{AddCall, DelCall, Result, Undo, interface};
+use linkspan_plugin::{AddCall, DelCall, Result, Undo, interface, step};
 use linkspan_protocol::addr::{MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -44,6 +44,7 @@ pub fn create(
     request: &Request<'_>,
     undo: &mut Undo,
 ) -> Result<Link> {
+    let _step = step("link");
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
     is_free(sandbox, ifname)?;
     let mut name = ifname.as_str().to_owned();
@@ -138,6 +139,7 @@ pub fn create_tap(
     (mtu, mac): (Option<u32>, Option<MacAddr>),
     undo: &mut Undo,
 ) -> Result<Link> {
+    let _step = step("link");
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
     is_free(sandbox, ifname)?;
     let (netns, own, name) = (call.netns.clone(), owner.clone(), ifname.to_string());

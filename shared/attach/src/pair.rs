@@ -7,7 +7,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_owner::{Owner, Stale};
-use linkspan_plugin::{DelCall, Result, Undo};
+use linkspan_plugin::{DelCall, Result, Undo, step};
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
@@ -48,6 +48,7 @@ pub struct Pair {
 
 /// Creates the pair. Each end is born in its namespace, so no name can clash on the way.
 pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
+    let _step = step("link");
     let host = create_named(sides, request, undo)?;
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })

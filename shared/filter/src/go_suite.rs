@@ -12,7 +12,7 @@ use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
-use crate::iptables::{Iptables, deletion};
+use crate::iptables::{Iptables, deletion, program};
 use crate::{kernel, table};
 
 /// Length of a chain's name (`XT_EXTENSION_MAXNAMELEN` without the final NUL).
@@ -51,6 +51,21 @@ pub fn has_chain(netfilter: Option<&Netfilter>, family: Family, chain: &str) -> 
         None => false,
     };
     Ok(native || xtables::nat_has_chain(family, chain).map_err(kernel)?)
+}
+
+/// The chains of a container in the table nat, as `iptables` names them: of published ports, and of masquerade.
+pub fn chains_of(network: &NetworkName, container: &ContainerId) -> Result<Vec<String>> {
+    let netfilter = table::open()?;
+    let mut found = Vec::new();
+    for family in Family::BOTH {
+        for infix in ["DN-", ""] {
+            let chain = chain(network, container, infix);
+            if has_chain(netfilter.as_ref(), family, &chain)? {
+                found.push(format!("{} -t nat {chain}", program(family)));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Removes a container's chain; see [`remove_chains`].

@@ -88,6 +88,14 @@ impl Saved {
     }
 }
 
+/// What people type for a family.
+pub fn program(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
+}
+
 impl Iptables {
     /// The system's programs for a family, with the table `nat`.
     pub fn of(family: Family) -> Self {

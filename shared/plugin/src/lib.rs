@@ -14,6 +14,7 @@ pub mod process;
 pub mod serve;
 mod stderr;
 pub mod teardown;
+pub mod telemetry;
 mod transport;
 pub mod undo;
 
@@ -33,6 +34,7 @@ pub use call::{AddCall, Call, CheckCall, DelCall, GcCall, StatusCall};
 pub use serve::Reply;
 pub use stderr::warn;
 pub use teardown::Teardown;
+pub use telemetry::step;
 pub use undo::Undo;
 
 /// The outcome of a verb.
@@ -107,6 +109,11 @@ impl Entry {
             schema: schema::<P>,
             conf: std::any::type_name::<P::Conf>,
         }
+    }
+
+    /// The type's name.
+    pub fn name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or_default()
     }
 
     /// Serves one call.

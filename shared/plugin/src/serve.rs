@@ -7,7 +7,7 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::{NetConf, ValidAttachment};
 use linkspan_protocol::env::Env;
-use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::error::{ErrorCode, Failure, WireError};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use linkspan_protocol::json::Json;
 use linkspan_protocol::version::SpecVersion;
@@ -39,6 +39,12 @@ impl Reply {
             ok: true,
             ..Self::default()
         }
+    }
+
+    /// The error object that it prints, unless it is a success.
+    pub(crate) fn error(&self) -> Option<WireError> {
+        let printed = (!self.ok).then(|| Json::parse(&self.stdout).ok());
+        printed.flatten()?.decode().ok()
     }
 
     /// A success without output.
@@ -311,7 +317,7 @@ mod tests {
 
     fn collect(list: &str) -> (u32, String) {
         let error = Json::parse(&served(list).stdout)
-            .and_then(|json| json.decode::<linkspan_protocol::error::WireError>())
+            .and_then(|json| json.decode::<WireError>())
             .unwrap();
         (error.code, error.msg)
     }

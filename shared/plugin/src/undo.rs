@@ -4,7 +4,7 @@ use std::fmt;
 
 use linkspan_protocol::error::Failure;
 
-use crate::Result;
+use crate::{Result, telemetry};
 
 type Step = Box<dyn FnOnce() -> Result<()>>;
 
@@ -61,8 +61,15 @@ impl Undo {
 
     /// Runs the steps because of `failure`, and notes on it which of them failed.
     pub(crate) fn run(self, mut failure: Failure) -> Failure {
+        if self.steps.is_empty() {
+            return failure;
+        }
+        let _undo = telemetry::step("undo");
         for (label, step) in self.steps.into_iter().rev() {
-            if let Err(err) = step() {
+            let traced = telemetry::step(label);
+            let done = step();
+            traced.note(&done);
+            if let Err(err) = done {
                 failure.note(format!("undo failed to {label}: {err}"));
             }
         }

@@ -92,6 +92,7 @@ fn every_command_prints_what_its_schema_says() {
         run(&["check", "c1"], false);
         run(&["check", "--all"], false);
         run(&["doctor"], false);
+        run(&["metrics"], false);
         run(&["status"], false);
         run(&["back", &node.path("bin")], false);
         run(&["restore"], false);

@@ -5,6 +5,7 @@ mod back;
 mod collect;
 mod completion;
 mod hints;
+mod inspect;
 mod jobs;
 mod json;
 mod remove;
@@ -29,9 +30,14 @@ struct Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(lab: &'a Lab) -> Self {
+        Self::of(lab, &json!({}))
+    }
+
+    /// The same with more keys of the bridge.
+    fn of(lab: &'a Lab, keys: &Value) -> Self {
         let node = Self::empty(lab);
         let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
-        let plugins = json!([bridge(lab, &json!({})), portmap]);
+        let plugins = json!([bridge(lab, keys), portmap]);
         node.write("10-net.conflist", "net", &plugins);
         node.add("net", "c1", &node.pod);
         node

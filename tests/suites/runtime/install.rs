@@ -11,6 +11,8 @@ use linkspan_harness::conf::{addresses, bridge};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, files, linkspan, text};
@@ -110,13 +112,127 @@ fn what_a_killed_install_left_is_swept_and_what_another_one_writes_is_not() {
         fs::create_dir(&dir).unwrap();
         let written = File::create(dir.join(".linkspan-draft-written")).unwrap();
         written.lock().unwrap();
-        fs::write(dir.join(".linkspan-draft-left"), "half of it").unwrap();
-        linkspan(lab, &["install", "-p", &text(&dir)])
-            .run()
-            .succeeded();
-        let hidden = files(&dir);
-        let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
-        assert_eq!(hidden, [".linkspan-draft-written"]);
+        // Also where everything is up to date.
+        for _ in 0..2 {
+            for left in [".linkspan-draft-left", ".linkspan-link-left"] {
+                fs::write(dir.join(left), "half of it").unwrap();
+            }
+            linkspan(lab, &["install", "-p", &text(&dir)])
+                .run()
+                .succeeded();
+            let hidden = files(&dir);
+            let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
+            assert_eq!(hidden, [".linkspan-draft-written"]);
+        }
+    });
+}
+
+#[test]
+fn a_check_names_what_is_missing_or_differs_and_changes_nothing() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        let list = mounted(lab, &json!([{ "type": "loopback" }]));
+        let net_d = text(&lab.dir().join("net.d"));
+        let args = |more: &'static str| {
+            let dir = text(&dir);
+            let args = [
+                "install",
+                "-p",
+                &dir,
+                "--conflist",
+                &text(&list),
+                "--net-dir",
+                &net_d,
+            ];
+            let args = args.map(str::to_owned);
+            let mut call = lab.linkspan(&[]);
+            for arg in args
+                .iter()
+                .map(String::as_str)
+                .chain([more])
+                .filter(|arg| !arg.is_empty())
+            {
+                call = call.args(&[arg]);
+            }
+            call.run()
+        };
+        let told = args("--check");
+        assert_eq!(told.status, 1);
+        assert_eq!(
+            told.stdout.lines().count(),
+            PLUGINS.len() + 2,
+            "{}",
+            told.stdout
+        );
+        assert!(!dir.exists());
+        args("").succeeded();
+        assert_eq!(args("--check").succeeded(), "");
+        fs::remove_file(dir.join("bridge")).unwrap();
+        fs::write(lab.dir().join("net.d/10-net.conflist"), "{}").unwrap();
+        let told = args("--check");
+        let expected = [dir.join("bridge"), lab.dir().join("net.d/10-net.conflist")];
+        let expected = expected.map(|path| format!("{} is missing or differs\n", path.display()));
+        assert_eq!((told.status, told.stdout), (1, expected.concat()));
+    });
+}
+
+/// Waits until the process says that it has installed that file.
+fn until_installed(pause: &mut Running, path: &Path) {
+    let line = format!("installed {}", path.display());
+    loop {
+        let told = pause.line();
+        assert!(!told.is_empty(), "it has ended before {line}");
+        if told == line {
+            break;
+        }
+    }
+    assert!(path.exists());
+}
+
+#[test]
+fn what_somebody_removes_comes_back_while_a_pause_watches() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        fs::create_dir(&dir).unwrap();
+        fs::create_dir(lab.dir().join("net.d")).unwrap();
+        let list = mounted(lab, &json!([{ "type": "loopback" }]));
+        let (bin, net_d) = (text(&dir), text(&lab.dir().join("net.d")));
+        let args = [
+            "pause",
+            "--watch",
+            &bin,
+            "--conflist",
+            &text(&list),
+            "--net-dir",
+            &net_d,
+        ];
+        let mut pause = lab.linkspan(&args).spawn();
+        let mut until = |path: &Path| until_installed(&mut pause, path);
+        let network = lab.dir().join("net.d/10-net.conflist");
+        until(&network);
+        fs::remove_file(dir.join("bridge")).unwrap();
+        until(&dir.join("bridge"));
+        fs::write(dir.join("ptp"), "another suite's").unwrap();
+        until(&dir.join("linkspan"));
+        fs::remove_file(&network).unwrap();
+        until(&network);
+        let pid = i32::try_from(pause.pid()).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        pause.wait().succeeded();
+    });
+}
+
+#[test]
+fn a_pause_ends_with_the_directory_that_it_watches() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        fs::create_dir(&dir).unwrap();
+        let mut pause = lab.linkspan(&["pause", "--watch", &text(&dir)]).spawn();
+        until_installed(&mut pause, &dir.join("vrf"));
+        fs::remove_dir_all(&dir).unwrap();
+        let told = pause.wait();
+        assert_eq!(told.status, 1);
+        assert!(told.stderr.contains("has been removed"), "{}", told.stderr);
     });
 }
 

@@ -90,6 +90,11 @@ impl Guarded<'_> {
     }
 }
 
+/// The part of the table, for those who tell what is in it.
+pub fn part() -> &'static Part {
+    &PART
+}
+
 /// Guards the port from now on.
 pub fn apply(owner: &Owner, guarded: Guarded<'_>, undo: &mut Undo) -> Result<()> {
     let netfilter = match table::ready(&PART)? {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::{Batch, Netfilter};
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
@@ -52,6 +52,7 @@ pub fn attempt(
     netfilter: &Netfilter,
     mut plan: impl FnMut() -> Result<(Batch, Guard)>,
 ) -> Result<std::result::Result<(), Error>> {
+    let _step = step("nf_tables");
     let begun = Instant::now();
     for number in 1.. {
         let seen = netfilter.generation().map_err(kernel)?;

@@ -5,11 +5,12 @@
 //! 0.01 ms. So the first attachment that needs a [`Part`] creates its rules, and they stay.
 //!
 //! - [`part`]: the form of a part, and whether it is whole; [`make`]: creating or rebuilding it.
-//! - [`change`]: transactions on shared state; [`withdraw`]: removal of elements.
+//! - [`change`]: transactions on shared state; [`withdraw`]: removal of elements; [`told`]: elements in words.
 
 mod change;
 mod make;
 mod part;
+mod told;
 mod withdraw;
 
 use linkspan_netlink::error::Error;
@@ -24,6 +25,7 @@ use crate::kernel;
 pub use change::{Guard, attempt, insist, transact};
 pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
+pub use told::told;
 pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
 
 /// The table of packets. Deleting it removes all of our state there.
