@@ -19,7 +19,7 @@ use crate::health::{Shared, serve};
 use crate::judge::judge;
 use crate::known::Known;
 use crate::leases::strays;
-use crate::list::{TEMPLATE, is_there, render, write};
+use crate::list::{TEMPLATE, clear_drafts, is_there, render, write};
 use crate::log::Log;
 use crate::masquerade;
 use crate::plan::plan;
@@ -89,6 +89,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     };
     let mut pause = FIRST_PAUSE;
     let mut limit = AGAIN;
+    clear_drafts(&settings.list);
     loop {
         if let Err(err) = agent.runtime.block_on(agent.cluster.step(limit)) {
             agent.health.update(|health| health.api_failures += 1);
