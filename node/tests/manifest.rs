@@ -122,6 +122,16 @@ fn the_agent_has_few_rights_and_starts_before_there_is_a_network() {
         assert!(container["resources"]["limits"]["memory"].is_string());
     }
     assert_eq!(install["args"], json!(["install", "/opt/cni/bin"]));
+    let keeper = &spec["containers"][1];
+    assert_eq!(keeper["args"], json!(["pause", "--watch", "/opt/cni/bin"]));
+    assert_eq!(keeper["securityContext"], install["securityContext"]);
+    for container in [install, agent, keeper] {
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
+    }
+    assert!(spec["nodeSelector"]["kubernetes.io/arch"].is_string());
     let health = after(&words(agent), "--health");
     for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
         let get = &agent[probe]["httpGet"];

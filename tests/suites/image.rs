@@ -46,11 +46,15 @@ cni_plugin_dirs = ["/opt/cni/bin"]
 /// The objects of the manifest: its `ConfigMap` and its `DaemonSet`.
 fn manifest() -> Option<(Value, Value)> {
     let objects = manifest::objects(&Path::new(DEPLOY).join("one-list.yaml"))?;
-    let [list, set] = <[Value; 2]>::try_from(objects).unwrap();
+    let [account, list, set] = <[Value; 3]>::try_from(objects).unwrap();
     assert_eq!(
-        (&list["kind"], &set["kind"]),
-        (&json!("ConfigMap"), &json!("DaemonSet"))
+        [&account["kind"], &list["kind"], &set["kind"]],
+        ["ServiceAccount", "ConfigMap", "DaemonSet"]
     );
+    // Its own account, which nobody has given a right.
+    let template = &set["spec"]["template"]["spec"];
+    assert_eq!(template["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(account["automountServiceAccountToken"], false);
     Some((list, set))
 }
 
@@ -93,7 +97,20 @@ fn the_manifest_is_of_one_piece() {
         let words = words.map(|word| word.as_str().unwrap());
         let line = ["linkspan"].into_iter().chain(words);
         command().try_get_matches_from(line).unwrap();
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
     }
+    assert_eq!(spec["nodeSelector"]["kubernetes.io/os"], "linux");
+    assert!(spec["nodeSelector"]["kubernetes.io/arch"].is_string());
+    let probe = pause["readinessProbe"]["exec"]["command"]
+        .as_array()
+        .unwrap();
+    let line = ["linkspan"].into_iter();
+    let line = line.chain(probe[1..].iter().map(|word| word.as_str().unwrap()));
+    command().try_get_matches_from(line).unwrap();
+    assert_eq!(probe[0], "/linkspan");
     // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
     let volume = |mount: &Value| {
         let volumes = spec["volumes"].as_array().unwrap().iter();
@@ -114,8 +131,69 @@ fn the_manifest_is_of_one_piece() {
     let [bin, net_d, from] = <[String; 3]>::try_from(places).unwrap();
     let args = ["install", &bin, "--conflist", &from, "--net-dir", &net_d];
     assert_eq!(install["args"], json!(args));
+    // What is kept, and what is asked for, is what was installed.
+    let kept = [
+        "pause",
+        "--watch",
+        &bin,
+        "--conflist",
+        &from,
+        "--net-dir",
+        &net_d,
+    ];
+    assert_eq!(pause["args"], json!(kept));
+    let asked = [
+        "install",
+        &bin,
+        "--check",
+        "--conflist",
+        &from,
+        "--net-dir",
+        &net_d,
+    ];
+    assert_eq!(probe[1..], asked.map(|word| json!(word)));
+    assert_eq!(pause["volumeMounts"], install["volumeMounts"]);
     let recipe = fs::read_to_string(Path::new(DEPLOY).join("Containerfile")).unwrap();
     assert!(recipe.contains(IMAGE), "the comment names another version");
+}
+
+#[test]
+fn the_end_of_all_is_for_nodes_that_are_told_and_has_few_rights() {
+    let file = Path::new(DEPLOY).join("uninstall.yaml");
+    let Some(objects) = manifest::objects(&file) else {
+        return;
+    };
+    let [account, set] = <[Value; 2]>::try_from(objects).unwrap();
+    let spec = &set["spec"]["template"]["spec"];
+    assert_eq!(spec["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(spec["nodeSelector"]["linkspan.org/uninstall"], "true");
+    let [uninstall, clear] = [0, 1].map(|at| &spec["initContainers"][at]);
+    for (container, capabilities) in [
+        (uninstall, json!({ "drop": ["ALL"] })),
+        (clear, json!({ "drop": ["ALL"], "add": ["NET_ADMIN"] })),
+        (&spec["containers"][0], json!({ "drop": ["ALL"] })),
+    ] {
+        assert_eq!(container["image"], IMAGE);
+        assert_eq!(container["securityContext"]["capabilities"], capabilities);
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
+        let words = container["args"].as_array().unwrap().iter();
+        let words = words.map(|word| word.as_str().unwrap());
+        let line = ["linkspan"].into_iter().chain(words);
+        command().try_get_matches_from(line).unwrap();
+    }
+    // It removes the file that the other manifests install, and sees what lives.
+    let words = uninstall["args"].to_string();
+    let Some((list, _)) = manifest() else {
+        return;
+    };
+    assert!(words.contains(list_of(&list).0), "{words}");
+    for container in [uninstall, clear] {
+        let mounts = container["volumeMounts"].to_string();
+        assert!(mounts.contains("/var/lib/cni"), "{mounts}");
+    }
 }
 
 #[test]
