@@ -16,7 +16,7 @@ pub(crate) struct Output {
     /// As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too
+    /// Print a line to stderr for each call of a plugin, with its path, verb, time, code and steps; twice, its variables, too
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }

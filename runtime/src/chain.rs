@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::inject::{self, Added, Known};
 use crate::interrupt::Interrupt;
+use crate::steps::{Recorder, Step};
 use crate::{Result, look};
 
 /// The places of plugins and of results.
@@ -55,6 +56,8 @@ pub struct Call<'a> {
     pub done: std::result::Result<&'a [u8], &'a Failure>,
     /// How long it took.
     pub took: Duration,
+    /// What it did, where the plugin tells that.
+    pub steps: Vec<Step>,
 }
 
 impl Runtime {
@@ -247,10 +250,13 @@ impl Runtime {
         env: &[(&str, String)],
         stdin: &[u8],
     ) -> Result<Vec<u8>> {
+        let recorder = self.told.and_then(|_| Recorder::new());
+        let asking = recorder.as_ref().map(|recorder| recorder.asking(env));
+        let given = asking.as_deref().unwrap_or(env);
         let began = Instant::now();
         let done = match verb {
-            Command::Del => exec_until(exe, env, stdin, None),
-            _ => self.exec_unless_stopped(exe, env, stdin),
+            Command::Del => exec_until(exe, given, stdin, None),
+            _ => self.exec_unless_stopped(exe, given, stdin),
         };
         if let Some(told) = self.told {
             told(&Call {
@@ -260,6 +266,9 @@ impl Runtime {
                 stdin,
                 done: done.as_deref(),
                 took: began.elapsed(),
+                steps: recorder
+                    .map(|recorder| recorder.steps())
+                    .unwrap_or_default(),
             });
         }
         done

@@ -19,6 +19,7 @@ mod look;
 pub mod probe;
 pub mod restore;
 pub mod scratch;
+pub mod steps;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 

@@ -1,5 +1,7 @@
 //! `-v` and `-vv`: the calls of plugins, on stderr.
 
+use std::time::Duration;
+
 use linkspan_runtime::chain::Call;
 
 use crate::complain::complain;
@@ -7,7 +9,7 @@ use crate::complain::complain;
 /// The variable whose values may be secrets.
 const ARGS: &str = "CNI_ARGS";
 
-/// One line for each call: path, verb, time and the code of the failure.
+/// One line for each call: path, verb, time and the code of the failure; below it, the steps of a plugin that tells them.
 pub(super) fn line(call: &Call<'_>) {
     complain(&text(call));
 }
@@ -48,10 +50,20 @@ fn format_line(name: &str, value: &str) -> String {
 
 fn text(call: &Call<'_>) -> String {
     let code = call.done.err().map_or(0, |failure| failure.code().0);
-    let took = call.took.as_secs_f64() * 1000.0;
-    format!(
-        "{} {} {took:.1} ms, code {code}\n",
+    let mut text = format!(
+        "{} {} {:.1} ms, code {code}\n",
         call.exe.display(),
-        call.verb
-    )
+        call.verb,
+        milliseconds(call.took)
+    );
+    for step in &call.steps {
+        let (indent, took) = ("  ".repeat(step.depth), milliseconds(step.took));
+        let failed = if step.failed { ", failed" } else { "" };
+        text.push_str(&format!("{indent}{} {took:.1} ms{failed}\n", step.name));
+    }
+    text
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
