@@ -188,6 +188,40 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
     });
 }
 
+#[test]
+fn lintian_finds_nothing_that_is_not_overridden_with_a_reason() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(lintian) = skip::without("lintian") else {
+            return;
+        };
+        let Some(package) = package(lab) else {
+            return;
+        };
+        let tmp = lab.dir().to_str().unwrap();
+        let judged = Call::new(&lintian)
+            .args(&[
+                "--allow-root",
+                "--no-cfg",
+                "--fail-on",
+                "error,warning,info",
+            ])
+            .args(&["--tag-display-limit", "0", package.to_str().unwrap()])
+            .env("PATH", PATH)
+            .env("TMPDIR", tmp)
+            .env("HOME", tmp)
+            .run();
+        assert_eq!(
+            (judged.status, &*judged.stdout),
+            (0, ""),
+            "{}",
+            judged.stderr
+        );
+    });
+    // Each override has its reason above it.
+    let overrides = fs::read_to_string(format!("{DEPLOY}/debian/lintian-overrides")).unwrap();
+    assert!(overrides.starts_with("# "), "{overrides}");
+}
+
 /// Asserts that the package has a page for every command, and completions that complete.
 fn has_all(package: &Path) {
     let path = package.to_str().unwrap();
@@ -202,6 +236,8 @@ fn has_all(package: &Path) {
         "dhcp.socket",
         "gc.service",
         "gc.timer",
+        "metrics.service",
+        "metrics.timer",
         "restore.service",
     ] {
         has(&format!(" ./usr/lib/systemd/system/linkspan-{unit}\n"));
