@@ -19,8 +19,12 @@ fn add_pages(command: &clap::Command, pages: &mut BTreeMap<String, String>) {
     let mut text = Vec::new();
     page.render(&mut text).unwrap();
     let mut text = String::from_utf8(text).unwrap();
-    text.push_str(&man::sections(command.get_name()));
-    pages.insert(page.get_filename(), text);
+    let file = page.get_filename();
+    let name = file.trim_end_matches(".1");
+    text.push_str(&man::sections(
+        name.strip_prefix("linkspan-").unwrap_or(name),
+    ));
+    pages.insert(file, text);
 }
 
 #[test]
