@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use linkspan_runtime::chain::Call;
+use linkspan_runtime::steps::Step;
 
 use crate::complain::complain;
 
@@ -50,18 +51,19 @@ fn format_line(name: &str, value: &str) -> String {
 
 fn text(call: &Call<'_>) -> String {
     let code = call.done.err().map_or(0, |failure| failure.code().0);
-    let mut text = format!(
+    let call_line = format!(
         "{} {} {:.1} ms, code {code}\n",
         call.exe.display(),
         call.verb,
         milliseconds(call.took)
     );
-    for step in &call.steps {
+    let step_line = |step: &Step| {
         let (indent, took) = ("  ".repeat(step.depth), milliseconds(step.took));
         let failed = if step.failed { ", failed" } else { "" };
-        text.push_str(&format!("{indent}{} {took:.1} ms{failed}\n", step.name));
-    }
-    text
+        format!("{indent}{} {took:.1} ms{failed}\n", step.name)
+    };
+    let steps = call.steps.iter().map(step_line);
+    [call_line].into_iter().chain(steps).collect()
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -22,10 +22,10 @@ const READABLE: u32 = 0o644;
 
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
-    /// Write the text into a file, by rename, as node_exporter's textfile collector reads it: its name ends with .prom
+    /// Write the text into a file, by rename, as the textfile collector of Prometheus' node exporter reads it: its name ends with .prom
     #[arg(long, value_name = "FILE")]
     textfile: Option<PathBuf>,
-    /// The directory in which plugins count their calls: that of LINKSPAN_TELEMETRY in the environment of the engine
+    /// The directory in which plugins count their calls: the one that the engine's environment names for telemetry
     #[arg(long, value_name = "DIR", default_value = "/run/linkspan")]
     counters: PathBuf,
 }

@@ -81,25 +81,25 @@ impl Family {
 
 /// The text. A family without samples is left out.
 pub(super) fn exposition(families: &[Family]) -> String {
-    let mut text = String::new();
-    for family in families.iter().filter(|family| !family.samples.is_empty()) {
-        let Family {
-            name, help, kind, ..
-        } = family;
-        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        for sample in &family.samples {
-            let labels: Vec<String> = sample.labels.iter().map(label).collect();
-            let labels = match labels.as_slice() {
-                [] => String::new(),
-                labels => format!("{{{}}}", labels.join(",")),
-            };
-            text.push_str(&format!(
-                "{name}{}{labels} {}\n",
-                sample.suffix, sample.value
-            ));
-        }
-    }
-    text
+    let there = families.iter().filter(|family| !family.samples.is_empty());
+    there.map(block).collect()
+}
+
+fn block(family: &Family) -> String {
+    let Family {
+        name, help, kind, ..
+    } = family;
+    let head = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    let line = |sample: &Sample| {
+        let labels: Vec<String> = sample.labels.iter().map(label).collect();
+        let labels = match labels.as_slice() {
+            [] => String::new(),
+            labels => format!("{{{}}}", labels.join(",")),
+        };
+        format!("{name}{}{labels} {}\n", sample.suffix, sample.value)
+    };
+    let lines = family.samples.iter().map(line);
+    [head].into_iter().chain(lines).collect()
 }
 
 fn label((name, value): &(&'static str, String)) -> String {

@@ -168,7 +168,10 @@ fn is_histogram(samples: &BTreeMap<String, f64>, labels: &str, calls: f64) {
     ];
     let counts: Vec<f64> = bounds.iter().map(|le| *bucket(le).unwrap()).collect();
     assert!(counts.is_sorted(), "{counts:?}");
-    assert_eq!(samples[&format!("{name}_count{{{labels}}}")], calls);
+    assert_eq!(
+        samples.get(&format!("{name}_count{{{labels}}}")),
+        Some(&calls)
+    );
     assert!(samples[&format!("{name}_sum{{{labels}}}")] > 0.0);
 }
 

@@ -38,6 +38,7 @@ struct Scope {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names are those of OTLP")]
 pub(crate) struct Span {
     pub(crate) trace_id: String,
     pub(crate) span_id: String,

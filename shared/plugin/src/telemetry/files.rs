@@ -32,7 +32,7 @@ pub(super) fn in_directory(dir: &Path, open: impl Fn() -> io::Result<File>) -> i
         Err(err) if err.kind() == ErrorKind::NotFound => {
             let made = DirBuilder::new().mode(0o750).create(dir);
             match made {
-                Err(err) if err.kind() != ErrorKind::AlreadyExists => return Err(err),
+                Err(err) if err.kind() != ErrorKind::AlreadyExists => Err(err),
                 _ => open(),
             }
         }

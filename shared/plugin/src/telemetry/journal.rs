@@ -70,11 +70,11 @@ fn message(outcome: &Outcome<'_>) -> String {
             text.push_str(part);
         }
     }
-    match outcome.error {
-        Some(error) => text.push_str(&format!(" failed: {}", error.msg)),
-        None => text.push_str(&format!(" took {:.1} ms", outcome.took.as_secs_f64() * 1e3)),
-    }
-    text
+    let end = match outcome.error {
+        Some(error) => format!(" failed: {}", error.msg),
+        None => format!(" took {:.1} ms", outcome.took.as_secs_f64() * 1e3),
+    };
+    text + &end
 }
 
 /// A value with a newline has its length before it.
