@@ -73,6 +73,27 @@ fn list_of(list: &Value) -> (&str, &str) {
     (name, text.as_str().unwrap())
 }
 
+/// The words of the readiness probe behind the binary's path, which are a command line of ours.
+fn probe(container: &Value) -> &[Value] {
+    let command_line = container["readinessProbe"]["exec"]["command"].as_array();
+    let (binary, words) = command_line.unwrap().split_first().unwrap();
+    assert_eq!(binary, "/linkspan");
+    let line = words.iter().map(|word| word.as_str().unwrap());
+    let line = ["linkspan"].into_iter().chain(line);
+    command().try_get_matches_from(line).unwrap();
+    words
+}
+
+#[test]
+fn the_manifest_is_for_the_nodes_of_its_image() {
+    let Some((_, set)) = manifest() else {
+        return;
+    };
+    let nodes = &set["spec"]["template"]["spec"]["nodeSelector"];
+    assert_eq!(nodes["kubernetes.io/os"], "linux");
+    assert!(nodes["kubernetes.io/arch"].is_string());
+}
+
 #[test]
 fn the_manifest_is_of_one_piece() {
     let Some((list, set)) = manifest() else {
@@ -102,15 +123,7 @@ fn the_manifest_is_of_one_piece() {
             "FallbackToLogsOnError"
         );
     }
-    assert_eq!(spec["nodeSelector"]["kubernetes.io/os"], "linux");
-    assert!(spec["nodeSelector"]["kubernetes.io/arch"].is_string());
-    let probe = pause["readinessProbe"]["exec"]["command"]
-        .as_array()
-        .unwrap();
-    let line = ["linkspan"].into_iter();
-    let line = line.chain(probe[1..].iter().map(|word| word.as_str().unwrap()));
-    command().try_get_matches_from(line).unwrap();
-    assert_eq!(probe[0], "/linkspan");
+    let probe = probe(pause);
     // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
     let volume = |mount: &Value| {
         let volumes = spec["volumes"].as_array().unwrap().iter();
@@ -151,7 +164,7 @@ fn the_manifest_is_of_one_piece() {
         "--net-dir",
         &net_d,
     ];
-    assert_eq!(probe[1..], asked.map(|word| json!(word)));
+    assert_eq!(probe, asked.map(|word| json!(word)));
     assert_eq!(pause["volumeMounts"], install["volumeMounts"]);
     let recipe = fs::read_to_string(Path::new(DEPLOY).join("Containerfile")).unwrap();
     assert!(recipe.contains(IMAGE), "the comment names another version");
