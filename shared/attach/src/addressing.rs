@@ -213,7 +213,7 @@ fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
             "{} has address {ip} in DADFAILED state: another station on the link has it",
             link.name
         )),
-        // Without a carrier nobody could answer, and the kernel goes on when there is one.
+        // The address stays tentative until the link has a carrier. The kernel then continues by itself.
         None if is_without_carrier(sandbox, link)? => Ok(()),
         None => refuse(format!(
             "{} still has tentative addresses after {} s",

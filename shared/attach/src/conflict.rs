@@ -1,4 +1,4 @@
-//! Whether another station has an address that a link is about to get (`conflictCheck`).
+//! Detection of another station with an address that a link is about to get (`conflictCheck`).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 
 use crate::{Side, kernel};
 
-/// How long answers of both families are waited for. Those of one wire come at once.
+/// Time to wait for answers of both families. Answers from one wire come at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where ADD looks for other stations with its addresses.
 #[derive(Debug, Clone, Copy)]
 pub enum Conflicts<'a> {
-    /// Nowhere.
+    /// ADD does not look.
     Ignored,
-    /// On its parent itself, which does not hear its children, and among the stations that the link reaches.
+    /// On the parent itself, which does not hear its children, and among the stations that the link reaches.
     OverLink(&'a Link),
-    /// The same, among the stations that its parent reaches: answers to a link that shares the parent's hardware address,
-    /// and has no address yet, go to the parent.
+    /// The same, but among the stations that the parent reaches. Answers to a link that shares the parent's hardware
+    /// address and has no address yet go to the parent.
     OverParent(&'a Side, &'a Link),
 }
 
 /// The key `conflictCheck`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConflictCheck {
-    /// ADD asks nobody.
+    /// ADD does not look.
     Off,
-    /// ADD asks.
+    /// ADD looks.
     On,
 }
 
 impl ConflictCheck {
-    /// Of the key.
+    /// Parses the key.
     #[must_use]
     pub const fn of(key: bool) -> Self {
         if key { Self::On } else { Self::Off }
     }
 
-    /// Where it is on, over a link that is made on `parent`.
+    /// If on, looks over a link that is made on `parent`.
     #[must_use]
     pub fn over_link(self, parent: &Link) -> Conflicts<'_> {
         match self {
@@ -51,7 +51,7 @@ impl ConflictCheck {
         }
     }
 
-    /// Where it is on, over the parent, which is in `side`.
+    /// If on, looks over the parent, which is in `side`.
     #[must_use]
     pub fn over_parent<'a>(self, side: &'a Side, parent: &'a Link) -> Conflicts<'a> {
         match self {
@@ -61,7 +61,7 @@ impl ConflictCheck {
     }
 }
 
-/// Refuses addresses that `parent` has, or that a station answers for behind `link` of `side`, which is up.
+/// Refuses addresses that `parent` has, or that a station behind `link` of `side` answers for. `link` is up.
 pub(crate) fn refuse_taken(side: &Side, link: &Link, parent: &Link, ips: &[IpAddr]) -> Result<()> {
     let own = parent.addrs(None).map_err(kernel)?;
     if let Some(addr) = own.iter().find(|addr| ips.contains(&addr.ip)) {

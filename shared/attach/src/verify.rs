@@ -12,7 +12,7 @@ use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
 use crate::{Side, forwarding, kernel};
 
-/// For `map_err` on a difference that one command ends: its hint.
+/// For `map_err` on a difference that one command mends: adds the hint.
 pub fn mended_by(side: &Side, command: &str) -> impl FnOnce(Failure) -> Failure {
     let hint = format!("run {}", side.command(command));
     move |failure| failure.hint(hint)
@@ -52,7 +52,7 @@ pub fn container(
     interface(sandbox, item(call, promised)?, kind)
 }
 
-/// The same of any kind.
+/// The same for any kind.
 pub fn device(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<Link> {
     let promised = item(call, promised)?;
     let link = there(sandbox, &promised.name)?;
@@ -60,7 +60,7 @@ pub fn device(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<
     Ok(link)
 }
 
-/// The container's interface as the result tells it.
+/// The container's interface in the result.
 fn item<'a>(call: &CheckCall, promised: &'a AddResult) -> Result<&'a Interface> {
     let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
     let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
@@ -109,7 +109,7 @@ pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> 
     Ok(link)
 }
 
-/// The link of that name is there.
+/// The link with that name. Fails if it is missing.
 fn there(side: &Side, name: &str) -> Result<Link> {
     let found = side.find(name)?;
     found.ok_or_else(|| mismatch(format!("interface {name:?} in {side}"), "a link", "none"))

@@ -133,7 +133,7 @@ impl Register {
     }
 }
 
-/// The same for chains of one table. What leads from one of them to another goes as well.
+/// The same for chains of one table. Jumps between them go as well.
 pub(crate) fn remove_native(
     netfilter: &Netfilter,
     table: Table,

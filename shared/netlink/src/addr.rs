@@ -38,20 +38,20 @@ pub struct Addr {
     pub dad_failed: bool,
     /// Scope as the kernel numbers it: 0 global, 253 link, 254 host.
     pub scope: u8,
-    /// Whether it stays until somebody removes it.
+    /// Whether it stays until it is removed.
     pub permanent: bool,
 }
 
-/// An address with all that the kernel tells of it.
+/// An address with all attributes of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAddr {
-    /// Its parts.
+    /// The decoded part.
     pub addr: Addr,
     message: AddressMessage,
 }
 
 impl Link {
-    /// The link's addresses of a family, whole.
+    /// The link's addresses of a family, with all attributes.
     pub fn stored_addrs(&self, family: Family) -> Result<Vec<StoredAddr>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = self.index;
@@ -63,7 +63,7 @@ impl Link {
         Ok(found.into_iter().filter_map(StoredAddr::of).collect())
     }
 
-    /// Adds an address as it was kept, without duplicate address detection; `EEXIST` where the link has it.
+    /// Adds a stored address, without duplicate address detection; `EEXIST` if the link has it.
     pub fn add_stored_addr(&self, stored: &StoredAddr) -> Result<(), Error> {
         let Addr { ip, prefix, .. } = stored.addr;
         let mut message = stored.message.clone();

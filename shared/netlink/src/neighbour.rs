@@ -1,4 +1,4 @@
-//! Neighbours: which hardware address the kernel has learned for an address on a link.
+//! Neighbours: the hardware addresses that the kernel has learned for addresses on a link.
 
 use std::net::IpAddr;
 
@@ -18,9 +18,9 @@ pub struct Neighbour {
     pub ip: IpAddr,
     /// Index of the link.
     pub link: u32,
-    /// Hardware address; none where nobody has answered.
+    /// Hardware address; `None` until the neighbour has answered.
     pub mac: Option<[u8; 6]>,
-    /// Whether nobody answered the kernel's questions.
+    /// Whether the neighbour did not answer the kernel's questions.
     pub failed: bool,
 }
 
@@ -34,7 +34,7 @@ impl Rtnl {
 }
 
 impl Neighbour {
-    /// Of an answer; `None` where it is about something else.
+    /// Decodes a reply. Returns `None` for any other message type.
     fn of(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewNeighbour(message) = answer else {
             return None;

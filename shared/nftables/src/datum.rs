@@ -55,8 +55,8 @@ impl Datum {
         }
     }
 
-    /// Returns whether the field is in host byte order, as the kernel's own numbers are. For `nft` a name is, too: it would
-    /// show one in network order backwards.
+    /// Returns whether the field is in host byte order, like the kernel's own numbers. `nft` treats names so, too: it
+    /// would show a name in network order backwards.
     pub(crate) fn is_of_this_machine(self) -> bool {
         matches!(self, Self::Mark | Self::Group | Self::IfName)
     }

@@ -170,7 +170,7 @@ impl Netfilter {
         self.list(("list the rules of", chain), table.family, request, read)
     }
 
-    /// The rules of a chain that `iptables-nft` has made; none where it or its table is missing.
+    /// The rules of a chain in the form of `iptables-nft`; none if the chain or its table is missing.
     pub fn filter_rules(&self, table: Table, chain: &str) -> Result<Vec<FoundFilterRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
         self.list(
@@ -181,8 +181,8 @@ impl Netfilter {
         )
     }
 
-    /// The first rules of such a chain, as many as one answer holds; none where it or its table is missing. The rest of the
-    /// list is left in the connection, which is of no use after that.
+    /// The first rules of such a chain, up to the size of one answer; none if the chain or its table is missing. The
+    /// other answers stay unread, so the connection must not be used again.
     pub fn first_filter_rules(
         self,
         table: Table,

@@ -57,10 +57,10 @@ impl Memory {
         self.try_read().unwrap_or_default()
     }
 
-    /// The same, but that it cannot be read is told.
+    /// The same, but returns the error of a failed read.
     pub fn try_read(&self) -> io::Result<Facts> {
         let bytes = match file::read(&self.path, MAX + 1) {
-            // A link in the place of the file is not followed.
+            // A symlink in place of the file is not followed.
             Err(err) if err.raw_os_error() == Some(Errno::ELOOP as i32) => None,
             read => read?,
         };

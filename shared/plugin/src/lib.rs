@@ -69,7 +69,7 @@ pub trait Plugin {
     /// Compares the attachment with what ADD promised.
     fn check(call: &CheckCall, plan: Self::Plan) -> Result<()>;
 
-    /// Removes what belongs to no valid attachment. Refused until the plugin can do it.
+    /// Removes the state of everything without a valid attachment. Refused until the plugin implements it.
     fn gc(_call: &GcCall, _conf: Self::Conf) -> Result<()> {
         let name = Self::NAMES.first().copied().unwrap_or_default();
         Err(Failure::new(
@@ -119,7 +119,7 @@ impl Entry {
         (self.schema)()
     }
 
-    /// The path of the type that decodes its own keys. The documentation of keys comes from that type's.
+    /// The path of the type that decodes its own keys. That type documents the keys.
     pub fn conf(&self) -> &'static str {
         (self.conf)()
     }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::stderr::complain;
 use crate::{Entry, Reply, transport};
 
-/// Set to `exec`, this makes a process execute its delegates even where they are itself under another name.
+/// The value `exec` makes a process execute its delegates even if they are its own executable under another name.
 const DELEGATE: &str = "LINKSPAN_DELEGATE";
 
 /// Serves the call that this process was started for, in an executable that is all of these plugins.

@@ -79,8 +79,8 @@ impl From<&Failure> for Reply {
     }
 }
 
-/// The release of the Go plugins that ours replace. Engines read the rest of the line as a semantic version, and use what
-/// that release can do.
+/// The release of the Go plugins that ours replace. Engines parse the rest of the line as a semantic version, and use
+/// the features of that release.
 const PEER: &str = "1.9.1";
 
 /// Serves one call of `P`.

@@ -8,7 +8,7 @@ use crate::Result;
 
 type Step = Box<dyn FnOnce() -> Result<()>>;
 
-/// How to unmake everything that was made so far. The mechanism that makes a thing pushes its step right after.
+/// The steps that undo everything made so far. The mechanism that makes a thing pushes its step right after.
 ///
 /// This is courtesy towards the runtime, not a journal: a process that is killed undoes nothing, and DEL copes.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Adds the step that unmakes the last thing made.
+    /// Adds the step that undoes the last change.
     pub fn push(&mut self, label: &'static str, step: impl FnOnce() -> Result<()> + 'static) {
         self.steps.push((label, Box::new(step)));
     }

@@ -38,7 +38,7 @@ pub const BRIDGE_TABLE: Table = Table {
     name: "linkspan",
 };
 
-/// What `nft` shows beside a table of ours.
+/// The comment that `nft` shows with our table.
 fn comment(table: Table) -> &'static str {
     match table.family {
         TableFamily::Bridge => "Linkspan CNI plugins: MAC spoof check",

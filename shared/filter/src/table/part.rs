@@ -20,7 +20,7 @@ pub const LAYOUT: &str = "layout 2";
 pub struct Part {
     /// Its name in messages.
     pub name: &'static str,
-    /// Where it is: one of ours.
+    /// The table that has it.
     pub table: Table,
     /// Sets and maps.
     pub sets: &'static [&'static Set],

@@ -49,7 +49,7 @@ pub fn remove_chosen<'a>(
     remove_by(netfilter, table, Guard::Generation, choose)
 }
 
-/// The same for elements that disturb nobody. If other writers are faster, the elements stay.
+/// The same for harmless elements. If other writers are faster, the elements stay.
 pub fn tidy<'a>(
     netfilter: &Netfilter,
     table: Table,

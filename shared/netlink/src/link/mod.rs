@@ -63,7 +63,7 @@ pub struct Link {
     pub hairpin: Option<bool>,
     /// Bridge port: frames do not pass to other isolated ports.
     pub isolated: Option<bool>,
-    /// Bridge: what it does with VLANs; absent of another link, and where the kernel has none for bridges.
+    /// Bridge: VLAN filtering; absent for other links, and if the kernel lacks it.
     pub filtering: Option<Filtering>,
     /// Bridge port: whether the spanning tree lets frames pass.
     pub forwarding: Option<bool>,

@@ -27,7 +27,7 @@ pub struct LinkSpec<'a> {
     pub mtu: Option<u32>,
     /// Maximum number of queued packets; default: the kernel's.
     pub queue_length: Option<u32>,
-    /// Bridge: whether it keeps VLANs apart.
+    /// Bridge: whether it filters by VLAN.
     pub filters_vlans: bool,
 }
 

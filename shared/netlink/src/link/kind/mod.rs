@@ -40,9 +40,9 @@ pub enum Kind {
         /// The table's number.
         table: u32,
     },
-    /// A tunnel over UDP whose far ends its routes tell.
+    /// A tunnel over UDP. Its routes name the far ends.
     Vxlan(Vxlan),
-    /// A device of user space. It is created through `/dev/net/tun`, and not through rtnetlink.
+    /// A device of user space. It is created through `/dev/net/tun`, not rtnetlink.
     Tun(Tun),
     /// Another kind, by name.
     Other(String),
