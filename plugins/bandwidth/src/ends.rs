@@ -6,7 +6,7 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
 
-/// The host's end of the container's interface, which has to be one of those of the result.
+/// The host's end of the container's interface, which must be in the result.
 pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result<Link> {
     if result.interfaces.is_empty() {
         return Err(Failure::config("no interfaces provided")
@@ -40,7 +40,7 @@ pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result
     .hint(format!("the previous result does not name {}", end.name)))
 }
 
-/// The same for DEL: none where either end is gone.
+/// The same for DEL; `None` if either end is gone.
 pub(crate) fn left_on_host(host: &Side, sandbox: &Side, ifname: &str) -> Result<Option<Link>> {
     let inside = sandbox.find(ifname)?.filter(|link| link.kind == "veth");
     let Some((inside, index)) = inside.and_then(|link| Some((link.index, link.peer_index?))) else {

@@ -1,12 +1,12 @@
-//! The `firewall` plugin: what a host's packet filter drops, it lets through for the container; and who may reach the
-//! container. A chained plugin.
+//! The `firewall` plugin: lets a container's packets through the host's packet filter, and limits the peers that may
+//! reach the container. A chained plugin.
 //!
-//! An attachment owns its addresses and its place on a bridge, as elements of our table. The rules of an address go with the
-//! last attachment that has it, and the policy of a bridge goes with its last container. Chains, and the rules that lead to
-//! them, stay.
+//! An attachment owns its addresses and its place on a bridge, as elements of our table. The rules of an address go
+//! with the last attachment that has it, and the policy of a bridge goes with its last container. Chains and the jumps
+//! to them stay.
 //!
-//! - An accept helps where the packet is dropped: in iptables where that is in use, in firewalld where it runs.
-//! - A drop is final. So a policy is in force in our own table, and in iptables, too, where the other suite looks for it.
+//! - An accept is needed in the filter that drops the packet: in iptables if that is in use, in firewalld if it runs.
+//! - A drop is final. So a policy is enforced in our own table. It is also in iptables, for the other suite.
 
 mod bus;
 mod chains;
@@ -71,7 +71,7 @@ impl Plugin for Firewall {
         Ok(result)
     }
 
-    /// Needs neither a namespace nor a previous result: the elements tell what there is.
+    /// DEL needs neither a namespace nor a previous result: the elements hold all state.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let (backend, zone) = conf::leniently(conf);
         let own = call.owner();
@@ -143,7 +143,7 @@ impl Plugin for Firewall {
     }
 }
 
-/// firewalld where it decides who is let through.
+/// firewalld, if it decides which packets are accepted.
 fn in_charge(call: &Call, backend: Option<Backend>) -> Result<Option<Firewalld>> {
     match backend {
         Some(Backend::Iptables | Backend::Nftables) => Ok(None),
@@ -151,7 +151,7 @@ fn in_charge(call: &Call, backend: Option<Backend>) -> Result<Option<Firewalld>>
             let found = Firewalld::find(call.system_bus())?;
             found.ok_or_else(firewalld::absent).map(Some)
         }
-        // Nobody has asked for it: a bus that does not let us in is no obstacle.
+        // The configuration does not name firewalld, so an inaccessible bus is not an error.
         None => Ok(Firewalld::find(call.system_bus()).unwrap_or_default()),
     }
 }
@@ -181,7 +181,7 @@ fn establish(call: &Call, plan: &Plan, claim: &Claim, undo: &mut Undo) -> Result
     Ok(())
 }
 
-/// Removes what the condemned have.
+/// Removes the state of the condemned attachments.
 fn remove(
     call: &Call,
     backend: Option<Backend>,
@@ -200,7 +200,8 @@ fn remove(
     teardown.finish()
 }
 
-/// Takes addresses that nobody has from the zone. Where firewalld does not run, or nobody can ask it, there is none.
+/// Removes addresses without an attachment from the zone. If firewalld does not run or cannot be reached, there is
+/// nothing to do.
 fn leave(
     address: &str,
     backend: Option<Backend>,

@@ -1,11 +1,11 @@
-//! What is kept in our table: who has which address and a place on which bridge, and the policies of bridges. Pure.
+//! The state in our table: the addresses and bridges of attachments, and the policies of bridges. Pure.
 //!
-//! - An address has an element for each attachment that has it. Its rules in iptables, and its place in a zone of firewalld,
-//!   stay as long as one of them is there. So a late DEL takes nothing from the address's new owner.
+//! - An address has an element for each attachment that has it. Its rules in iptables, and its place in a zone of
+//!   firewalld, stay while one of them exists. So a late DEL takes nothing from the address's new owner.
 //! - A bridge with a policy has an element for each attachment. The policy goes with the last one.
-//! - A packet from a guarded bridge to another guarded one is dropped, and so is one from an isolated bridge to itself. A
-//!   drop is final, whichever tables accept the packet. A connection to a published port is let alone where the bridge of
-//!   its server allows it, and so are its answers.
+//! - A packet from a guarded bridge to another guarded one is dropped, and so is one from an isolated bridge to
+//!   itself. A drop is final, whichever tables accept the packet. A connection to a published port, with its answers,
+//!   is exempt if the bridge of its server allows it.
 
 use linkspan_filter::isolated::PORTS;
 use linkspan_filter::table::{LAYOUT, Part, TABLE, elements_of};
@@ -28,10 +28,10 @@ pub(crate) const MEMBERS: &Set = &Set::of("firewall_members", &[IfName, Mark, Ma
 /// Bridges with a policy.
 pub(crate) const GUARDED: &Set = &Set::of("firewall_guarded", &[IfName]).expiring();
 
-/// The same, each beside itself: a rule cannot compare two names of a packet.
+/// The same bridges, each concatenated with itself: a rule cannot compare two names of a packet.
 pub(crate) const WITHIN: &Set = &Set::of("firewall_within", &[IfName, IfName]).expiring();
 
-/// Isolated bridges, each beside itself.
+/// Isolated bridges, each concatenated with itself.
 pub(crate) const ISOLATED: &Set = &Set::of("firewall_isolated", &[IfName, IfName]).expiring();
 
 /// Bridges whose published ports stay reachable.
@@ -99,7 +99,7 @@ fn rules() -> Vec<Rule> {
 
 /// `iifname . oifname @set`
 fn both(set: &Set, verdict: Expr) -> Rule {
-    /// Slots of a name.
+    /// Slots of an interface name.
     const LEN: u32 = 4;
     Rule {
         exprs: vec![

@@ -1,4 +1,4 @@
-//! CHECK: everything is there, wherever either suite has put it.
+//! CHECK: verifies all state, in whichever place either suite keeps it.
 
 use linkspan_filter::kernel;
 use linkspan_filter::table::{self, Support};
@@ -16,7 +16,7 @@ use crate::place::{self, Extent};
 use crate::port;
 use crate::sets::PART;
 
-/// Compares the claim with what there is.
+/// Compares the claim with the present state.
 pub(crate) fn verify(claim: &Claim, how: How<'_>) -> Result<()> {
     let netfilter = match table::support(&PART)? {
         Support::Whole(netfilter) => Some(netfilter),
@@ -33,7 +33,7 @@ pub(crate) fn verify(claim: &Claim, how: How<'_>) -> Result<()> {
     }
 }
 
-/// The rules of iptables, in each place where its table is. False where it is in none.
+/// Verifies the rules of iptables in each of its tables. Returns false if it has no table.
 fn of_family(
     netfilter: Option<&Netfilter>,
     claim: &Claim,
@@ -77,7 +77,8 @@ fn complete(found: &Found, claim: &Claim, how: How<'_>, family: Family) -> Resul
     }
 }
 
-/// The elements of our table. What the Go plugin attached has none, but it has rules, or is in a zone of firewalld.
+/// Verifies the elements of our table. Attachments of the Go plugin have none, but they have rules, or are in a zone
+/// of firewalld.
 fn own(netfilter: &Netfilter, claim: &Claim, how: How<'_>, by_iptables: bool) -> Result<()> {
     let held = Held::read(netfilter).map_err(kernel)?;
     let elements = held::elements(claim);

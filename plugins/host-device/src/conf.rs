@@ -25,19 +25,19 @@ pub(crate) struct Conf {
     /// The device by the address of its PCI function, such as `0000:00:03.0`.
     #[serde(rename = "pciBusID")]
     pci_bus_id: String,
-    /// The PCI function is for a driver of user space: nothing is moved. Default: as its driver tells
+    /// The PCI function is for a userspace driver: nothing is moved. Default: determined by its driver
     #[serde(rename = "DPDKMode")]
     dpdk_mode: bool,
-    /// The port of a function that has several. Default: the first by name
+    /// The port of a function with several ports. Default: the first by name
     #[serde(rename = "devPort")]
     dev_port: Option<u32>,
-    /// The container gets the addresses, routes and rules that the host has for the device.
+    /// The container gets the host's addresses, routes and rules of the device.
     #[serde(rename = "useInterfaceNetwork")]
     use_interface_network: bool,
-    /// DEL puts the addresses and routes that the host had on the device back.
+    /// DEL restores the host's addresses and routes of the device.
     #[serde(rename = "restoreHostNetwork")]
     restore_host_network: bool,
-    /// Where the state of the device before ADD is kept for DEL. Default: `/run/cni/host-device`
+    /// Directory for the state of the device before ADD, which DEL needs. Default: `/run/cni/host-device`
     #[serde(rename = "dataDir")]
     data_dir: String,
     /// The capabilities that the runtime fills in.
@@ -48,17 +48,17 @@ pub(crate) struct Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RuntimeConf {
-    /// The capability `deviceID`: a PCI address, in the place of `pciBusID`, or the name of an auxiliary device.
+    /// The capability `deviceID`: a PCI address, in place of `pciBusID`, or the name of an auxiliary device.
     #[serde(rename = "deviceID")]
     device_id: String,
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The device; absent where only the runtime can name it, and has not done so yet.
+    /// The device; absent while the runtime has not named it.
     pub(crate) wanted: Option<Wanted>,
-    /// What becomes of the network that the host has on the device.
+    /// The treatment of the host's network on the device.
     pub(crate) fate: Fate,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
@@ -89,7 +89,7 @@ impl Plan {
     }
 }
 
-/// The configuration names no device.
+/// The failure if the configuration names no device.
 pub(crate) fn unnamed() -> Failure {
     Failure::config(r#"specify either "device", "hwaddr", "kernelpath" or "pciBusID""#)
         .hint("or set \"capabilities\": {\"deviceID\": true}, and have the runtime give the device")
@@ -119,7 +119,7 @@ fn unparsable(mac: &str) -> Failure {
     .hint("write hwaddr as 02:00:00:00:00:01")
 }
 
-/// A path that stays below the devices.
+/// A path below `/sys/devices`.
 fn kernel_path(text: &str) -> Result<PathBuf> {
     const DEVICES: &str = "/sys/devices/";
     let climbs = text.split('/').any(|part| part == "..");

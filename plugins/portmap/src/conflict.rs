@@ -1,4 +1,4 @@
-//! Ports that another owner has: a dead owner's are taken over, a living owner's are waited for.
+//! Ports that another owner has. A dead owner's ports are taken over; a living owner's are waited for.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -79,10 +79,10 @@ fn place(
     }
 }
 
-/// The elements that are in the way of a publication.
+/// The elements that conflict with a publication.
 #[derive(Debug)]
 struct Standing {
-    /// Elements that give way.
+    /// Elements to be removed.
     condemned: Elements<'static>,
     /// Mappings that lead elsewhere in the same container.
     elsewhere: Vec<Mapping>,
@@ -141,7 +141,7 @@ fn settle(
     Err(kernel(refused).hint(hint))
 }
 
-/// Divides present elements into those that give way and those that stay; the refusal where a living owner has a port.
+/// Divides present elements into those to remove and those to keep. Returns the refusal if a living owner has a port.
 fn survey(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -181,7 +181,7 @@ fn survey(
     }))
 }
 
-/// The elements that go.
+/// The elements to be removed.
 fn elements_of(
     netfilter: &Netfilter,
     goes: impl Fn(&Set, &Element) -> bool,

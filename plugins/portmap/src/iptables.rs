@@ -32,7 +32,7 @@ const REGISTER: Register = Register {
     prefix: "dnat ",
 };
 
-/// How many ports one rule of the match `multiport` takes.
+/// Maximum number of ports in one rule with the match `multiport`.
 const MULTIPORT: usize = 15;
 
 /// The longest comment that iptables accepts, in bytes.

@@ -77,8 +77,8 @@ impl Plugin for Portmap {
         Ok(result)
     }
 
-    /// Needs no previous result, and looks in every packet filter: another suite, or another configuration, may have
-    /// published the ports.
+    /// DEL needs no previous result, and searches every packet filter: another suite, or another configuration, may
+    /// have published the ports.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         if Plan::has_no_mappings(&conf) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Converts elements of the first layout. That had no claims, no source for connections from a loopback address to
-//! another address of the host, and no timeouts.
+//! Converts elements of the first layout. The first layout lacked claims, timeouts, and the source for connections
+//! from a loopback address to another address of the host.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
-//! The `sbr` plugin: routing by the source address. What leaves from an address of the interface takes the interface's own
-//! routes, whatever else the main table says. A chained plugin.
+//! The `sbr` plugin: routing by source address. Packets from an address of the interface use the interface's own
+//! routes, whatever else is in the main table. A chained plugin.
 //!
-//! It owns rules in the container, which have the attachment's number, and the routes of the tables that they lead to. All of
-//! them go with the container's namespace. DEL puts the routes back.
+//! It owns rules in the container, which have the attachment's number, and the routes of their tables. All of them go
+//! with the container's namespace. DEL puts the routes back.
 
 mod check;
 mod claim;
@@ -78,8 +78,8 @@ impl Plugin for Sbr {
         Ok(result)
     }
 
-    /// Goes by the numbers of the attachment. Rules of the Go plugin have none, so it finds them by their address. The rules
-    /// tell which tables are ours, so they go last.
+    /// DEL finds the rules by the attachment's numbers. Rules of the Go plugin have none, so it finds those by their
+    /// address. The rules tell which tables are ours, so they are deleted last.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let Some(netns) = &call.netns else {
             return Ok(());
@@ -90,7 +90,7 @@ impl Plugin for Sbr {
         let (marks, ifname) = (Marks::of(&call.owner()), call.attachment.ifname.as_str());
         let rules = claim::rules(&sandbox)?;
         let mut teardown = Teardown::default();
-        // DEL works with a previous result that makes no sense.
+        // DEL works with a malformed previous result.
         let told = call.netconf.prev_result().ok().flatten();
         let told = addresses_of(&told.unwrap_or_default(), ifname);
         let mut ips: Vec<_> = told.iter().map(|ip| ip.address.ip()).collect();
@@ -133,7 +133,7 @@ impl Plugin for Sbr {
         Ok(())
     }
 
-    /// Every kernel has IPv4's rules; those of IPv6 come with IPv6.
+    /// Every kernel has rules of IPv4; those of IPv6 come with IPv6.
     fn status(_call: &StatusCall, _plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         let host = Side::host()?;
@@ -155,8 +155,8 @@ fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'
     }
 }
 
-/// The addresses of the interface. One without an interface, or with one that the result does not have, is taken for its
-/// own, as the reference does.
+/// The addresses of the interface. As in the reference, an address without an interface, or with one that the result
+/// lacks, counts as the attachment's own.
 fn addresses_of(result: &AddResult, ifname: &str) -> Vec<IpConfig> {
     let is_own = |ip: &&IpConfig| {
         let index = ip.interface.and_then(|index| usize::try_from(index).ok());
@@ -166,7 +166,7 @@ fn addresses_of(result: &AddResult, ifname: &str) -> Vec<IpConfig> {
     result.ips.iter().filter(is_own).cloned().collect()
 }
 
-/// The rule of an address, without a table.
+/// Returns whether the rule, of whatever table, is for the address.
 fn is_rule_of(rule: &Rule, ip: &IpConfig) -> bool {
     let address = ip.address.ip();
     rule.src == Some((address, Family::of(address).host_prefix())) && rule.table.is_some()

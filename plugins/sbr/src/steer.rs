@@ -12,19 +12,19 @@ use linkspan_protocol::family::Family;
 use crate::claim::Way;
 use crate::conf::Plan;
 
-/// An interface, its addresses with their tables, and the wishes of the configuration.
+/// An interface, its addresses with their tables, and the options of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub(crate) routes: &'a Routes<'a>,
     pub(crate) ways: &'a [Way],
     pub(crate) plan: &'a Plan,
-    /// The table in which routes that give way to a gateway wait for DEL. Nothing leads there.
+    /// The table in which routes that a configured gateway replaces are parked for DEL. No rule leads to it.
     pub(crate) parked: u32,
 }
 
 impl Work<'_> {
-    /// Fills each table, and then empties the main one, so that no packet finds neither. Families without an address, and
-    /// link-local destinations, which are reached by the interface that is named with them, stay in the main table.
+    /// Fills each table, and then empties the main one, so that packets always find a route. Families without an
+    /// address stay in the main table. So do link-local destinations, which are reached with the interface's name.
     pub(crate) fn run(&self, own: Vec<Stored>, undo: &mut Undo) -> Result<()> {
         let routes = self.routes;
         let of_addresses = own.into_iter().filter(|route| {
@@ -54,8 +54,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Fills the table of one address from the main one. A next hop is found by the routes that are there before it. The
-    /// routes of an `earlier` ADD stay.
+    /// Fills the table of one address from the main one. The kernel resolves a next hop by routes that were added
+    /// before it. The routes of an `earlier` ADD stay.
     fn fill(&self, way: &Way, main: &[Stored], earlier: &[Stored], undo: &mut Undo) -> Result<()> {
         let (ip, table) = way;
         let wanted = main.iter().filter(|route| {
@@ -97,7 +97,7 @@ impl Work<'_> {
         self.routes.make(&default, undo)
     }
 
-    /// Whether it leads to another gateway than the one that is asked for.
+    /// Returns whether the route leads to another gateway than the configured one.
     fn gives_way(&self, route: &Stored) -> bool {
         let gateway = self.plan.gateways.of_family(route.family());
         let is_by_it = route.hops().iter().all(|hop| hop.gw == gateway);
@@ -105,8 +105,8 @@ impl Work<'_> {
     }
 }
 
-/// The subnets of the addresses, with the address as source. Two addresses of one subnet share its route; the first one is
-/// its source.
+/// The subnets of the addresses, with the address as source. Two addresses of one subnet share its route, and the
+/// first one is its source.
 fn hints(main: &[Stored], ways: &[Way]) -> Vec<RouteSpec> {
     let mut hints: Vec<RouteSpec> = Vec::new();
     for (ip, _) in ways {
@@ -127,8 +127,8 @@ fn hints(main: &[Stored], ways: &[Way]) -> Vec<RouteSpec> {
     hints
 }
 
-/// Whether a route is for packets from an address: its next hop or its source is in the address' subnet. One that is in
-/// none of the subnets is for all.
+/// Returns whether a route is for packets from an address: its next hop or its source is in the address' subnet. A
+/// route with neither in any of the subnets is for all.
 fn belongs(route: &Stored, address: Cidr, ways: &[Way]) -> bool {
     let mut ends: Vec<IpAddr> = route.hops().iter().filter_map(|hop| hop.gw).collect();
     ends.extend(route.src());

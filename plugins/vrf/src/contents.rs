@@ -15,14 +15,14 @@ use nix::errno::Errno;
 
 use crate::device::Device;
 
-/// Scope of an address as the kernel numbers it: others than this one the kernel makes by itself.
+/// Scope of an address as the kernel numbers it. The kernel creates addresses of other scopes itself.
 const GLOBAL: u8 = 0;
 
-/// What an interface has.
+/// The addresses and routes of an interface.
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
     link: Link,
-    /// The IPv6 addresses; those of IPv4 stay.
+    /// The IPv6 addresses. IPv4 addresses stay.
     addrs: Vec<StoredAddr>,
     routes: Vec<Stored>,
     parking: Parking,
@@ -43,7 +43,8 @@ impl Contents {
         })
     }
 
-    /// Puts the interface into the VRF with all that it has. Routes of other tables than the main one are in both.
+    /// Puts the interface into the VRF with its addresses and routes. Routes of other tables than the main one are
+    /// usable from both.
     pub(crate) fn move_into(
         &self,
         routes: &Routes<'_>,
@@ -58,7 +59,7 @@ impl Contents {
         })?;
         self.put_addresses(&self.link)?;
         for route in &self.routes {
-            // The kernel makes its own ones by itself.
+            // The kernel recreates its own routes.
             if !route.is_of_the_kernel() && !self.parking.has(route.table()) {
                 routes.copy(&route.clone().in_table(vrf.table), undo)?;
             }
@@ -69,8 +70,8 @@ impl Contents {
         self.delete_revived(routes, vrf.table)
     }
 
-    /// Deletes the kernel's routes from the table of the VRF that an earlier plugin had deleted. The kernel makes them anew
-    /// there.
+    /// Deletes from the table of the VRF those routes of the kernel that an earlier plugin had deleted: the kernel
+    /// recreates them there.
     fn delete_revived(&self, routes: &Routes<'_>, table: u32) -> Result<()> {
         let was_there = |route: &Stored| {
             let mut before = self.routes.iter();
@@ -85,7 +86,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Takes the interface out of the VRF with that table, whose routes go to the main one, unless they are also in another.
+    /// Takes the interface out of the VRF with that table. The routes move to the main table, unless they are also in
+    /// another one.
     pub(crate) fn move_out(mut self, side: &Side, table: u32) -> Result<()> {
         let (of_vrf, mut kept): (Vec<_>, Vec<_>) = self
             .routes
@@ -101,7 +103,7 @@ impl Contents {
         self.come_back(side)
     }
 
-    /// Takes the interface out of its VRF, and puts addresses and routes back where they were.
+    /// Takes the interface out of its VRF, and restores addresses and routes.
     fn come_back(&self, side: &Side) -> Result<()> {
         let Some(link) = side.rtnl.link_by_index(self.link.index).map_err(kernel)? else {
             return Ok(());
@@ -118,8 +120,8 @@ impl Contents {
         teardown.finish()
     }
 
-    /// Deletes the kernel's routes from the main table that an earlier plugin had moved to another one. The kernel makes
-    /// them anew there. Link-local ones are in both.
+    /// Deletes from the main table those routes of the kernel that an earlier plugin had moved to another table: the
+    /// kernel recreates them there. Link-local routes are in both.
     fn delete_doubles(&self, side: &Side) -> Result<()> {
         let is_moved = |route: &Stored| {
             let mut copies = self.routes.iter().filter(|other| is_copy(other, route));
@@ -137,7 +139,7 @@ impl Contents {
         Ok(())
     }
 
-    /// The addresses are usable at once: they were before.
+    /// Restores the addresses without duplicate address detection, since they were usable before.
     fn put_addresses(&self, link: &Link) -> Result<()> {
         let present = link.addrs(Some(Family::V6)).map_err(kernel)?;
         for stored in &self.addrs {
@@ -156,7 +158,7 @@ impl Contents {
     }
 }
 
-/// Whether one is a copy of the other for another table.
+/// Returns whether one is a copy of the other for another table.
 fn is_copy(one: &Stored, other: &Stored) -> bool {
     plain(one) == plain(other)
 }

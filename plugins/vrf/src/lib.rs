@@ -1,7 +1,9 @@
-//! The `vrf` plugin: puts the interface into a VRF of the container, which has a routing table of its own. A chained plugin.
+//! The `vrf` plugin: puts the interface into a VRF of the container, which has a separate routing table. A chained
+//! plugin.
 //!
-//! Attachments of one container share a VRF by its name, so it goes with the last of its ports. The kernel flushes routes
-//! and IPv6 addresses of an interface that changes its VRF. The plugin puts them back, in the table of the VRF.
+//! Attachments of one container share a VRF by its name, so it goes with the last of its ports. When an interface
+//! changes its VRF, the kernel flushes the interface's routes and IPv6 addresses. The plugin puts them back, in the
+//! table of the VRF.
 
 mod conf;
 mod contents;
@@ -58,7 +60,7 @@ impl Plugin for Vrf {
         Ok(result)
     }
 
-    /// Leaves an interface alone that is in another VRF, or in none. The VRF goes when it is empty.
+    /// Ignores an interface that is in another VRF, or in none. Deletes the VRF if it is empty.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let Some(netns) = &call.netns else {
             return Ok(());
@@ -66,7 +68,7 @@ impl Plugin for Vrf {
         let Some(sandbox) = Side::sandbox(netns)? else {
             return Ok(());
         };
-        // ADD has refused a name that no interface can have.
+        // ADD refuses an invalid name, so no such VRF was created.
         let Ok(name) = IfName::parse(&conf.vrfname) else {
             return Ok(());
         };
@@ -114,7 +116,7 @@ impl Plugin for Vrf {
     }
 }
 
-/// The plugin makes no route anew, so their protocol is nobody's.
+/// The plugin makes no new routes, so their protocol does not matter.
 fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'a> {
     Routes {
         side,

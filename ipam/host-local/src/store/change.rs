@@ -97,7 +97,7 @@ impl Store {
         self.remember(owner, &Record::new())
     }
 
-    /// Takes `ips` back from `owner`, unless another attachment has them by now.
+    /// Takes `ips` back from `owner`, except those that another attachment has by now.
     pub(crate) fn take_back(&mut self, owner: &AttachmentId, ips: &[IpAddr]) -> Result<(), Error> {
         self.begin()?;
         let held = self.held(owner)?;

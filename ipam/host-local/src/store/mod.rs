@@ -11,7 +11,7 @@
 //! process mends.
 //!
 //! Nothing is synced, because a sync would gain nothing. After a loss of power the surviving names have their records
-//! (see there), a lease without content belongs to nobody, the pod of a lost lease is lost, too, and the boot id makes
+//! (see there), a lease without content has no owner, the pod of a lost lease is lost, too, and the boot id makes
 //! every index void. A sync would be the most expensive part of an ADD: 0.4 ms in the median and 4 ms in the 99th
 //! percentile, for one file and its directory on a virtual disk. The benchmark measures it elsewhere.
 
