@@ -33,7 +33,7 @@ pub struct Runtime {
     pub cache: Cache,
     /// The signal that stops every verb but DEL.
     pub stop: Option<Arc<Interrupt>>,
-    /// Hears of each call.
+    /// Called after each call of a plugin.
     pub told: Option<Told>,
 }
 
@@ -53,14 +53,14 @@ pub struct Call<'a> {
     pub stdin: &'a [u8],
     /// The output, or the failure.
     pub done: std::result::Result<&'a [u8], &'a Failure>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
 impl Runtime {
     /// Attaches, and returns the last plugin's result. When a plugin fails, or the result cannot be stored, the list's
-    /// DEL removes everything, which libcni leaves to its caller. There is no such DEL for an attachment that was
-    /// remembered before, or an interface that was there before.
+    /// DEL removes everything, which libcni leaves to its caller. An attachment that was remembered before, or an
+    /// interface that existed before, gets no such DEL.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
         // Finds a missing plugin before anything is made.
@@ -73,7 +73,7 @@ impl Runtime {
             home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
             ..Facts::default()
         };
-        // Where this fails, the attachment is judged by libcni's cache alone.
+        // If this fails, only libcni's cache has the attachment.
         drop(self.cache.memory(&network, &at.id()).write(&facts));
         let added = self.add_each(list, at).and_then(|result| {
             self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
@@ -160,7 +160,7 @@ impl Runtime {
         self.ask_status(list, &Added::new())
     }
 
-    /// The same, but our plugins also fail where all addresses or ports are taken.
+    /// The same, but our plugins also fail if all addresses or ports are taken.
     pub fn strict_status(&self, list: &NetworkList) -> Result<()> {
         self.ask_status(list, &inject::strict_status())
     }
@@ -239,7 +239,7 @@ impl Runtime {
         self.telling(verb, &exe, &env, stdin)
     }
 
-    /// Executes a plugin, and tells the listener of it.
+    /// Executes a plugin, and reports the call to the listener.
     pub(crate) fn telling(
         &self,
         verb: Command,
