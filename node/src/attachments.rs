@@ -1,4 +1,4 @@
-//! The attachments that this node's engine has made in the list's network, as the suite and the leases know them.
+//! The attachments that this node's engine made in the list's network, from the suite and the leases.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::leases::holders;
 use crate::suite;
 
-/// Digits of a sandbox's id, by which it is known where only the id is left of an attachment.
+/// Digits of a sandbox's id. If only the id is left of an attachment, its length identifies a sandbox.
 const DIGITS: usize = 64;
 
-/// The attachments of one moment.
+/// The attachments at one time.
 #[derive(Debug, Default)]
 pub struct Attachments {
     /// Those that the engine's cache remembers.
     pub remembered: BTreeSet<AttachmentId>,
-    /// Those that have an address or a port and are not remembered: their ADD is at work, or was killed.
+    /// Attachments that have an address or a port and are not remembered: their ADD is in progress, or was killed.
     pub unfinished: BTreeSet<AttachmentId>,
 }
 
@@ -35,7 +35,7 @@ pub fn look(linkspan: &Path, cache: &Path, leases: &Path, network: &str) -> Resu
         serde_json::from_slice::<Vec<Value>>(&told.stdout)
             .map_err(|err| Error::Settings(format!("linkspan {what}: {err}")))
     };
-    // What is on its way into the cache is in the leases before that.
+    // Leases appear before entries of the cache, so they are read first.
     let held = holders(leases, network);
     let ports = ask("ports")?;
     let listed = ask("list")?;
@@ -48,7 +48,7 @@ fn sort(network: &str, listed: &[Value], ports: &[Value], held: Vec<AttachmentId
     let mut of_others = BTreeSet::new();
     for entry in listed.iter().filter(of_network) {
         let Some(id) = id(entry) else { continue };
-        // An engine with a CRI names the sandbox, and no other caller does.
+        // Only an engine with a CRI names the sandbox.
         if entry["sandbox"] == entry["container"] {
             found.remembered.insert(id);
         } else {
@@ -92,7 +92,7 @@ mod tests {
         let listed = [
             entry("net", &a, Some(&a)),
             entry("other", &b, Some(&b)),
-            // By hand, or by an engine without a CRI.
+            // Made by hand, or by an engine without a CRI.
             entry("net", "cnitool-1", None),
             entry("net", &c, None),
         ];

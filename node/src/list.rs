@@ -1,4 +1,4 @@
-//! The node's own network: its parts of the cluster's addresses, put into a template.
+//! The node's own network list: its parts of the cluster's addresses, put into a template.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -11,16 +11,17 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 
-/// The list where nobody gives another one.
+/// The default template.
 pub const TEMPLATE: &str = include_str!("template.conflist");
 
-/// Where the links have this MTU, the list says nothing about it.
+/// The list does not name the MTU if links have this one.
 const USUAL_MTU: u32 = 1500;
 
-/// The least addresses of a part: the network's own, the gateway, a pod and, in IPv4, the one for broadcasts.
+/// The number of addresses that a part needs: the network's own, the gateway and a pod. IPv4 also has the broadcast
+/// address.
 const LEAST: u32 = 3;
 
-/// The list for these parts: the template, whose first plugin gets the ranges, the routes and the MTU that it does not have.
+/// The list for these parts: the template, whose first plugin gets missing ranges, routes and the MTU.
 pub fn render(template: &str, parts: &[IpNetwork], mtu: Option<u32>) -> Result<String> {
     let refuse = |why: &str| Error::Settings(format!("the template of the list: {why}"));
     let mut list: Value = serde_json::from_str(template).map_err(|err| refuse(&err.to_string()))?;
@@ -58,7 +59,7 @@ fn fill(ipam: &mut Map<String, Value>, parts: &[IpNetwork]) -> Result<()> {
     Ok(())
 }
 
-/// The first address of a part, which host-local keeps for the gateway; none where no pod would have room.
+/// The first address of a part, which host-local keeps for the gateway; `None` if a pod would have no room.
 pub fn gateway(part: IpNetwork) -> Option<IpAddr> {
     match part {
         IpNetwork::V4(part) => {
@@ -72,7 +73,7 @@ pub fn gateway(part: IpNetwork) -> Option<IpAddr> {
     }
 }
 
-/// Whether the file has this text.
+/// Returns whether the file has this text.
 pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     match fs::read_to_string(path) {
         Ok(present) => Ok(present == list),
@@ -81,7 +82,7 @@ pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     }
 }
 
-/// Writes the list by rename, readable to its owner alone.
+/// Writes the list by rename, readable only to its owner.
 pub fn write(path: &Path, list: &str) -> Result<()> {
     let fail = || Error::file(path);
     let dir = path.parent().unwrap_or(Path::new("."));

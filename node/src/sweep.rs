@@ -1,9 +1,9 @@
-//! The engine's word on the node's attachments: those whose sandboxes it does not know any more are detached, and those that
-//! live get back what somebody removed from the packet filter.
+//! Compares the node's attachments with the engine's sandboxes. Attachments whose sandboxes are gone are detached.
+//! Living ones get removed state of the packet filter back.
 //!
-//! An engine tells of a sandbox when it is made, and its network is made before that. So an attachment is detached only
-//! where the engine does not know its sandbox in two looks, which are further apart than kubelet waits for a sandbox.
-//! Each look reads the attachments first and the sandboxes after them. Where the engine cannot be asked, nothing happens.
+//! An engine lists a sandbox once it is created, and its network is created before that. So an attachment is detached
+//! only if two looks miss its sandbox, further apart than kubelet waits for a sandbox. Each look reads the attachments
+//! first and the sandboxes after them. If the engine cannot be asked, nothing happens.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,13 +23,13 @@ use crate::health::Shared;
 use crate::log::Log;
 use crate::suite;
 
-/// The time between two looks. kubelet waits for a sandbox for four minutes, and makes another one then.
+/// The time between two looks. kubelet waits for a sandbox for four minutes, and then creates another one.
 pub const EVERY: Duration = Duration::from_secs(300);
 
-/// Where everything is.
+/// The places of files, and the interval.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Sockets of engines. The one counts that runs this agent's own pod.
+    /// Sockets of engines. The one that runs this agent's own pod counts.
     pub sockets: Vec<PathBuf>,
     /// The UID of this agent's own pod.
     pub pod: String,
@@ -41,11 +41,11 @@ pub struct Settings {
     pub list: PathBuf,
     /// Where host-local keeps its leases.
     pub leases: PathBuf,
-    /// Where the engine remembers attachments.
+    /// The engine's directory of attachments.
     pub cache: PathBuf,
 }
 
-/// Looks without end. A failure is told and counted, and the next look comes in its time.
+/// Looks without end. A failure is reported and counted, and the next look comes in its time.
 pub async fn run(settings: Settings, log: Log, health: Shared) {
     let mut sweep = Sweep {
         settings,
@@ -55,7 +55,7 @@ pub async fn run(settings: Settings, log: Log, health: Shared) {
     };
     let mut told = String::new();
     let mut clock = interval(sweep.settings.every);
-    // Two looks are never nearer than that.
+    // The interval is never shorter.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
@@ -82,7 +82,7 @@ struct Sweep {
 impl Sweep {
     async fn look(&mut self) -> Result<()> {
         let Some(network) = self.network()? else {
-            // Before the first list there is nothing to look after.
+            // Without a list there is nothing to do yet.
             return Ok(());
         };
         let Settings {
@@ -118,7 +118,7 @@ impl Sweep {
         Err(Error::Settings(failed.join("; ")))
     }
 
-    /// The name of the list's network; none where there is no list yet.
+    /// The name of the list's network; `None` before the first list.
     fn network(&self) -> Result<Option<String>> {
         let file = &self.settings.list;
         let text = match fs::read_to_string(file) {
@@ -165,9 +165,9 @@ struct Told {
     failed: Vec<String>,
 }
 
-/// Does something slow while the agent follows the nodes.
+/// Runs slow work while the agent follows the nodes.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    // The error's causes are of this thread.
+    // The error's causes belong to this thread.
     let done = spawn_blocking(|| work().map_err(|err| err.to_string())).await;
     let done = done.unwrap_or_else(|err| Err(format!("a look at the attachments: {err}")));
     done.map_err(Error::Settings)
