@@ -14,14 +14,14 @@ const HEAD: [&str; 11] = [
     "× floor",
 ];
 
-/// How many of the columns are words.
+/// The number of columns with words.
 const NAMES: usize = 3;
 
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// The figure of the same operation by somebody else.
+/// The figure of the same operation by another suite.
 pub(crate) fn by<'a>(all: &'a [Figure], figure: &Figure, who: Who) -> Option<&'a Figure> {
     let mut found = all.iter();
     found.find(|other| {
@@ -33,7 +33,7 @@ fn ratio(one: Duration, other: Duration) -> Option<f64> {
     (!other.is_zero()).then(|| one.as_secs_f64() / other.as_secs_f64())
 }
 
-/// How many times ours, in wall time and on a processor; of ours, how many times the case that it grew from.
+/// The factors to ours, in wall time and processor time; for ours, to the case that it grew from.
 fn against(figure: &Figure, all: &[Figure]) -> [Option<f64>; 2] {
     let other = match (figure.who, &figure.base) {
         (Who::Theirs, None) => by(all, figure, Who::Ours),
@@ -126,7 +126,7 @@ fn aligned(rows: &[[String; HEAD.len()]]) -> String {
     lines.concat()
 }
 
-/// The machine that all this was measured on.
+/// The machine of the measurement.
 pub(crate) fn machine() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
