@@ -1,4 +1,4 @@
-//! Configurations for the suites, and what is read of results.
+//! Configurations for the suites, and parts of results.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::lab::Lab;
 
-/// `base` with the members of `over`; a null member takes away.
+/// `base` with the members of `over`; a null member removes one.
 #[must_use]
 pub fn with(mut base: Value, over: &Value) -> Value {
     let (Some(members), Some(over)) = (base.as_object_mut(), over.as_object()) else {
@@ -72,7 +72,7 @@ pub fn bridge(lab: &Lab, over: &Value) -> Value {
     with(base, over)
 }
 
-/// A link of the host for others to be born on, which is made where it is missing: one end of a pair.
+/// A link of the host as a parent, created if missing: one end of a pair.
 pub fn master(lab: &Lab) -> &'static str {
     const MASTER: &str = "master0";
     let host = lab.rtnl();
@@ -87,13 +87,13 @@ pub fn master(lab: &Lab) -> &'static str {
     MASTER
 }
 
-/// A configuration of `plugin` that works.
+/// A working configuration of `plugin`.
 #[must_use]
 pub fn good(lab: &Lab, plugin: &str) -> Value {
     let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": plugin });
     match plugin {
         "bridge" => bridge(lab, &json!({})),
-        // The test makes the device.
+        // The test creates the device.
         "host-device" => {
             let dir = lab.dir().join("host-device");
             let over = json!({ "device": "nic0", "dataDir": dir, "ipam": host_local(lab, &["10.1.0.0/16"]) });
