@@ -1,4 +1,5 @@
-//! Sysctls that bridge and ptp write before the container's interface is up, so that nothing comes in under other ones.
+//! Sysctls that bridge and ptp write before the container's interface is up, so that no packet comes in under other
+//! values.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -50,7 +51,7 @@ fn the_interface_comes_up_with_the_sysctls_that_are_wanted() {
             ] {
                 assert_eq!(says(&sandbox, key), value, "{plugin} {key}");
             }
-            // The kernel gives a link its own address when it comes up, and would have.
+            // The kernel gives a link its own address when the link comes up, so it would have one by now.
             let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
             let addresses = eth0.addrs(None).unwrap();
             assert!(

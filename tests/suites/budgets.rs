@@ -1,6 +1,6 @@
-//! What each verb may cost: processes, requests to the kernel, lists asked of it, files opened. Counted by strace in a
-//! host that has attached a pod before. A number here is today's; whoever makes it smaller writes the smaller one.
-//! More than 400 lines: one case for each plugin.
+//! The permitted cost of each verb: processes, requests to the kernel, dumps, opened files. Counted with strace on a
+//! host that has attached a pod before. The numbers are current values; lower them with each improvement. More than
+//! 400 lines: one case for each plugin.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
-/// What a call did, or may do.
+/// The cost of a call, counted or permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Budget {
     processes: usize,
@@ -32,7 +32,7 @@ struct Budget {
     requests: usize,
     /// Requests for all objects of a kind.
     dumps: usize,
-    /// Below no directory in particular: leases, sysctls, namespaces.
+    /// In any directory: leases, sysctls, namespaces.
     files: usize,
 }
 
@@ -45,10 +45,10 @@ const fn budget(processes: usize, requests: usize, dumps: usize, files: usize) -
     }
 }
 
-/// How often DEL may look whether the kernel's tick has come in which elements expire.
+/// Maximum number of looks by DEL for the kernel's tick in which elements expire.
 const TICKS: usize = 8;
 
-/// Runs the call below strace, which has to succeed; its result, if it has one, and what it did.
+/// Runs the call below strace; it must succeed. Returns its result, if any, and its cost.
 fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
     let log = lab.dir().join("strace");
     let log = log.to_str().unwrap();
@@ -59,10 +59,10 @@ fn traced(lab: &Lab, call: Call) -> (Option<Value>, Budget) {
     let log = fs::read_to_string(log).unwrap();
     let count = |what: &dyn Fn(&str) -> bool| log.lines().filter(|line| what(line)).count();
     let request = |line: &str| line.contains("nlmsg_flags=NLM_F_REQUEST") && line.contains(" send");
-    // Where strace does not know the protocol, it has only the number of the flag.
+    // If strace does not know the protocol, it prints only the number of the flag.
     let dump = |line: &str| line.contains("NLM_F_DUMP") || line.contains("|0x300,");
     assert_eq!(count(&|line| line.contains("nanosleep(")), 0, "{log}");
-    // In the host's procfs a file takes the longer to be found the more namespaces have been looked at.
+    // In the host's procfs, a file takes longer to find the more namespaces were visited.
     let own = |line: &str| line.contains(" fsmount(") && !line.contains(" = -1 ");
     let hosts = |line: &str| line.contains(" openat2(AT_FDCWD, \"/proc/sys/net/");
     assert!(count(&own) == 0 || count(&hosts) == 0, "{log}");
@@ -97,7 +97,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// What each plugin does, in the order of the list.
+    /// The cost of each plugin, in the order of the list.
     fn run(&mut self, verb: &str) -> Vec<Budget> {
         let mut order: Vec<usize> = (0..self.plugins.len()).collect();
         if verb == "DEL" {
@@ -122,7 +122,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// The plugins keep to `budgets`, which are of ADD, CHECK, STATUS and DEL, each with one for each plugin.
+/// The plugins stay within `budgets`, which are for ADD, CHECK, STATUS and DEL, each with one for each plugin.
 fn keeps_to(case: &str, plugins: fn(&Lab, u16) -> Vec<Value>, budgets: [&[Budget]; 4]) {
     in_lab(LINKSPAN, |lab| {
         if !skip::can_trace(case) {
@@ -306,7 +306,7 @@ fn a_dual_stack_bridge_keeps_to_its_budget() {
     );
 }
 
-/// What 500 guarded ports have in nf_tables, of attachments of another network.
+/// The state of 500 guarded ports in nf_tables, of attachments of another network.
 fn guarded_crowd(lab: &Lab) {
     let sets = [
         Set::of("spoof_ports", &[Datum::IfName]),
@@ -332,7 +332,7 @@ fn guarded_crowd(lab: &Lab) {
 fn a_guarded_port_keeps_to_its_budget_among_500() {
     let plugins = |lab: &Lab, port: u16| {
         let conf = bridge(lab, &json!({ "macspoofchk": true }));
-        // The first pod is there by then, and has made the sets.
+        // The first pod is attached by then, and has created the sets.
         if port == 8081 {
             guarded_crowd(lab);
         }
@@ -546,7 +546,7 @@ fn firewall_keeps_to_its_budget() {
     );
 }
 
-/// One transaction, and no program, where the table is there.
+/// One transaction, and no program, if the table exists.
 #[test]
 fn firewall_in_iptables_keeps_to_its_budget() {
     if skip::without("iptables-nft-restore").is_none() {

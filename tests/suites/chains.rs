@@ -1,5 +1,5 @@
-//! Plugins that change routes behind plugins that make interfaces, in every order: each CHECK succeeds with the last result,
-//! and each DEL leaves nothing.
+//! Plugins that change routes after plugins that make interfaces, in every order: each CHECK succeeds with the last
+//! result, and each DEL leaves nothing.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -49,7 +49,7 @@ fn orders([a, b, c]: &[Value; 3]) -> Vec<Vec<Value>> {
         .to_vec()
 }
 
-/// Attaches, checks and detaches behind each interface plugin, in every order.
+/// Attaches, checks and detaches after each interface plugin, in every order.
 fn in_every_order(lab: &Lab, three: &[Value; 3]) {
     for interface in interfaces(lab) {
         for (at, behind) in orders(three).into_iter().enumerate() {
@@ -71,7 +71,7 @@ fn in_every_order(lab: &Lab, three: &[Value; 3]) {
     }
 }
 
-/// The container, without the rule that the kernel adds with its first VRF and never takes away.
+/// The container, without the rule that the kernel adds with its first VRF and never removes.
 fn without_l3mdev(sandbox: &Sandbox) -> Vec<String> {
     let rtnl = sandbox.rtnl();
     for family in Family::BOTH {
@@ -89,7 +89,7 @@ fn tuning(lab: &Lab) -> Value {
     json!({ "type": "tuning", "mtu": 1400, "dataDir": lab.dir().join("tuning") })
 }
 
-/// What `route-override` may be asked for without a route to a gateway.
+/// Configurations of `route-override` that need no route to a gateway.
 fn overrides() -> [Value; 2] {
     let keys = [
         json!({ "flushroutes": true }),
@@ -98,7 +98,7 @@ fn overrides() -> [Value; 2] {
     keys.map(|keys| with(json!({ "type": "route-override" }), &keys))
 }
 
-/// A route by the gateway. Where `sbr` leaves no subnet in the main table, its next hop is not found there.
+/// A route through the gateway. If `sbr` leaves no subnet in the main table, its next hop is unreachable there.
 fn adding(keys: &Value) -> Value {
     let base = json!({ "type": "route-override", "addroutes": [{ "dst": "10.60.0.0/16", "gw": "10.1.0.1" }] });
     with(base, keys)
@@ -123,7 +123,7 @@ fn vrf_tuning_and_route_override_in_every_order() {
             return;
         }
         let vrf = json!({ "type": "vrf", "vrfname": "blue" });
-        // The number of the other one is too high for the tables in which deleted routes wait.
+        // The number of the other table is too high for parking deleted routes.
         let high = with(vrf.clone(), &json!({ "table": 1_234_567 }));
         let add = adding(&json!({ "flushgateway": true }));
         // The subnets themselves.

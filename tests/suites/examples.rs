@@ -1,4 +1,4 @@
-//! Every file of `conf-examples`, executed as it is but for the directory of its leases.
+//! Every file of `conf-examples`, executed unchanged except for the directory of its leases.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -27,7 +27,7 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
 fn examples() -> Vec<(String, Value)> {
     let entries = fs::read_dir(EXAMPLES).unwrap();
     let about = fs::read_to_string(Path::new(EXAMPLES).join("README.md")).unwrap();
-    // One file is about the others, and one is a template: the suite `cri` has containerd make a list of it.
+    // One file describes the others, and one is a template: the suite `cri` makes containerd generate a list from it.
     let paths = entries.map(|entry| entry.unwrap().path());
     let others = ["README.md", "containerd.template"];
     let paths = paths.filter(|path| !others.iter().any(|other| path.ends_with(other)));
@@ -71,14 +71,14 @@ fn every_example_attaches_checks_and_detaches() {
     let lists = examples();
     assert!(lists.len() >= 6, "{lists:?}");
     in_lab(LINKSPAN, |lab| {
-        // All of them lie in one directory, as they may on a node.
+        // All of them are in one directory, as they may be on a node.
         let dir = lab.dir().join("net.d");
         fs::create_dir(&dir).unwrap();
         for (file, list) in &lists {
             install(lab, &dir, file, list.clone());
         }
         for (file, list) in &lists {
-            // That one needs a server and a daemon: the suite `dhcp` has both.
+            // The list needs a server and a daemon: the suite `dhcp` has both.
             if list.to_string().contains("\"type\":\"dhcp\"") {
                 continue;
             }
@@ -100,7 +100,7 @@ fn every_example_attaches_checks_and_detaches() {
     });
 }
 
-/// The port that is published by the lists that can.
+/// The port that lists publish, if they can.
 const HOST_PORT: u16 = 8080;
 
 fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
@@ -151,7 +151,7 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
             let vlan = list["plugins"][0]["vlanId"].as_u64();
             answer_as_gateways(far, vlan, &sandbox, &result);
         }
-        // A dummy leads nowhere, a tap device to a program, and into a VRF only sockets that are bound to it.
+        // A dummy drops packets, a tap device gives them to a program, and only sockets bound to a VRF use it.
         None if kinds.any(|kind| ["dummy", "tap", "vrf"].contains(&kind)) => {}
         None => reach_gateways(lab.host(), &sandbox, &result),
     }
@@ -190,14 +190,14 @@ fn gateways(result: &Value) -> Vec<IpAddr> {
     gateways.map(|ip| ip.parse().unwrap()).collect()
 }
 
-/// A datagram and a connection to each gateway, which `at` has.
+/// A datagram and a connection to each gateway, which are in `at`.
 fn reach_gateways(at: &Netns, sandbox: &Sandbox, result: &Value) {
     for gateway in gateways(result) {
         traffic::flows(&sandbox.netns, at, gateway);
     }
 }
 
-/// The same where the gateways are on the wire behind the master: the station there gets their addresses.
+/// The same if the gateways are on the wire behind the master: the station there gets their addresses.
 fn answer_as_gateways(far: &Sandbox, vlan: Option<u64>, sandbox: &Sandbox, result: &Value) {
     let link = |name: &str| far.rtnl().link_by_name(name).unwrap().unwrap();
     let mut port = link("eth0");

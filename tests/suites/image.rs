@@ -1,5 +1,5 @@
-//! The image and the manifest of one list for all nodes, of `deploy`, on a node that has nothing of ours: podman builds the one, with no network,
-//! and plays the other.
+//! The image, and the manifest of `deploy` with one list for all nodes, on a node without our files: podman builds the
+//! image, without a network, and plays the manifest.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 const EXAMPLE: &str = include_str!("../../conf-examples/bridge.conflist");
 const IMAGE: &str = concat!("localhost/linkspan:", env!("CARGO_PKG_VERSION"));
-/// The container that the pod keeps.
+/// The container that keeps the pod.
 const WAITS: &str = "linkspan-installed";
 const SLEEPER: &str = "localhost/sleeper:latest";
 const TOOLS: [&str; 6] = [
@@ -36,7 +36,7 @@ const TOOLS: [&str; 6] = [
     "python3",
 ];
 
-/// No directory of plugins but the one that the manifest fills.
+/// Names only the directory of plugins that the manifest fills.
 const NETWORK: &str = r#"
 [network]
 network_backend = "cni"
@@ -54,7 +54,7 @@ fn manifest() -> Option<(Value, Value)> {
     Some((list, set))
 }
 
-/// The pod that the cluster makes of it on a node.
+/// The pod that the cluster would create from it on a node.
 fn pod(set: &Value) -> Value {
     let template = &set["spec"]["template"];
     let metadata = json!({ "name": "linkspan", "labels": template["metadata"]["labels"] });
@@ -79,7 +79,7 @@ fn the_manifest_is_of_one_piece() {
         [text, EXAMPLE].map(|text| serde_json::from_str(text).unwrap());
     assert_eq!(text, example);
     let spec = &set["spec"]["template"]["spec"];
-    // Before there is a network, there is the host's; and whoever is not ready yet is the one that this is for.
+    // Without a pod network, the host's is used. The manifest must run on nodes that are not ready.
     assert_eq!(spec["hostNetwork"], true);
     assert_eq!(spec["tolerations"], json!([{ "operator": "Exists" }]));
     let [install, pause] = ["initContainers", "containers"].map(|kind| &spec[kind][0]);
@@ -94,7 +94,7 @@ fn the_manifest_is_of_one_piece() {
         let line = ["linkspan"].into_iter().chain(words);
         command().try_get_matches_from(line).unwrap();
     }
-    // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
+    // A directory of the node has the same path in the container, and the installation's source is the ConfigMap.
     let volume = |mount: &Value| {
         let volumes = spec["volumes"].as_array().unwrap().iter();
         let mut volumes = volumes.filter(|volume| volume["name"] == mount["name"]);
@@ -153,7 +153,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         does(&["kube", "play", objects.to_str().unwrap()]);
         is_installed(node, list_of(&list));
         has_notices_and_the_agent(node, &does);
-        // A pod of the network that was installed, by the plugins that were.
+        // A pod of the installed network, with the installed plugins.
         let world = beyond(node.lab);
         does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
         let network = ["--network", "linkspan"];
@@ -173,7 +173,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         drop(c1);
         does(&["rm", "-t", "0", "-f", "c1"]);
         node.is_clean();
-        // What has nothing to do any more ends when it is asked to, and not only when it is killed.
+        // An idle container ends when it is asked to, not only when it is killed.
         does(&["stop", "-t", "20", WAITS]);
         assert_eq!(
             does(&["inspect", "--format", "{{.State.ExitCode}}", WAITS]),
@@ -183,7 +183,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
     });
 }
 
-/// Asserts that the image has what belongs to it beside the plugins.
+/// Asserts that the image has the other files that belong to the plugins.
 fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) {
     let told = node.home().join("told");
     let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
@@ -210,9 +210,9 @@ fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) 
     assert_eq!(does(&version), expected);
 }
 
-/// Whether podman can play the manifest with the image; told where it cannot.
+/// Returns whether podman can play the manifest with the image; prints a line if not.
 fn can_play() -> bool {
-    // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
+    // `podman kube play` uses the controllers of version 2, whatever its settings for groups.
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
     if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
         skip::tell("podman kube play: control groups of version 2 have no controllers here");
@@ -225,12 +225,12 @@ fn can_play() -> bool {
     true
 }
 
-/// The agent of a cluster's nodes, which the image has, too.
+/// The cluster agent, which the image has, too.
 fn agent() -> PathBuf {
     Path::new(LINKSPAN).with_file_name("linkspan-node")
 }
 
-/// A directory that has what the recipe takes from the root of the source.
+/// A directory with the recipe's inputs from the root of the source.
 fn context(node: &Node<'_>) -> PathBuf {
     let context = node.home().join("context");
     let notices = context.join("deploy/notices");
@@ -246,7 +246,7 @@ fn context(node: &Node<'_>) -> PathBuf {
     context
 }
 
-/// Asserts that the node has the plugins as links to one executable, and the list for its owner alone.
+/// Asserts that the node has the plugins as links to one executable, and the list readable only to its owner.
 fn is_installed(node: &Node<'_>, (file, text): (&str, &str)) {
     let meta = |path: &Path| fs::symlink_metadata(path).unwrap();
     let copy = meta(&node.bin().join("linkspan"));

@@ -1,5 +1,5 @@
-//! Interface plugins under many hands: attachments made and unmade in parallel and in any order, DEL from any state,
-//! and what a failed ADD leaves.
+//! Interface plugins in parallel: attachments made and removed concurrently and in any order, DEL from any state, and
+//! the state after a failed ADD.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ fn mac_of_bridge(lab: &Lab) -> [u8; 6] {
     lab.rtnl().link_by_name("br0").unwrap().unwrap().mac
 }
 
-/// Nothing is left of what `plugin` attached, but for the bridge.
+/// Nothing is left of `plugin`'s attachments, except for the bridge.
 fn assert_idle(lab: &Lab, plugin: &str) {
     let links = lab.rtnl().links().unwrap();
     let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
@@ -98,10 +98,10 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
         pods[0].call.add();
         attached[0] = true;
         let mac = mac_of_bridge(lab);
-        // Fixed, so that a failure comes again; the kernel and the scheduler add chance enough.
+        // Fixed, so that a failure is reproducible; the kernel and the scheduler add enough randomness.
         let mut dice = Dice::new(0x2545_f491);
         for _ in 0..20 {
-            // Ten different pods change sides at once.
+            // Ten different pods change state at once.
             let mut chosen = BTreeSet::new();
             while chosen.len() < 10 {
                 chosen.insert(usize::try_from(dice.below(20)).unwrap());
@@ -126,7 +126,7 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
     });
 }
 
-/// The call with everything that a runtime may make of `prevResult`.
+/// The call with all possible forms of `prevResult`.
 fn variants(call: &Call, result: &Value) -> Vec<Call> {
     let previous = [
         result.clone(),
@@ -183,7 +183,7 @@ fn del_without_a_namespace_releases_the_addresses() {
             let call = lab.plugin(plugin).of("a", &sandbox);
             let call = call.conf(&good(lab, plugin));
             call.add();
-            // The kernel would take the pair along with the namespace, some time later.
+            // The kernel would remove the pair with the namespace, some time later.
             let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
             eth0.delete().unwrap();
             drop(sandbox);
@@ -209,7 +209,7 @@ fn del_finds_the_pair_of_a_namespace_that_lives_without_its_path() {
                 call.add();
                 let neighbour = lab.plugin(plugin).of("b", &other).conf(&conf);
                 let result = neighbour.add();
-                // The path of the one may be the other's by now.
+                // The path of one may be the other's by now.
                 let path = other.path();
                 call.netns(if lost == "another's" { &path } else { lost })
                     .del();
@@ -264,7 +264,7 @@ fn del_and_gc_free_everything_under_a_list_that_was_edited_since() {
 #[test]
 fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
     in_lab(LINKSPAN, |lab| {
-        // An IPAM plugin that gives the same address again, and notes each call with what is there.
+        // An IPAM plugin that returns the same address again, and records each call with the present interfaces.
         let log = lab.dir().join("log");
         let script = format!(
             "echo \"$CNI_COMMAND $(grep -c veth /proc/net/dev)\" >> {}\n\
@@ -290,7 +290,7 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
             // Neither ADD nor the undo of it asks IPAM.
             call(&sandbox).verb("ADD").run().failed(999);
             assert!(!log.exists(), "{plugin}");
-            // The address is given back when nothing has it any more.
+            // The address is released when nothing uses it any more.
             ipam("192.168.99.1");
             call(&other).verb("ADD").run().failed(999);
             let told = std::fs::read_to_string(&log).unwrap();
@@ -315,7 +315,7 @@ fn del_leaves_an_interface_alone_that_another_attachment_has() {
             let renamed = with(good(lab, plugin), &json!({ "name": "net2" }));
             call("holder").conf(&renamed).del();
             call("holder").check(&result);
-            // A pair whose host end names nobody goes with the first DEL, as those of the Go suite do.
+            // A pair without a tag on its host end goes with the first DEL, as those of the Go suite do.
             let host = result["interfaces"].as_array().unwrap().iter();
             let host = host.filter(|link| link["name"].as_str().unwrap().starts_with("veth"));
             for host in host {
@@ -340,7 +340,7 @@ fn a_failed_add_takes_back_what_it_made() {
         let mut nowhere = host_local(lab, &["10.1.0.0/16"]);
         nowhere["routes"] = json!([{ "dst": "10.7.0.0/16", "gw": "192.168.99.1" }]);
         for (over, code, says) in [
-            // The last step, the printing, fails: layer 2 has no address, and 0.2.0 has no words for that.
+            // The last step, the printing, fails: layer 2 has no address, and 0.2.0 cannot express that.
             (
                 json!({ "ipam": null, "cniVersion": "0.2.0" }),
                 999,
@@ -348,7 +348,7 @@ fn a_failed_add_takes_back_what_it_made() {
             ),
             // A late step fails: the kernel does not reach the route's next hop.
             (json!({ "ipam": nowhere }), 999, "10.7.0.0/16"),
-            // No VLAN has such a number.
+            // An invalid VLAN number.
             (json!({ "vlan": 4095 }), 7, "invalid VLAN ID 4095"),
             (json!({ "vlanTrunk": [{ "id": 0 }] }), 7, "trunk id"),
         ] {

@@ -134,7 +134,7 @@ fn check_names_the_promise_that_was_broken() {
             }),
         ];
         for (index, (named, break_it)) in cases.iter().enumerate() {
-            // The pool hands addresses out in turn; the first case wants the first one.
+            // The pool gives addresses in turn; the first case needs the first one.
             let sandbox = lab.sandbox();
             let call = lab
                 .plugin("ptp")
@@ -167,7 +167,7 @@ fn a_failed_add_leaves_nothing() {
             .verb("ADD")
             .run();
         assert!(again.failed(999).contains("already exists"));
-        // The result cannot be told in 0.2.0: two addresses of one family.
+        // 0.2.0 cannot express the result: two addresses of one family.
         let mut two = conf(lab, &json!({ "cniVersion": "0.2.0" }));
         two["ipam"]["ranges"] =
             json!([[{ "subnet": "10.1.3.0/24" }], [{ "subnet": "10.1.4.0/24" }]]);
@@ -198,7 +198,7 @@ fn each_suite_takes_over_what_the_other_made() {
     in_lab(LINKSPAN, |lab| {
         let Some(go) = go_plugins("ptp") else { return };
         let mut conf = conf(lab, &json!({}));
-        // The Go CHECK does not find routes that take their gateway from the address, not even its own.
+        // The Go CHECK does not find routes without an explicit gateway, not even its own.
         conf["ipam"]["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
         let before = Snapshot::of_host(lab);
         let sandbox = lab.sandbox();
@@ -235,7 +235,7 @@ fn a_route_to_the_pod_replaces_what_is_there_and_check_asks_the_way() {
             traffic::flows(lab.host(), &second.netns, ip);
         }
         call("b", &second).check(&result);
-        // A way past the pair is told.
+        // A route past the pair is reported.
         let host = |result: &Value| {
             let name = result["interfaces"][0]["name"].as_str().unwrap().to_owned();
             lab.rtnl().link_by_name(&name).unwrap().unwrap()

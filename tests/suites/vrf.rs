@@ -1,5 +1,5 @@
-//! `vrf`: the interface with all of its routes and addresses in the table of a VRF, and back; names, tables and controllers
-//! that are refused, undo, DEL in every order, CHECK, and the swap with the Go plugin.
+//! `vrf`: the interface with all of its routes and addresses in the table of a VRF, and back; refused names, tables
+//! and controllers, undo, DEL in every order, CHECK, and the swap with the Go plugin.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ fn in_vrf_lab(body: impl FnOnce(&Lab) + Send) {
     });
 }
 
-/// A pod with an interface of its own making, addresses, and routes of every sort.
+/// A pod with an interface of the test, addresses, and routes of every kind.
 struct Pod {
     sandbox: Sandbox,
     link: Link,
@@ -43,7 +43,7 @@ struct Pod {
 impl Pod {
     fn new(lab: &Lab) -> Self {
         let sandbox = lab.sandbox();
-        // The kernel adds a rule with the first VRF of a namespace, and never takes it away.
+        // The kernel adds a rule with the first VRF of a namespace, and never removes it.
         let first = LinkSpec::new("first", Kind::Vrf { table: 1 });
         sandbox.rtnl().create(&first).unwrap();
         let first = sandbox.rtnl().link_by_name("first").unwrap();
@@ -100,7 +100,7 @@ impl Pod {
         self.sandbox.rtnl().link_by_name(name).unwrap()
     }
 
-    /// The unicast routes by the interface that a table has, but link-local ones.
+    /// The unicast routes of a table by the interface, without link-local ones.
     fn routes(&self, table: u32) -> Vec<Stored> {
         let families =
             Family::BOTH.map(|family| self.sandbox.rtnl().stored_routes(family).unwrap());
@@ -211,7 +211,7 @@ fn a_vrf_is_shared_and_goes_with_its_last_interface() {
 fn a_free_table_is_nobodys_and_a_wanted_one_is_taken() {
     in_vrf_lab(|lab| {
         let pod = Pod::new(lab);
-        // A VRF, a route and a rule have one each.
+        // A VRF, a route and a rule use one each.
         pod.sandbox
             .rtnl()
             .create(&LinkSpec::new("red", Kind::Vrf { table: 1 }))

@@ -1,5 +1,5 @@
-//! Nothing is lost when a system call fails or the process dies at it: a failed ADD leaves the host and the container
-//! as they were, and after anything else one DEL, or one GC, makes them so.
+//! Nothing is lost if a system call fails or the process dies at it. A failed ADD leaves the host and the container in
+//! their initial state. After any other fault, one DEL or one GC restores it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -42,7 +42,7 @@ fn pair(lab: &Lab, subnets: &[&str]) -> Value {
     )
 }
 
-/// The port by both protocols.
+/// The port with both protocols.
 fn ports(port: u16) -> Value {
     let mapping =
         |protocol: &str| json!({ "hostPort": port, "containerPort": 80, "protocol": protocol });

@@ -1,4 +1,4 @@
-//! Whose the rules are: an attachment's, and not an address's.
+//! Rules belong to an attachment, not to an address.
 
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, in_lab};
@@ -10,7 +10,7 @@ use crate::{LINKSPAN, NATIVE, OLDER, Pod, about, saved};
 
 const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Each way in which rules are kept.
+/// Each place of rules.
 fn everywhere(test: fn(&Lab, &Value, &str, Option<[&str; 2]>)) {
     let iptables = json!({ "backend": "iptables" });
     in_lab(LINKSPAN, |lab| test(lab, &json!({}), SYSTEM, None));
@@ -26,7 +26,7 @@ fn everywhere(test: fn(&Lab, &Value, &str, Option<[&str; 2]>)) {
     });
 }
 
-/// How many rules of iptables an address of the pod has, at least.
+/// Minimum number of iptables rules for an address of the pod.
 fn rules(pod: &Pod, kind: Option<[&str; 2]>) -> usize {
     let Some(kind) = kind else { return 2 };
     let each = pod.addresses().into_iter();
@@ -98,7 +98,7 @@ fn a_policy_goes_with_the_last_container_of_its_bridge() {
         pods[0].detach(lab);
         assert!(there() && !shared_policies(lab).is_empty());
         pods[1].check(lab);
-        // Somebody else's container, of whom our table knows nothing, is still there.
+        // Another container, without state in our table, still exists.
         let other = Pod::on_bridge(lab, "other", 0, &over);
         pods[1].alone(lab).del();
         assert!(there() && !shared_policies(lab).is_empty() || kind.is_none());

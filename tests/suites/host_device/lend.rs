@@ -1,4 +1,4 @@
-//! The loan as it is asked for, and every promise of CHECK.
+//! The configured loan, and every promise of CHECK.
 
 use linkspan_harness::conf::{addresses, host_local};
 use linkspan_harness::lab::in_lab;
@@ -106,7 +106,7 @@ fn the_names_of_host_and_container_may_be_taken_on_the_other_side() {
     });
 }
 
-/// What somebody does to the interface.
+/// A change of the interface by others.
 type Change = fn(&Link);
 
 #[test]
@@ -137,7 +137,7 @@ fn check_compares_every_promise() {
             change(&within(&sandbox, "net1").unwrap());
             let failed = call.after(&result).verb("CHECK").run().failed(999);
             assert!(failed.contains(told), "{failed}");
-            // What became of it does not matter to DEL.
+            // DEL does not depend on the change.
             call.after(&result).del();
             is_at_home(lab, &before);
         }

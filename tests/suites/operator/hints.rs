@@ -1,4 +1,4 @@
-//! The hints of CHECK are the commands that mend what it found.
+//! The hints of CHECK are the commands that mend the differences.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use linkspan_harness::skip;
 
 use crate::{LINKSPAN, Node};
 
-/// Runs words of shell on the host.
+/// Runs shell commands on the host.
 fn shell(words: &str) {
     let sh = Call::new(Path::new("/bin/sh"));
     sh.args(&["-ec", words]).run().succeeded();
@@ -41,7 +41,7 @@ fn the_hint_of_check_mends_what_it_found() {
         ] {
             shell(broken);
             let mut hints = Vec::new();
-            // What went with it is mended by the next hint.
+            // The next hint mends the consequences.
             while hints.len() < 5 {
                 let told = node.call(&["check", "c1"]).run();
                 if told.status == 0 {
@@ -75,7 +75,7 @@ fn a_full_pool_names_the_command_that_frees_the_dead() {
         );
         node.write("20-two.conflist", "two", &serde_json::json!([plugin]));
         node.add_dead("two", "dead");
-        // Nor does the store say more of the dead.
+        // The store has no more data about the dead one.
         let record = lab.leases().join(".linkspan/two/dead:eth0");
         fs::remove_file(record).unwrap();
         lab.until_pairs(1);

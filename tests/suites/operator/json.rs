@@ -1,4 +1,4 @@
-//! `--json` of every command: what is printed is what the schemas say. A key stays once it is there.
+//! `--json` of every command: the output matches the schemas. Keys are never removed.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of what nothing needs.
+//! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of unused state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod back;
@@ -67,7 +67,8 @@ impl<'a> Node<'a> {
             .env("TMPDIR", &self.path("tmp"))
     }
 
-    /// An attachment whose namespace is gone. Only its path is remembered: another test's namespace may get its number.
+    /// An attachment whose namespace is gone. Only its path is remembered: another test's namespace may get its
+    /// number.
     fn add_dead(&self, network: &str, id: &str) {
         let sandbox = self.lab.sandbox();
         let path = self.lab.dir().join(format!("of-{id}"));

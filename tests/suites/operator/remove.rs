@@ -1,4 +1,4 @@
-//! `linkspan clear`, `uninstall` and `install`: nothing is taken from what lives, and a wrong place is told.
+//! `linkspan clear`, `uninstall` and `install`: living attachments lose nothing, and a wrong directory is reported.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn uninstall_removes_what_install_made_and_no_other_file() {
         assert!(!Path::new(&dir).exists());
         node.call(&["install", "-p", &dir]).run().succeeded();
         let path = |name: &str| Path::new(&dir).join(name);
-        // Another suite's plugin, and one of ours that was replaced.
+        // Another suite's plugin, and a replaced one of ours.
         fs::write(path("calico"), "kept").unwrap();
         fs::remove_file(path("bridge")).unwrap();
         fs::write(path("bridge"), "kept").unwrap();

@@ -1,4 +1,4 @@
-//! Output as people get it: colours on a terminal, lines about plugin calls, and a reader that goes away.
+//! Output for people: colours on a terminal, lines about plugin calls, and a reader that goes away.
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;

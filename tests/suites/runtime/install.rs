@@ -31,7 +31,7 @@ fn install_makes_one_copy_with_a_link_for_each_plugin() {
         assert!(PLUGINS.iter().all(|name| inode(name) == first));
         assert!(install().contains("is up to date"));
         assert_eq!(inode("linkspan"), first);
-        // Another suite's file gives way; what is not ours stays.
+        // Another suite's file is replaced; foreign files stay.
         fs::remove_file(dir.join("bridge")).unwrap();
         fs::write(dir.join("bridge"), "another").unwrap();
         fs::write(dir.join("calico"), "kept").unwrap();
@@ -51,7 +51,7 @@ fn install_is_safe_while_a_plugin_runs() {
         let dir = lab.dir().join("opt");
         fs::create_dir(&dir).unwrap();
         let older = dir.join("linkspan");
-        // By another process: what this one writes may be open in a child that another test is just starting.
+        // Another process writes it: a child that another test is starting may have our descriptors.
         let copy = r#"cp "$0" "$1" && printf x >>"$1""#;
         let copied = Call::new("/bin/sh".as_ref()).args(&["-c", copy, LINKSPAN, &text(&older)]);
         copied.run().succeeded();
@@ -68,7 +68,7 @@ fn install_is_safe_while_a_plugin_runs() {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut running = forks::start(&mut command).unwrap();
-        // It now waits for its configuration, from a file that is being replaced.
+        // Now it needs its configuration, from a file that is being replaced.
         let told = linkspan(lab, &["install", "-p", &text(&dir)]).run();
         assert_eq!(told.succeeded().lines().count(), PLUGINS.len() + 1);
         let mut stdin = running.stdin.take().unwrap();
@@ -93,7 +93,7 @@ fn installs_at_once_all_succeed_and_agree() {
             let inode = |name: &str| fs::symlink_metadata(bin.join(name)).unwrap().ino();
             let first = inode("linkspan");
             assert!(PLUGINS.iter().all(|name| inode(name) == first), "{round}");
-            // Nothing is there beside what was to be installed.
+            // The directory has only the installed files.
             assert_eq!(files(&bin).len(), PLUGINS.len() + 1, "{:?}", files(&bin));
             assert_eq!(files(&net_d), ["10-net.conflist"]);
             let size = |path: &Path| fs::metadata(path).unwrap().len();
@@ -120,7 +120,7 @@ fn what_a_killed_install_left_is_swept_and_what_another_one_writes_is_not() {
     });
 }
 
-/// A list as a cluster mounts it: behind a link, with a name that it is to keep.
+/// A list as a cluster mounts it: behind a symlink, whose name it must keep.
 fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
     let dir = lab.dir().join("mounted");
     drop(fs::remove_dir_all(&dir));
@@ -132,7 +132,7 @@ fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
     path
 }
 
-/// An install on a node that has nothing yet.
+/// An install on an empty node.
 fn with_conflist(lab: &Lab, conflist: &str) -> Call {
     let bin = text(&lab.dir().join("node/opt/cni/bin"));
     let net_d = text(&lab.dir().join("node/etc/cni/net.d"));
@@ -173,12 +173,12 @@ fn a_network_is_installed_for_its_owner_alone() {
         assert_eq!(meta().mode() & 0o7777, 0o600);
         assert_eq!(files(there.parent().unwrap()), ["10-net.conflist"]);
         assert!(files(&lab.dir().join("tmp")).is_empty());
-        // Nothing to do is nothing done.
+        // Nothing to change means no write.
         let before = (meta().ino(), meta().mtime_nsec());
         let told: Vec<String> = install();
         assert!(told.len() == 2 && told.iter().all(|line| line.ends_with(" is up to date")));
         assert_eq!((meta().ino(), meta().mtime_nsec()), before);
-        // What somebody changed is put right, and what a link leads to stays as it is.
+        // A changed file is corrected, and a symlink's target stays.
         fs::set_permissions(&there, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(install().len(), 2);
         assert_eq!(meta().mode() & 0o7777, 0o600);
@@ -188,7 +188,7 @@ fn a_network_is_installed_for_its_owner_alone() {
         symlink(&precious, &there).unwrap();
         let _: Vec<String> = install();
         assert!(meta().is_file() && fs::read(&precious).unwrap() == b"kept");
-        // What was installed attaches.
+        // The installed plugins attach.
         let sandbox = lab.sandbox();
         let node = lab.dir().join("node");
         let call = |verb| {
@@ -223,7 +223,7 @@ fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
                 json!([bridge(lab, &json!({ "mtu": 4_294_967_296_u64 }))]),
                 "plugins[0] bridge: mtu 4294967296 ",
             ),
-            // Nowhere among the plugins that there would be.
+            // Missing both on the node and among the plugins to install.
             (
                 json!([bridge(lab, &json!({})), { "type": "sample" }]),
                 "failed to find plugin \"sample\"",
@@ -236,7 +236,7 @@ fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
         let wrong = lab.dir().join("net.conf");
         fs::copy(mounted(lab, &json!([bridge(lab, &json!({}))])), &wrong).unwrap();
         refused(&text(&wrong), "its name does not end with .conflist");
-        // Plugins that cannot be installed are no plugins for a network.
+        // A network needs plugins that can be installed.
         fs::create_dir(lab.dir().join("node")).unwrap();
         fs::write(lab.dir().join("node/opt"), "").unwrap();
         let list = mounted(lab, &json!([bridge(lab, &json!({}))]));

@@ -1,4 +1,5 @@
-//! With the capabilities that SECURITY.md lists for a plugin it does everything; without any one of them it says so.
+//! With the capabilities that SECURITY.md lists for a plugin, it can do everything. Without any one of them, its error
+//! says so.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::LINKSPAN;
 
-/// Each plugin with what it needs.
+/// Each plugin with its required capabilities.
 fn listed() -> Vec<(String, Vec<String>)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../SECURITY.md");
     let text = fs::read_to_string(file).unwrap();
@@ -32,8 +33,8 @@ fn listed() -> Vec<(String, Vec<String>)> {
     .collect()
 }
 
-/// The call as root that has no other capabilities than these. The namespace is at a path of its own, as a runtime has
-/// it: below /proc it would be its process's.
+/// The call as root with only these capabilities. The namespace has a separate path, as with a runtime: a path below
+/// /proc would be its process's.
 fn with_only(capabilities: &[&String], lab: &Lab, call: Call) -> Call {
     let set = capabilities.iter().fold("-all".to_owned(), |set, name| {
         let name = name.trim_start_matches("CAP_").to_lowercase();
@@ -90,7 +91,7 @@ fn conf(lab: &Lab, plugin: &str) -> Value {
     with(good(lab, plugin), &over)
 }
 
-/// An interface that is there where the plugin needs one.
+/// An existing interface, if the plugin needs one.
 fn ifname(plugin: &str) -> &'static str {
     match plugin {
         "bandwidth" | "route-override" | "sbr" | "tuning" => "lo",
