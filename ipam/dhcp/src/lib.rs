@@ -191,7 +191,7 @@ fn acquired(outcome: Outcome) -> Result<AddResult> {
             ErrorCode::INTERNAL,
             "the daemon told no address",
         )
-        .hint("let the daemon and the plugin be of one suite")),
+        .hint("use the daemon and the plugin of one suite")),
     }
 }
 

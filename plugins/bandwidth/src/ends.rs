@@ -10,7 +10,7 @@ use linkspan_protocol::result::AddResult;
 pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result<Link> {
     if result.interfaces.is_empty() {
         return Err(Failure::config("no interfaces provided")
-            .hint("put bandwidth behind an interface plugin in the list"));
+            .hint("put bandwidth after an interface plugin in the list"));
     }
     let peerless = |why: String| {
         let text = format!("container interface {ifname} has no veth peer: {why}");

@@ -140,7 +140,7 @@ fn admin(name: String) -> Result<String> {
         return Err(Failure::config(format!(
             "iptablesAdminChainName: {name:?} is not the name of a chain"
         ))
-        .hint("iptables takes 28 letters, digits and hyphens, and no hyphen at the beginning"));
+        .hint("use at most 28 letters, digits and hyphens, not beginning with a hyphen"));
     }
     Ok(name)
 }

@@ -61,7 +61,7 @@ impl Plugin for Firewall {
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let result = call.netconf.prev_result()?.ok_or_else(|| {
             Failure::config("missing prevResult from earlier plugin")
-                .hint("put firewall behind an interface plugin in the list")
+                .hint("put firewall after an interface plugin in the list")
         })?;
         let claim = Claim::new(call.owner(), &plan, &result)?;
         if let Some(member) = &claim.member {

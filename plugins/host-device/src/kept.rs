@@ -173,5 +173,5 @@ pub(crate) fn remembered(dir: &Path) -> Result<Vec<Remembered>> {
 
 fn failed(attempt: &str, err: &io::Error) -> Failure {
     Failure::new(ErrorCode::IO, format!("{attempt}: {err}"))
-        .hint("see that dataDir can be written and read")
+        .hint("make dataDir readable and writable")
 }

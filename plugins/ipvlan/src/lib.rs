@@ -104,7 +104,7 @@ fn addresses(call: &AddCall, plan: &Plan) -> Result<Addresses> {
         return Err(Failure::config(
             "ipvlan has no addresses to give: there are neither ipam nor addresses in prevResult",
         )
-        .hint("set \"ipam\", or chain the plugin behind one whose result has addresses"));
+        .hint("set \"ipam\", or chain the plugin after one whose result has addresses"));
     }
     for ip in &mut previous.ips {
         ip.interface = Some(0);

@@ -115,7 +115,8 @@ fn settle(
                 batch.delete(TABLE, set, claims);
             }
             fill(&mut batch, &wanted);
-            // No value of an element shows whether a claim is shared, so the generation has to guard the removal.
+            // The value of an element does not show whether a claim is shared, so the generation must guard the
+            // removal.
             let is_sure = idle.iter().all(|(_, claims)| claims.is_empty());
             let guard = if is_sure {
                 Guard::Values

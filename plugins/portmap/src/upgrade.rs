@@ -13,7 +13,7 @@ use linkspan_plugin::Result;
 use crate::elements::{claim, read};
 use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST_ADDR, PUBLISHED, SETS};
 
-/// The elements in the place of those of former sets, and the missing elements of each published port.
+/// The replacements for elements of former sets, and the missing elements of each published port.
 pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
     let mut elements = elements_of(SETS, former);
     if former.is_empty() {

@@ -100,7 +100,7 @@ fn bridge(sandbox: &Side, name: &str) -> Result<Option<Link>> {
     let missing = || {
         let text = format!("failed to get bridge {name}: no bridge of that name in {sandbox}");
         Failure::new(ErrorCode::INTERNAL, text)
-            .hint("the bridge has to be in the container: put a plugin that makes it before tap")
+            .hint("the bridge must be in the container: put a plugin that makes it before tap")
     };
     found.map(Some).ok_or_else(missing)
 }

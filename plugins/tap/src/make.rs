@@ -65,7 +65,7 @@ fn can_label() -> Result<()> {
     }
     Err(
         Failure::config("selinuxContext: SELinux is not enabled on this host")
-            .hint("take selinuxContext out of the configuration"),
+            .hint("remove selinuxContext from the configuration"),
     )
 }
 
@@ -76,7 +76,7 @@ fn set_label(label: &str) -> Result<()> {
             ErrorCode::INTERNAL,
             format!("failed set socket label: {err}"),
         )
-        .hint("selinuxContext has to be a label that the policy lets this process take")
+        .hint("selinuxContext must be a label that the policy lets this process take")
     })
 }
 

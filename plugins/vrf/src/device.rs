@@ -139,5 +139,5 @@ pub(crate) fn has_another(side: &Side, ifname: &str, index: u32) -> Failure {
     let controller = side.rtnl.link_by_index(index).ok().flatten();
     let name = controller.map_or_else(|| index.to_string(), |link| link.name);
     let text = format!("interface {ifname} has already a master set: {name}");
-    Failure::new(ErrorCode::INTERNAL, text).hint("take it out of that one first")
+    Failure::new(ErrorCode::INTERNAL, text).hint("remove it from that one first")
 }

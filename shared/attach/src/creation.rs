@@ -81,7 +81,7 @@ pub fn set_up(link: &Link) -> Result<()> {
             );
         }
         if err.is(Errno::ENETDOWN) {
-            return kernel(err).hint("set the link up that it is born on");
+            return kernel(err).hint("set its parent link up");
         }
         kernel(err)
     })

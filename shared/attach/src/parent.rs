@@ -89,7 +89,7 @@ impl Parent {
                     Failure::config(format!(
                         "masterIndex {index}: prevResult has {count} interfaces"
                     ))
-                    .hint("chain the plugin behind one that makes the master")
+                    .hint("chain the plugin after one that makes the master")
                 })?;
                 let in_container = self.in_container || !interface.sandbox.is_empty();
                 (interface.name.clone(), in_container)
@@ -203,7 +203,7 @@ fn named(side: &Side, name: &str) -> Result<Link> {
     names.sort_by_key(|candidate| std::cmp::Reverse(common(candidate, name)));
     names.truncate(NAMED);
     Err(if names.is_empty() {
-        failure.hint("there is no link but lo: make one, or attach the one that is missing")
+        failure.hint("only lo exists: create a link, or attach the missing one")
     } else {
         failure.hint(format!("name one of {}", names.join(", ")))
     })

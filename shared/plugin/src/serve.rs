@@ -107,7 +107,7 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     let stdin = stdin()
         .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
     let json = Json::parse(&stdin).map_err(undecodable)?;
-    // DEL and GC have to work under a configuration that was edited since ADD.
+    // DEL and GC must work under a configuration that was edited since ADD.
     let lenient = matches!(command, Some(Command::Del | Command::Gc));
     let netconf = if lenient {
         NetConf::decode_leniently(&json)

@@ -140,8 +140,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the index anew where it marks an address in `spans` as taken that had no lease in `judged` and has none
-    /// now. Such a lease was removed without the lock, in the moment in which another process held it.
+    /// Rebuilds the index if it marks an address in `spans` as taken that had no lease in `judged` and has none now.
+    /// Such a lease was removed without the lock, at the moment at which another process held it.
     pub(crate) fn mend(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
         match judged.gap(spans) {
             Some(ip) if self.lease(ip)?.is_none() => self.rebuild().map(drop),

@@ -252,7 +252,7 @@ impl Seen {
         }
     }
 
-    /// Returns whether our part is there. A part that is broken or of another layout is made anew.
+    /// Returns whether our part is there. A part that is broken or of another layout is rebuilt.
     fn is_made(&self, part: &Part) -> Result<bool> {
         match self.state {
             State::Missing => Ok(false),

@@ -85,8 +85,8 @@ pub fn attempt(
     Err(outrun(begun.elapsed()))
 }
 
-/// The same, but plans anew while the kernel refuses with one of `taken`: another writer took a key, or deleted a rule,
-/// between our look and our commit.
+/// The same, but plans again while the kernel refuses with one of `taken`: another writer took a key, or deleted a
+/// rule, between our look and our commit.
 pub fn insist(
     netfilter: &Netfilter,
     taken: &[Errno],
