@@ -1,4 +1,4 @@
-//! Files that are kept beside the sources and come from them.
+//! Files that are generated from the sources and kept beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Set to anything, this makes a test write the files that it would compare.
+/// If set, a test writes the files that it would compare.
 const WRITE: &str = "LINKSPAN_WRITE_GENERATED";
 
 #[expect(
@@ -41,8 +41,8 @@ pub(crate) fn file_is_kept(file: &str, text: &str) {
     assert_eq!(kept, text, "{file} differs; run the test with {WRITE}=1");
 }
 
-/// The file with each of `parts`, by name, between the lines that mark it. One that has no place yet comes last, under a
-/// heading of its name.
+/// The file with each of `parts`, by name, between the lines that mark it. A new part comes last, under a heading of
+/// its name.
 pub(crate) fn with_parts(file: &str, parts: &[(String, String)]) -> String {
     let text = fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     parts.iter().fold(text, |text, (name, part)| {

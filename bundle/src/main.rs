@@ -37,7 +37,7 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::holder::{Holder, Tag};
 
-/// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
+/// Every plugin of the suite. A test compares the list with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bandwidth::ENTRY,
     &linkspan_bridge::ENTRY,
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments behind `word` of the plugin `plugin`, where this is that one.
+/// The arguments after `word`, if this is the plugin `plugin`.
 fn behind(name: &str, plugin: &str, word: &str) -> Option<Vec<String>> {
     let mut args = std::env::args_os().skip(1);
     let is_called = name == plugin && args.next()? == word;
@@ -153,7 +153,7 @@ fn stolen() -> Result<Vec<Stolen>, Failure> {
     Ok(told.collect())
 }
 
-/// What may be in the way of the packets of a plugin's network.
+/// The obstacles to packets of a plugin's network.
 fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
     let passage = match kind {
         "bridge" => linkspan_bridge::passage(stdin),
@@ -186,7 +186,7 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
             });
         }
     }
-    // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
+    // While the host does not route IPv6, its packets are not missed.
     let has_six = forwarding::is_on(&host, Family::V6)?;
     let families: &[Family] = if has_six {
         &Family::BOTH

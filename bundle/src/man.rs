@@ -1,4 +1,4 @@
-//! The sections of the manual pages that no argument gives: exit status, environment, files and examples.
+//! The sections of the manual pages that clap does not generate: exit status, environment, files and examples.
 
 /// The statuses of every command but `run`, whose statuses are those of its own command.
 const STATUSES: [(&str, &str); 5] = [

@@ -1,4 +1,4 @@
-//! `linkspan inspect`: all that is known of one attachment: result, pod, leases, ports and the host's end.
+//! `linkspan inspect`: everything known about one attachment: result, pod, leases, ports and the host's end.
 
 use std::fs;
 use std::io::Write;
@@ -77,7 +77,7 @@ pub(crate) fn run(
     output::text(out, &text)
 }
 
-/// The values of an object in one line, each behind its key.
+/// The values of an object in one line, each after its key.
 fn words(object: &Value) -> String {
     let keys = object.as_object().into_iter().flatten();
     let word = |(key, value): (&String, &Value)| match value {

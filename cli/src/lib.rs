@@ -1,8 +1,8 @@
 //! The command lines of the `linkspan` binary. [`suite`] is their view of its plugins.
 //!
 //! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
-//! - `install`, `validate`, `demo`, `run`, `list`, `inspect`, `ports`, `warnings`, `doctor`: one command each; `attachments` has the names
-//!   of what they are about, `end` their exit statuses, `output` how they print.
+//! - `install`, `validate`, `demo`, `run`, `list`, `inspect`, `ports`, `warnings`, `doctor`: one command each;
+//!   `attachments` parses their subjects, `end` has their exit statuses, `output` prints.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
 mod addressing;

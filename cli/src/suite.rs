@@ -15,7 +15,7 @@ pub struct Suite<'a> {
     pub schema: fn(&str) -> Option<Schema>,
     /// The ports that are published on this host.
     pub ports: fn() -> Result<Vec<Port>>,
-    /// The published ports of the suite whose packets another rule of the host sends elsewhere.
+    /// The published ports of the suite whose packets another rule of the host redirects.
     pub stolen: fn() -> Result<Vec<Stolen>>,
     /// Removes all of the suite's state in nf_tables; false where there is none.
     pub clear: fn() -> Result<bool>,
@@ -63,7 +63,7 @@ pub struct Port {
     pub gone: Option<bool>,
 }
 
-/// A published port that another rule has.
+/// A published port whose packets another rule redirects.
 #[derive(Debug, Clone)]
 pub struct Stolen {
     /// The network of the port's owner; empty where it is unknown.

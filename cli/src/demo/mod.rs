@@ -1,6 +1,6 @@
 //! `linkspan demo`: the main job from end to end, in namespaces of its own.
 //!
-//! A namespace stands for the host, one for the world outside and one for each pod; the plugins run as processes of
+//! One namespace is the host, one the world outside and one each pod; the plugins run as processes of
 //! their own, as they do under any runtime. It touches nothing of the machine, and needs no privilege where user
 //! namespaces are allowed.
 

@@ -1,11 +1,11 @@
-//! A fault that a check has seen.
+//! A fault found by a check.
 
 use serde_json::{Value, json};
 
 use super::node::Pod;
 use crate::output::coloured;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
     /// Something does not work.
@@ -23,7 +23,7 @@ pub(super) struct Finding {
     id: &'static str,
     /// Absent for the host's own.
     pub(super) network: Option<String>,
-    /// Absent for what is not one container's.
+    /// Absent for a finding that is not about one container.
     pub(super) container: Option<String>,
     what: String,
     command: String,
@@ -60,7 +60,7 @@ impl Finding {
         self
     }
 
-    /// The command that mends it, or the change that a person has to make.
+    /// Adds the command that mends it, or the change that a person has to make.
     pub(super) fn mend(mut self, command: impl Into<String>) -> Self {
         self.command = command.into();
         self

@@ -13,7 +13,7 @@ use super::node::Node;
 /// A pool counts as low from this part of it on, in percent.
 const LOW: u128 = 90;
 
-/// Pools without addresses, or with few.
+/// Exhausted or nearly exhausted pools.
 pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     for conf in node.networks() {
         let Some(dir) = conf.leases() else {
@@ -58,7 +58,7 @@ pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the lease is that of a container whose namespace is gone.
+/// Returns whether the lease belongs to a container whose namespace is gone.
 fn is_gone(node: &Node<'_>, network: &str, dir: &Path, ip: IpAddr) -> bool {
     let Ok(owner) = owner(dir, ip) else {
         return false;

@@ -1,6 +1,6 @@
-//! `linkspan doctor`: reads the node as it is, and names each fault with the command that mends it. Nothing is changed.
+//! `linkspan doctor`: examines the node, and names each fault with the command that mends it. It changes nothing.
 //!
-//! A check is a function of the [`Node`] in one of the tables below, and a file has the checks of one subject.
+//! A check is a function of the [`Node`] in one of the tables below. A file has the checks of one subject.
 
 mod bridges;
 mod daemon;
@@ -35,13 +35,13 @@ pub(crate) use self::node::Places;
 /// A check adds a finding for each fault that it sees.
 #[derive(Debug, Clone, Copy)]
 enum Check {
-    /// Of what has been read already.
+    /// Looks only at data that was read already.
     Sees(fn(&Node<'_>, &mut Vec<Finding>)),
-    /// One that asks the kernel or plugins, and may fail.
+    /// Asks the kernel or plugins, and may fail.
     Asks(fn(&Node<'_>, &mut Vec<Finding>) -> Result<()>),
 }
 
-/// Whether a finding is about the subject that a person asked for.
+/// Returns whether a finding is about the requested subject.
 type IsWanted = Box<dyn Fn(&Finding) -> bool>;
 
 /// Every check with the subject of its failure, in the order of the output: causes come before their effects.
@@ -84,8 +84,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("readiness", Sees(ready::status)),
 ];
 
-/// Prints the findings about the node, or those about a network or an attachment and the host. The exit status is 1 where
-/// one of them is a failure.
+/// Prints the findings about the node, or those about a network or an attachment, and the host. The exit status is 1
+/// if one of them is a failure.
 pub(crate) fn run(
     out: &mut dyn Write,
     places: Places<'_>,
@@ -102,7 +102,7 @@ pub(crate) fn run(
             }
             Asks(check) => check(&node, &mut found),
         };
-        // A check that fails hides nothing that the others see.
+        // A failed check does not stop the others.
         if let Err(failure) = examined {
             let what = format!(
                 "{what} cannot be examined: {}",
@@ -126,7 +126,7 @@ pub(crate) fn run(
     Ok(if is_well { 0 } else { NO })
 }
 
-/// Which findings are about a network, or about the attachments of a name. Those about the host always are.
+/// The filter for findings about a network, or about the attachments of a name. Findings about the host always pass.
 fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> {
     let name = subject.to_owned();
     if node.lists.iter().any(|(_, list)| list.name == subject) {

@@ -43,14 +43,14 @@ pub(super) enum Command {
     Del(DelArgs),
     /// Detach the remembered attachments of networks whose namespace is gone, and let the plugins clean up
     Gc(GcArgs),
-    /// Ask a network's plugins whether they could attach a container now, say where each is, and warn of obstacles to
-    /// the network's packets
+    /// Ask a network's plugins whether they could attach a container now, show where each plugin is, and warn of
+    /// obstacles to the network's packets
     Status {
         /// The network's name, or the path of a file with its configuration; without it, every network
         network: Option<String>,
     },
     /// Look for faults of the configurations, the host and the pods, and name the command that mends each; changes
-    /// nothing, and prints nothing where all is well
+    /// nothing, and prints nothing if all is well
     Doctor(DoctorArgs),
     /// Print the attachments
     List(ListArgs),
@@ -58,11 +58,11 @@ pub(super) enum Command {
     Inspect(Subject),
     /// Print the ports that are published on this host, their owners, and processes that listen on them
     Ports(PortsArgs),
-    /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
-    /// of nftables.service; nothing else changes
+    /// Restore the published ports and the masquerade of living attachments, such as after `nft flush ruleset` or a
+    /// restart of nftables.service; changes nothing else
     Restore(RestoreArgs),
-    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
-    /// to another suite; refused while attachments live that need it
+    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, such as before a node
+    /// returns to another suite; refused while living attachments need it
     Clear(RemoveArgs),
     /// List the faults of network configurations before any container needs them
     Validate(ValidateArgs),
@@ -73,12 +73,12 @@ pub(super) enum Command {
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
     Install(InstallArgs),
-    /// Say what has to change, and what has to be detached, before the plugins of another suite take over this node
+    /// Show the changes and detachments that are needed before the plugins of another suite take over this node
     Back {
         /// The directory of the other plugins, such as /usr/lib/cni
         dir: PathBuf,
     },
-    /// Remove the plugins that `install` put into a directory; refused while attachments live that need them
+    /// Remove the plugins that `install` put into a directory; refused while living attachments need them
     Uninstall(UninstallArgs),
     /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
     #[command(disable_help_flag = true)]
@@ -91,10 +91,10 @@ pub(super) enum Command {
         )]
         flags: Vec<String>,
     },
-    /// Do nothing until asked to end, as the container of a pod that has installed them
+    /// Do nothing until a signal ends it, as the main container of a pod that installs the plugins
     Pause,
-    /// Print the script by which a shell completes this command line, and the names of networks, namespaces, containers
-    /// and pods with it
+    /// Print the script that completes this command line in a shell, with the names of networks, namespaces,
+    /// containers and pods
     Completion {
         /// The shell
         shell: Shell,
@@ -104,7 +104,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Whether it answers a question, and so cannot tell without the rights to look.
+    /// Returns whether it answers a question, and so cannot tell without the right to look.
     pub(super) fn is_question(&self) -> bool {
         matches!(
             self,
@@ -118,7 +118,7 @@ impl Command {
         )
     }
 
-    /// Whether it executes plugins, which a signal stops.
+    /// Returns whether it executes plugins, which a signal stops.
     pub(super) fn may_be_stopped(&self) -> bool {
         matches!(
             self,
@@ -178,7 +178,7 @@ pub(super) struct DoctorArgs {
     /// A network's name, or an attachment as for `check`; without it, the whole node
     #[arg(value_name = "NETWORK | ATTACHMENT")]
     pub(super) subject: Option<String>,
-    /// Ask on each bridge who has the pods' addresses, with a packet for each
+    /// Ask on each bridge for the holders of the pods' addresses, with a packet for each
     #[arg(long)]
     pub(super) probe: bool,
 }
@@ -188,10 +188,10 @@ pub(super) struct ValidateArgs {
     /// Files with network configurations; without any, all of --net-dir as one system, in the order of engines
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Fail for warnings, too; notes are printed with -v
+    /// Fail on warnings, too; -v prints notes
     #[arg(long)]
     pub(super) strict: bool,
-    /// Values for capabilities that a runtime will have, as a JSON object
+    /// Values for capabilities that a runtime will provide, as a JSON object
     #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
     pub(super) capability_args: String,
 }

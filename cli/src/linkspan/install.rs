@@ -24,8 +24,8 @@ pub(super) struct InstallArgs {
     /// Make directories that are missing
     #[arg(short, long)]
     parents: bool,
-    /// A network's configuration, put into --net-dir under its own name after the plugins, readable for its owner
-    /// alone; nothing is installed where something is wrong with it
+    /// A network's configuration, put into --net-dir under its own name after the plugins, readable only for its
+    /// owner; nothing is installed if it has a fault
     #[arg(long, value_name = "FILE")]
     conflist: Option<PathBuf>,
 }
@@ -52,8 +52,8 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Warns where engines use another file than the installed one: they take the first of the directory, and the first of a
-/// name.
+/// Warns if engines use another file than the installed one. They use the first file of the directory, and the first
+/// one of a name.
 fn warn(file: &Path, net_dir: &Path) {
     let own = net_dir.join(file.file_name().unwrap_or_default());
     let lists = confdir::each(net_dir).unwrap_or_default();
@@ -77,7 +77,7 @@ fn warn(file: &Path, net_dir: &Path) {
     }
 }
 
-/// Judges a list by the plugins after the installation: ours, and those beside them or in an engine's other
+/// Judges a list by the plugins after the installation: ours, those beside them, and those in an engine's other
 /// directories.
 fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<Network> {
     let own = Bundled::link(suite.names)?;

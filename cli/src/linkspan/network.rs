@@ -18,7 +18,7 @@ use crate::suite::Suite;
 use crate::validate::{Telling, Validator};
 use crate::{doctor, validate};
 
-/// The exit status is 1 where something could not be restored.
+/// The exit status is 1 if something could not be restored.
 pub(super) fn restore(
     out: &mut dyn Write,
     places: &Places,
@@ -51,7 +51,7 @@ pub(super) fn restore(
     Ok(u8::from(!restored.failures.is_empty()))
 }
 
-/// The exit status is 1 where there is a problem.
+/// The exit status is 1 if there is a problem.
 pub(super) fn validate(
     out: &mut dyn Write,
     places: &Places,
@@ -92,7 +92,7 @@ pub(super) fn validate(
     Ok(u8::from(!all_good))
 }
 
-/// The exit status is 1 where something does not work.
+/// The exit status is 1 if something does not work.
 pub(super) fn doctor(
     out: &mut dyn Write,
     places: &Places,
@@ -101,7 +101,7 @@ pub(super) fn doctor(
     as_json: bool,
 ) -> Ended {
     let (runtime, bundled) = places.runtime(suite.names)?;
-    // An engine does not find the plugins that are only in this binary.
+    // An engine does not find plugins that are only in this binary.
     let engine = match bundled {
         Some(_) => vec![USUAL.into()],
         None => runtime.plugin_dirs.clone(),

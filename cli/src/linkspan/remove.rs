@@ -1,4 +1,4 @@
-//! `linkspan clear` and `linkspan uninstall`: removal of what living attachments may need.
+//! `linkspan clear` and `linkspan uninstall`: removal of things that living attachments may need.
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::output;
 use crate::plugins::USUAL;
 use crate::suite::Suite;
 
-/// The plugins that keep something in nf_tables for an attachment.
+/// The plugins with state in nf_tables for an attachment.
 const FILTERS: [&str; 5] = ["bridge", "firewall", "portmap", "ptp", "veth"];
 
 /// The number of attachments that a refusal names.
@@ -28,10 +28,10 @@ const NAMED: usize = 5;
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct RemoveArgs {
-    /// Remove even what living attachments need
+    /// Remove even things that living attachments need
     #[arg(long)]
     force: bool,
-    /// Print what would be removed, and remove nothing
+    /// Print the things to remove, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -126,7 +126,7 @@ fn tell(out: &mut dyn Write, as_json: bool, row: &Value, text: &str) -> Result<(
     print(out, text)
 }
 
-/// The attachments that are not certainly gone, and whose network has such a plugin. One that cannot be read may have it.
+/// The attachments that are not certainly gone, and whose network has such a plugin. An unreadable one may have it.
 fn living(places: &Places, has: impl Fn(&PluginConf) -> bool) -> Result<Vec<Attached>> {
     let (mut every, _unreadable) = all(&Cache::new(&places.cache_dir))?;
     every.retain(|one| {

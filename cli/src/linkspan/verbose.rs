@@ -12,8 +12,8 @@ pub(super) fn line(call: &Call<'_>) {
     complain(&text(call));
 }
 
-/// The same, with the variables and the sizes of input and output below it. Values of arguments may be secrets, and so may
-/// those of a configuration.
+/// The same, followed by the variables and the sizes of input and output. Values of arguments, or of a configuration,
+/// may be secrets.
 pub(super) fn lines(call: &Call<'_>) {
     let mut told = text(call);
     for (name, value) in call.env {
