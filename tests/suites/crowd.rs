@@ -233,7 +233,7 @@ fn five_hundred_pods_come_and_go_at_once_and_nothing_is_left() {
         for of_a_pod in [" 10000", "pod"] {
             assert!(!rules.contains(of_a_pod), "{of_a_pod}: {rules}");
         }
-        // What the network shares goes with the last of its attachments.
+        // The network's shared state goes with the last of its attachments.
         for gc in crowd.gc(0..0) {
             gc.run().succeeded();
         }

@@ -98,7 +98,7 @@ fn no_stdin_makes_a_plugin_crash_hang_or_babble() {
         let mut calls = 0;
         for stdin in &inputs() {
             for plugin in PLUGINS {
-                // What is large is read in one way by all verbs, and takes its time in a build without optimisation.
+                // Large input is read in the same way by all verbs, and takes long in a build without optimisation.
                 let verbs = if stdin.len() > 10_000 {
                     &VERBS[..1]
                 } else {

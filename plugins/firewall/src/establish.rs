@@ -19,7 +19,7 @@ use crate::port;
 use crate::sets::PART;
 use crate::withdraw::{Condemned, withdraw};
 
-/// What is to be done, beside the elements of our own table.
+/// The work besides the elements of our own table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How<'a> {
     /// Whether iptables is used where its table is there.
@@ -117,7 +117,7 @@ pub(crate) fn names<'a>(claim: &Claim, how: How<'a>) -> Vec<&'a str> {
     names
 }
 
-/// What the claim needs in one family.
+/// The claim's needs in one family.
 pub(crate) fn need<'a>(
     claim: &'a Claim,
     how: How<'a>,

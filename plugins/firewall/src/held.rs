@@ -20,14 +20,14 @@ use crate::sets::{ADDRESSES, GUARDED, ISOLATED, MEMBERS, POLICIES, PUBLISHED, WI
 const ISOLATED_BIT: u32 = 1;
 const PUBLISHED_BIT: u32 = 2;
 
-/// What attachments have, as one look saw it.
+/// The state of attachments, from one look.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     addresses: Vec<(Owner, IpAddr, Element)>,
     members: Vec<(Owner, Member, Element)>,
 }
 
-/// What goes with some attachments.
+/// The state that is removed with some attachments.
 #[derive(Debug, Default)]
 pub(crate) struct Going {
     /// Addresses that no other attachment has.
@@ -115,7 +115,7 @@ impl Held {
         Ok(held)
     }
 
-    /// What goes with the condemned. `strays` are addresses that they are said to have had.
+    /// The state to remove with the condemned. `strays` are their addresses from a result.
     pub(crate) fn going(
         &self,
         condemned: impl Fn(&Owner) -> bool,

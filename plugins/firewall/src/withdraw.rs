@@ -54,7 +54,7 @@ pub(crate) fn withdraw(condemned: &Condemned<'_>) -> Result<BTreeSet<IpAddr>> {
     Ok(going.addresses)
 }
 
-/// What goes, as it is now.
+/// The state to remove, from a new look.
 fn going(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<Going> {
     let held = Held::read(netfilter).map_err(kernel)?;
     Ok(held.going(condemned.is, &condemned.told))

@@ -1,4 +1,4 @@
-//! What is done after a fault, and what has to be true then.
+//! Recovery after a fault, and the state that it must reach.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -59,7 +59,7 @@ const fn trial(verb: &'static str, fault: Fault, recovery: Recovery) -> Trial {
     }
 }
 
-/// What happened, counted, and what should not have.
+/// The outcomes, counted, and the failures.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<String, usize>,
@@ -220,7 +220,7 @@ fn outcome(
         Fault::Kill | Fault::Error | Fault::Errors => explains(hit)?,
     }
     match trial.recovery {
-        // Who cannot come back from the container's namespace must not go on, not even to undo.
+        // A process that cannot return from the container's namespace must stop, even without an undo.
         Recovery::ByItself if hit.output.stdout.contains("return to netns") => {
             ended("DEL", &site.call("DEL").run())?;
             Ok(STRANDED)
@@ -267,7 +267,7 @@ fn is_whole(site: &Site<'_>, hit: &Hit, result: &Value) -> Result<(), String> {
     ended("CHECK", &site.call("CHECK").after(&printed).run())
 }
 
-/// Whoever cannot answer says so where it still can, and has given no answer.
+/// A process that cannot answer reports that if it still can, and has printed no answer.
 fn complains(hit: &Hit) -> Result<(), String> {
     let Output { stdout, stderr, .. } = &hit.output;
     if stdout.is_empty() && stderr.starts_with("cannot write the answer: ") {
