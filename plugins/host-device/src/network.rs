@@ -208,7 +208,7 @@ fn known<T>(family: Family, listed: std::result::Result<Vec<T>, Error>) -> Resul
     }
 }
 
-/// Returns whether the object exists now, whoever added it.
+/// Accepts an object that exists already.
 fn present(added: std::result::Result<(), Error>) -> Result<()> {
     match added {
         Err(err) if err.is(Errno::EEXIST) => Ok(()),

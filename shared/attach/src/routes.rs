@@ -220,7 +220,7 @@ fn is_unreachable(err: &Error) -> bool {
         .any(|errno| err.is(*errno))
 }
 
-/// Returns whether the route exists now, whoever added it.
+/// Accepts a route that exists already.
 fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
     match added {
         Err(err) if err.is(Errno::EEXIST) => Ok(()),
@@ -228,7 +228,7 @@ fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
     }
 }
 
-/// The same, or the interface has lost what the route needs: its addresses, or its table.
+/// The same. Also accepts that the interface has lost the route's requirements: its addresses, or its table.
 pub fn is_past(added: std::result::Result<(), Error>) -> Result<()> {
     const LOST: [Errno; 5] = [
         Errno::EEXIST,
