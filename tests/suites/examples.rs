@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use linkspan_cli::traffic::{at, tcp_through};
+use linkspan_harness::conf::in_lab_alone;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::nic;
 use linkspan_harness::skip;
@@ -49,20 +50,13 @@ fn examples() -> Vec<(String, Value)> {
     lists
 }
 
-fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
-    for plugin in list["plugins"].as_array_mut().unwrap() {
-        if let Some(ipam) = plugin.get_mut("ipam") {
-            ipam["dataDir"] = json!(lab.leases());
-        }
-        if plugin["type"] == "host-device" {
-            plugin["dataDir"] = json!(lab.dir().join("host-device"));
-            let device = plugin["device"].as_str().unwrap();
+fn install(lab: &Lab, dir: &Path, file: &str, list: Value) {
+    for plugin in list["plugins"].as_array().unwrap() {
+        if let Some(device) = plugin["device"].as_str() {
             nic::make(lab, device, &[("192.0.2.1", 24)]);
         }
-        if plugin["type"] == "tuning" {
-            plugin["dataDir"] = json!(lab.dir().join("tuning"));
-        }
     }
+    let list = in_lab_alone(lab, list);
     fs::write(dir.join(file), list.to_string()).unwrap();
 }
 

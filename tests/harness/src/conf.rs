@@ -72,6 +72,22 @@ pub fn bridge(lab: &Lab, over: &Value) -> Value {
     with(base, over)
 }
 
+/// A list that keeps all that it keeps in the lab's own directories.
+#[must_use]
+pub fn in_lab_alone(lab: &Lab, mut list: Value) -> Value {
+    for plugin in list["plugins"].as_array_mut().unwrap() {
+        if let Some(ipam) = plugin.get_mut("ipam") {
+            ipam["dataDir"] = json!(lab.leases());
+        }
+        for kind in ["host-device", "tuning"] {
+            if plugin["type"] == kind {
+                plugin["dataDir"] = json!(lab.dir().join(kind));
+            }
+        }
+    }
+    list
+}
+
 /// A link of the host for others to be born on, which is made where it is missing: one end of a pair.
 pub fn master(lab: &Lab) -> &'static str {
     const MASTER: &str = "master0";

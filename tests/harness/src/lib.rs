@@ -38,6 +38,7 @@ mod said;
 mod sandbox;
 mod search;
 pub mod server;
+pub mod several;
 pub mod skip;
 pub mod snapshot;
 pub mod table;

@@ -1,10 +1,12 @@
 //! Plugins that change routes behind plugins that make interfaces, in every order: each CHECK succeeds with the last result,
-//! and each DEL leaves nothing.
+//! and each DEL leaves nothing. Then several of these networks for one pod.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+
+mod several;
 
 use linkspan_harness::chain::Chain;
 use linkspan_harness::conf::{host_local, with};
