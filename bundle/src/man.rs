@@ -80,7 +80,7 @@ const EXAMPLES: [(&str, &str); 20] = [
         "install",
         "linkspan install -p /opt/cni/bin --conflist 10-linkspan.conflist",
     ),
-    ("list", "linkspan list --gone"),
+    ("list", "linkspan list --graph=svg >node.svg"),
     ("ports", "linkspan ports 8080/tcp"),
     ("restore", "linkspan restore"),
     (

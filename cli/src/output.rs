@@ -78,6 +78,18 @@ pub(crate) fn coloured(word: &str, text: &str) -> String {
     }
 }
 
+/// The text without what moves the cursor, changes colours or turns the direction of writing: names may have it.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\'' | '"' | '\\' => plain.push(c),
+            c => plain.extend(c.escape_debug()),
+        }
+    }
+    plain
+}
+
 /// The progress of work that takes more than a second, on the last line of a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {

@@ -438,12 +438,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__demo)
-            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --graph --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --graph)
+                    COMPREPLY=($(compgen -W "text svg dot" -- "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1018,7 +1022,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__list)
-            opts="-v -h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --network --gone --no-trunc --graph --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1026,6 +1030,10 @@ _linkspan() {
             case "${prev}" in
                 --network)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --graph)
+                    COMPREPLY=($(compgen -W "text svg dot" -- "${cur}"))
                     return 0
                     ;;
                 --net-dir)

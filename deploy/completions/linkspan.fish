@@ -55,12 +55,15 @@ complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "pause" -d 'Do not
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "completion" -d 'Print the script by which a shell completes this command line, and the names of networks, namespaces, containers and pods with it'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "version" -d 'Print versions and the names of the plugins'
 complete -c linkspan -n "__fish_linkspan_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l graph -d 'Print a picture of the two pods and their network instead of the proofs; by default as text' -r -f -a "text\t'A tree, for a terminal'
+svg\t'An image of its own, without fonts or files beside it'
+dot\t'A graph for Graphviz'"
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l cache-dir -d 'Directory of remembered results' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -l json -d 'As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr'
 complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
-complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l conf -d 'A file with a network configuration' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -l net -d 'The name of a network; without this and --conf, the network `linkspan` where it is installed, otherwise a dual-stack bridge for runs alone' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand run" -s p -l publish -d 'A port of the command to publish on the host, as [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated' -r
@@ -131,6 +134,9 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -l json -d 'As
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
 complete -c linkspan -n "__fish_linkspan_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l network -d 'Of this network alone' -r
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l graph -d 'As a picture: the host\'s links, the pods on them, addresses, routes and published ports; by default as text' -r -f -a "text\t'A tree, for a terminal'
+svg\t'An image of its own, without fonts or files beside it'
+dot\t'A graph for Graphviz'"
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l net-dir -d 'Directory of network configurations' -r -F
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l plugin-dirs -d 'Directories of plugins; by default /opt/cni/bin, then the plugins in this binary' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l cache-dir -d 'Directory of remembered results' -r -F
@@ -138,7 +144,7 @@ complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l gone -d 'Thos
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l no-trunc -d 'Ids in their whole length'
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -l json -d 'As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr'
 complete -c linkspan -n "__fish_linkspan_using_subcommand list" -s v -l verbose -d 'Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too'
-complete -c linkspan -n "__fish_linkspan_using_subcommand list" -s h -l help -d 'Print help'
+complete -c linkspan -n "__fish_linkspan_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c linkspan -n "__fish_linkspan_using_subcommand inspect" -l net -d 'The network of ATTACHMENT, where that is in several' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand inspect" -l ifname -d 'Name of the interface in the namespace, by default eth0' -r
 complete -c linkspan -n "__fish_linkspan_using_subcommand inspect" -l container-id -d 'The container\'s id; by default the one that `cnitool` makes of the namespace\'s path' -r

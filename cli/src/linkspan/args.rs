@@ -13,6 +13,7 @@ use super::remove::{RemoveArgs, UninstallArgs};
 use super::target::{Places, Subject, Target};
 use super::verbs::DelArgs;
 use crate::completion::Shell;
+use crate::demo::DemoArgs;
 use crate::list::ListArgs;
 use crate::output::Output;
 use crate::ports::PortsArgs;
@@ -32,7 +33,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root
-    Demo,
+    Demo(DemoArgs),
     /// Run a command in a fresh network namespace that is attached to a network
     Run(RunArgs),
     /// Attach a namespace to a network and print the result
@@ -122,7 +123,7 @@ impl Command {
     pub(super) fn may_be_stopped(&self) -> bool {
         matches!(
             self,
-            Self::Demo
+            Self::Demo(_)
                 | Self::Run(_)
                 | Self::Add(_)
                 | Self::Check(_)

@@ -156,9 +156,12 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
             let attached = attached.unwrap_or_default().0;
             return ports::run(out, (suite.ports)()?, &attached, args, as_json);
         }
-        Command::List(args) => list::run(out, &Cache::new(&places.cache_dir), args, as_json)
-            .map(|unreadable| unreadable.iter().for_each(report)),
-        Command::Demo => demo::run(out, suite, places.stop.clone()),
+        Command::List(args) => {
+            let cache = Cache::new(&places.cache_dir);
+            list::run(out, &cache, args, as_json, suite.ports)
+                .map(|unreadable| unreadable.iter().for_each(report))
+        }
+        Command::Demo(args) => demo::run(out, suite, *args, as_json, places.stop.clone()),
         Command::Clear(args) => remove::clear(out, places, *args, suite, as_json),
         Command::Uninstall(args) => remove::uninstall(out, places, args, suite, as_json),
         Command::Netns(command) => netns(out, command, as_json),

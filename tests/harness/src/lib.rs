@@ -24,6 +24,7 @@ pub mod forks;
 pub mod frame;
 pub mod grpc;
 mod image;
+pub mod kept;
 pub mod kind;
 pub mod lab;
 pub mod machine;
