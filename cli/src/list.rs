@@ -63,7 +63,7 @@ impl ListArgs {
     }
 }
 
-/// Prints the attachments, as a table, as a picture or as JSON. Returns a failure for each unreadable file.
+/// Prints the attachments, as a table, as a picture or as JSON. Returns a failure for each thing that cannot be read.
 pub(crate) fn run(
     out: &mut dyn Write,
     cache: &Cache,
@@ -71,14 +71,18 @@ pub(crate) fn run(
     as_json: bool,
     ports: Ports,
 ) -> Result<Vec<Failure>> {
-    let (mut every, unreadable) = all(cache)?;
+    let (mut every, mut unreadable) = all(cache)?;
     let known = every.len();
     every.retain(|one| args.takes(one));
     if let Some(form) = args.graph {
+        // A picture has no ports where they cannot be read, and says so.
+        let published = ports().unwrap_or_else(|failure| {
+            unreadable.push(failure);
+            Vec::new()
+        });
         let subject = Subject {
             attached: &every,
-            // A picture has no ports where they cannot be read.
-            ports: &ports().unwrap_or_default(),
+            ports: &published,
             is_whole: every.len() == known,
         };
         graph::run(out, subject, form, as_json)?;

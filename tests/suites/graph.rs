@@ -169,7 +169,7 @@ fn what_is_gone_is_drawn_from_what_is_remembered_and_a_part_has_its_own_links_al
         let whole = several.call(&["list", "--graph"]).run();
         let whole = whole.succeeded();
         for part in [
-            "├─ eth0  veth\n",
+            "└─ eth0  veth\n",
             "address  10.118.0.2/24",
             "route    default via 10.118.0.1",
             "linkspan0  bridge\n",

@@ -68,10 +68,9 @@ fn cluster(lines: &mut Vec<String>, id: &str, name: &str, boxes: &[String]) {
 
 /// The label of a box; each line ends with the mark for the left margin.
 fn label(title: &str, rows: &[Row]) -> String {
-    let row = |row: &Row| format!("{:8} {}", row.word, row.text);
     let lines = [title.to_owned()]
         .into_iter()
-        .chain(rows.iter().map(row))
+        .chain(rows.iter().map(Row::line))
         .map(|line| escaped(&line) + "\\l");
     format!("[label=\"{}\"]", lines.collect::<String>())
 }

@@ -1,11 +1,11 @@
 //! The host's part of a picture: which of its links are in it, and which is on which.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
 use linkspan_runtime::{Result, kernel};
 
@@ -18,6 +18,14 @@ pub(super) struct Host {
     links: Vec<Link>,
     /// The routes of the main table.
     routes: Vec<Route>,
+}
+
+/// What of the host is drawn.
+#[derive(Debug)]
+struct Part<'a> {
+    names: BTreeSet<&'a String>,
+    /// The links that pods are on, in the order of pods.
+    used: &'a [String],
 }
 
 impl Host {
@@ -77,7 +85,7 @@ impl Host {
 
     /// The links of the picture, each behind the one that it is on. They are those that pods are on and those below, and
     /// the uplinks: of the whole node those with an address, of a part of it those of default routes.
-    pub(super) fn drawn(&self, used: &BTreeSet<String>, is_whole: bool) -> Result<Vec<HostLink>> {
+    pub(super) fn drawn(&self, used: &[String], is_whole: bool) -> Result<Vec<HostLink>> {
         let mut names = BTreeSet::new();
         for link in self.links.iter().filter(|link| link.name != "lo") {
             let leads = |route: &Route| route.oif == Some(link.index) && route.dst.1 == 0;
@@ -101,7 +109,8 @@ impl Host {
             .collect();
         names.extend(ports);
         let mut drawn = Vec::new();
-        self.add_on(None, 0, &names, &mut drawn)?;
+        let part = Part { names, used };
+        self.add_on(None, 0, &part, &mut drawn)?;
         Ok(drawn)
     }
 
@@ -111,51 +120,58 @@ impl Host {
         below.take(self.links.len())
     }
 
-    /// Adds the links that are on `below`, each with those on it.
+    /// The place of a link among those that pods are on, by itself or by another one.
+    fn first_use(&self, link: &Link, used: &[String]) -> usize {
+        let leads = |name: &String| {
+            let used = self.link(name);
+            used.is_some_and(|used| self.chain(used).any(|below| below.index == link.index))
+        };
+        used.iter().position(leads).unwrap_or(used.len())
+    }
+
+    /// Adds the links that are on `below`, each with those on it: first those that pods are on, in the order of pods.
     fn add_on(
         &self,
         below: Option<&Link>,
         depth: usize,
-        names: &BTreeSet<&String>,
+        part: &Part<'_>,
         drawn: &mut Vec<HostLink>,
     ) -> Result<()> {
         let index = |link: Option<&Link>| link.map(|link| link.index);
         let mut on_it: Vec<&Link> = self.links.iter().collect();
-        on_it.retain(|link| names.contains(&link.name));
-        on_it.retain(|link| index(self.under(link)) == index(below) && depth <= names.len());
-        on_it.sort_by(|a, b| a.name.cmp(&b.name));
+        on_it.retain(|link| part.names.contains(&link.name));
+        on_it.retain(|link| index(self.under(link)) == index(below) && depth <= part.names.len());
+        on_it.sort_by_cached_key(|link| (self.first_use(link, part.used), link.name.clone()));
         for link in on_it {
             drawn.push(self.shown(link, below, depth)?);
-            self.add_on(Some(link), depth.saturating_add(1), names, drawn)?;
+            self.add_on(Some(link), depth.saturating_add(1), part, drawn)?;
         }
         Ok(())
     }
 
     fn shown(&self, link: &Link, below: Option<&Link>, depth: usize) -> Result<HostLink> {
         let by_it = |route: &&Route| route.oif == Some(link.index);
+        let by_it = self.routes.iter().filter(by_it).collect();
+        let own = addresses(link)?;
         Ok(HostLink {
             name: link.name.clone(),
             kind: told::kind(link),
             up: link.up,
-            addresses: addresses(link)?,
+            addresses: told::texts(&own),
             on: below.map(|link| link.name.clone()),
             depth,
-            routes: told::routes(self.routes.iter().filter(by_it).collect()),
+            routes: told::routes(by_it, &own),
         })
     }
 }
 
-/// The addresses of a link that reach beyond it, with the lengths of their prefixes.
-pub(super) fn addresses(link: &Link) -> Result<Vec<String>> {
-    let all = link.addrs(None).map_err(kernel)?;
-    let mut all: Vec<(IpAddr, u8)> = all
-        .into_iter()
-        .filter(|addr| addr.scope == 0)
-        .map(|addr| (addr.ip, addr.prefix))
-        .collect();
-    all.sort_unstable();
-    Ok(all
+/// The addresses of a link that reach beyond it.
+pub(super) fn addresses(link: &Link) -> Result<Vec<Cidr>> {
+    let mut all = link.addrs(None).map_err(kernel)?;
+    all.retain(|addr| addr.scope == 0);
+    all.sort_by_key(|addr| (addr.ip, addr.prefix));
+    let all = all
         .iter()
-        .map(|(ip, prefix)| format!("{ip}/{prefix}"))
-        .collect())
+        .filter_map(|addr| Cidr::new(addr.ip, addr.prefix));
+    Ok(all.collect())
 }

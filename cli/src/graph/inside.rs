@@ -8,6 +8,7 @@ use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::{MAIN, Route};
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_netlink::rule::Rule;
+use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
 
 use super::model::Table;
@@ -53,7 +54,7 @@ impl Inside {
 
     /// The tables with routes by a link, the main one first. A table that no rule and no VRF leads to has no packets, so it
     /// is left out.
-    pub(super) fn tables(&self, link: &Link) -> Vec<Table> {
+    pub(super) fn tables(&self, link: &Link, own: &[Cidr]) -> Vec<Table> {
         let mut by_table: BTreeMap<u32, Vec<&Route>> = BTreeMap::new();
         for route in self
             .routes
@@ -65,7 +66,7 @@ impl Inside {
         let table = |(table, routes): (u32, Vec<&Route>)| Table {
             table,
             rules: self.rules_of(table, link),
-            routes: told::routes(routes),
+            routes: told::routes(routes, own),
         };
         let mut tables: Vec<Table> = by_table.into_iter().map(table).collect();
         tables.retain(|one| one.table == MAIN || !one.rules.is_empty());

@@ -45,7 +45,9 @@ pub(crate) fn read(subject: Subject<'_>) -> Result<Node> {
             .extend(pod(name, &attached, (&host, &context), subject.ports));
     }
     let interfaces = node.pods.iter().flat_map(|pod| &pod.interfaces);
-    let used: BTreeSet<String> = interfaces.filter_map(|one| one.on.clone()).collect();
+    let mut seen = BTreeSet::new();
+    let used = interfaces.filter_map(|one| one.on.clone());
+    let used: Vec<String> = used.filter(|name| seen.insert(name.clone())).collect();
     node.links = host.drawn(&used, subject.is_whole)?;
     if subject.is_whole {
         let is_drawn = |port: &&Port| subject.attached.iter().any(|one| owns(one, port));
@@ -63,10 +65,12 @@ fn name(one: &Attached) -> String {
     }
 }
 
+/// Whether the port leads to the attachment. Not every backend tells the interface.
 fn owns(one: &Attached, port: &Port) -> bool {
     let [network, container, interface] = &port.owner;
     let entry = &one.entry;
-    (network, container, interface) == (&entry.network_name, &entry.container_id, &entry.if_name)
+    (network, container) == (&entry.network_name, &entry.container_id)
+        && (interface.is_empty() || *interface == entry.if_name)
 }
 
 fn published(ports: &[&Port]) -> Vec<Published> {
@@ -125,11 +129,12 @@ fn pod(
 /// The interface as the namespace has it; `None` where it is not there.
 fn fill(interface: &mut Interface, inside: &Inside, host: &Host) -> Option<()> {
     let link = inside.link(&interface.name)?;
-    interface.addresses = addresses(link).ok()?;
+    let own = addresses(link).ok()?;
+    interface.addresses = told::texts(&own);
     interface.kind = told::kind(link);
     interface.on = host.below(link).map(|link| link.name.clone());
     interface.vrf = inside.vrf(link).map(|vrf| vrf.name.clone());
-    interface.tables = inside.tables(link);
+    interface.tables = inside.tables(link, &own);
     Some(())
 }
 
@@ -139,8 +144,8 @@ fn remember(interface: &mut Interface, one: &Attached, host: &Host) {
     let AddResult {
         interfaces, routes, ..
     } = &one.result;
-    let of_host = interfaces.iter().filter(|one| one.sandbox.is_empty());
-    let on = of_host.filter_map(|one| host.link(&one.name)).next();
+    let mut of_host = interfaces.iter().filter(|one| one.sandbox.is_empty());
+    let on = of_host.find_map(|one| host.link(&one.name));
     interface.on = on.map(|link| host.carrier(link).name.clone());
     let routes: Vec<Route> = routes
         .iter()

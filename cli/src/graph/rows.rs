@@ -10,6 +10,17 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// The columns before the text. Routes of a table are below its rules.
+    pub(super) fn indent(&self) -> usize {
+        if self.word.is_empty() { 2 } else { 0 }
+    }
+
+    /// The row as a line of text.
+    pub(super) fn line(&self) -> String {
+        let Self { word, text } = self;
+        format!("{word:8} {:indent$}{text}", "", indent = self.indent())
+    }
+
     fn new(word: &'static str, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { word, text }

@@ -104,8 +104,8 @@ impl Branch {
             } else {
                 "│ "
             };
-            for Row { word, text } in &branch.rows {
-                lines.push(format!("{inner}{rail}{word:8} {text}"));
+            for row in &branch.rows {
+                lines.push(format!("{inner}{rail}{}", row.line()));
             }
             branch.draw_below(&inner, lines);
         }

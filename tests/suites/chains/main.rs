@@ -9,7 +9,7 @@
 mod several;
 
 use linkspan_harness::chain::Chain;
-use linkspan_harness::conf::{host_local, with};
+use linkspan_harness::conf::{host_local, master, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
@@ -27,6 +27,8 @@ fn interfaces(lab: &Lab) -> Vec<Value> {
         json!({ "type": "bridge", "bridge": "br0", "isDefaultGateway": true, "ipMasq": true }),
         json!({ "type": "ptp" }),
         json!({ "type": "dummy" }),
+        json!({ "type": "ipvlan", "master": master(lab) }),
+        json!({ "type": "macvlan", "master": master(lab) }),
     ];
     let mut plugins = plugins
         .map(|plugin| with(plugin, &json!({ "ipam": ipam })))

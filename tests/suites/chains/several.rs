@@ -25,10 +25,12 @@ fn orders(of: &[Network]) -> Vec<Vec<Network>> {
     all
 }
 
-/// Adds and deletes in every order. After each step, what is attached passes CHECK and is reached by its own way.
+/// Adds in every order, and deletes in the same order and in reverse, so in every order, too. After each step, what is
+/// attached passes CHECK and is reached by its own way.
 fn in_every_order(lab: &Lab, several: &Several<'_>, of: &[Network]) {
     for added in orders(of) {
-        for deleted in orders(of) {
+        let reversed = added.iter().rev().copied().collect();
+        for (at, deleted) in [added.clone(), reversed].into_iter().enumerate() {
             let sandbox = lab.sandbox();
             let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
             lo.set_up().unwrap();
@@ -43,7 +45,10 @@ fn in_every_order(lab: &Lab, several: &Several<'_>, of: &[Network]) {
             };
             for network in &added {
                 attached.push((*network, several.add(pod, *network)));
-                works(&attached);
+                // The first steps of one order are the same before each order of deletion.
+                if at == 0 || attached.len() == of.len() {
+                    works(&attached);
+                }
             }
             for network in &deleted {
                 several.del(pod, *network);

@@ -36,7 +36,10 @@ impl Card {
     }
 
     pub(super) fn width(&self) -> usize {
-        let rows = self.rows.iter().map(|row| WORD + chars(&row.text));
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| WORD + row.indent() + chars(&row.text));
         let title = chars(&self.title) + chars(&self.about) + 2;
         width(rows.chain([title]).max().unwrap_or(0)) + 2 * PAD
     }
@@ -73,12 +76,13 @@ impl Card {
         }
         let line = |row: usize| y + PAD / 2 + row * LINE + LINE - 5;
         canvas.heading((x + PAD, line(0)), &self.title, &self.about);
-        for (at, Row { word, text }) in self.rows.iter().enumerate() {
+        for (at, row) in self.rows.iter().enumerate() {
             let y = line(at + 1);
-            if !word.is_empty() {
-                canvas.text((x + PAD, y), "word", word);
+            if !row.word.is_empty() {
+                canvas.text((x + PAD, y), "word", row.word);
             }
-            canvas.text((x + PAD + width(WORD), y), "row", &clipped(text));
+            let before = width(WORD + row.indent());
+            canvas.text((x + PAD + before, y), "row", &clipped(&row.text));
         }
     }
 }
