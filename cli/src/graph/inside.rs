@@ -64,14 +64,14 @@ impl Inside {
             by_table.entry(route.table).or_default().push(route);
         }
         let table = |(table, routes): (u32, Vec<&Route>)| Table {
-            table,
+            number: table,
             rules: self.rules_of(table, link),
             routes: told::routes(routes, own),
         };
         let mut tables: Vec<Table> = by_table.into_iter().map(table).collect();
-        tables.retain(|one| one.table == MAIN || !one.rules.is_empty());
+        tables.retain(|one| one.number == MAIN || !one.rules.is_empty());
         tables.retain(|one| !one.routes.is_empty());
-        tables.sort_by_key(|one| (one.table != MAIN, one.table));
+        tables.sort_by_key(|one| (one.number != MAIN, one.number));
         tables
     }
 

@@ -37,8 +37,10 @@ pub(crate) struct Pod {
     /// Its name for people.
     #[serde(skip)]
     pub(crate) name: String,
-    pub(crate) pod: Option<String>,
-    pub(crate) pod_namespace: Option<String>,
+    #[serde(rename = "pod")]
+    pub(crate) kubernetes_name: Option<String>,
+    #[serde(rename = "podNamespace")]
+    pub(crate) kubernetes_namespace: Option<String>,
     pub(crate) container: String,
     pub(crate) netns: String,
     /// `alive`, `gone` or `unknown`.
@@ -68,7 +70,8 @@ pub(crate) struct Interface {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Table {
-    pub(crate) table: u32,
+    #[serde(rename = "table")]
+    pub(crate) number: u32,
     /// The packets that look it up; none for the main table.
     pub(crate) rules: Vec<String>,
     pub(crate) routes: Vec<Route>,

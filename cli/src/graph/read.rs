@@ -100,8 +100,8 @@ fn pod(
     let own = first.pod();
     let mut pod = Pod {
         name,
-        pod: own.as_ref().map(|pod| pod.name.clone()),
-        pod_namespace: own.map(|pod| pod.namespace),
+        kubernetes_name: own.as_ref().map(|pod| pod.name.clone()),
+        kubernetes_namespace: own.map(|pod| pod.namespace),
         container: first.entry.container_id.clone(),
         netns: first.entry.netns.clone(),
         state: state(first.life).to_owned(),
@@ -160,7 +160,7 @@ fn remember(interface: &mut Interface, one: &Attached, host: &Host) {
         .collect();
     if !routes.is_empty() {
         interface.tables.push(Table {
-            table: linkspan_netlink::route::MAIN,
+            number: linkspan_netlink::route::MAIN,
             rules: Vec::new(),
             routes,
         });

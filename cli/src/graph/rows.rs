@@ -51,7 +51,7 @@ pub(super) fn of_interface(interface: &Interface) -> Vec<Row> {
     for table in &interface.tables {
         let is_main = table.rules.is_empty();
         let rules = table.rules.iter();
-        rows.extend(rules.map(|rule| Row::new("rule", format!("{rule}: table {}", table.table))));
+        rows.extend(rules.map(|rule| Row::new("rule", format!("{rule}: table {}", table.number))));
         let word = if is_main { "route" } else { "" };
         let routes = table.routes.iter();
         rows.extend(routes.map(|route| Row::new(word, words(route))));
