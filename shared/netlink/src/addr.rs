@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use linkspan_protocol::family::Family;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::error::Error;
@@ -110,6 +112,29 @@ impl Link {
         kernel.set(AddressFlags::Noprefixroute, flags.noprefixroute);
         if !kernel.is_empty() {
             message.attributes.push(AddressAttribute::Flags(kernel));
+        }
+        self.rtnl.change(
+            Attempt("add address", self.object(ip, prefix)),
+            NLM_F_CREATE | NLM_F_EXCL,
+            RouteNetlinkMessage::NewAddress(message),
+        )
+    }
+
+    /// Adds an address that the kernel takes for a source only where a route names it: one of IPv4 is of scope link, and
+    /// one of IPv6 is deprecated. `EEXIST` where the link has it.
+    pub fn add_addr_aside(&self, ip: IpAddr) -> Result<(), Error> {
+        let prefix = Family::of(ip).host_prefix();
+        let mut message = self.addr_message(ip, prefix);
+        if ip.is_ipv4() {
+            message.header.scope = AddressScope::Link;
+        } else {
+            let mut lifetime = CacheInfo::default();
+            lifetime.ifa_valid = u32::MAX;
+            let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
+            message.attributes.extend([
+                AddressAttribute::CacheInfo(lifetime),
+                AddressAttribute::Flags(flags),
+            ]);
         }
         self.rtnl.change(
             Attempt("add address", self.object(ip, prefix)),

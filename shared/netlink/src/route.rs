@@ -217,10 +217,19 @@ impl Rtnl {
 
     /// Looks up the route of a packet to `dst`; `None` if there is no route.
     pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
+        self.lookup_from(None, dst)
+    }
+
+    /// The same of a packet that is from `src` already, which has to be an address of this namespace.
+    pub fn lookup_from(&self, src: Option<IpAddr>, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = Family::of(dst).host_prefix();
         message.attributes = vec![RouteAttribute::Destination(dst.into())];
+        if let Some(src) = src {
+            message.header.source_prefix_length = Family::of(src).host_prefix();
+            message.attributes.push(RouteAttribute::Source(src.into()));
+        }
         let attempt = Attempt("look up the route to", dst);
         let found = match self.get(attempt, RouteNetlinkMessage::GetRoute(message)) {
             Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => None,
@@ -251,6 +260,20 @@ impl Rtnl {
         let found = self.dump(Attempt("list", "routes"), &message)?;
         let routes = found.into_iter().flat_map(|route| Route::of(route, family));
         Ok(routes.filter(|route| route.table != LOCAL).collect())
+    }
+
+    /// The routes of the main table by one link.
+    pub fn routes_by(&self, link: &Link, family: Family) -> Result<Vec<Route>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = kernel(family);
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.attributes = vec![RouteAttribute::Oif(link.index)];
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        let routes = found.into_iter().flat_map(|route| Route::of(route, family));
+        Ok(routes
+            .filter(|route| route.table == MAIN && route.oif == Some(link.index))
+            .collect())
     }
 
     /// Destinations and prefix lengths of the routes of every table and type, without default routes.

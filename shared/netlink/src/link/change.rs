@@ -52,10 +52,21 @@ impl Link {
         self.set_flag("set down", LinkFlags::Up, false)
     }
 
+    /// Keeps the link from asking and answering for addresses, and from multicast by itself.
+    pub fn set_silent(&self) -> Result<(), Error> {
+        let flags = LinkFlags::Noarp | LinkFlags::Multicast;
+        self.set_flags("silence", flags, LinkFlags::Noarp)
+    }
+
     pub(crate) fn set_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
+        self.set_flags(action, flag, if on { flag } else { LinkFlags::empty() })
+    }
+
+    /// Of the flags `mask`, those of `on` are set and the others are not.
+    fn set_flags(&self, action: &str, mask: LinkFlags, on: LinkFlags) -> Result<(), Error> {
         let mut message = message(self.index, Vec::new());
-        message.header.change_mask = flag;
-        message.header.flags = if on { flag } else { LinkFlags::empty() };
+        message.header.change_mask = mask;
+        message.header.flags = on;
         self.rtnl.change(
             Attempt(action, &self.name),
             0,

@@ -23,6 +23,8 @@ pub struct LinkSpec<'a> {
     /// A permanent hardware address. Default: the kernel's choice, which udev may replace; a bridge then follows its
     /// ports.
     pub mac: Option<[u8; 6]>,
+    /// The hardware address of all stations; default: the kind's.
+    pub broadcast: Option<[u8; 6]>,
     /// MTU in bytes; default: the kernel's.
     pub mtu: Option<u32>,
     /// Maximum number of queued packets; default: the kernel's.
@@ -66,6 +68,7 @@ impl LinkSpec<'_> {
             controller: None,
             group: None,
             mac: None,
+            broadcast: None,
             mtu: None,
             queue_length: None,
             filters_vlans: false,
@@ -104,6 +107,8 @@ impl LinkSpec<'_> {
         let mut attributes = vec![LinkAttribute::IfName(self.name.clone())];
         attributes.extend(self.group.map(LinkAttribute::Group));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        let broadcast = self.broadcast.map(|mac| mac.to_vec());
+        attributes.extend(broadcast.map(LinkAttribute::Broadcast));
         attributes.extend(self.controller.map(LinkAttribute::Controller));
         attributes.extend(self.mtu.map(LinkAttribute::Mtu));
         attributes.extend(self.queue_length.map(LinkAttribute::TxQueueLen));
