@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use linkspan_harness::conf::{addresses, host_local};
 use linkspan_harness::lab::Sandbox;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::tool::tool;
 use linkspan_harness::traffic;
 use linkspan_harness::world::{self, Cable};
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
@@ -324,5 +325,32 @@ fn sysctls_are_written_before_the_interface_is_up() {
             .run()
             .failed(7);
         assert!(told.contains("is not one of the interface"), "{told}");
+    });
+}
+
+#[test]
+fn a_master_may_be_told_by_an_alternative_name() {
+    const ALTERNATIVE: &str = "a-master-of-more-than-15-letters";
+    each(|wire| {
+        let add = [
+            "link",
+            "property",
+            "add",
+            "dev",
+            MASTER,
+            "altname",
+            ALTERNATIVE,
+        ];
+        if tool("ip", &add).is_none() {
+            return;
+        }
+        let over = json!({ "master": ALTERNATIVE });
+        let sandbox = wire.lab.sandbox();
+        let call = wire.call("pod", &sandbox, &over);
+        let result = call.add();
+        answers(wire, &sandbox, &result);
+        call.check(&result);
+        wire.status(&over).run().succeeded();
+        call.del();
     });
 }

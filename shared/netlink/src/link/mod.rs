@@ -9,7 +9,7 @@ mod spec;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
@@ -72,10 +72,9 @@ pub struct Link {
 }
 
 impl Rtnl {
-    /// Looks up a link by name.
+    /// Looks up a link by name, or by an alternative name, of which a link may have several.
     pub fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
-        let name_of = LinkAttribute::IfName(name.to_owned());
-        let found = self.get(Attempt("look up link", name), look_up(0, Some(name_of)));
+        let found = self.get(Attempt("look up link", name), look_up(0, Some(named(name))));
         Ok(found?.and_then(|answer| Link::of(self, answer)))
     }
 
@@ -141,6 +140,19 @@ impl Link {
     pub(crate) fn object(&self, ip: IpAddr, prefix: u8) -> String {
         format!("{ip}/{prefix} on {}", self.name)
     }
+}
+
+/// A name to look for. The kernel takes one that is too long for a name as an alternative one alone.
+fn named(name: &str) -> LinkAttribute {
+    /// `IFNAMSIZ` without the end of the text, and `IFLA_ALT_IFNAME` of linux/if_link.h.
+    const LONGEST: usize = 15;
+    const ALTERNATIVE: u16 = 53;
+    if name.len() <= LONGEST {
+        return LinkAttribute::IfName(name.to_owned());
+    }
+    let mut text = name.as_bytes().to_vec();
+    text.push(0);
+    LinkAttribute::Other(DefaultNla::new(ALTERNATIVE, text))
 }
 
 /// Asks for one link, or for all. Leaves out the counters: half of the reply, and the kernel must add them up.
