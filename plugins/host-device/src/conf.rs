@@ -1,7 +1,8 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use linkspan_owner::memory;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::conf::NetConf;
@@ -145,17 +146,7 @@ fn single(key: &str, name: &str) -> Result<String> {
 
 /// The directory of memories. An absolute path.
 pub(crate) fn data_dir(conf: &Conf) -> Result<PathBuf> {
-    let dir = match conf.data_dir.as_str() {
-        "" => DATA_DIR,
-        other => other,
-    };
-    let dir = Path::new(dir);
-    dir.is_absolute().then(|| dir.to_owned()).ok_or_else(|| {
-        Failure::config(format!(
-            "dataDir {:?} is not an absolute path",
-            dir.display()
-        ))
-    })
+    memory::directory(&conf.data_dir, DATA_DIR)
 }
 
 #[cfg(test)]
@@ -202,7 +193,7 @@ mod tests {
         assert!(told.contains("specify either"), "{told}");
         let plan = plan(r#","capabilities":{"deviceID":true}"#).unwrap();
         assert!(plan.wanted.is_none() && !plan.layer3);
-        assert_eq!(plan.dir, Path::new(DATA_DIR));
+        assert_eq!(plan.dir, PathBuf::from(DATA_DIR));
     }
 
     #[test]
