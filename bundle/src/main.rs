@@ -46,6 +46,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_firewall::ENTRY,
     &linkspan_host_device::ENTRY,
     &linkspan_host_local::ENTRY,
+    &linkspan_host_reach::ENTRY,
     &linkspan_ipvlan::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_macvlan::ENTRY,

@@ -221,6 +221,27 @@ fn vlan_keeps_to_its_budget() {
 }
 
 #[test]
+fn host_reach_keeps_to_its_budget() {
+    let plugins = |lab: &Lab, _| {
+        let mut plugins = child(lab, "macvlan", &json!({}));
+        let dir = lab.dir().join("host-reach");
+        plugins.push(conf("host-reach", &json!({ "dataDir": dir })));
+        plugins
+    };
+    let [add, check, status, del] = OF_CHILD.map(|budgets| budgets[0]);
+    keeps_to(
+        "host-reach",
+        plugins,
+        [
+            &[add, budget(1, 13, 2, 20)],
+            &[check, budget(1, 6, 3, 5)],
+            &[status, budget(1, 0, 0, 5)],
+            &[del, budget(1, 6, 4, 12)],
+        ],
+    );
+}
+
+#[test]
 fn host_device_keeps_to_its_budget() {
     let plugins = |lab: &Lab, port: u16| {
         let name = format!("nic{port}");

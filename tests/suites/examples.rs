@@ -59,6 +59,9 @@ fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
             let device = plugin["device"].as_str().unwrap();
             nic::make(lab, device, &[("192.0.2.1", 24)]);
         }
+        if plugin["type"] == "host-reach" {
+            plugin["dataDir"] = json!(lab.dir().join("host-reach"));
+        }
         if plugin["type"] == "tuning" {
             plugin["dataDir"] = json!(lab.dir().join("tuning"));
         }

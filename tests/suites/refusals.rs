@@ -19,6 +19,7 @@ const INTERFACES: &[&str] = &[
     "bridge",
     "dummy",
     "host-device",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",

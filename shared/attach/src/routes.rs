@@ -16,6 +16,8 @@ use crate::{Side, kernel};
 pub const SBR: u8 = 76;
 /// See [`SBR`].
 pub const ROUTE_OVERRIDE: u8 = 77;
+/// See [`SBR`].
+pub const HOST_REACH: u8 = 78;
 
 /// The routes by one link of a container, and how a plugin changes them.
 #[derive(Debug, Clone, Copy)]

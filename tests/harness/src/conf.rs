@@ -99,6 +99,11 @@ pub fn good(lab: &Lab, plugin: &str) -> Value {
             let over = json!({ "device": "nic0", "dataDir": dir, "ipam": host_local(lab, &["10.1.0.0/16"]) });
             with(base, &over)
         }
+        "host-reach" => {
+            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
+            let dir = lab.dir().join("host-reach");
+            with(base, &json!({ "dataDir": dir, "prevResult": previous }))
+        }
         "loopback" => base,
         "firewall" | "route-override" | "sbr" => {
             let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });

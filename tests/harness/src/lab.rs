@@ -31,6 +31,7 @@ pub const PLUGINS: &[&str] = &[
     "firewall",
     "host-device",
     "host-local",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",

@@ -80,7 +80,7 @@ pub fn has_bridge_vlans(rtnl: &Rtnl) -> bool {
 pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     match plugin {
         "dummy" => has_kind(rtnl, &Kind::Dummy),
-        "macvlan" => has_kind(rtnl, &kind::macvlan()),
+        "host-reach" | "macvlan" => has_kind(rtnl, &kind::macvlan()),
         "ipvlan" => has_kind(rtnl, &kind::ipvlan()),
         "vlan" => has_kind(rtnl, &Kind::Vlan(Vlan::of(1))),
         "tap" => has_tap(),

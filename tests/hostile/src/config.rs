@@ -26,6 +26,7 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_tuning::ENTRY, &nowhere(verb), data);
     }
     for verb in ["ADD", "CHECK"] {
+        serve(&linkspan_host_reach::ENTRY, &nowhere(verb), data);
         serve(&linkspan_route_override::ENTRY, &nowhere(verb), data);
         serve(&linkspan_vrf::ENTRY, &nowhere(verb), data);
         serve(&linkspan_sbr::ENTRY, &nowhere(verb), data);

@@ -108,6 +108,35 @@ fn an_ipvlan() {
 }
 
 #[test]
+fn host_reach_behind_a_macvlan() {
+    withstands(Case::second("macvlan and host-reach", |lab, _| {
+        reached(lab, master(lab))
+    }));
+}
+
+#[test]
+fn host_reach_on_a_master_of_its_own() {
+    withstands(Case::second(
+        "macvlan and host-reach, first",
+        |lab, port| {
+            let name = format!("nic{port}");
+            nic::make(lab, &name, &[]);
+            reached(lab, &name)
+        },
+    ));
+}
+
+/// A macvlan on a master, which the host reaches.
+fn reached(lab: &Lab, master: &str) -> Vec<Value> {
+    let over = json!({ "master": master, "ipam": host_local(lab, DUAL) });
+    let dir = lab.dir().join("host-reach");
+    vec![
+        conf("macvlan", &over),
+        conf("host-reach", &json!({ "dataDir": dir })),
+    ]
+}
+
+#[test]
 fn a_vlan() {
     withstands(Case::first("vlan, dual stack", |lab, port| {
         let over = json!({

@@ -1,14 +1,16 @@
 //! With the capabilities that SECURITY.md lists for a plugin it does everything; without any one of them it says so.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use linkspan_harness::call::Call;
-use linkspan_harness::conf::{good, with};
-use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::conf::{good, master, with};
+use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::nic;
 use linkspan_harness::skip;
 use linkspan_harness::trial::Trial;
+use linkspan_harness::{kind, world};
 use linkspan_netlink::link::{Kind, LinkSpec};
 use serde_json::{Value, json};
 
@@ -98,6 +100,19 @@ fn ifname(plugin: &str) -> &'static str {
     }
 }
 
+/// Gives the container an interface that the host does not reach.
+fn on_master(lab: &Lab, sandbox: &Sandbox) {
+    let master = lab.rtnl().link_by_name(master(lab)).unwrap().unwrap();
+    let spec = LinkSpec {
+        netns: Some(sandbox.netns.as_fd()),
+        ..LinkSpec::new("eth0", kind::macvlan())
+    };
+    master.create_child(&spec).unwrap();
+    let link = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+    world::add_address(&link, [10, 1, 0, 7].into());
+    link.set_up().unwrap();
+}
+
 #[test]
 fn the_capabilities_that_are_listed_suffice() {
     in_lab(LINKSPAN, |lab| {
@@ -111,6 +126,9 @@ fn the_capabilities_that_are_listed_suffice() {
                 // No route leaves by a link that is down.
                 let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
                 lo.set_up().unwrap();
+            }
+            if plugin == "host-reach" {
+                on_master(lab, &sandbox);
             }
             if plugin == "vrf" {
                 let link = LinkSpec::new("eth0", Kind::Bridge);

@@ -19,6 +19,7 @@ const PLUGINS: &[&str] = &[
     "dummy",
     "host-device",
     "host-local",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",
