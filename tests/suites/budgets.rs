@@ -233,10 +233,10 @@ fn host_reach_keeps_to_its_budget() {
         "host-reach",
         plugins,
         [
-            &[add, budget(1, 13, 2, 20)],
-            &[check, budget(1, 6, 3, 5)],
-            &[status, budget(1, 0, 0, 5)],
-            &[del, budget(1, 6, 4, 12)],
+            &[add, budget(1, 14, 2, 8)],
+            &[check, budget(1, 9, 3, 3)],
+            &[status, budget(1, 0, 0, 2)],
+            &[del, budget(1, 10, 4, 8)],
         ],
     );
 }
