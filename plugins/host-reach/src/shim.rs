@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use crate::pod::End;
 
 /// Whose the link is. It is no attachment's line.
-const ALIAS: &str = "linkspan host-reach";
+const ALIAS: &str = "host-reach";
 /// How names begin; the master's index follows, so that the longest name has 15 characters.
 const PREFIX: &str = "reach";
 /// Numbers of links, each of which is an address of either family.

@@ -4,9 +4,13 @@ use std::net::IpAddr;
 use std::thread;
 
 use linkspan_harness::{traffic, world};
+use linkspan_netlink::route::RouteSpec;
 use serde_json::json;
 
-use crate::stage::{HOST, Stage, each, of};
+use crate::stage::{FAR, HOST, Stage, each, of};
+
+/// The first table of `sbr`.
+const SBR: u32 = 100;
 
 /// The host's address that containers lead to, of each family.
 fn ends(stage: &Stage<'_>) -> Vec<IpAddr> {
@@ -148,7 +152,15 @@ fn sbr_behind_the_plugin_works_and_before_it_is_told() {
         assert!(stage.reaches(&pod));
         pod.chain.del(&pod.result);
         let before = stage.snapshot();
+        // A table of it that has the way to everywhere would take the answers.
         let pod = stage.attach_with(7, &[sbr]);
+        let eth0 = pod.sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
+        eth0.add_route(&RouteSpec {
+            gw: Some(FAR[0].parse().unwrap()),
+            table: Some(SBR),
+            ..RouteSpec::to([0; 4].into(), 0)
+        })
+        .unwrap();
         let over = json!({ "prevResult": pod.result });
         let conf = stage.conf(&over);
         let call = stage

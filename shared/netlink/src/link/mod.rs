@@ -144,7 +144,7 @@ impl Link {
 
 /// A name to look for. The kernel takes one that is too long for a name as an alternative one alone.
 fn named(name: &str) -> LinkAttribute {
-    /// `IFNAMSIZ` without the end of the text, and `IFLA_ALT_IFNAME` of linux/if_link.h.
+    /// `IFNAMSIZ` without the end of the text, and `IFLA_ALT_IFNAME` of `linux/if_link.h`.
     const LONGEST: usize = 15;
     const ALTERNATIVE: u16 = 53;
     if name.len() <= LONGEST {
