@@ -11,13 +11,14 @@ use linkspan_owner::home::Home;
 use linkspan_owner::life::{HostEnd, Judge, Life};
 use linkspan_plugin::check::mismatch;
 use linkspan_plugin::{GcCall, Result, Teardown, Undo};
+use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::AddResult;
 
 use crate::conf::Plan;
 use crate::kept::{Kept, Store, Turn, remembered};
-use crate::pod::{End, Pod, Through};
+use crate::pod::{self, End, Pod, Through};
 use crate::shim::{self, Shim};
 
 /// The scope of addresses that others may reach, as the kernel numbers it.
@@ -225,11 +226,23 @@ fn by_result(host: &Side, store: &Store, told: &AddResult) -> Result<()> {
     teardown.finish()
 }
 
+/// Takes the container's way to the host, where its namespace is still at the path that ADD had.
+fn leave(store: &Store) -> Result<()> {
+    let home = store.read()?.home.filter(Home::is_there);
+    let path = home.as_ref().and_then(|home| home.path().to_str());
+    let Some(netns) = path.and_then(NetnsPath::new) else {
+        return Ok(());
+    };
+    let ifname = store.attachment().ifname.as_str();
+    Side::unless_gone(&netns, |side| pod::unlead(side, &netns, ifname))
+}
+
 /// GC: takes away what belongs to no valid attachment of the network, and links that nobody needs.
 pub(crate) fn collect(call: &GcCall, dir: &Path) -> Result<()> {
     let mut teardown = Teardown::default();
     for store in remembered(dir)? {
         if store.is_of(&call.network) && !call.valid_attachments.contains(store.attachment()) {
+            teardown.run("take a way of a container", || leave(&store));
             teardown.run("take a way of the host", || release(&store, None));
         }
     }

@@ -168,12 +168,15 @@ fn a_capability_that_is_missing_is_named_and_nothing_is_changed() {
                     call.env("CNI_IFNAME", ifname(&plugin))
                 };
                 trial.refused(&with_only(&rest, lab, call("STATUS")), 50, missing);
-                // The hint of code 999 names both, as root has both.
-                trial.refused(&with_only(&rest, lab, call("ADD")), 999, missing);
+                // The container of the trial has no interface on a master.
+                if plugin != "host-reach" {
+                    // The hint of code 999 names both, as root has both.
+                    trial.refused(&with_only(&rest, lab, call("ADD")), 999, missing);
+                }
                 assert_eq!(lab.leased("net"), [""; 0], "{plugin} without {missing}");
                 count += 1;
             }
         }
-        assert_eq!(count, 31, "capabilities of all plugins together");
+        assert_eq!(count, 33, "capabilities of all plugins together");
     });
 }
