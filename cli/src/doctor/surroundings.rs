@@ -112,10 +112,10 @@ pub(super) fn locks(node: &Node<'_>, found: &mut Vec<Finding>) {
                 continue;
             }
             let what = format!(
-                "{name} (pid {pid}) holds the lock {}, and every ADD waits for it",
+                "{name} (pid {pid}) holds the lock {}: every ADD waits 20 s for it, then fails",
                 lock.display()
             );
-            let fault = Finding::warn("store-locked", what);
+            let fault = Finding::fail("store-locked", what);
             found.push(fault.of_network(conf.name()).mend(format!("kill {pid}")));
         }
     }

@@ -41,6 +41,7 @@ pub mod server;
 pub mod skip;
 pub mod snapshot;
 pub mod table;
+pub mod thorough;
 pub mod tool;
 pub mod traffic;
 pub mod trial;

@@ -13,7 +13,7 @@ use crate::segment::{Container, Daemon, Segment, until};
 
 /// For how many seconds attachments come and go; more than the usual where it is said.
 const SECONDS: &str = "LINKSPAN_DHCP_SECONDS";
-const USUAL: u64 = 25;
+const USUAL: u64 = 8;
 
 /// What the daemon uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::thread;
 use linkspan_harness::call::Output;
 use linkspan_harness::fault::{Fault, Hit, Point, Tracer};
 use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::thorough::sample;
 use linkspan_harness::{figure, skip};
 use serde_json::Value;
 
@@ -15,6 +16,9 @@ use crate::site::{Case, Site};
 
 /// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
 const HOSTS: usize = 6;
+
+/// An everyday run takes one of so many points, and others for each trial.
+const SELDOM: usize = 4;
 
 /// A failed ADD that could not undo.
 const STRANDED: &str = "stranded, then DEL";
@@ -109,9 +113,10 @@ fn strike_one(lab: &Lab, (case, host): (Case, usize), tally: &Mutex<Tally>) {
     let course = Course::of(&site, &tracer);
     let trials: &[Trial] = if case.of_child { &OF_CHILD } else { &TRIALS };
     // The first that cannot be mended ends it.
-    trials
-        .iter()
-        .try_for_each(|trial| hit_everywhere((&site, &tracer, &course), (*trial, host), tally));
+    trials.iter().enumerate().try_for_each(|(nth, trial)| {
+        let of_trial = course.points(*trial, nth).skip(host).step_by(HOSTS);
+        hit_everywhere((&site, &tracer, &course.result), (*trial, of_trial), tally)
+    });
 }
 
 /// Runs that nobody disturbed, and where they could be.
@@ -133,8 +138,8 @@ impl Course {
         }
     }
 
-    /// Where a trial strikes on the `host`th of the hosts.
-    fn points(&self, trial: Trial, host: usize) -> impl Iterator<Item = &Point> {
+    /// Where the `nth` trial strikes.
+    fn points(&self, trial: Trial, nth: usize) -> impl Iterator<Item = &Point> {
         let all = if trial.verb == "ADD" {
             &self.of_add
         } else {
@@ -143,25 +148,25 @@ impl Course {
         let struck = all
             .iter()
             .filter(move |point| trial.fault != Fault::Kill || point.modifies());
-        struck.skip(host).step_by(HOSTS)
+        sample(struck, nth, SELDOM)
     }
 }
 
 /// `None` where the host could not be mended.
-fn hit_everywhere(
-    (site, tracer, course): (&Site<'_>, &Tracer, &Course),
-    (trial, host): (Trial, usize),
+fn hit_everywhere<'a>(
+    (site, tracer, result): (&Site<'_>, &Tracer, &Value),
+    (trial, points): (Trial, impl Iterator<Item = &'a Point>),
     tally: &Mutex<Tally>,
 ) -> Option<()> {
     if trial.recovery == Recovery::Gc && !site.is_on_host() {
         return Some(());
     }
-    for point in course.points(trial, host) {
+    for point in points {
         if trial.verb == "DEL" {
             site.call("ADD").run().succeeded();
         }
         let hit = tracer.hit(&site.call(trial.verb), point, trial.fault);
-        let outcome = outcome(site, trial, point, (&hit, &course.result));
+        let outcome = outcome(site, trial, point, (&hit, result));
         if trial.recovery != Recovery::ByItself || outcome == Ok(STRANDED) {
             site.refill();
         }
