@@ -1,5 +1,5 @@
-//! What a container serves over UDP, since Debian's busybox has nothing that does: each datagram goes back to where it came
-//! from. The argument is the port, of both families.
+//! A UDP server for containers, which Debian's busybox lacks: it sends each datagram back to its sender. The argument
+//! is the port, for both families.
 
 use std::io;
 use std::net::{Ipv6Addr, UdpSocket};

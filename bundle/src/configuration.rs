@@ -1,6 +1,6 @@
-//! What each key of a configuration means: tables for people in `docs`, descriptions for editors in `schemas`.
+//! The meaning of each key of a configuration: tables for people in `docs`, descriptions for editors in `schemas`.
 //!
-//! The keys and their types are those that a plugin's type asks its deserializer for. Meanings and defaults are from the
+//! The keys and their types are a plugin type's requests to its deserializer. Meanings and defaults are from the
 //! documentation of the type's fields; a key without one fails the test.
 
 use linkspan_plugin::Entry;
@@ -17,7 +17,7 @@ const COMMON: [&str; 2] = [
     "linkspan_protocol::conf::OpenKeys",
 ];
 
-/// The part of the document that is about these keys.
+/// The part of the document about these keys.
 const EVERY: &str = "every plugin";
 
 const DOCUMENT: &str = "docs/configuration.md";
@@ -71,7 +71,7 @@ fn describe(sources: &Sources, types: &[&Struct], json: &mut Value) {
     }
 }
 
-/// The property itself, or what is in its lists.
+/// The property itself, or the elements of its lists.
 fn innermost(property: &mut Value) -> &mut Value {
     if property["items"].is_null() {
         return property;
@@ -97,11 +97,11 @@ fn value(field: &Field, property: &Value) -> Option<Value> {
     }
 }
 
-/// The table of keys that is being made.
+/// The table of keys while it is written.
 struct Table<'a> {
     sources: &'a Sources,
     rows: String,
-    /// The key at which each type was told of.
+    /// The key at which each type was described.
     told: Vec<(&'a Struct, String)>,
 }
 
@@ -136,7 +136,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A key with objects that `inside` decodes: the object itself, or elements of a list. Their keys are told once.
+    /// A key with objects that `inside` decodes: the object itself, or elements of a list. Their keys are described
+    /// once.
     fn nested(&mut self, inside: &'a Struct, field: &Field, schema: &Schema, key: &str) {
         let mut told = self.told.iter();
         if let Some((_, first)) = told.find(|(known, _)| std::ptr::eq(*known, inside)) {
@@ -144,7 +145,7 @@ impl<'a> Table<'a> {
             return self.row(key, &kind, field, schema);
         }
         self.told.push((inside, key.to_owned()));
-        // An object is told by its keys.
+        // The keys of an object describe it.
         if !matches!(schema, Schema::Object(_)) {
             self.row(key, &kind(schema, &field.kind), field, schema);
         }
@@ -172,7 +173,7 @@ impl<'a> Table<'a> {
 fn kind(schema: &Schema, rust: &str) -> String {
     let text = match schema {
         Schema::Word(words) => {
-            // An empty word is as none.
+            // An empty word means none.
             let told = words.iter().filter(|word| !word.is_empty());
             let words: Vec<_> = told.map(|word| format!("`{word}`")).collect();
             return words.join(", ");

@@ -1,4 +1,4 @@
-//! What documents say of plugins, commands and each other is so.
+//! Statements of documents about plugins, commands and each other are true.
 
 use std::fs;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn every_command_in_a_document_is_one_of_the_command_line() {
             let Some(line) = line.strip_prefix("linkspan ") else {
                 continue;
             };
-            // What is after `--` belongs to another program, and what is in brackets may be left out.
+            // Words after `--` belong to another program, and words in brackets are optional.
             let line = line.replace(['[', ']', '|', '\\'], " ");
             let mut words = line.split_whitespace().take_while(|word| *word != "--");
             let verb = words.next().unwrap();
@@ -95,7 +95,7 @@ fn every_command_in_a_document_is_one_of_the_command_line() {
     assert!(count > 30, "{count}");
 }
 
-/// The anchor that a heading has.
+/// The anchor of a heading.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading

@@ -1,21 +1,12 @@
-//! Files that are kept beside the sources and come from them.
+//! Files that are generated from the sources and kept beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+pub(crate) use linkspan_harness::kept::file_is_kept;
+
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// Set to anything, this makes a test write the files that it would compare.
-const WRITE: &str = "LINKSPAN_WRITE_GENERATED";
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the environment says that the sources were changed on purpose"
-)]
-fn writes() -> bool {
-    std::env::var_os(WRITE).is_some()
-}
 
 /// Asserts that the directory `dir` of the house holds `files`, by name, and no other.
 pub(crate) fn is_kept(dir: &str, files: &BTreeMap<String, String>) {
@@ -28,17 +19,6 @@ pub(crate) fn is_kept(dir: &str, files: &BTreeMap<String, String>) {
         .filter(|file| file.path().is_file());
     let there: BTreeSet<_> = files_alone.map(|file| file.file_name()).collect();
     assert_eq!(there, files.keys().map(Into::into).collect());
-}
-
-/// Asserts that the file of the house has this text.
-pub(crate) fn file_is_kept(file: &str, text: &str) {
-    let path = Path::new(ROOT).join(file);
-    if writes() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(kept, text, "{file} differs; run the test with {WRITE}=1");
 }
 
 /// The file with each of `parts`, by name, between the lines that mark it. One that has no place yet comes last, under a

@@ -1,4 +1,4 @@
-//! What the product advises a person to do is possible, and is not "attach anew" where one command is enough.
+//! The product's advice is possible, and does not say "attach anew" if one command is enough.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::generated::ROOT;
 /// The folders of the product's sources.
 const SOURCES: [&str; 6] = ["shared", "plugins", "ipam", "runtime", "cli", "node"];
 
-/// The files that may advise to attach the container anew: what they compare comes from ADD alone.
+/// The files that may advise to attach the container anew, because they compare state that only ADD makes.
 const ANEW: [&str; 7] = [
     "ipam/host-local/src/lib.rs",
     "ipam/static/src/lib.rs",
@@ -32,7 +32,7 @@ fn rust_below(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The product's code by file, without its tests and comments; a text over several lines is one.
+/// The product's code by file, without its tests and comments. A text over several lines counts as one.
 fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for folder in SOURCES {

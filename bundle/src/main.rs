@@ -19,25 +19,28 @@ mod schemas;
 #[cfg(test)]
 mod sources;
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use linkspan_attach::{Side, forwarding, sysctl, tag};
-use linkspan_cli::suite::{Port, Stolen, Suite, Warning};
+use linkspan_cli::suite::{Counted, Port, Stolen, Suite, Warning};
 use linkspan_cli::{cnitool, linkspan};
 use linkspan_filter::obstacles::{Obstacle, Passage, obstacles};
-use linkspan_filter::table;
+use linkspan_filter::{go_suite, masquerade, spoof, table};
 use linkspan_owner::Owner;
+use linkspan_plugin::telemetry::counters;
 use linkspan_plugin::{Entry, process};
 use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
-use linkspan_protocol::ident::NetworkName;
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::holder::{Holder, Tag};
 
-/// Every plugin of the suite; a test compares it with the folders `plugins` and `ipam`.
+/// Every plugin of the suite. A test compares the list with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bandwidth::ENTRY,
     &linkspan_bridge::ENTRY,
@@ -46,6 +49,7 @@ const ENTRIES: &[&Entry] = &[
     &linkspan_firewall::ENTRY,
     &linkspan_host_device::ENTRY,
     &linkspan_host_local::ENTRY,
+    &linkspan_host_reach::ENTRY,
     &linkspan_ipvlan::ENTRY,
     &linkspan_loopback::ENTRY,
     &linkspan_macvlan::ENTRY,
@@ -90,6 +94,8 @@ fn main() -> ExitCode {
                 warnings,
                 read_tag,
                 dhcp_daemon: linkspan_dhcp::daemon::main,
+                rules,
+                counted,
             };
             linkspan::main(args, suite)
         }
@@ -98,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments behind `word` of the plugin `plugin`, where this is that one.
+/// The arguments after `word`, if this is the plugin `plugin`.
 fn behind(name: &str, plugin: &str, word: &str) -> Option<Vec<String>> {
     let mut args = std::env::args_os().skip(1);
     let is_called = name == plugin && args.next()? == word;
@@ -153,6 +159,36 @@ fn stolen() -> Result<Vec<Stolen>, Failure> {
     Ok(told.collect())
 }
 
+/// What an attachment has in the packet filter, whichever plugin made it.
+fn rules(network: &NetworkName, at: &AttachmentId, ips: &[IpAddr]) -> Result<Vec<String>, Failure> {
+    let parts = [
+        linkspan_portmap::part(),
+        linkspan_firewall::part(),
+        masquerade::part(),
+        spoof::part(),
+    ];
+    let mut told = table::told(&parts, &Owner::of(network, at))?;
+    told.extend(go_suite::chains_of(network, &at.container_id)?);
+    told.extend(linkspan_firewall::rules(ips)?);
+    Ok(told)
+}
+
+fn counted(dir: &Path) -> Result<Vec<Counted>, Failure> {
+    let rows = counters::read(dir).map_err(|err| {
+        let told = format!("read the counters in {}: {err}", dir.display());
+        Failure::new(ErrorCode::IO, told)
+    })?;
+    let bounds = counters::BOUNDS.map(Duration::from_micros);
+    let bounds = bounds.map(Some).into_iter().chain([None]);
+    let counted = rows.into_iter().map(|row| Counted {
+        verb: row.verb,
+        code: row.code,
+        buckets: bounds.clone().zip(row.buckets).collect(),
+        took: row.took,
+    });
+    Ok(counted.collect())
+}
+
 /// What may be in the way of the packets of a plugin's network.
 fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
     let passage = match kind {
@@ -164,10 +200,12 @@ fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
         Some(passage) => on_the_way(&passage)?,
         None => Vec::new(),
     };
-    if kind == "bridge" {
-        let told = linkspan_bridge::warnings(stdin)?;
-        warnings.extend(told.into_iter().map(|told| warning("vlans", told)));
-    }
+    let (id, told) = match kind {
+        "bridge" => ("vlans", linkspan_bridge::warnings(stdin)?),
+        "ptp" | "veth" => ("netkit", linkspan_veth::warnings(stdin)?),
+        _ => return Ok(warnings),
+    };
+    warnings.extend(told.into_iter().map(|told| warning(id, told)));
     Ok(warnings)
 }
 
@@ -186,7 +224,7 @@ fn on_the_way(passage: &Passage) -> Result<Vec<Warning>, Failure> {
             });
         }
     }
-    // Without a pod of IPv6 yet, or with none to come, nobody would miss its packets.
+    // While the host does not route IPv6, its packets are not missed.
     let has_six = forwarding::is_on(&host, Family::V6)?;
     let families: &[Family] = if has_six {
         &Family::BOTH

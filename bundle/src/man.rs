@@ -1,4 +1,4 @@
-//! The sections of the manual pages that no argument gives: exit status, environment, files and examples.
+//! The sections of the manual pages that clap does not generate: exit status, environment, files and examples.
 
 /// The statuses of every command but `run`, whose statuses are those of its own command.
 const STATUSES: [(&str, &str); 5] = [
@@ -25,7 +25,7 @@ const RUN_STATUSES: [(&str, &str); 4] = [
     ),
 ];
 
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     (
         "NETCONFPATH",
         "The directory of network configurations, as --net-dir.",
@@ -37,6 +37,10 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("CNI_IFNAME", "The name of the interface, as --ifname."),
     ("CNI_ARGS", "Arguments for plugins, as --args."),
     ("CAP_ARGS", "Values for capabilities, as --capability-args."),
+    (
+        "LINKSPAN_TELEMETRY",
+        "DIR[,journal[=info]] of the plugins: where spans and counters go, and whether the journal gets records.",
+    ),
     ("NO_COLOR", "Output has no colours while it is set."),
 ];
 
@@ -56,8 +60,8 @@ const FILES: [(&str, &str); 4] = [
     ("/var/lib/cni/networks", "The leases of host-local."),
 ];
 
-/// The commands with an example of their own.
-const EXAMPLES: [(&str, &str); 20] = [
+/// An example of each command.
+const EXAMPLES: &[(&str, &str)] = &[
     ("linkspan", "linkspan list"),
     ("add", "linkspan add linkspan web"),
     ("back", "linkspan back /usr/lib/cni"),
@@ -75,12 +79,25 @@ const EXAMPLES: [(&str, &str); 20] = [
     ),
     ("doctor", "linkspan doctor web"),
     ("gc", "linkspan gc --all --dry-run"),
-    ("inspect", "linkspan inspect 10.89.0.2"),
+    ("inspect", "linkspan inspect 10.230.0.2"),
     (
         "install",
         "linkspan install -p /opt/cni/bin --conflist 10-linkspan.conflist",
     ),
-    ("list", "linkspan list --gone"),
+    ("list", "linkspan list --graph=svg >node.svg"),
+    (
+        "metrics",
+        "linkspan metrics --textfile /var/lib/prometheus/node-exporter/linkspan.prom",
+    ),
+    ("netns", "linkspan netns list"),
+    ("netns-add", "linkspan netns add web"),
+    ("netns-del", "linkspan netns del web"),
+    ("netns-list", "linkspan netns list --json"),
+    (
+        "oci-hook",
+        "linkspan oci-hook --net linkspan --publish 8080:80",
+    ),
+    ("pause", "linkspan pause --watch /opt/cni/bin"),
     ("ports", "linkspan ports 8080/tcp"),
     ("restore", "linkspan restore"),
     (
@@ -90,6 +107,7 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("status", "linkspan status --json"),
     ("uninstall", "linkspan uninstall /opt/cni/bin"),
     ("validate", "linkspan validate --strict"),
+    ("version", "linkspan version --json"),
 ];
 
 /// The sections of the page of a command.
@@ -102,9 +120,9 @@ pub(crate) fn sections(command: &str) -> String {
     let mut text = section("EXIT STATUS", statuses);
     text.push_str(&section("ENVIRONMENT", &ENVIRONMENT));
     text.push_str(&section("FILES", &FILES));
-    if let Some((_, example)) = EXAMPLES.iter().find(|(name, _)| *name == command) {
-        text.extend([".SH EXAMPLES\n.nf\n", &escaped(example), "\n.fi\n"]);
-    }
+    let example = EXAMPLES.iter().find(|(name, _)| *name == command);
+    let (_, example) = example.unwrap_or_else(|| panic!("no example of {command}"));
+    text.extend([".SH EXAMPLES\n.nf\n", &escaped(example), "\n.fi\n"]);
     text
 }
 

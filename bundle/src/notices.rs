@@ -1,4 +1,4 @@
-//! The licences of what the binary is linked from, and a list of it in `CycloneDX`'s form, from `cargo metadata`.
+//! The licences of linked crates, and a list of these in `CycloneDX`'s form, from `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::generated::{self, ROOT};
 
-/// Where the suite is built for; deny.toml has the same.
+/// The targets that the suite is built for; deny.toml has the same.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
-/// The licence of the project, under which a crate is taken that offers it.
+/// The licence of the project, which is chosen if a crate offers it.
 const OURS: &str = "Apache-2.0";
 
-/// The package of the agent, which is a binary of its own.
+/// The package of the agent, which is a separate binary.
 const NODE: &str = "linkspan-node";
 
 const HEAD: &str = "\
@@ -34,7 +34,7 @@ under the Apache License, Version 2.0, or the MIT licence.
 
 ";
 
-/// A crate that is linked in.
+/// A linked crate.
 #[derive(Debug, Clone)]
 struct Crate {
     name: String,
@@ -43,7 +43,7 @@ struct Crate {
     licence: String,
     repository: Option<String>,
     manifest: String,
-    /// Crates from outside that it needs.
+    /// The external crates that it needs.
     needs: BTreeSet<String>,
 }
 
@@ -52,12 +52,12 @@ impl Crate {
         format!("pkg:cargo/{}@{}", self.name, self.version)
     }
 
-    /// Whether it can be had under the project's own licence.
+    /// Returns whether it is offered under the project's own licence.
     fn offers_ours(&self) -> bool {
         self.licence.split(" OR ").any(|one| one == OURS)
     }
 
-    /// The text of the licence under which it is taken, or what it asks to be told with it.
+    /// The text of its chosen licence, and its required notices.
     fn texts(&self) -> Vec<String> {
         let folder = Path::new(&self.manifest).parent().unwrap();
         let files = fs::read_dir(folder).unwrap();
@@ -79,7 +79,7 @@ impl Crate {
     }
 }
 
-/// What cargo tells.
+/// Output of cargo.
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo finds its home and its toolchain by the environment"
@@ -100,7 +100,7 @@ fn cargo(args: &[&str]) -> String {
     call.run().succeeded().to_owned()
 }
 
-/// What cargo tells of the workspace as a whole, in which a crate has the features that any member asks for.
+/// cargo's metadata of the whole workspace, in which a crate has the features that any member requests.
 fn metadata() -> Value {
     let mut args = vec!["metadata", "--format-version", "1"];
     args.extend(
@@ -111,7 +111,7 @@ fn metadata() -> Value {
     serde_json::from_str(&cargo(&args)).unwrap()
 }
 
-/// Name and version of what `cargo build -p PACKAGE` links, with the features that this package asks for.
+/// Names and versions of the crates that `cargo build -p PACKAGE` links, with the features that this package requests.
 fn built(package: &str) -> BTreeSet<(String, String)> {
     let mut args = vec!["tree", "-p", package, "-e", "normal,no-proc-macro"];
     args.extend(["--prefix", "none", "--format", "{p}"]);
@@ -129,7 +129,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// The crates from outside that are linked into the binary of `package`, by cargo's id, and our own packages' needs.
+/// The external crates that are linked into the binary of `package`, by cargo's id, and our own packages' needs.
 fn linked(metadata: &Value, package: &str) -> (BTreeMap<String, Crate>, BTreeSet<String>) {
     let built = built(package);
     let by_id = |list: &Value| -> BTreeMap<String, Value> {
@@ -182,7 +182,7 @@ fn linked(metadata: &Value, package: &str) -> (BTreeMap<String, Crate>, BTreeSet
     (found, ours)
 }
 
-/// The notices: names of what is under the project's own licence, and the texts of the others, each once.
+/// The notices: names of the crates under the project's own licence, and the texts of other licences, each once.
 fn notices(crates: &BTreeMap<String, Crate>) -> String {
     let mut under_ours = String::new();
     let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -218,7 +218,7 @@ fn notices(crates: &BTreeMap<String, Crate>) -> String {
     )
 }
 
-/// The SHA-256 of each crate's archive, by name and version, as Cargo.lock has it.
+/// The SHA-256 of each crate's archive, by name and version, from Cargo.lock.
 fn checksums() -> BTreeMap<(String, String), String> {
     let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
     let packages = lock.split("[[package]]").skip(1);
@@ -232,7 +232,7 @@ fn checksums() -> BTreeMap<(String, String), String> {
     found.collect()
 }
 
-/// The list of what the binary is linked from, as `CycloneDX` 1.6 has it. It names neither a time nor a machine.
+/// The list of linked crates in the form of `CycloneDX` 1.6. It names neither a time nor a machine.
 fn list(package: &str, crates: &BTreeMap<String, Crate>, ours: &BTreeSet<String>) -> String {
     let checksums = checksums();
     let root = format!("pkg:cargo/{package}@{}", env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! The manual pages and the completions below `deploy` are what the command line gives.
+//! The manual pages and the completions below `deploy` match the command line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +19,12 @@ fn add_pages(command: &clap::Command, pages: &mut BTreeMap<String, String>) {
     let mut text = Vec::new();
     page.render(&mut text).unwrap();
     let mut text = String::from_utf8(text).unwrap();
-    text.push_str(&man::sections(command.get_name()));
-    pages.insert(page.get_filename(), text);
+    let file = page.get_filename();
+    let name = file.trim_end_matches(".1");
+    text.push_str(&man::sections(
+        name.strip_prefix("linkspan-").unwrap_or(name),
+    ));
+    pages.insert(file, text);
 }
 
 #[test]
@@ -32,7 +36,7 @@ fn every_command_has_the_page_of_its_arguments() {
     generated::is_kept("deploy/man", &pages);
 }
 
-/// The script with its part that asks for names of networks and attachments.
+/// The script with our function that completes names of networks and attachments.
 fn with_names(shell: Shell, script: &str) -> String {
     let names = |shell| {
         let path = format!("{ROOT}/cli/src/completion/words.{shell}");
@@ -42,7 +46,7 @@ fn with_names(shell: Shell, script: &str) -> String {
         Shell::Bash => format!("{script}{}", names("bash")),
         Shell::Fish => format!("{script}{}", names("fish")),
         _ => {
-            // The functions come before the first call, and stand in the place of files where names are asked for.
+            // The functions come before the first call, and replace the completion of files where names are expected.
             let (before, after) = script.split_once("\n_linkspan() {\n").unwrap();
             let asks = |line: &str| {
                 let mut keys = ["first", "netns", "network", "networks", "subject", "text"].iter();

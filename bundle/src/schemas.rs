@@ -1,4 +1,4 @@
-//! The files below `schemas` are what the plugins' types give.
+//! The files below `schemas` match the plugins' types.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The types that decode configurations, with their documentation, as the sources of our crates have them.
+//! The types that decode configurations, with their documentation, read from the sources of our crates.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ pub(crate) struct Struct {
 /// A key of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
-    /// As configurations have it.
+    /// Its name in configurations.
     pub(crate) key: String,
     pub(crate) kind: String,
     /// The documentation, without its default.
@@ -30,7 +30,7 @@ pub(crate) struct Field {
 pub(crate) enum Default {
     /// A value: a constant of the same file, or a literal.
     Value(String),
-    /// Words, where no value says it.
+    /// Words, if the default is not a value.
     Words(String),
 }
 
@@ -55,7 +55,7 @@ impl Sources {
         Self(all)
     }
 
-    /// The struct of a path such as `linkspan_bridge::conf::Conf`.
+    /// The struct with a path such as `linkspan_bridge::conf::Conf`.
     pub(crate) fn at(&self, path: &str) -> &Struct {
         let (package, name) = (path.split("::").next(), path.rsplit("::").next());
         let package = &self.0[package.unwrap()];
@@ -65,7 +65,7 @@ impl Sources {
         one.unwrap_or_else(|| panic!("no source has {path}"))
     }
 
-    /// The struct that a field of `of` decodes, through lists and options; the nearest one of its name.
+    /// The struct that a field of `of` decodes, through lists and options; the nearest one with its name.
     pub(crate) fn inside(&self, of: &Struct, field: &Field) -> Option<&Struct> {
         let name = field.kind.rsplit('<').next()?.trim_end_matches('>');
         let all = || self.0.values().flatten().filter(|one| one.name == name);
@@ -88,7 +88,7 @@ fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The structs of a file that decode something, as rustfmt writes them.
+/// The structs of a file that decode configurations, in rustfmt's form.
 fn structs(file: &Path) -> Vec<Struct> {
     let text = fs::read_to_string(file).unwrap();
     let text = text.split("mod tests {").next().unwrap();
@@ -150,7 +150,7 @@ fn camel_case(name: &str) -> String {
     })
 }
 
-/// The documentation and the default in it; a constant stands for its value.
+/// The documentation and the default in it. A constant is replaced by its value.
 fn split(file: &str, doc: &str) -> (String, Option<Default>) {
     let Some((meaning, default)) = doc.split_once("Default: ") else {
         return (doc.to_owned(), None);

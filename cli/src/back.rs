@@ -1,4 +1,5 @@
-//! `linkspan back`: what has to change before the plugins of another suite, such as the Go plugins, take over a node.
+//! `linkspan back`: the changes that are needed before the plugins of another suite, such as the Go plugins, take over
+//! a node.
 
 use std::io::Write;
 use std::path::Path;
@@ -45,7 +46,7 @@ fn row(of: &str, what: &str, command: &str) -> Value {
     json!({ "of": of, "what": what, "command": command })
 }
 
-/// The plugins of a list that the other suite lacks, or that do not speak its version.
+/// The plugins of a list that the other suite lacks, or that lack its version.
 fn of_list(path: &Path, list: &NetworkList, other: &Runtime) -> Vec<Value> {
     let file = path.display().to_string();
     let mut rows = Vec::new();
@@ -82,7 +83,7 @@ fn of_list(path: &Path, list: &NetworkList, other: &Runtime) -> Vec<Value> {
     rows
 }
 
-/// The change of a list that lets the other plugins speak it.
+/// The change of a list that makes its version known to the other plugins.
 fn version_change(list: &NetworkList, versions: &[String]) -> String {
     let keys = keys_of(&list.raw).unwrap_or_default();
     let named = keys.get("cniVersions").and_then(Value::as_array);
@@ -130,7 +131,7 @@ fn of_attachments(cache: &Cache) -> linkspan_runtime::Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// Whether an attachment has something in our table by this plugin.
+/// Returns whether an attachment has elements of this plugin in our table.
 fn is_in_table(plugin: &PluginConf, has_ports: bool) -> bool {
     let text = |key: &str| plugin.keys.get(key).and_then(Value::as_str);
     let masks = plugin.keys.get("ipMasq") == Some(&Value::Bool(true));

@@ -1,10 +1,12 @@
 //! Rows as a table for people.
 
-use crate::output::coloured;
+use crate::output::{coloured, plain};
 
 /// The rows below their heading, each column as wide as its widest cell.
 pub(crate) fn align<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut all = vec![heading.map(str::to_owned)];
+    let rows = rows.into_iter();
+    let rows = rows.map(|row| row.map(|cell| plain(&cell)));
     all.extend(rows);
     let width = |column: usize| {
         let cells = all.iter().filter_map(|row| row.get(column));

@@ -1,12 +1,12 @@
-//! How a command ends: the exit statuses, and the failure for a person.
+//! The end of a command: the exit statuses, and the failure for a person.
 
 use linkspan_protocol::error::Failure;
 
-/// The answer is no, or the work could not be done.
+/// The answer is no, or the work failed.
 pub(crate) const NO: u8 = 1;
-/// The command line is wrong, or it names several things.
+/// The command line is wrong or ambiguous.
 pub(crate) const USAGE: u8 = 2;
-/// The answer cannot be known, as without the rights to look.
+/// The answer cannot be known, for example without the right to look.
 pub(crate) const CANNOT_TELL: u8 = 3;
 /// The network or the attachment is unknown.
 pub(crate) const UNKNOWN: u8 = 4;
@@ -18,11 +18,11 @@ pub(crate) struct End {
     pub(crate) failure: Failure,
 }
 
-/// The exit status of a command that ran to its end, or the reason why it did not.
+/// The exit status of a completed command, or the reason for its failure.
 pub(crate) type Ended = Result<u8, End>;
 
 impl End {
-    /// A name that nothing has.
+    /// The end for an unknown name.
     pub(crate) fn unknown(failure: Failure) -> Self {
         Self {
             status: UNKNOWN,
@@ -30,7 +30,7 @@ impl End {
         }
     }
 
-    /// A command line that does not say enough.
+    /// The end for an incomplete command line.
     pub(crate) fn usage(failure: Failure) -> Self {
         Self {
             status: USAGE,
@@ -38,7 +38,7 @@ impl End {
         }
     }
 
-    /// The same end of a command that answers a question. Such a command cannot answer without the rights to look.
+    /// The same end for a command that answers a question. Without the right to look, such a command cannot tell.
     pub(crate) fn of_question(self) -> Self {
         match self.status {
             NO => Self {
@@ -59,7 +59,7 @@ impl From<Failure> for End {
     }
 }
 
-/// The exit status of a failed question. A plugin says only in words that it lacked the rights.
+/// The exit status of a failed question. A plugin reports missing rights only in its text.
 pub(crate) fn answer_of(failure: &Failure) -> u8 {
     let told = failure.to_wire();
     let lacks_rights = told.details.contains("run as root")

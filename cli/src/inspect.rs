@@ -1,10 +1,12 @@
-//! `linkspan inspect`: all that is known of one attachment: result, pod, leases, ports and the host's end.
+//! `linkspan inspect`: all that is known of one attachment: result, pod, leases, ports, the host's end and rules.
 
 use std::fs;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
 use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::{Result, chain, kernel};
 use serde_json::{Value, json};
 
@@ -12,15 +14,16 @@ use crate::addressing::Conf;
 use crate::attachments::Attached;
 use crate::output::{self, with};
 use crate::ports;
-use crate::suite::Port;
+use crate::suite::{Port, Suite};
 
 /// Prints the attachment for a person, or as JSON.
 pub(crate) fn run(
     out: &mut dyn Write,
     one: &Attached,
-    published: &[Port],
+    suite: Suite<'_>,
     as_json: bool,
 ) -> Result<()> {
+    let published = (suite.ports)()?;
     let of_it = |port: &&Port| {
         let [network, container, _] = &port.owner;
         (network, container) == (&one.entry.network_name, &one.entry.container_id)
@@ -29,6 +32,7 @@ pub(crate) fn run(
     let ports: Vec<&Port> = published.iter().filter(of_it).collect();
     let leases = leases(one);
     let ends = host_ends(one)?;
+    let rules = rules(one, suite)?;
     if as_json {
         let ports: Vec<Value> = ports
             .iter()
@@ -42,6 +46,7 @@ pub(crate) fn run(
             "leases": leases,
             "ports": ports,
             "hostEnds": ends,
+            "rules": rules,
         });
         return output::rows(out, &[with(one.json(), &more)]);
     }
@@ -64,6 +69,7 @@ pub(crate) fn run(
         );
         lines.push(("port", told));
     }
+    lines.extend(rules.into_iter().map(|rule| ("rule", rule)));
     let lines: Vec<String> = lines
         .iter()
         .map(|(key, value)| format!("{key:10} {value}"))
@@ -77,7 +83,7 @@ pub(crate) fn run(
     output::text(out, &text)
 }
 
-/// The values of an object in one line, each behind its key.
+/// The values of an object in one line, each after its key.
 fn words(object: &Value) -> String {
     let keys = object.as_object().into_iter().flatten();
     let word = |(key, value): (&String, &Value)| match value {
@@ -85,6 +91,19 @@ fn words(object: &Value) -> String {
         other => format!("{key} {other}"),
     };
     keys.map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// What the attachment has in the packet filter: elements of our tables, chains and rules of iptables.
+fn rules(one: &Attached, suite: Suite<'_>) -> Result<Vec<String>> {
+    // The cache may have the entry of another library, whose words no plugin of ours took.
+    let Ok(network) = NetworkName::parse(&one.entry.network_name) else {
+        return Ok(Vec::new());
+    };
+    let ips: Vec<IpAddr> = one.ips().collect();
+    match one.entry.attachment() {
+        Ok(at) => (suite.rules)(&network, &at.id(), &ips),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// The leases of the attachment's addresses, where host-local keeps them.
@@ -95,7 +114,7 @@ fn leases(one: &Attached) -> Vec<Value> {
     let Some(dir) = Conf(&list).leases() else {
         return Vec::new();
     };
-    let lease = |ip: std::net::IpAddr| {
+    let lease = |ip: IpAddr| {
         let file = dir.join(ip.to_string());
         let owner = owner(&file);
         json!({ "ip": ip, "file": file, "owner": owner, "own": owner.as_deref() == Some(&*one.entry.container_id) })

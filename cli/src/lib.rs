@@ -1,8 +1,8 @@
 //! The command lines of the `linkspan` binary. [`suite`] is their view of its plugins.
 //!
 //! - [`linkspan`]: its own; [`cnitool`]: that of the Go tool.
-//! - `install`, `validate`, `demo`, `run`, `list`, `inspect`, `ports`, `warnings`, `doctor`: one command each; `attachments` has the names
-//!   of what they are about, `end` their exit statuses, `output` how they print.
+//! - `install`, `validate`, `demo`, `run`, `list`, `graph`, `inspect`, `ports`, `warnings`, `doctor`, `metrics`: one command
+//!   each; `attachments` has the names of what they are about, `end` their exit statuses, `output` how they print.
 //! - [`traffic`] and [`outside`]: packets and a world for the demonstration and the tests.
 
 mod addressing;
@@ -15,11 +15,13 @@ mod completion;
 mod demo;
 mod doctor;
 mod end;
+mod graph;
 mod inspect;
 mod install;
 pub mod linkspan;
 mod list;
 mod listeners;
+mod metrics;
 mod output;
 pub mod outside;
 mod pause;

@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 
 use crate::attachments::{Attached, all, short, state};
 use crate::columns::align;
+use crate::graph::{self, Form, Subject};
 use crate::output::{self, with};
+use crate::suite::Port;
+
+/// Reads the published ports.
+type Ports = fn() -> Result<Vec<Port>>;
 
 const HEADING: [&str; 6] = [
     "NETWORK",
@@ -35,6 +40,9 @@ pub(crate) struct ListArgs {
     /// Ids in their whole length
     #[arg(long)]
     no_trunc: bool,
+    /// As a picture: the host's links, the pods on them, addresses, routes and published ports; by default as text
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    graph: Option<Form>,
 }
 
 impl ListArgs {
@@ -55,15 +63,31 @@ impl ListArgs {
     }
 }
 
-/// Prints the attachments, as a table or as JSON. Returns a failure for each unreadable file.
+/// Prints the attachments, as a table, as a picture or as JSON. Returns a failure for each thing that cannot be read.
 pub(crate) fn run(
     out: &mut dyn Write,
     cache: &Cache,
     args: &ListArgs,
     as_json: bool,
+    ports: Ports,
 ) -> Result<Vec<Failure>> {
-    let (mut every, unreadable) = all(cache)?;
+    let (mut every, mut unreadable) = all(cache)?;
+    let known = every.len();
     every.retain(|one| args.takes(one));
+    if let Some(form) = args.graph {
+        // A picture has no ports where they cannot be read, and says so.
+        let published = ports().unwrap_or_else(|failure| {
+            unreadable.push(failure);
+            Vec::new()
+        });
+        let subject = Subject {
+            attached: &every,
+            ports: &published,
+            is_whole: every.len() == known,
+        };
+        graph::run(out, subject, form, as_json)?;
+        return Ok(unreadable);
+    }
     if as_json {
         let rows: Vec<Value> = every.iter().map(object).collect();
         output::rows(out, &rows)?;

@@ -15,7 +15,7 @@ use crate::suite::Port;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    /// Absent where it cannot be seen, or is in another PID namespace.
+    /// Absent if it cannot be seen, or is in another PID namespace.
     pub(crate) process: Option<Process>,
 }
 
@@ -56,8 +56,8 @@ pub(crate) fn of(ports: &[Port]) -> Result<Vec<Vec<Listener>>> {
     Ok(taken.iter().map(listeners).collect())
 }
 
-/// Whether the socket would get packets to the published port. One on all addresses of IPv6 gets those of IPv4, too,
-/// unless there is another one for these. (The kernel refuses a dual-stack socket beside that one.)
+/// Returns whether the socket would get packets to the published port. A socket on all IPv6 addresses gets those of
+/// IPv4, too, unless another one is bound to these. (The kernel refuses a dual-stack socket beside that one.)
 fn takes(socket: &Socket, port: &Port, all: &[Socket]) -> bool {
     let (own, host) = (socket.address, port.host);
     if (socket.protocol, own.port()) != (port.protocol, host.port()) {
@@ -74,7 +74,7 @@ fn takes(socket: &Socket, port: &Port, all: &[Socket]) -> bool {
 /// The sockets of this network namespace that wait for packets by these protocols.
 fn sockets(protocols: &BTreeSet<&'static str>) -> Result<Vec<Socket>> {
     const LISTEN: &str = "0A";
-    /// Bound, and connected to nobody (`TCP_CLOSE`).
+    /// Bound, but not connected (`TCP_CLOSE`).
     const OPEN: &str = "07";
     let mut found = Vec::new();
     for protocol in protocols {
@@ -96,7 +96,7 @@ fn sockets(protocols: &BTreeSet<&'static str>) -> Result<Vec<Socket>> {
     Ok(found)
 }
 
-/// A file of the network namespace; empty where the kernel does not have it.
+/// A file of the network namespace; empty if this kernel lacks it.
 fn read(name: &str) -> Result<String> {
     let path = format!("/proc/self/net/{name}");
     match fs::read_to_string(&path) {
@@ -127,7 +127,7 @@ fn address(hex: &str) -> Option<IpAddr> {
     }
     match bytes.len() {
         4 => Some(IpAddr::from(*bytes.first_chunk::<4>()?)),
-        // An address of IPv4 on a socket of IPv6 is one of IPv4.
+        // An IPv4 address on an IPv6 socket counts as IPv4.
         16 => Some(Ipv6Addr::from(*bytes.first_chunk::<16>()?).to_canonical()),
         _ => None,
     }

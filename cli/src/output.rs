@@ -1,4 +1,4 @@
-//! How commands print: text for people, or JSON of one shape, an array of objects.
+//! Output of commands: text for people, or JSON of one shape, an array of objects.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -16,19 +16,19 @@ pub(crate) struct Output {
     /// As JSON: an array of objects, whose keys are those of schemas/output; failures are objects on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print a line to stderr for each call of a plugin, with its path, verb, time and code; twice, its variables, too
+    /// Print a line to stderr for each call of a plugin, with its path, verb, time, code and steps; twice, its variables, too
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
-/// Stdout, which remembers that its reader has gone.
+/// Stdout, with a flag for a reader that has gone.
 #[derive(Debug, Default)]
 pub(crate) struct Stdout {
     closed: Cell<bool>,
 }
 
 impl Stdout {
-    /// Whether the reader has gone, as `head` does when it has read enough.
+    /// Returns whether the reader has gone, as `head` does when it has read enough.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
     }
@@ -52,7 +52,7 @@ impl Write for Stdout {
     }
 }
 
-/// Whether stdout is a terminal that shows colours, and nobody declines them (no-color.org).
+/// Whether stdout is a terminal with colours, and the user does not decline them (no-color.org).
 #[expect(
     clippy::disallowed_methods,
     reason = "the environment is this command line's interface"
@@ -63,7 +63,7 @@ fn has_colours() -> bool {
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// The text in a colour that fits the word, where there are colours.
+/// The text in the colour of the word, if colours are on.
 pub(crate) fn coloured(word: &str, text: &str) -> String {
     let code = match word {
         "FAIL" => 31,
@@ -78,6 +78,18 @@ pub(crate) fn coloured(word: &str, text: &str) -> String {
     }
 }
 
+/// The text without what moves the cursor, changes colours or turns the direction of writing: names may have it.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\'' | '"' | '\\' => plain.push(c),
+            c => plain.extend(c.escape_debug()),
+        }
+    }
+    plain
+}
+
 /// The progress of work that takes more than a second, on the last line of a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -87,7 +99,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The time before the first line, and between two.
+    /// The delay before the first line and between lines.
     const STEP: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(what: String) -> Self {
@@ -106,7 +118,7 @@ impl Progress {
         }
     }
 
-    /// Leaves the line to others.
+    /// Clears the line.
     pub(crate) fn end(&self) {
         if self.told.is_some() {
             complain("\r\x1b[K");
@@ -125,7 +137,7 @@ pub(crate) fn text(out: &mut dyn Write, text: &str) -> Result<()> {
         .map_err(linkspan_runtime::io("print"))
 }
 
-/// The object with the keys of another one beside its own.
+/// The object with the keys of both.
 pub(crate) fn with(mut object: Value, more: &Value) -> Value {
     if let (Some(keys), Some(more)) = (object.as_object_mut(), more.as_object()) {
         keys.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));

@@ -35,7 +35,7 @@ pub(crate) fn own_executable() -> Result<PathBuf> {
     std::env::current_exe().map_err(linkspan_runtime::io("find the executable of this process"))
 }
 
-/// The directories to search, with the value that keeps one of them alive. An explicit list is taken as it is. Without
+/// The directories to search, with the value that keeps one of them alive. An explicit list is used as it is. Without
 /// one, the usual directory comes first, and this binary has the plugins that it lacks.
 pub(crate) fn search(
     explicit: Option<&str>,

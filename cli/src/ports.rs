@@ -35,12 +35,12 @@ const CLEAR: &str =
 
 #[derive(Debug, Args)]
 pub(crate) struct PortsArgs {
-    /// One port of the host, as 8080 or 8080/tcp; the exit status is 1 where nobody has it
+    /// One port of the host, as 8080 or 8080/tcp; the exit status is 1 if it is not published
     port: Option<String>,
-    /// Those of this network alone
+    /// Only the ports of this network
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
-    /// Ids in their whole length
+    /// Ids in full length
     #[arg(long)]
     no_trunc: bool,
 }
@@ -74,7 +74,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Prints the ports, as a table or as JSON. The exit status is 1 where nobody has the port that was asked for.
+/// Prints the ports, as a table or as JSON. The exit status is 1 if a requested port is not published.
 pub(crate) fn run(
     out: &mut dyn Write,
     mut ports: Vec<Port>,
@@ -124,6 +124,11 @@ fn table(
         text.push_str(CLEAR);
     }
     text
+}
+
+/// Whether the owner is known to be gone.
+pub(crate) fn is_gone(port: &Port) -> bool {
+    life(port) == Life::Gone
 }
 
 /// The life of the owner.

@@ -30,7 +30,7 @@ pub(crate) const NOT_ATTACHED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// The attachment that a run asks for.
+/// The attachment that a run requests.
 pub(crate) struct Wished<'a> {
     /// The interface's name.
     pub(crate) ifname: &'a str,
@@ -38,7 +38,7 @@ pub(crate) struct Wished<'a> {
     pub(crate) capability_args: Map<String, Value>,
 }
 
-/// Signals as events in a queue. From now on none of them ends or interrupts anything.
+/// Signals as events in a queue. From now on no signal ends or interrupts anything.
 pub(crate) fn signals() -> Result<SignalsInfo<WithOrigin>> {
     let passed_on = ENDING.into_iter().chain([SIGUSR1, SIGUSR2]);
     let handled = passed_on.filter(|signal| !is_ignored(*signal));
@@ -113,7 +113,7 @@ fn attachment(netns: &Netns, wished: Wished<'_>) -> Result<Attachment> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the user's command is no plugin: it gets the terminal and no protocol"
+    reason = "the user's command is not a plugin: it gets the terminal and no protocol"
 )]
 fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, End> {
     let (program, args) = command.split_first().ok_or_else(|| {
@@ -142,7 +142,7 @@ fn start(netns: &Netns, command: &[OsString]) -> std::result::Result<Child, End>
         })
 }
 
-/// A signal that asked to end before there was a command to pass it to.
+/// A signal to end that came before there was a command to pass it to.
 fn stop_requested(signals: &mut SignalsInfo<WithOrigin>) -> Option<i32> {
     signals
         .pending()
@@ -162,7 +162,7 @@ fn wait(mut child: Child, signals: &mut SignalsInfo<WithOrigin>) -> Result<ExitS
     }
 }
 
-/// Passes a signal on, except one of the terminal, which sends it to the command, too.
+/// Passes a signal on. A terminal's signal has reached the command already.
 fn forward(child: &Child, origin: &Origin) -> io::Result<()> {
     let by_terminal = matches!(origin.cause, Cause::Kernel);
     if origin.signal == SIGCHLD || by_terminal {

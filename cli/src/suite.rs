@@ -1,7 +1,10 @@
 //! The command lines' view of the plugins of this binary.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
 
+use linkspan_protocol::ident::{AttachmentId, NetworkName};
 use linkspan_protocol::schema::Schema;
 use linkspan_runtime::Result;
 use linkspan_runtime::holder::ReadTag;
@@ -15,7 +18,7 @@ pub struct Suite<'a> {
     pub schema: fn(&str) -> Option<Schema>,
     /// The ports that are published on this host.
     pub ports: fn() -> Result<Vec<Port>>,
-    /// The published ports of the suite whose packets another rule of the host sends elsewhere.
+    /// The published ports of the suite whose packets another rule of the host redirects.
     pub stolen: fn() -> Result<Vec<Stolen>>,
     /// Removes all of the suite's state in nf_tables; false where there is none.
     pub clear: fn() -> Result<bool>,
@@ -25,17 +28,34 @@ pub struct Suite<'a> {
     pub read_tag: ReadTag,
     /// Runs the daemon of the plugin `dhcp` with these flags, and returns its exit status.
     pub dhcp_daemon: fn(&[String]) -> u8,
+    /// What an attachment with these addresses has in the packet filter, a line for each element, chain and rule.
+    pub rules: fn(&NetworkName, &AttachmentId, &[IpAddr]) -> Result<Vec<String>>,
+    /// The calls that plugins have counted in a directory.
+    pub counted: fn(&Path) -> Result<Vec<Counted>>,
+}
+
+/// The calls of a verb that ended with one code.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Such as `ADD`.
+    pub verb: &'static str,
+    /// Such as `0`, or `other`.
+    pub code: String,
+    /// How many took at most as long as each bound and longer than the one before. The last bucket has no bound.
+    pub buckets: Vec<(Option<Duration>, u64)>,
+    /// How long all took together.
+    pub took: Duration,
 }
 
 /// A warning.
 #[derive(Debug, Clone)]
 pub struct Warning {
     /// The sort of the cause: `forward-drop` for a packet filter, `forward-off` for a switch, `vlans` for VLANs
-    /// of a bridge.
+    /// of a bridge, `netkit` for a kernel without that kind of pair.
     pub id: &'static str,
     /// One sentence.
     pub what: String,
-    /// Commands that remove the cause.
+    /// Commands, or changes by a person, that remove the cause.
     pub remedies: Vec<String>,
 }
 
@@ -63,7 +83,7 @@ pub struct Port {
     pub gone: Option<bool>,
 }
 
-/// A published port that another rule has.
+/// A published port whose packets another rule redirects.
 #[derive(Debug, Clone)]
 pub struct Stolen {
     /// The network of the port's owner; empty where it is unknown.

@@ -12,7 +12,7 @@ use linkspan_runtime::lives::Lives;
 use crate::complain::complain;
 use crate::suite::{Suite, Warning};
 
-/// The number of attachments that are checked. A sample is enough, because a flush of the packet filter hits all of
+/// The number of attachments that are checked. A sample is enough, because a flush of the packet filter affects all of
 /// them.
 const SAMPLE: usize = 20;
 
@@ -22,7 +22,7 @@ pub(crate) const RESTORE: &str = "linkspan restore";
 /// The plugin that lets a network's packets through other packet filters.
 const FIREWALL: &str = "firewall";
 
-/// Tells each obstacle to the network's packets, less those that a plugin of the list removes.
+/// Reports each obstacle to the network's packets, except those that a plugin of the list removes.
 pub(crate) fn obstacles(
     list: &NetworkList,
     suite: Suite<'_>,
@@ -38,7 +38,7 @@ pub(crate) fn obstacles(
     Ok(())
 }
 
-/// Whether CHECK failed because others removed state of the packet filter.
+/// Returns whether CHECK failed because others removed state of the packet filter.
 pub(crate) fn is_lost(failure: &Failure) -> bool {
     failure.to_wire().details.contains(RESTORE)
 }

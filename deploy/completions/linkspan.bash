@@ -58,6 +58,9 @@ _linkspan() {
             linkspan,list)
                 cmd="linkspan__subcmd__list"
                 ;;
+            linkspan,metrics)
+                cmd="linkspan__subcmd__metrics"
+                ;;
             linkspan,netns)
                 cmd="linkspan__subcmd__netns"
                 ;;
@@ -130,6 +133,9 @@ _linkspan() {
             linkspan__subcmd__help,list)
                 cmd="linkspan__subcmd__help__subcmd__list"
                 ;;
+            linkspan__subcmd__help,metrics)
+                cmd="linkspan__subcmd__help__subcmd__metrics"
+                ;;
             linkspan__subcmd__help,netns)
                 cmd="linkspan__subcmd__help__subcmd__netns"
                 ;;
@@ -200,7 +206,7 @@ _linkspan() {
 
     case "${cmd}" in
         linkspan)
-            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
+            opts="-v -h -V --net-dir --plugin-dirs --cache-dir --json --verbose --help --version demo run add check del gc status doctor list inspect ports metrics restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -438,12 +444,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__demo)
-            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --graph --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --graph)
+                    COMPREPLY=($(compgen -W "text svg dot" -- "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -550,7 +560,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help)
-            opts="demo run add check del gc status doctor list inspect ports restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
+            opts="demo run add check del gc status doctor list inspect ports metrics restore clear validate oci-hook netns install back uninstall dhcp-daemon pause completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -746,6 +756,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__help__subcmd__metrics)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -988,7 +1012,7 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__install)
-            opts="-p -v -h --parents --conflist --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-p -v -h --parents --check --conflist --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1018,13 +1042,51 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__list)
-            opts="-v -h --network --gone --no-trunc --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --network --gone --no-trunc --graph --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --graph)
+                    COMPREPLY=($(compgen -W "text svg dot" -- "${cur}"))
+                    return 0
+                    ;;
+                --net-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plugin-dirs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        linkspan__subcmd__metrics)
+            opts="-v -h --textfile --counters --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --textfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --counters)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1264,12 +1326,20 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__pause)
-            opts="-v -h --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --watch --conflist --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --conflist)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1430,12 +1500,16 @@ _linkspan() {
             return 0
             ;;
         linkspan__subcmd__uninstall)
-            opts="-v -h --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
+            opts="-v -h --conflist --force --dry-run --net-dir --plugin-dirs --cache-dir --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --conflist)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --net-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,4 +1,4 @@
-//! The order of things: nodes, routes, masquerade, the list, the node's condition.
+//! The order of steps: nodes, routes, masquerade, the list, the node's condition.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::health::{Shared, serve};
 use crate::judge::judge;
 use crate::known::Known;
 use crate::leases::strays;
-use crate::list::{TEMPLATE, is_there, render, write};
+use crate::list::{TEMPLATE, clear_drafts, is_there, render, write};
 use crate::log::Log;
 use crate::masquerade;
 use crate::plan::plan;
@@ -27,7 +27,7 @@ use crate::routes::{Made, Routes};
 use crate::sweep;
 use crate::ways::Mode;
 
-/// How long nothing may be told before everything is compared again: somebody else may have removed a route.
+/// Without a message for this long, everything is compared again: other programs may have removed a route.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The first pause after a failure. It doubles with each further one.
@@ -36,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the agent is told at its start.
+/// The agent's settings.
 #[derive(Debug)]
 pub struct Settings {
     /// The name of its own node.
@@ -49,19 +49,19 @@ pub struct Settings {
     pub list: PathBuf,
     /// A template of the list.
     pub template: Option<PathBuf>,
-    /// The suite, which judges the list; one that is not judged is written where there is none.
+    /// The suite, which judges the list. Without it, the list is written only if there is none.
     pub linkspan: Option<PathBuf>,
     /// Where host-local keeps its leases.
     pub leases: PathBuf,
-    /// Where health and figures are told.
+    /// The address that serves health and figures.
     pub health: Option<SocketAddr>,
     /// The form of the log.
     pub log: Log,
-    /// The engine, and what is made of its word; nothing where it is not asked.
+    /// The settings for the engine's sandboxes; `None` if the engine is not asked.
     pub sweep: Option<sweep::Settings>,
 }
 
-/// Runs without end; an error is one of the start.
+/// Runs without end. An error occurs only at the start.
 pub fn run(settings: &Settings) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::Settings(format!("start the runtime: {err}")))?;
@@ -89,6 +89,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     };
     let mut pause = FIRST_PAUSE;
     let mut limit = AGAIN;
+    clear_drafts(&settings.list);
     loop {
         if let Err(err) = agent.runtime.block_on(agent.cluster.step(limit)) {
             agent.health.update(|health| health.api_failures += 1);
@@ -120,12 +121,12 @@ struct Agent<'a> {
     events: Events,
     health: Shared,
     told: BTreeSet<String>,
-    /// When all was as it is to be.
+    /// The time since when the node's state is as wanted.
     settled: Option<Instant>,
 }
 
 impl Agent<'_> {
-    /// Makes the node what its cluster says, unless it is that. Most of what nodes tell is of no matter.
+    /// Makes the node's state follow its cluster. Does nothing if no relevant change came.
     fn settle(&mut self) -> Result<()> {
         let changed = self.cluster.has_changed();
         let is_recent = |when: Instant| when.elapsed() < AGAIN;
@@ -138,7 +139,7 @@ impl Agent<'_> {
         Ok(())
     }
 
-    /// The routes and masquerade come first: the list alone makes the node ready.
+    /// Settles. Routes and masquerade come before the list: the list alone makes the node ready.
     fn settle_anew(&mut self) -> Result<()> {
         let name = &self.settings.node;
         let Some(own) = self.cluster.nodes().get(name).cloned() else {
@@ -181,7 +182,7 @@ impl Agent<'_> {
         Ok(())
     }
 
-    /// Sees that the node's list is in place; its text.
+    /// Puts the node's list in place. Returns its text.
     fn put_list(&self, own: &Known, mtu: Option<u32>) -> Result<String> {
         let Settings { list: path, .. } = self.settings;
         let template = match &self.settings.template {
@@ -219,7 +220,7 @@ impl Agent<'_> {
             .update(|health| why.clone_into(&mut health.lacks));
     }
 
-    /// Tells what was not the case the last time, in the log and, of a node that is there, as its events.
+    /// Reports lines that are new since the last time, in the log and, for a registered node, as its events.
     fn tell(&mut self, lines: Vec<String>, node: Option<&Known>) {
         let lines: BTreeSet<String> = lines.into_iter().collect();
         self.health.update(|health| health.refused = lines.len());
@@ -239,7 +240,7 @@ impl Agent<'_> {
 }
 
 async fn wait(pause: Duration) {
-    // Nothing ever comes: the pause is the end of it.
+    // No message ever comes, so the pause decides.
     match timeout(pause, pending::<()>()).await {
         Ok(()) | Err(_) => {}
     }

@@ -8,21 +8,21 @@ use kube::{Client, Config};
 
 use crate::error::{Error, Result};
 
-/// How long a connection may take.
+/// The time limit of a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the API server is, and who asks it.
+/// The API server's place, and the agent's account.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Its address; one of the form `https://HOST:PORT`.
+    /// Its address, in the form `https://HOST:PORT`.
     pub address: Option<String>,
-    /// Its host and port as every pod is told them, which work where the cluster's services do.
+    /// Its host and port from a pod's environment, which need working cluster services.
     pub service: Option<(String, u16)>,
-    /// The directory of the service account: `token`, which is read anew while it changes, and `ca.crt`.
+    /// The directory of the service account: `token`, which is read again as it changes, and `ca.crt`.
     pub account: PathBuf,
 }
 
-/// Connects; nothing is asked yet. Without an account the server is asked without credentials.
+/// Makes a client, without a request yet. Without an account, requests have no credentials.
 pub fn client(server: &Server) -> Result<Client> {
     let address = match (&server.address, &server.service) {
         (Some(address), _) => address.clone(),

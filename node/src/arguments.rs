@@ -16,16 +16,16 @@ use crate::ways::Mode;
 #[derive(Debug, Parser)]
 #[command(name = "linkspan-node", version)]
 pub struct Arguments {
-    /// Name of the node that it runs on
+    /// Name of the node that the agent runs on
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     node: String,
-    /// The API server, where the pod's own variables do not lead to it
+    /// The API server, if the pod's own variables do not lead to it
     #[arg(long, env = "API_SERVER", value_name = "https://HOST:PORT")]
     server: Option<String>,
-    /// Its host, as every pod is told it
+    /// Its host, from the pod's environment
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     service_host: Option<String>,
-    /// Its port, as every pod is told it
+    /// Its port, from the pod's environment
     #[arg(
         long,
         env = "KUBERNETES_SERVICE_PORT",
@@ -40,7 +40,7 @@ pub struct Arguments {
         value_name = "DIR"
     )]
     account: PathBuf,
-    /// How other nodes are reached: auto tunnels to those that are not on a link of this node
+    /// How to reach other nodes: auto tunnels to those that are not on a link of this node
     #[arg(long, env = "MODE", value_enum, default_value = "auto")]
     mode: Ways,
     /// The file of the node's list
@@ -50,7 +50,7 @@ pub struct Arguments {
         value_name = "FILE"
     )]
     list: PathBuf,
-    /// A list whose first plugin gets the ranges, routes and MTU that it lacks; by default ptp with portmap
+    /// A list whose first plugin gets missing ranges, routes and the MTU; by default ptp with portmap
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
     /// The suite, which judges the list before it is written
@@ -62,16 +62,16 @@ pub struct Arguments {
     /// Directory of remembered results
     #[arg(long, default_value = "/var/lib/cni", value_name = "DIR")]
     cache_dir: PathBuf,
-    /// The CRI's socket of the node's engine, which is asked which sandboxes live; may be repeated
+    /// The CRI socket of the node's engine, for its living sandboxes; may be repeated
     #[arg(long, value_name = "FILE", requires_all = ["pod_uid", "linkspan"])]
     cri: Vec<PathBuf>,
-    /// UID of the pod that it runs in: the engine counts that runs it
+    /// UID of the agent's own pod: the engine that runs it counts
     #[arg(long, env = "POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
-    /// Time between two looks at the sandboxes; with less than four minutes, a pod that starts slowly is taken for gone
+    /// Time between two looks at the sandboxes; with less than four minutes, a pod that starts slowly counts as gone
     #[arg(long, default_value_t = EVERY.as_secs(), value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     cri_every: u64,
-    /// Where /healthz, /readyz and /metrics are answered
+    /// Address that serves /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     health: Option<SocketAddr>,
     /// Form of the log
@@ -93,7 +93,7 @@ enum Form {
 }
 
 impl Arguments {
-    /// As the agent takes them.
+    /// The agent's settings.
     pub fn settings(self) -> Settings {
         let sweep = match (self.pod_uid, &self.linkspan) {
             (Some(pod), Some(linkspan)) if !self.cri.is_empty() => Some(sweep::Settings {

@@ -1,4 +1,4 @@
-//! The attachments that this node's engine has made in the list's network, as the suite and the leases know them.
+//! The attachments that this node's engine has made, as the suite and the leases know them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,16 +10,18 @@ use crate::error::{Error, Result};
 use crate::leases::holders;
 use crate::suite;
 
-/// Digits of a sandbox's id, by which it is known where only the id is left of an attachment.
+/// Digits of a sandbox's id. If only the id is left of an attachment, its length identifies a sandbox.
 const DIGITS: usize = 64;
 
-/// The attachments of one moment.
+/// The attachments at one time.
 #[derive(Debug, Default)]
 pub struct Attachments {
     /// Those that the engine's cache remembers.
     pub remembered: BTreeSet<AttachmentId>,
-    /// Those that have an address or a port and are not remembered: their ADD is at work, or was killed.
+    /// Attachments that have an address or a port and are not remembered: their ADD is in progress, or was killed.
     pub unfinished: BTreeSet<AttachmentId>,
+    /// Those in other networks, such as the one of the loopback interface, by the networks' names.
+    pub elsewhere: BTreeSet<(String, AttachmentId)>,
 }
 
 /// Looks at the cache, the leases and the published ports.
@@ -35,7 +37,7 @@ pub fn look(linkspan: &Path, cache: &Path, leases: &Path, network: &str) -> Resu
         serde_json::from_slice::<Vec<Value>>(&told.stdout)
             .map_err(|err| Error::Settings(format!("linkspan {what}: {err}")))
     };
-    // What is on its way into the cache is in the leases before that.
+    // Leases appear before entries of the cache, so they are read first.
     let held = holders(leases, network);
     let ports = ask("ports")?;
     let listed = ask("list")?;
@@ -46,13 +48,16 @@ fn sort(network: &str, listed: &[Value], ports: &[Value], held: Vec<AttachmentId
     let of_network = |entry: &&Value| entry["network"] == network;
     let mut found = Attachments::default();
     let mut of_others = BTreeSet::new();
-    for entry in listed.iter().filter(of_network) {
-        let Some(id) = id(entry) else { continue };
+    for entry in listed {
+        let (Some(id), Some(own)) = (id(entry), entry["network"].as_str()) else {
+            continue;
+        };
         // An engine with a CRI names the sandbox, and no other caller does.
-        if entry["sandbox"] == entry["container"] {
-            found.remembered.insert(id);
-        } else {
-            of_others.insert(id);
+        match entry["sandbox"] == entry["container"] {
+            true if own == network => drop(found.remembered.insert(id)),
+            true => drop(found.elsewhere.insert((own.to_owned(), id))),
+            false if own == network => drop(of_others.insert(id)),
+            false => {}
         }
     }
     let published = ports.iter().filter(of_network).filter_map(id);
@@ -92,7 +97,7 @@ mod tests {
         let listed = [
             entry("net", &a, Some(&a)),
             entry("other", &b, Some(&b)),
-            // By hand, or by an engine without a CRI.
+            // Made by hand, or by an engine without a CRI.
             entry("net", "cnitool-1", None),
             entry("net", &c, None),
         ];
@@ -108,5 +113,10 @@ mod tests {
         };
         assert_eq!(ids(&found.remembered), [a]);
         assert_eq!(ids(&found.unfinished), [d, "e".repeat(DIGITS)]);
+        let elsewhere = found.elsewhere.iter();
+        let elsewhere: Vec<_> = elsewhere
+            .map(|(network, id)| (&**network, id.container_id.as_str()))
+            .collect();
+        assert_eq!(elsewhere, [("other", &*b)]);
     }
 }

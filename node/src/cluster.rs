@@ -1,4 +1,4 @@
-//! The nodes as the API server tells them: a list, and what changed since.
+//! The nodes of the API server: a list, followed by changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 /// How long the server may keep a watch open. A shorter time than the client's patience with a silent stream.
 const WATCH_SECONDS: u32 = 240;
 
-/// How long an answer, or the beginning of a watch, may take.
+/// Time limit for an answer, or for the start of a watch.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long events gather behind the first one. Settling costs the same for one change and for many, and the client hands
@@ -43,7 +43,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Nothing is known yet.
+    /// The cluster before the first list.
     pub fn new(client: Client) -> Self {
         Self {
             api: Api::all(client),
@@ -54,7 +54,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a node came, went or changed since this was asked the last time. Most of what a node tells is of no matter.
+    /// Returns whether a node came, went or changed since the last call. Most updates of a node are not relevant.
     pub fn has_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -64,7 +64,7 @@ impl Cluster {
         &self.nodes
     }
 
-    /// Waits until something is told, but no longer than `limit`, and takes in all that is told soon after that.
+    /// Waits for events, at most `limit`, and takes in further events that come soon after.
     pub async fn step(&mut self, limit: Duration) -> Result<()> {
         let stepped = self.follow(limit).await;
         if stepped.is_err() {
@@ -100,7 +100,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// All nodes anew. The known ones are replaced when the last page has come.
+    /// Lists all nodes. Replaces the known ones after the last page.
     async fn list(&mut self) -> Result<()> {
         let mut found = BTreeMap::new();
         let mut page = ListParams::default().limit(PAGE);
@@ -162,10 +162,11 @@ impl Cluster {
                 self.version = None;
                 return Err(kube::Error::Api(status).into());
             }
-            // The connection broke. All events before that are whole, and the next watch goes on from the last one.
+            // The connection broke. All events before that are complete, and the next watch continues after the last
+            // one.
             Err(err @ kube::Error::ReadEvents(_)) => return Err(err.into()),
             Err(err) => {
-                // An event may be lost with an answer that cannot be read.
+                // An unreadable answer may have lost an event.
                 self.version = None;
                 return Err(err.into());
             }
@@ -173,7 +174,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says that the node's network is available.
+    /// Sets the node's condition: its network is available.
     pub async fn set_available(&mut self, node: &str) -> Result<()> {
         let now = k8s_openapi::jiff::Timestamp::now();
         let condition = json!({
@@ -196,7 +197,7 @@ impl Cluster {
     }
 }
 
-/// An answer, or its beginning, that does not take too long.
+/// An answer, or its start, within the time limit.
 async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T> {
     match timeout(PATIENCE, answer).await {
         Ok(answer) => Ok(answer?),

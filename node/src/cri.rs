@@ -1,4 +1,4 @@
-//! The sandboxes that the node's container engine knows, by its CRI: one call of gRPC over a socket of the node.
+//! The sandboxes of the node's container engine, from its CRI: one gRPC call over a socket of the node.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ use crate::message::Message;
 /// The call. Every engine in use has this version of the CRI (containerd since 1.6, CRI-O since 1.20).
 const METHOD: &str = "http://localhost/runtime.v1.RuntimeService/ListPodSandbox";
 
-/// A request without a filter: an empty message, and before it whether it is compressed and its length.
+/// A request without a filter: an empty message after its prefix, which has the compression flag and the length.
 const EVERYTHING: [u8; PREFIX] = [0; PREFIX];
 
 /// The bytes before a message.
@@ -28,7 +28,7 @@ const PREFIX: usize = 5;
 /// The longest answer. Engines and kubelet have the same limit.
 const LONGEST: usize = 16 << 20;
 
-/// How long an engine may take.
+/// The time limit for an engine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fields of `ListPodSandboxResponse`, `PodSandbox` and `PodSandboxMetadata`.
@@ -37,8 +37,8 @@ const ID: u64 = 1;
 const METADATA: u64 = 2;
 const UID: u64 = 2;
 
-/// Every sandbox of the engine that runs the pod of this UID, in any state. Another engine of the node answers, too, but
-/// does not know the pods. A sandbox that is still being made is not among them.
+/// Every sandbox, in any state, of the engine that runs the pod with this UID. Another engine of the node answers,
+/// too, but does not know the pods. A sandbox in creation is not included.
 pub async fn sandboxes(sockets: &[PathBuf], pod: &str) -> Result<BTreeSet<ContainerId>> {
     let mut told = Vec::new();
     for socket in sockets {
@@ -72,13 +72,13 @@ fn known(answer: &[u8]) -> std::result::Result<(BTreeSet<ContainerId>, BTreeSet<
     Ok((ids, uids))
 }
 
-/// The message that the engine answers.
+/// The engine's answer.
 async fn ask(socket: &Path) -> std::result::Result<Vec<u8>, String> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|err| unreachable(&err))?;
     let (sender, connection) = handshake(stream).await.map_err(|err| broke(&err))?;
-    // It ends with the last handle of this call.
+    // The task ends with the last handle of this call.
     tokio::spawn(connection);
     let mut sender = sender.ready().await.map_err(|err| broke(&err))?;
     let request = Request::post(METHOD)
@@ -118,7 +118,7 @@ async fn read(stream: &mut RecvStream) -> std::result::Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A call succeeded where its status says so. One that broke has none.
+/// Verifies the status of the call. A broken call has none.
 fn succeeded(headers: &HeaderMap) -> std::result::Result<(), String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match text("grpc-status") {
@@ -131,7 +131,7 @@ fn succeeded(headers: &HeaderMap) -> std::result::Result<(), String> {
     }
 }
 
-/// The one message of an answer. Nobody asked for compression.
+/// The single message of an answer, which must not be compressed.
 fn message(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let whole =
         bytes

@@ -7,14 +7,14 @@ use std::path::Path;
 use linkspan_netlink::error::Error as Kernel;
 use linkspan_protocol::error::Failure;
 
-/// A step that failed. Each of them is told and tried again.
+/// A failed step. Each failure is reported, and the step is repeated.
 #[derive(Debug)]
 pub enum Error {
     /// The API server refused, or did not answer.
     Api(Box<kube::Error>),
     /// The API server's answer lacks something.
     Answer(&'static str),
-    /// No container engine told of its sandboxes.
+    /// No container engine listed its sandboxes.
     Engine(String),
     /// The settings do not fit the cluster or this host.
     Settings(String),
@@ -30,7 +30,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure of the system's at a file.
+    /// A system error about a file.
     pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.display().to_string();
         |err| Self::File(path, err)
@@ -54,7 +54,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// An error with its causes, which say why a connection or a certificate was refused.
+/// An error with its causes, such as the reason why a connection or a certificate was refused.
 struct Whole<'a>(&'a dyn std::error::Error);
 
 impl fmt::Display for Whole<'_> {

@@ -12,20 +12,20 @@ use tokio::time::timeout;
 use crate::error::{Error, Result};
 use crate::known::Known;
 
-/// Where events of objects without a namespace are.
+/// The namespace for events of objects without one.
 const NAMESPACE: &str = "default";
 
-/// Who tells.
+/// The source of the events.
 const COMPONENT: &str = "linkspan-node";
 
-/// How long the API server may take. An event is a courtesy, and the log has the same line.
+/// Time limit for the API server. Events are optional, and the log has the same lines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes events.
+/// Posts events.
 pub struct Events(Api<Event>);
 
 impl Events {
-    /// Of this connection.
+    /// Posts over this connection.
     pub fn new(client: Client) -> Self {
         Self(Api::namespaced(client, NAMESPACE))
     }
@@ -39,7 +39,7 @@ impl Events {
                 namespace: Some(NAMESPACE.to_owned()),
                 ..ObjectMeta::default()
             },
-            // kubelet's own events name the node this way, and kubectl looks for either.
+            // kubelet's own events name the node this way, and kubectl accepts both ways.
             involved_object: ObjectReference {
                 api_version: Some("v1".to_owned()),
                 kind: Some("Node".to_owned()),

@@ -1,4 +1,4 @@
-//! What operators ask the agent: whether it lives, whether the node is ready, and figures, by HTTP on loopback.
+//! HTTP on loopback for operators: whether the agent lives, whether the node is ready, and figures.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -11,37 +11,37 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 
-/// How long a client may take to ask.
+/// Time limit for a client's request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What there is to be told.
+/// The reported state.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    /// Why the node is not ready; empty where it is.
+    /// The reason why the node is not ready; empty if it is.
     pub lacks: String,
-    /// The nodes that the API server told of.
+    /// The number of nodes of the API server.
     pub nodes: usize,
     /// Routes to the other nodes' parts.
     pub routes: usize,
-    /// Those of them that lead into the tunnel.
+    /// The number of routes that lead into the tunnel.
     pub tunnelled: usize,
-    /// What is refused or not well at the moment.
+    /// The number of present refusals and warnings.
     pub refused: usize,
     /// Routes that were added, replaced or deleted.
     pub route_changes: usize,
-    /// How often the list was written.
+    /// The number of writes of the list.
     pub lists_written: usize,
     /// Failures of the API server.
     pub api_failures: usize,
     /// Failures of a step on this host.
     pub failures: usize,
-    /// Attachments that were detached, because the engine does not know their sandboxes.
+    /// The number of attachments detached because the engine does not know their sandboxes.
     pub detached: usize,
-    /// Looks at the engine's sandboxes that failed.
+    /// The number of failed looks at the engine's sandboxes.
     pub engine_failures: usize,
 }
 
-/// The one value, of which the agent writes and the server reads.
+/// The shared value: the agent writes, and the server reads.
 #[derive(Debug, Clone)]
 pub struct Shared(Arc<Mutex<Health>>);
 
@@ -55,7 +55,7 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// Changes what is told.
+    /// Changes the reported state.
     pub fn update(&self, change: impl FnOnce(&mut Health)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -66,14 +66,14 @@ impl Shared {
     }
 }
 
-/// Answers at `address` as long as the runtime runs, which it does between the agent's steps.
+/// Serves at `address` while the runtime runs, which is between the agent's steps.
 pub async fn serve(address: SocketAddr, shared: Shared) -> Result<SocketAddr> {
     let fail = |err| Error::Settings(format!("listen at {address}: {err}"));
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;
     tokio::spawn(async move {
         loop {
-            // A connection that failed is its client's matter.
+            // A failed connection matters only to its client.
             if let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
                 tokio::spawn(async move {
@@ -139,7 +139,7 @@ impl Health {
         ]
     }
 
-    /// In the text form of Prometheus.
+    /// The figures in Prometheus' text format.
     fn metrics(&self) -> String {
         let ready = usize::from(self.lacks.is_empty());
         let all = [

@@ -1,4 +1,4 @@
-//! The judgement of a list before engines see it: the suite's own, by `linkspan validate`.
+//! The judgement of a list before engines see it, by the suite's own `linkspan validate`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::suite;
 
-/// Judges a list under the name that it will have. An error has what is wrong with it.
+/// Judges a list under its future name. The error has the list's faults.
 pub fn judge(linkspan: &Path, path: &Path, list: &str) -> Result<()> {
     let dir = tempfile::tempdir().map_err(Error::file(&std::env::temp_dir()))?;
     let name = path.file_name().unwrap_or_default();

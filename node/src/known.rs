@@ -1,25 +1,25 @@
-//! The few things of a node that a network is made of.
+//! The relevant properties of a node.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Node;
 
-/// A node; two of the same value need the same routes.
+/// A node. Nodes with equal values need the same routes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// Its parts of the cluster's addresses.
     pub parts: Vec<IpNetwork>,
     /// Its own addresses, in the order of the API.
     pub addresses: Vec<IpAddr>,
-    /// What tells it from a node of the same name that was registered before or after it.
+    /// Identifies the registration, among nodes of the same name at other times.
     pub uid: String,
-    /// Whether somebody has said that its network is not available.
+    /// Whether a condition says that its network is not available.
     pub unavailable: bool,
 }
 
 impl Known {
-    /// Of an object. A text that is not an address counts as absent: the API server has checked them all.
+    /// Decodes an object. Invalid addresses count as absent: the API server has validated them.
     pub fn of(node: &Node) -> Self {
         let spec = node.spec.as_ref();
         let several = spec.and_then(|spec| spec.pod_cidrs.clone());

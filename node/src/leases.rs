@@ -1,5 +1,5 @@
-//! The addresses that pods of this node have: who has them, and which ones are outside of the node's parts, because it was
-//! registered anew and got others.
+//! The addresses of this node's pods: their holders, and those outside of the node's parts, which remain after the
+//! node was registered again with other parts.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,14 +9,14 @@ use ipnetwork::IpNetwork;
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName};
 use serde_json::Value;
 
-/// How many addresses a line names.
+/// Maximum number of addresses in a line.
 const NAMED: usize = 5;
 
-/// A line about leases of the list's network outside of the node's parts; none where all are inside.
+/// A line about leases of the list's network outside of the node's parts; `None` if all are inside.
 pub fn strays(leases: &Path, list: &str, parts: &[IpNetwork]) -> Option<String> {
     let list: Value = serde_json::from_str(list).ok()?;
     let dir = leases.join(list.get("name")?.as_str()?);
-    // A directory that is not there has no leases.
+    // A missing directory has no leases.
     let files = fs::read_dir(dir).into_iter().flatten().flatten();
     let name = |file: fs::DirEntry| file.file_name().into_string().ok();
     let mut strays: Vec<IpAddr> = files
@@ -41,7 +41,7 @@ pub fn strays(leases: &Path, list: &str, parts: &[IpNetwork]) -> Option<String> 
     ))
 }
 
-/// The attachments that have an address of the network. A file that names none is not a lease.
+/// The attachments with an address of the network. A file that names no attachment is not a lease.
 pub fn holders(leases: &Path, network: &str) -> Vec<AttachmentId> {
     let files = fs::read_dir(leases.join(network)).into_iter().flatten();
     let of_file = |file: fs::DirEntry| {

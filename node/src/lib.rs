@@ -1,13 +1,13 @@
-//! The agent of a node: it makes one network of a cluster's nodes, out of Kubernetes' own API.
+//! The agent of a node: it connects a cluster's nodes to one network, using only Kubernetes' own API.
 //!
-//! - [`cluster`] follows the nodes over [`api`]; [`known`] is what matters of one of them.
-//! - [`plan`] says which routes follow, and what is refused. It touches nothing.
-//! - [`routes`] makes the kernel's routes equal to the plan; [`ways`] says how a node is reached, and [`tunnel`] is the link
-//!   to those that are not near. [`masquerade`] excepts the cluster's pods.
-//! - [`list`] is the node's network, which [`judge`] has judged; [`leases`] looks for addresses outside of it.
-//! - [`sweep`] detaches what the node's engine does not know any more, and restores what lives: [`attachments`] are those of
-//!   the node, [`cri`] the engine's word, in a [`message`]. [`suite`] is the executable that does it.
-//! - [`agent`] is the order of these things, [`arguments`] its command line. [`log`], [`events`] and [`health`] tell of it.
+//! - [`cluster`] follows the nodes over [`api`]; [`known`] has the relevant properties of a node.
+//! - [`plan`] derives routes and refusals, without side effects.
+//! - [`routes`] makes the kernel's routes equal to the plan. [`ways`] finds the path to a node, and [`tunnel`] is the
+//!   link to remote ones. [`masquerade`] exempts the cluster's pods.
+//! - [`list`] is the node's network, judged by [`judge`]; [`leases`] looks for addresses outside of it.
+//! - [`sweep`] detaches attachments whose sandboxes the engine does not know, and restores living ones:
+//!   [`attachments`] are those of the node, [`cri`] asks the engine, in a [`message`]. [`suite`] executes `linkspan`.
+//! - [`agent`] orders these steps, [`arguments`] is its command line. [`log`], [`events`] and [`health`] report.
 
 pub mod agent;
 pub mod api;

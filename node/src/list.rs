@@ -1,4 +1,4 @@
-//! The node's own network: its parts of the cluster's addresses, put into a template.
+//! The node's own network list: its parts of the cluster's addresses, put into a template.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -11,16 +11,17 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 
-/// The list where nobody gives another one.
+/// The default template.
 pub const TEMPLATE: &str = include_str!("template.conflist");
 
-/// Where the links have this MTU, the list says nothing about it.
+/// The list does not name the MTU if links have this one.
 const USUAL_MTU: u32 = 1500;
 
-/// The least addresses of a part: the network's own, the gateway, a pod and, in IPv4, the one for broadcasts.
+/// The number of addresses that a part needs: the network's own, the gateway and a pod. IPv4 also has the broadcast
+/// address.
 const LEAST: u32 = 3;
 
-/// The list for these parts: the template, whose first plugin gets the ranges, the routes and the MTU that it does not have.
+/// The list for these parts: the template, whose first plugin gets missing ranges, routes and the MTU.
 pub fn render(template: &str, parts: &[IpNetwork], mtu: Option<u32>) -> Result<String> {
     let refuse = |why: &str| Error::Settings(format!("the template of the list: {why}"));
     let mut list: Value = serde_json::from_str(template).map_err(|err| refuse(&err.to_string()))?;
@@ -58,7 +59,7 @@ fn fill(ipam: &mut Map<String, Value>, parts: &[IpNetwork]) -> Result<()> {
     Ok(())
 }
 
-/// The first address of a part, which host-local keeps for the gateway; none where no pod would have room.
+/// The first address of a part, which host-local keeps for the gateway; `None` if a pod would have no room.
 pub fn gateway(part: IpNetwork) -> Option<IpAddr> {
     match part {
         IpNetwork::V4(part) => {
@@ -72,7 +73,7 @@ pub fn gateway(part: IpNetwork) -> Option<IpAddr> {
     }
 }
 
-/// Whether the file has this text.
+/// Returns whether the file has this text.
 pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     match fs::read_to_string(path) {
         Ok(present) => Ok(present == list),
@@ -81,16 +82,36 @@ pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     }
 }
 
+/// Drafts of the list. Engines read names that end with .conflist, .conf or .json, so no draft is a network.
+const DRAFT: &str = ".linkspan-";
+const DRAFT_END: &str = ".tmp";
+
+/// Removes the drafts that killed agents left beside the list: those without a lock.
+pub fn clear_drafts(path: &Path) {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_draft = name.starts_with(DRAFT) && name.ends_with(DRAFT_END);
+        let is_left = || fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_draft && is_left() {
+            // One that cannot be removed stays, and does no harm.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// Writes the list by rename, readable to its owner alone.
 pub fn write(path: &Path, list: &str) -> Result<()> {
     let fail = || Error::file(path);
     let dir = path.parent().unwrap_or(Path::new("."));
-    // Engines read names that end with .conflist, .conf or .json.
     let mut file = tempfile::Builder::new()
-        .prefix(".linkspan-")
-        .suffix(".tmp")
+        .prefix(DRAFT)
+        .suffix(DRAFT_END)
         .tempfile_in(dir)
         .map_err(fail())?;
+    // The lock marks the draft as in use. On a filesystem without locks no draft is removed.
+    drop(file.as_file().lock());
     file.write_all(list.as_bytes()).map_err(fail())?;
     file.as_file().sync_all().map_err(fail())?;
     file.persist(path).map_err(|err| fail()(err.error))?;
@@ -105,6 +126,29 @@ mod tests {
 
     fn networks(texts: &[&str]) -> Vec<IpNetwork> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn drafts_of_killed_agents_go_and_those_in_use_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let names = [
+            ".linkspan-left.tmp",
+            ".linkspan-used.tmp",
+            ".linkspan-x.conflist",
+            "a.tmp",
+        ];
+        for name in names {
+            fs::write(path(name), "{").unwrap();
+        }
+        let used = fs::File::open(path(".linkspan-used.tmp")).unwrap();
+        used.lock().unwrap();
+        clear_drafts(&path("10-linkspan.conflist"));
+        let there = names.map(|name| path(name).exists());
+        assert_eq!(there, [false, true, true, true]);
+        write(&path("10-linkspan.conflist"), "{}").unwrap();
+        let files = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(files, 4);
     }
 
     fn value(text: &str) -> Value {

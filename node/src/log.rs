@@ -1,4 +1,4 @@
-//! Lines of the log: for people, or as objects of JSON.
+//! Lines of the log, as text or as JSON objects.
 
 use std::io::{Write, stdout};
 
@@ -15,17 +15,17 @@ pub enum Log {
 }
 
 impl Log {
-    /// Tells of something that was done.
+    /// Reports a completed step.
     pub fn say(self, text: &str) {
         self.line("info", text);
     }
 
-    /// Tells of something that is not well.
+    /// Reports a fault.
     pub fn warn(self, text: &str) {
         self.line("warning", text);
     }
 
-    /// The agent works on where nobody takes the line.
+    /// Errors are ignored: the agent works without a reader of its log.
     fn line(self, level: &str, text: &str) {
         let told = match self {
             Self::Text => writeln!(stdout(), "linkspan-node: {text}"),

@@ -1,8 +1,9 @@
-//! Masquerade of the pods towards the world, and not towards the other nodes' pods: a part of the suite's table.
+//! Masquerade of the pods towards the outside, but not towards the other nodes' pods: a part of the suite's table.
 //!
-//! No object of Kubernetes has the cluster's networks. The parts of the known nodes are the cluster, so nothing has to be
-//! configured. Parts that adjoin are one range, so that thousands of nodes are a few elements.
+//! Kubernetes has no object with the cluster's networks. The parts of the known nodes are the cluster, so no
+//! configuration is needed. Adjoining parts are merged into one range, so that thousands of nodes need few elements.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 
 use Datum::{Ipv4, Ipv6};
 
-/// Pairs of source and destination: the node's own pods and everybody.
+/// Pairs of source and destination: the node's own pods and any address.
 const SOURCES: PerFamily<&Set> = PerFamily {
     v4: &Set::of("cluster_source_v4", &[Ipv4, Ipv4]).of_ranges(),
     v6: &Set::of("cluster_source_v6", &[Ipv6, Ipv6]).of_ranges(),
@@ -36,7 +37,7 @@ static PART: Part = Part {
     table: TABLE,
     sets: &[SOURCES.v4, SOURCES.v6, INSIDE.v4, INSIDE.v6],
     chains,
-    // The elements follow from the nodes, and are made anew.
+    // The elements are derived from the nodes, and are recreated.
     convert: |_, _| Ok(Vec::new()),
 };
 
@@ -67,8 +68,8 @@ fn rule(family: Family) -> Rule {
     Rule { exprs }
 }
 
-/// Makes the table's part equal to what these nodes need: pods of `own` are masqueraded, but not towards `others` and not
-/// towards each other. Returns whether anything changed.
+/// Makes the table's part equal to the needs of these nodes: pods of `own` are masqueraded, but not towards `others`
+/// and not towards each other. Returns whether anything changed.
 pub fn keep(own: &[IpNetwork], others: &[IpNetwork]) -> Result<bool> {
     let netfilter = match table::ready(&PART)? {
         Support::Whole(netfilter) => netfilter,
@@ -107,15 +108,19 @@ pub fn keep(own: &[IpNetwork], others: &[IpNetwork]) -> Result<bool> {
     Ok(changed)
 }
 
+/// Elements that are there and should not be, and elements that should be there and are not. Parts that do not adjoin are
+/// thousands of elements.
 fn difference(found: &[Element], wanted: &[Element]) -> (Vec<Element>, Vec<Element>) {
     let without = |these: &[Element], those: &[Element]| {
-        let is_in = |one: &&Element| {
-            let same = |other: &Element| (&other.key, &other.key_end) == (&one.key, &one.key_end);
-            !those.iter().any(same)
-        };
+        let those: BTreeSet<_> = those.iter().map(range).collect();
+        let is_in = |one: &&Element| !those.contains(&range(one));
         these.iter().filter(is_in).cloned().collect()
     };
     (without(found, wanted), without(wanted, found))
+}
+
+fn range(element: &Element) -> (&Fields, Option<&Fields>) {
+    (&element.key, element.key_end.as_ref())
 }
 
 fn wanted(
@@ -148,7 +153,7 @@ fn wanted(
     ]
 }
 
-/// The ranges that the networks of one family fill; those that adjoin or overlap are one.
+/// The ranges of one family's networks. Adjoining and overlapping networks are merged.
 fn merged(mut networks: Vec<IpNetwork>) -> Vec<(IpAddr, IpAddr)> {
     networks.sort_by_key(|network| (network.network(), network.prefix()));
     let mut ranges: Vec<(IpAddr, IpAddr)> = Vec::new();

@@ -1,6 +1,6 @@
-//! Messages of protocol buffers, as far as the fields of one call need them.
+//! Protocol buffer messages, with the field types that one call needs.
 
-/// The kinds of values.
+/// The wire types.
 const VARINT: u64 = 0;
 const EIGHT_BYTES: u64 = 1;
 const BYTES: u64 = 2;
@@ -11,7 +11,7 @@ const FOUR_BYTES: u64 = 5;
 pub struct Message<'a>(Vec<(u64, &'a [u8])>);
 
 impl<'a> Message<'a> {
-    /// Reads a whole message; none where the bytes are not one. Numbers are read and left out.
+    /// Reads a whole message; `None` if the bytes are malformed. Skips numbers.
     pub fn parse(mut rest: &'a [u8]) -> Option<Self> {
         let mut fields = Vec::new();
         while !rest.is_empty() {

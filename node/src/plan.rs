@@ -1,4 +1,4 @@
-//! The routes that follow from the nodes, and the nodes that get none.
+//! The routes that follow from the nodes, and the refused nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,18 +11,18 @@ use crate::known::Known;
 /// The routes of one node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The addresses of the node that has each part; those of the part's own family come first.
+    /// The addresses of each part's node; those of the part's own family come first.
     pub routes: BTreeMap<IpNetwork, Vec<IpAddr>>,
-    /// Nodes that get no route, and why: a line each.
+    /// A line for each node without a route, with the reason.
     pub refused: Vec<String>,
-    /// Why this node's own parts are not good for pods.
+    /// The reason why this node's own parts are unusable for pods.
     pub unusable: Option<String>,
 }
 
 /// Plans the routes of the node `own`.
 ///
-/// A part that overlaps another node's, or a network of this host, gets no route: its traffic would go astray. So does a
-/// part behind an address that two nodes have.
+/// A part that overlaps another node's, or a network of this host, gets no route: its traffic would go astray. The
+/// same holds for a part behind an address that two nodes have.
 pub fn plan(own: &str, nodes: &BTreeMap<String, Known>, taken: &[IpNetwork]) -> Plan {
     let mut plan = Plan::default();
     let shared = addresses_of_several(nodes);
@@ -50,7 +50,7 @@ pub fn plan(own: &str, nodes: &BTreeMap<String, Known>, taken: &[IpNetwork]) -> 
     plan
 }
 
-/// The addresses that a part can be reached by. A tunnel may be of the other family.
+/// The addresses through which a part can be reached. A tunnel may be of the other family.
 fn hops(node: &Known, part: IpNetwork, shared: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
     let own = node.addresses.iter().copied();
     let mut hops: Vec<IpAddr> = own.filter(|ip| !shared.contains(ip)).collect();
@@ -90,7 +90,7 @@ fn addresses_of_several(nodes: &BTreeMap<String, Known>) -> BTreeSet<IpAddr> {
     all.filter(|ip| !once.insert(*ip)).collect()
 }
 
-/// Sorted by their first address, networks that overlap another one stand in the reach of an earlier one.
+/// Finds overlaps in the order of first addresses: a network that begins before the end of an earlier one overlaps it.
 fn overlapping_parts(nodes: &BTreeMap<String, Known>) -> BTreeSet<IpNetwork> {
     let mut parts: Vec<IpNetwork> = nodes.values().flat_map(|node| node.parts.clone()).collect();
     parts.sort_by_key(|part| (part.network(), part.prefix()));
@@ -105,7 +105,7 @@ fn overlapping_parts(nodes: &BTreeMap<String, Known>) -> BTreeSet<IpNetwork> {
     found
 }
 
-/// Whether two networks have an address in common.
+/// Returns whether two networks share addresses.
 pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.contains(b.network()) || b.contains(a.network())
 }

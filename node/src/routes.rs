@@ -15,34 +15,34 @@ use crate::list::gateway;
 use crate::tunnel;
 use crate::ways::{Mode, Way, Ways};
 
-/// Our routes' protocol number: the agent touches no route of another number.
+/// Our routes' protocol number. The agent changes only routes with this number.
 pub const PROTOCOL: u8 = 113;
 
-/// The outcome of making routes.
+/// The outcome of [`Routes::make`].
 #[derive(Debug, Default)]
 pub struct Made {
-    /// How many routes there are.
+    /// The number of routes.
     pub count: usize,
-    /// How many parts' routes were added, replaced or deleted.
+    /// The number of parts whose routes were added, replaced or deleted.
     pub changed: usize,
-    /// How many of them lead into the tunnel.
+    /// The number of routes into the tunnel.
     pub tunnelled: usize,
-    /// The largest packet that all of them take; none where there are no routes.
+    /// The MTU that fits all routes; `None` without routes.
     pub mtu: Option<u32>,
-    /// Parts that got no route, and why: a line each.
+    /// A line for each part without a route, with the reason.
     pub refused: Vec<String>,
-    /// Routes that took the place of others.
+    /// Routes that may stand beside those whose place they took.
     replaced: BTreeMap<(IpAddr, u8), Wanted>,
 }
 
-/// The routes of the namespace that the agent is in.
+/// The routes of the agent's namespace.
 #[derive(Debug)]
 pub struct Routes {
     rtnl: Rtnl,
     ways: Ways,
 }
 
-/// The routes as they are.
+/// The present routes.
 #[derive(Debug, Default)]
 pub struct Seen {
     ours: BTreeMap<IpNetwork, Vec<Route>>,
@@ -54,7 +54,7 @@ impl Seen {
     pub fn networks(&self) -> Vec<IpNetwork> {
         let on_link = self.others.iter().filter(|route| route.gw.is_none());
         let networks = on_link.filter_map(network).filter(|network| {
-            // A pod's old address, outside of the parts, is not a network either.
+            // The former address of a pod, outside of the parts, does not count as a network.
             network.prefix() > 0 && network.prefix() < Family::of(network.ip()).host_prefix()
         });
         networks.collect()
@@ -70,7 +70,7 @@ impl Routes {
         })
     }
 
-    /// Looks at the routes. Those of pods, within the node's own parts, are left out.
+    /// Looks at the routes, except those of pods within the node's own parts.
     pub fn see(&self, own: &[IpNetwork]) -> Result<Seen> {
         let mut seen = Seen::default();
         for family in Family::BOTH {
@@ -91,8 +91,8 @@ impl Routes {
         Ok(seen)
     }
 
-    /// Makes our routes equal to the planned ones, and leaves those alone that are. A part that cannot be reached gets no
-    /// route: a line tells of it.
+    /// Makes our routes equal to the planned ones, and leaves equal ones unchanged. A part that cannot be reached gets
+    /// no route, and a line in `refused`.
     pub fn make(
         &mut self,
         own: &[IpNetwork],
@@ -160,7 +160,7 @@ impl Routes {
         Ok(made)
     }
 
-    /// The tunnel's link, with the MTU that all far ends allow; otherwise why there is none.
+    /// The tunnel's link, with the MTU that fits all far ends, or the reason why it is missing.
     fn tunnel(
         &self,
         own: &[IpNetwork],
@@ -183,7 +183,7 @@ impl Routes {
         Ok(Ok(link))
     }
 
-    /// A link by its index, looked up once. It forwards from then on.
+    /// A link by its index, looked up once. Switches its forwarding on.
     fn link<'a>(&self, links: &'a mut BTreeMap<u32, Link>, index: u32) -> Result<Option<&'a Link>> {
         if !links.contains_key(&index)
             && let Some(link) = self.rtnl.link_by_index(index)?
@@ -194,7 +194,8 @@ impl Routes {
         Ok(links.get(&index))
     }
 
-    /// IPv6 may keep the route that another takes the place of. One look is for all that were replaced.
+    /// IPv6 replaces a route by another with a next hop where it has one itself, and keeps it otherwise. One look is for all
+    /// of these.
     fn remove_replaced(&self, replaced: &BTreeMap<(IpAddr, u8), Wanted>) -> Result<()> {
         for family in Family::BOTH {
             if !replaced.keys().any(|(ip, _)| Family::of(*ip) == family) {
@@ -211,7 +212,7 @@ impl Routes {
     }
 }
 
-/// Makes one route as it is to be.
+/// Makes one route as planned.
 fn settle(link: &Link, spec: &RouteSpec, old: Option<Vec<Route>>, made: &mut Made) -> Result<()> {
     made.count += 1;
     let old = old.unwrap_or_default();
@@ -221,13 +222,15 @@ fn settle(link: &Link, spec: &RouteSpec, old: Option<Vec<Route>>, made: &mut Mad
     }
     made.changed += 1;
     link.replace_route(spec)?;
-    if !old.is_empty() {
+    // A look at all routes costs more than everything else, so it is for those alone that may be left.
+    let is_of_one_kind = |route: &Route| route.gw.is_some() == wanted.gw.is_some();
+    if old.len() > 1 || !old.iter().all(is_of_one_kind) {
         made.replaced.insert(spec.dst, wanted);
     }
     Ok(())
 }
 
-/// What tells a route from another one to the same part.
+/// The properties that distinguish routes to the same part.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     gw: Option<IpAddr>,
@@ -258,7 +261,7 @@ impl Made {
     }
 }
 
-/// IPv4 asks the link that a packet comes in by. IPv6 asks the host, whose switch the plugins set.
+/// IPv4 checks the switch of the incoming link. IPv6 checks the host's, which the plugins set.
 fn forward(link: &Link) -> Result<()> {
     if !link.routing.forwards(Family::V4) {
         link.forward_ipv4()?;

@@ -1,4 +1,4 @@
-//! Calls of the suite's own executable, which judges, detaches and restores.
+//! Calls of the suite's own executable: judging, detaching and restoring.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use linkspan_invoke::{communicate, start};
 
 use crate::error::{Error, Result};
 
-/// Runs `linkspan` with these arguments and no environment, and waits for its end.
+/// Runs `linkspan` with these arguments and an empty environment, and waits for its end.
 #[expect(
     clippy::disallowed_methods,
     reason = "it is another executable, and no plugin"

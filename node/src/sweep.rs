@@ -1,9 +1,9 @@
-//! The engine's word on the node's attachments: those whose sandboxes it does not know any more are detached, and those that
-//! live get back what somebody removed from the packet filter.
+//! Compares the node's attachments with the engine's sandboxes. Attachments whose sandboxes are gone are detached.
+//! Living ones get removed state of the packet filter back.
 //!
-//! An engine tells of a sandbox when it is made, and its network is made before that. So an attachment is detached only
-//! where the engine does not know its sandbox in two looks, which are further apart than kubelet waits for a sandbox.
-//! Each look reads the attachments first and the sandboxes after them. Where the engine cannot be asked, nothing happens.
+//! An engine lists a sandbox once it is created, and its network is created before that. So an attachment is detached
+//! only if two looks miss its sandbox, further apart than kubelet waits for a sandbox. Each look reads the attachments
+//! first and the sandboxes after them. If the engine cannot be asked, nothing happens.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linkspan_protocol::ident::AttachmentId;
+use linkspan_protocol::ident::{AttachmentId, ContainerId};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,13 +23,13 @@ use crate::health::Shared;
 use crate::log::Log;
 use crate::suite;
 
-/// The time between two looks. kubelet waits for a sandbox for four minutes, and makes another one then.
+/// The time between two looks. kubelet waits for a sandbox for four minutes, and then creates another one.
 pub const EVERY: Duration = Duration::from_secs(300);
 
-/// Where everything is.
+/// The places of files, and the interval.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Sockets of engines. The one counts that runs this agent's own pod.
+    /// Sockets of engines. The one that runs this agent's own pod counts.
     pub sockets: Vec<PathBuf>,
     /// The UID of this agent's own pod.
     pub pod: String,
@@ -41,11 +41,11 @@ pub struct Settings {
     pub list: PathBuf,
     /// Where host-local keeps its leases.
     pub leases: PathBuf,
-    /// Where the engine remembers attachments.
+    /// The engine's directory of attachments.
     pub cache: PathBuf,
 }
 
-/// Looks without end. A failure is told and counted, and the next look comes in its time.
+/// Looks without end. A failure is reported and counted, and the next look comes in its time.
 pub async fn run(settings: Settings, log: Log, health: Shared) {
     let mut sweep = Sweep {
         settings,
@@ -55,7 +55,7 @@ pub async fn run(settings: Settings, log: Log, health: Shared) {
     };
     let mut told = String::new();
     let mut clock = interval(sweep.settings.every);
-    // Two looks are never nearer than that.
+    // The interval is never shorter.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
@@ -75,14 +75,14 @@ struct Sweep {
     settings: Settings,
     log: Log,
     health: Shared,
-    /// Attachments whose sandboxes the engine did not know at the last look.
-    suspects: BTreeSet<AttachmentId>,
+    /// Sandboxes that have attachments, and that the engine did not know at the last look.
+    suspects: BTreeSet<ContainerId>,
 }
 
 impl Sweep {
     async fn look(&mut self) -> Result<()> {
         let Some(network) = self.network()? else {
-            // Before the first list there is nothing to look after.
+            // Without a list there is nothing to do yet.
             return Ok(());
         };
         let Settings {
@@ -93,15 +93,21 @@ impl Sweep {
         } = self.settings.clone();
         let attachments = beside(move || look(&linkspan, &cache, &leases, &network)).await?;
         let known = sandboxes(&self.settings.sockets, &self.settings.pod).await?;
-        let lives = |id: &&AttachmentId| known.contains(&id.container_id);
+        let others = attachments.elsewhere.iter().map(|(_, id)| id);
         let all = attachments.remembered.union(&attachments.unfinished);
-        let orphans: BTreeSet<AttachmentId> = all.filter(|id| !lives(id)).cloned().collect();
-        let gone: Vec<AttachmentId> = orphans.intersection(&self.suspects).cloned().collect();
+        let orphans: BTreeSet<ContainerId> = all
+            .clone()
+            .chain(others)
+            .map(|id| id.container_id.clone())
+            .filter(|container| !known.contains(container))
+            .collect();
+        let lost = &orphans & &self.suspects;
         self.suspects = orphans;
-        let living: Vec<AttachmentId> = attachments
-            .remembered
-            .iter()
-            .filter(lives)
+        let is_lost = |id: &&AttachmentId| lost.contains(&id.container_id);
+        let gone: Vec<AttachmentId> = all.filter(is_lost).cloned().collect();
+        let living = attachments.remembered.iter();
+        let living: Vec<AttachmentId> = living
+            .filter(|id| known.contains(&id.container_id))
             .cloned()
             .collect();
         let detached = self.ask("gc", "--gone", &gone).await?;
@@ -111,14 +117,19 @@ impl Sweep {
                 .say(&format!("{line}: the engine has no such sandbox"));
         }
         let restored = self.ask("restore", "--only", &living).await?;
-        let failed = [detached.failed, restored.failed].concat();
+        let mut failed = [detached.failed, restored.failed].concat();
+        for (network, id) in attachments.elsewhere {
+            if lost.contains(&id.container_id) {
+                failed.extend(self.delete(&network, &id).await?);
+            }
+        }
         if failed.is_empty() {
             return Ok(());
         }
         Err(Error::Settings(failed.join("; ")))
     }
 
-    /// The name of the list's network; none where there is no list yet.
+    /// The name of the list's network; `None` before the first list.
     fn network(&self) -> Result<Option<String>> {
         let file = &self.settings.list;
         let text = match fs::read_to_string(file) {
@@ -136,14 +147,36 @@ impl Sweep {
         if of.is_empty() {
             return Ok(Told::default());
         }
-        let Settings { list, cache, .. } = &self.settings;
-        let list = list.display().to_string();
-        let mut args = vec![format!("--cache-dir={}", cache.display())];
-        args.extend([verb.to_owned(), list]);
+        let list = self.settings.list.display().to_string();
+        let mut args = vec![verb.to_owned(), list];
         for at in of {
             args.push(format!("{option}={}/{}", at.container_id, at.ifname));
         }
+        self.run(args).await
+    }
+
+    /// Detaches an attachment of another network, with the list that the engine remembers; what failed.
+    async fn delete(&self, network: &str, at: &AttachmentId) -> Result<Vec<String>> {
+        let net = format!("--net={network}");
+        let ifname = format!("--ifname={}", at.ifname);
+        let container = at.container_id.to_string();
+        let told = self
+            .run(vec!["del".to_owned(), net, ifname, container])
+            .await?;
+        if told.failed.is_empty() {
+            self.health.update(|health| health.detached += 1);
+            self.log.say(&format!(
+                "deleted {network} {} {}: the engine has no such sandbox",
+                at.container_id, at.ifname
+            ));
+        }
+        Ok(told.failed)
+    }
+
+    async fn run(&self, args: Vec<String>) -> Result<Told> {
+        let cache = format!("--cache-dir={}", self.settings.cache.display());
         let linkspan = self.settings.linkspan.clone();
+        let args = [vec![cache], args].concat();
         let told = beside(move || suite::run(&linkspan, &args)).await?;
         let words = String::from_utf8_lossy(&told.stderr);
         let failed = words.lines().map(|line| line.trim().to_owned());
@@ -165,9 +198,9 @@ struct Told {
     failed: Vec<String>,
 }
 
-/// Does something slow while the agent follows the nodes.
+/// Runs slow work while the agent follows the nodes.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    // The error's causes are of this thread.
+    // The error's causes belong to this thread.
     let done = spawn_blocking(|| work().map_err(|err| err.to_string())).await;
     let done = done.unwrap_or_else(|err| Err(format!("a look at the attachments: {err}")));
     done.map_err(Error::Settings)

@@ -1,4 +1,4 @@
-//! The tunnel to nodes that are not on a link of this one: a VXLAN whose routes tell the far ends.
+//! The tunnel to nodes that are not on a link of this one: a VXLAN that takes the far ends from its routes.
 
 use std::net::IpAddr;
 
@@ -13,19 +13,19 @@ use crate::error::{Error, Result};
 /// The link's name.
 pub const NAME: &str = "linkspan-vxlan";
 
-/// The port of UDP that IANA has given to VXLAN-GPE. A firewall between the nodes has to let it through.
+/// The UDP port that IANA assigned to VXLAN-GPE. Firewalls between the nodes must admit it.
 pub const PORT: u16 = 4790;
 
 /// The identifier of the cluster's network.
 pub const ID: u32 = 1;
 
-/// Bytes that a far end of the family costs: its header of IP, and eight each of UDP and of VXLAN.
+/// Bytes that a tunnel over this family costs: the IP header, and eight each for UDP and VXLAN.
 pub fn overhead(family: Family) -> u32 {
     family.pick(20, 40) + 8 + 8
 }
 
-/// Sees that the link is there, with this MTU and with these addresses alone. The host itself sends from them, so that
-/// answers come back by the tunnel.
+/// Ensures that the link exists, with this MTU and exactly these addresses. The host itself sends from them, so that
+/// answers come back through the tunnel.
 pub fn ensure(rtnl: &Rtnl, mtu: u32, addresses: &[IpAddr]) -> Result<Link> {
     let kind = Kind::Vxlan(Vxlan::at(PORT));
     let link = match rtnl.link_by_name(NAME)? {
@@ -71,7 +71,7 @@ fn make(rtnl: &Rtnl, mtu: u32, kind: &Kind) -> Result<Link> {
     made.ok_or_else(|| Error::Settings(format!("somebody else deleted {NAME}")))
 }
 
-/// Deletes the link that nobody needs any more; one that somebody else made stays.
+/// Deletes the link when it is unused. A link that others created stays.
 pub fn remove(rtnl: &Rtnl) -> Result<()> {
     match rtnl.link_by_name(NAME)? {
         Some(link) if link.kind == Kind::Vxlan(Vxlan::at(PORT)) => Ok(link.delete()?),

@@ -1,4 +1,4 @@
-//! How a node is reached: on a link of this one, or by the tunnel.
+//! The path to a node: on a link of this one, or through the tunnel.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,18 +10,18 @@ use linkspan_protocol::family::Family;
 
 use crate::error::Result;
 
-/// Which ways may be taken.
+/// The permitted paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Directly where the node is on a link of this one, and by the tunnel where it is not.
+    /// Directly if the node is on a link of this one, otherwise through the tunnel.
     Auto,
-    /// Directly alone.
+    /// Directly only.
     Direct,
-    /// By the tunnel alone.
+    /// Through the tunnel only.
     Vxlan,
 }
 
-/// A way to a part: the node's address, and the index of the link that packets leave by.
+/// The path to a part: the node's address, and the index of the outgoing link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// The node is the next hop.
@@ -38,7 +38,7 @@ impl Way {
         }
     }
 
-    /// The link that packets leave by; a tunnel's, outside of it.
+    /// The outgoing link; for a tunnel, the one outside of it.
     pub fn link(self) -> u32 {
         match self {
             Self::Direct(_, link) | Self::Tunnel(_, link) => link,
@@ -46,14 +46,14 @@ impl Way {
     }
 }
 
-/// An address as the kernel's routes lead to it.
+/// The result of a route lookup for an address.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     link: u32,
     is_next: bool,
 }
 
-/// The ways that were found. They count until a route of the host changes.
+/// The paths found so far. They are valid until a route of the host changes.
 #[derive(Debug)]
 pub struct Ways {
     mode: Mode,
@@ -62,7 +62,7 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// None is known yet.
+    /// No path is known yet.
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,
@@ -71,7 +71,7 @@ impl Ways {
         }
     }
 
-    /// Forgets the ways unless the host's routes are still these.
+    /// Forgets the paths unless the host's routes are still these.
     pub fn look_anew_unless(&mut self, routes: Vec<Route>) {
         if self.routes != routes {
             self.routes = routes;
@@ -79,7 +79,7 @@ impl Ways {
         }
     }
 
-    /// The way to a part by one of a node's addresses; otherwise why there is none.
+    /// The path to a part through one of a node's addresses, or the reason why there is none.
     pub fn to(
         &mut self,
         rtnl: &Rtnl,

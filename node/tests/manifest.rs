@@ -1,4 +1,4 @@
-//! `deploy/daemonset.yaml`: its objects belong together, and the agent gets what it needs and no more.
+//! `deploy/daemonset.yaml`: its objects belong together, and the agent gets exactly its needs.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -29,7 +29,7 @@ fn words(container: &Value) -> Vec<&str> {
     args.map(|word| word.as_str().unwrap()).collect()
 }
 
-/// What follows an argument.
+/// The word after an argument.
 fn after<'a>(words: &[&'a str], name: &str) -> &'a str {
     let at = words.iter().position(|word| *word == name).unwrap();
     words[at + 1]
@@ -55,7 +55,7 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
         agent["env"][0]["valueFrom"]["fieldRef"]["fieldPath"],
         "spec.nodeName"
     );
-    // Each file is in a volume: what is of the node is at the same place in the container.
+    // Each file is in a volume: files of the node are at the same place in the container.
     let volumes = spec["volumes"].as_array().unwrap();
     let volume = |path: &str| {
         let mounts = agent["volumeMounts"].as_array().unwrap().iter();
@@ -96,7 +96,7 @@ fn the_agent_takes_its_command_line_and_finds_its_files() {
     let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     assert_eq!(value(text), value(TEMPLATE));
     render(text, &["10.244.1.0/24".parse().unwrap()], None).unwrap();
-    // The suite judges in a directory that the image has not.
+    // The suite judges in a directory that the image lacks.
     assert_eq!(volume("/tmp").0["emptyDir"], json!({}));
     assert_eq!(after(&words, "--linkspan"), "/linkspan");
 }
@@ -122,13 +122,23 @@ fn the_agent_has_few_rights_and_starts_before_there_is_a_network() {
         assert!(container["resources"]["limits"]["memory"].is_string());
     }
     assert_eq!(install["args"], json!(["install", "/opt/cni/bin"]));
+    let keeper = &spec["containers"][1];
+    assert_eq!(keeper["args"], json!(["pause", "--watch", "/opt/cni/bin"]));
+    assert_eq!(keeper["securityContext"], install["securityContext"]);
+    for container in [install, agent, keeper] {
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
+    }
+    assert!(spec["nodeSelector"]["kubernetes.io/arch"].is_string());
     let health = after(&words(agent), "--health");
     for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
         let get = &agent[probe]["httpGet"];
         let asked = format!("{}:{}", get["host"].as_str().unwrap(), get["port"]);
         assert_eq!((asked.as_str(), &get["path"]), (health, &json!(path)));
     }
-    // Nobody but its account has its rights, which are these.
+    // Only its account has its rights, and no others.
     let account = &of_kind(&objects, "ServiceAccount")["metadata"];
     assert_eq!(spec["serviceAccountName"], account["name"]);
     let rule = |resource: &str, verbs: &[&str]| json!({ "apiGroups": [""], "resources": [resource], "verbs": verbs });

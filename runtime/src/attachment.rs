@@ -81,7 +81,7 @@ pub fn parse_args(text: &str) -> Result<Vec<(String, String)>> {
             Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
                 Ok((key.to_owned(), value.to_owned()))
             }
-            // The value may be a secret; a pair without a key may be the rest of one.
+            // The value may be a secret, and so may a pair without a key.
             found => Err(Failure::new(
                 ErrorCode::INVALID_ENVIRONMENT,
                 match found {

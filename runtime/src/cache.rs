@@ -161,7 +161,7 @@ impl Cache {
         Ok(())
     }
 
-    /// The entry of an attachment, where there is one that can be read.
+    /// The entry of an attachment; `None` if it is missing or unreadable.
     pub fn entry(&self, network: &NetworkName, at: &Attachment) -> Option<Entry> {
         let raw = fs::read(self.path(network, &at.container_id, &at.ifname)).ok()?;
         Entry::decode(&raw)
@@ -177,7 +177,7 @@ impl Cache {
         let mut paths = Vec::new();
         for file in files {
             let file = file.map_err(failed())?;
-            // No network's name begins with a dot: such a file is still being written.
+            // Names of networks do not begin with a dot: such a file is still being written.
             if !file.file_name().as_encoded_bytes().starts_with(b".") {
                 paths.push(file.path());
             }
@@ -211,7 +211,7 @@ impl Cache {
         })
     }
 
-    /// Whether there is anything under the attachment's name.
+    /// Returns whether a file has the attachment's name.
     pub fn has(&self, network: &NetworkName, at: &Attachment) -> bool {
         self.path(network, &at.container_id, &at.ifname).exists()
     }

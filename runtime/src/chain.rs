@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::conflist::{NetworkList, PluginConf};
 use crate::inject::{self, Added, Known};
 use crate::interrupt::Interrupt;
+use crate::steps::{Recorder, Step};
 use crate::{Result, look};
 
 /// The places of plugins and of results.
@@ -33,7 +34,7 @@ pub struct Runtime {
     pub cache: Cache,
     /// The signal that stops every verb but DEL.
     pub stop: Option<Arc<Interrupt>>,
-    /// Hears of each call.
+    /// Called after each call of a plugin.
     pub told: Option<Told>,
 }
 
@@ -53,14 +54,16 @@ pub struct Call<'a> {
     pub stdin: &'a [u8],
     /// The output, or the failure.
     pub done: std::result::Result<&'a [u8], &'a Failure>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
+    /// What it did, where the plugin tells that.
+    pub steps: Vec<Step>,
 }
 
 impl Runtime {
     /// Attaches, and returns the last plugin's result. When a plugin fails, or the result cannot be stored, the list's
-    /// DEL removes everything, which libcni leaves to its caller. There is no such DEL for an attachment that was
-    /// remembered before, or an interface that was there before.
+    /// DEL removes everything, which libcni leaves to its caller. An attachment that was remembered before, or an
+    /// interface that existed before, gets no such DEL.
     pub fn add(&self, list: &NetworkList, at: &Attachment) -> Result<Value> {
         let network = list.network()?;
         // Finds a missing plugin before anything is made.
@@ -73,7 +76,7 @@ impl Runtime {
             home: NetnsPath::new(&at.netns).and_then(|path| Home::of(&path)),
             ..Facts::default()
         };
-        // Where this fails, the attachment is judged by libcni's cache alone.
+        // If this fails, only libcni's cache has the attachment.
         drop(self.cache.memory(&network, &at.id()).write(&facts));
         let added = self.add_each(list, at).and_then(|result| {
             self.stop.as_ref().map_or(Ok(()), |stop| stop.check())?;
@@ -160,7 +163,7 @@ impl Runtime {
         self.ask_status(list, &Added::new())
     }
 
-    /// The same, but our plugins also fail where all addresses or ports are taken.
+    /// The same, but our plugins also fail if all addresses or ports are taken.
     pub fn strict_status(&self, list: &NetworkList) -> Result<()> {
         self.ask_status(list, &inject::strict_status())
     }
@@ -239,7 +242,7 @@ impl Runtime {
         self.telling(verb, &exe, &env, stdin)
     }
 
-    /// Executes a plugin, and tells the listener of it.
+    /// Executes a plugin, and reports the call to the listener.
     pub(crate) fn telling(
         &self,
         verb: Command,
@@ -247,10 +250,13 @@ impl Runtime {
         env: &[(&str, String)],
         stdin: &[u8],
     ) -> Result<Vec<u8>> {
+        let recorder = self.told.and_then(|_| Recorder::new());
+        let asking = recorder.as_ref().map(|recorder| recorder.asking(env));
+        let given = asking.as_deref().unwrap_or(env);
         let began = Instant::now();
         let done = match verb {
-            Command::Del => exec_until(exe, env, stdin, None),
-            _ => self.exec_unless_stopped(exe, env, stdin),
+            Command::Del => exec_until(exe, given, stdin, None),
+            _ => self.exec_unless_stopped(exe, given, stdin),
         };
         if let Some(told) = self.told {
             told(&Call {
@@ -260,6 +266,9 @@ impl Runtime {
                 stdin,
                 done: done.as_deref(),
                 took: began.elapsed(),
+                steps: recorder
+                    .map(|recorder| recorder.steps())
+                    .unwrap_or_default(),
             });
         }
         done

@@ -33,14 +33,14 @@ pub fn load(dir: &Path, name: &str) -> Result<NetworkList> {
     })
 }
 
-/// The same; `None` where there is no such network.
+/// The same; `None` if the network does not exist.
 pub fn find(dir: &Path, name: &str) -> Result<Option<NetworkList>> {
     let lists = files(dir, &["conflist"])?;
     for path in &lists {
         let list = NetworkList::parse(&read(path)?).map_err(|err| naming(err, path))?;
         let is_asked_for = list.name == name;
         if !is_asked_for && list.network().is_err() {
-            // Its fragments could be anywhere, and it is not the wanted network.
+            // Its fragments could be anywhere, and another network is wanted.
             continue;
         }
         let list = with_fragments(list, dir).map_err(|err| naming(err, path))?;

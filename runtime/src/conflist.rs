@@ -16,11 +16,11 @@ pub struct NetworkList {
     pub name: String,
     /// The version in which its plugins are called; neither validated nor capped.
     pub version: String,
-    /// CHECK is not to be run.
+    /// CHECK is disabled.
     pub disable_check: bool,
-    /// GC is not to be run.
+    /// GC is disabled.
     pub disable_gc: bool,
-    /// Fragments in the directory named after the network are not to be read.
+    /// Fragments in the directory named after the network are ignored.
     pub only_inlined: bool,
     /// The plugins.
     pub plugins: Vec<PluginConf>,

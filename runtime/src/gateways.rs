@@ -1,5 +1,5 @@
-//! CHECK of the default routes of the final result, which no plugin can do: a plugin must allow for changes by later
-//! ones of the list, and so compares no gateway of a default route.
+//! CHECK of the default routes of the final result. Plugins cannot check them: a plugin must allow for changes by
+//! later ones of the list, and so compares no gateway of a default route.
 
 use std::net::IpAddr;
 use std::path::Path;

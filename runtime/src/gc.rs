@@ -32,7 +32,7 @@ impl Runtime {
         self.gc_telling(list, valid, &mut |_done, _all| {})
     }
 
-    /// The same, and tells after each attachment how many of how many are detached.
+    /// The same, and reports progress after each attachment.
     pub fn gc_telling(
         &self,
         list: &NetworkList,
@@ -72,7 +72,7 @@ impl Runtime {
         done
     }
 
-    /// Detaches the attachments in `gone`, whose containers their engine does not know any more, and nothing else. No
+    /// Detaches the attachments in `gone`, whose containers are gone according to their engine, and nothing else. No
     /// plugin is asked to collect, so this is safe while containers of the network start.
     pub fn detach(&self, list: &NetworkList, gone: &[AttachmentId]) -> Collected {
         let mut done = Collected::default();
@@ -93,7 +93,7 @@ impl Runtime {
                     let is_gone = lives.of(entry) == Life::Gone;
                     self.del_stale(list, at, is_gone, &mut done);
                 }
-                // DEL needs no namespace: an ADD that was killed left leases or links, and no entry.
+                // DEL needs no namespace: a killed ADD left leases or links, and no entry.
                 None => match Attachment::new(id.container_id.as_str(), "", id.ifname.as_str()) {
                     Ok(at) => self.del_stale(list, &at, false, &mut done),
                     Err(failure) => done.failures.push(failure),
@@ -107,7 +107,7 @@ impl Runtime {
         let id = at.id();
         let mut at = at.clone();
         if is_gone && Path::new(&at.netns).exists() {
-            // The namespace at its path is not the container's any more, so plugins do not get the path.
+            // The namespace at its path is another one by now, so plugins do not get the path.
             at.netns.clear();
         }
         match self.del(list, &at) {

@@ -37,7 +37,7 @@ pub type ReadTag = fn(&NetworkName, &Attachment) -> Result<Tag>;
 /// The holder of the interface that an attachment wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// None: the interface is not there, or the namespace cannot be examined.
+    /// The interface is missing, or the namespace cannot be examined.
     No,
     /// The attachment itself.
     Own,
@@ -64,11 +64,11 @@ impl Runtime {
                 container: entry.container_id,
             }));
         }
-        // A namespace that cannot be examined is left to the plugin, whose error is better.
+        // If the namespace cannot be examined, the plugin's error is better.
         Ok(match read_tag(network, at).unwrap_or(Tag::None) {
             Tag::Other(holder) => Held::By(holder),
             Tag::Own => Held::Own,
-            // Every namespace has this one.
+            // Every namespace has a loopback interface.
             Tag::None if at.ifname.as_str() == LOOPBACK || look(at) != Look::There => Held::No,
             Tag::None if self.cache.has(network, at) => Held::Own,
             Tag::None => Held::Unnamed,

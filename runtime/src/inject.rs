@@ -25,7 +25,7 @@ pub fn stdin(list: &NetworkList, plugin: &PluginConf, added: Added) -> Result<Ve
     })
 }
 
-/// What the runtime knows of an attachment.
+/// The runtime's data about an attachment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known<'a> {
     pub(crate) at: &'a Attachment,
@@ -38,7 +38,7 @@ impl<'a> Known<'a> {
         Self { at, result }
     }
 
-    /// What ADD, CHECK and DEL add.
+    /// The keys that ADD, CHECK and DEL add.
     pub(crate) fn about(self, plugin: &PluginConf) -> Added {
         let mut added = runtime_config(plugin, &self.at.capability_args);
         added.extend(self.result.map(|result| ("prevResult", result.clone())));
@@ -46,7 +46,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The keys that GC adds: its list under the key of today and under the first published one; without a list, neither.
+/// The keys that GC adds: its list under the current key and under the first published one; without a list, neither.
 pub(crate) fn valid(attachments: Option<&[AttachmentId]>) -> Added {
     let Some(attachments) = attachments else {
         return Added::new();

@@ -17,7 +17,7 @@ use crate::Result;
 /// The signals that ask a process to end.
 pub const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// The requests to end.
+/// The recorded requests to end.
 #[derive(Debug)]
 pub struct Interrupt {
     /// A byte for each request.
@@ -27,7 +27,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Records requests to end from now on. None of them ends the process by itself.
+    /// Records requests to end from now on, instead of ending the process.
     pub fn expect() -> Result<Self> {
         let prepare = || -> io::Result<Self> {
             let (told, teller) = UnixStream::pair()?;
@@ -52,7 +52,7 @@ impl Interrupt {
         Err(Failure::new(ErrorCode::INTERNAL, told))
     }
 
-    /// Ends this process by the signal, where there was one.
+    /// Ends this process by the recorded signal, if any.
     pub fn follow(&self) {
         if let Some(signal) = self.signal() {
             // A signal that cannot be raised leaves the process with its exit status.

@@ -1,4 +1,4 @@
-//! The bundled runtime. It does around plugins what kubelet's container runtime, podman or `cnitool` do.
+//! The bundled runtime. It calls plugins as kubelet's container runtime, podman or `cnitool` do.
 //!
 //! [`conflist`] and [`confdir`] read network configuration lists, [`inject`] makes the plugins' input of them,
 //! [`chain`], [`gc`] and [`restore`] run the plugins, [`cache`] stores results where libcni does. The command lines are
@@ -19,6 +19,7 @@ mod look;
 pub mod probe;
 pub mod restore;
 pub mod scratch;
+pub mod steps;
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 

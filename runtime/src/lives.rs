@@ -58,7 +58,7 @@ impl<'a> Lives<'a> {
         for name in host_interfaces(entry) {
             match links.iter().find(|link| link.name == name) {
                 Some(link) if link.peer_lives() => return HostEnd::Lives,
-                // A bridge, which is shared and proves nothing.
+                // A bridge is shared and proves nothing.
                 Some(link) if link.peer_netns.is_none() => {}
                 _ => end = HostEnd::Gone,
             }

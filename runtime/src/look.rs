@@ -1,4 +1,4 @@
-//! Whether an attachment's interface is in its namespace already.
+//! Whether an attachment's interface exists in its namespace.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::attachment::Attachment;
 /// The interface that every namespace has.
 pub(crate) const LOOPBACK: &str = "lo";
 
-/// Whether an interface of that name may be in the namespace already. `lo` always is, and counts once it is up.
+/// Returns whether an interface of that name may exist in the namespace. `lo` always exists, and counts once it is up.
 pub(crate) fn may_be_there(at: &Attachment) -> bool {
     look(at) != Look::Absent
 }

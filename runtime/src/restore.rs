@@ -1,7 +1,7 @@
 //! `linkspan restore`: puts back the state of living attachments in the packet filter that others removed.
 //!
-//! Each plugin of an attachment's list is asked by a verb of our own (`Command::Restore`), with the input of CHECK. A plugin
-//! of another suite does not know the verb, and keeps its own state by its own means.
+//! Each plugin of an attachment's list is asked by a verb of our own (`Command::Restore`), with the input of CHECK. A
+//! plugin of another suite does not know the verb.
 
 use linkspan_owner::life::Life;
 use linkspan_protocol::command::Command;
@@ -25,8 +25,8 @@ pub struct Restored {
 }
 
 impl Runtime {
-    /// Restores the remembered attachments of one network or of all, except those whose namespace is gone, and those that
-    /// are not in `only`, where that is given.
+    /// Restores the remembered attachments of one network or of all, except those whose namespace is gone. If `only`
+    /// is given, restores only those in it.
     pub fn restore(
         &self,
         network: Option<&NetworkName>,

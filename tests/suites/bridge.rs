@@ -52,8 +52,7 @@ fn reach_gateways(lab: &Lab, from: &Sandbox) {
     }
 }
 
-/// Lets the sandbox learn soon, instead of after three seconds, that nobody answers; the kernel tells it by ICMP
-/// through `lo`.
+/// Shortens the wait for a missing neighbour from three seconds. The kernel reports it with ICMP through `lo`.
 fn impatient(sandbox: &Sandbox) {
     let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
     lo.set_up().unwrap();
@@ -204,7 +203,7 @@ fn in_hairpin_mode_a_frame_returns_by_the_port_it_came_from() {
             let all_nodes = "ff02::1".parse().unwrap();
             let group = SocketAddrV6::new(all_nodes, 7000, 0, eth0(&sandbox).index);
             socket.send_to(b"own", group).unwrap();
-            // Frames stay in order, so what comes first tells whether our own came at all.
+            // Frames stay in order, so the first one shows whether our own came at all.
             let host = lab.host().scope(|| UdpSocket::bind("[::]:0"));
             let ip: Ipv6Addr = address(&result, 1).parse().unwrap();
             let sent = host.unwrap().unwrap();
@@ -294,7 +293,7 @@ fn a_duplicate_address_is_an_error_that_names_it() {
         let (a, b) = (lab.sandbox(), lab.sandbox());
         call(lab, "a", &a, &json!({})).add();
         let before = Snapshot::of_host(lab);
-        // Another network with leases of its own gives the same address.
+        // Another network with separate leases gives the same address.
         let over = json!({ "name": "other", "enabledad": true });
         let told = call(lab, "b", &b, &over).verb("ADD").run().failed(999);
         assert!(told.contains("fd00:1::2"), "{told}");
@@ -340,7 +339,7 @@ fn the_gateways_of_one_add_are_not_in_each_others_way() {
             let result = call.add();
             call.check(&result);
         }
-        // Those of another ADD still are.
+        // The addresses of another ADD still are.
         let over = json!({ "forceAddress": true, "ipam": host_local(lab, &["10.3.0.0/16"]), "name": "other" });
         let third = lab.sandbox();
         lab.plugin("bridge")

@@ -1,6 +1,6 @@
-//! What every plugin has in common: VERSION, and each code of the spec's table that a plugin can produce.
+//! Common answers of every plugin: VERSION, and each code of the spec's table that a plugin can produce.
 //!
-//! Codes 2 and 3 are for the runtime's eyes only: no plugin here answers with them. Code 11 is proved where a lock is held, in
+//! Codes 2 and 3 are for the runtime only: these plugins do not return them. Code 11 is tested with a held lock, in
 //! the suite of the store of `host-local`.
 #![expect(
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ const VERSIONS: [&str; 7] = [
     "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0",
 ];
 
-/// A call that would pass every check before the plugin's own.
+/// A call that passes every check before the plugin's own.
 fn call(lab: &Lab, plugin: &str, verb: &str) -> Call {
     let conf = json!({ "cniVersion": "1.1.0", "name": "net", "type": plugin });
     lab.plugin(plugin)
@@ -32,7 +32,7 @@ fn call(lab: &Lab, plugin: &str, verb: &str) -> Call {
         .conf(&conf)
 }
 
-/// For each plugin, an answer with `code` that says `expected`.
+/// For each plugin, an answer with `code` and the text `expected`.
 fn each(code: u64, expected: &str, make: impl Fn(&Lab, &str) -> Call + Sync) {
     in_lab(LINKSPAN, |lab| {
         for plugin in PLUGINS {
@@ -246,7 +246,7 @@ fn code_50_an_add_that_could_not_succeed() {
             "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.1", "rangeEnd": "10.1.0.1" }]] }),
         );
         let full = bridge(lab, &json!({ "ipam": ipam }));
-        // Its only address is the gateway's. The bridge passes on what its IPAM plugin says.
+        // Its only address is the gateway's. The bridge relays the error of its IPAM plugin.
         for plugin in ["host-local", "bridge", "ptp"] {
             let told = call(lab, plugin, "STATUS").conf(&full).run().failed(50);
             assert!(told.contains("10.1.0.1"), "{plugin}: {told}");

@@ -15,13 +15,13 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// The network of README, as it is.
 const BRIDGE: &str = include_str!("../../conf-examples/bridge.conflist");
 
-/// The rest of containerd looks for what a node has not got.
+/// Disables the parts of containerd that a node cannot run.
 const CONTAINERD: &str = r#"
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 "#;
 
-/// Starts the container `name`; its process is executed when it is attached, and says so.
+/// Starts the container `name`. Its process is executed after the attachment, and prints a line.
 fn start(node: &Node<'_>, name: &str) -> Running {
     let config = node.home().join("config.json");
     let spec = node.spec(&["sh", "-c", "echo up; exec sleep 100000"]);

@@ -1,4 +1,4 @@
-//! The Debian package: made by `cargo deb` of the binary under test, installed by dpkg into a root that has nothing else.
+//! The Debian package: built by `cargo deb` from the binary under test, and installed by dpkg into an empty root.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -23,21 +23,21 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 const CARGO: &str = env!("CARGO");
 
-/// Where dpkg looks for what it executes; an ordinary user's path may have less.
+/// dpkg's search path for programs; an ordinary user's path may have less.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is installed into, with a database of packages of its own.
+/// The root for the installation, with a separate database of packages.
 struct Root<'a> {
     lab: &'a Lab,
     dir: PathBuf,
 }
 
-/// The package, made in the lab, where there is no network, without a build.
+/// The package, made in the lab, without a network and without a build.
 fn package(lab: &Lab) -> Option<PathBuf> {
     for tool in ["dpkg", "cargo-deb"] {
         skip::without(tool)?;
     }
-    // The profile whose file `cargo deb` looks for is not the one that is tested.
+    // `cargo deb` looks for the file of another profile than the tested one.
     let target = lab.dir().join("target");
     fs::create_dir_all(target.join("release")).unwrap();
     symlink(LINKSPAN, target.join("release/linkspan")).unwrap();
@@ -71,7 +71,7 @@ impl<'a> Root<'a> {
         Self { lab, dir }
     }
 
-    /// A run of a program of dpkg's on this root.
+    /// Runs a program of dpkg on this root.
     fn call(&self, program: &str, args: &[&str]) -> String {
         let root = format!("--root={}", self.dir.display());
         let call = Call::new(&skip::without(program).unwrap());
@@ -79,13 +79,13 @@ impl<'a> Root<'a> {
         call.succeeded().to_owned()
     }
 
-    /// dpkg, which finds neither a shell in this root nor the packages that a system has.
+    /// dpkg, which finds neither a shell in this root nor a system's packages.
     fn dpkg(&self, args: &[&str]) {
         let force = "--force-script-chrootless,depends,unsafe-io";
         self.call("dpkg", &[&[force, "--log=/dev/null"], args].concat());
     }
 
-    /// A package that stands for the Go plugins, in its n-th version.
+    /// A package that acts as the Go plugins, in its n-th version.
     fn go_plugins(&self, version: u32) -> PathBuf {
         let dir = self.lab.dir().join("go");
         let control = format!(
@@ -117,7 +117,7 @@ impl<'a> Root<'a> {
         names.collect()
     }
 
-    /// Whose each plugin's name is.
+    /// The package that diverts each plugin's name.
     fn diverted_by(&self) -> BTreeSet<String> {
         let of = |name: &&str| {
             let file = format!("/usr/lib/cni/{name}");
@@ -128,7 +128,7 @@ impl<'a> Root<'a> {
     }
 }
 
-/// What is in a package; it needs no root.
+/// The content of a package; needs no root.
 fn dpkg_deb(args: &[&str]) -> String {
     let call = Call::new(Path::new("/usr/bin/dpkg-deb")).args(args);
     call.env("PATH", PATH).run().succeeded().to_owned()
@@ -152,7 +152,7 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
         assert_eq!((binary.mode() & 0o7777, binary.uid()), (0o755, 0));
         assert_eq!(root.plugin_names(), set(PLUGINS));
         for name in PLUGINS {
-            // The same inode, or IPAM would be executed.
+            // The same inode, otherwise IPAM would be executed.
             let plugin = fs::metadata(root.plugins().join(name)).unwrap();
             assert_eq!(plugin.ino(), binary.ino(), "{name}");
         }
@@ -188,6 +188,40 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
     });
 }
 
+#[test]
+fn lintian_finds_nothing_that_is_not_overridden_with_a_reason() {
+    in_lab(LINKSPAN, |lab| {
+        let Some(lintian) = skip::without("lintian") else {
+            return;
+        };
+        let Some(package) = package(lab) else {
+            return;
+        };
+        let tmp = lab.dir().to_str().unwrap();
+        let judged = Call::new(&lintian)
+            .args(&[
+                "--allow-root",
+                "--no-cfg",
+                "--fail-on",
+                "error,warning,info",
+            ])
+            .args(&["--tag-display-limit", "0", package.to_str().unwrap()])
+            .env("PATH", PATH)
+            .env("TMPDIR", tmp)
+            .env("HOME", tmp)
+            .run();
+        assert_eq!(
+            (judged.status, &*judged.stdout),
+            (0, ""),
+            "{}",
+            judged.stderr
+        );
+    });
+    // Each override has its reason above it.
+    let overrides = fs::read_to_string(format!("{DEPLOY}/debian/lintian-overrides")).unwrap();
+    assert!(overrides.starts_with("# "), "{overrides}");
+}
+
 /// Asserts that the package has a page for every command, and completions that complete.
 fn has_all(package: &Path) {
     let path = package.to_str().unwrap();
@@ -202,6 +236,8 @@ fn has_all(package: &Path) {
         "dhcp.socket",
         "gc.service",
         "gc.timer",
+        "metrics.service",
+        "metrics.timer",
         "restore.service",
     ] {
         has(&format!(" ./usr/lib/systemd/system/linkspan-{unit}\n"));

@@ -1,5 +1,5 @@
-//! `dummy`: the interface as it is asked for, every promise of CHECK, undo, DEL from any state, and the swap with the Go
-//! plugin. Where the kernel has no such links, what is refused.
+//! `dummy`: the configured interface, every promise of CHECK, undo, DEL from any state, and the swap with the Go
+//! plugin. On kernels without such links, the refusal.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -42,7 +42,7 @@ fn call(lab: &Lab, sandbox: &Sandbox, over: &Value) -> Call {
     call.conf(&conf(lab, over))
 }
 
-/// What somebody does to the interface.
+/// A change of the interface by others.
 type Change = fn(&Link);
 
 fn eth0(sandbox: &Sandbox) -> Option<Link> {
@@ -135,7 +135,7 @@ fn a_failed_add_leaves_nothing() {
         let sandbox = lab.sandbox();
         let (host, inside) = (Snapshot::of_host(lab), Snapshot::of_sandbox(&sandbox));
         let missing = json!({ "ipam": { "type": "missing" } });
-        // No link could have this address, and none this MTU.
+        // Impossible values for links: an address, and an MTU.
         let small = json!({ "mtu": 1000 });
         let routes = json!([{ "dst": "10.9.0.0/16", "gw": "10.8.0.1" }]);
         let mut unreachable = json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) });
@@ -147,7 +147,7 @@ fn a_failed_add_leaves_nothing() {
             assert_eq!(lab.leased("net"), [""; 0], "{over}");
             assert_eq!(Snapshot::of_sandbox(&sandbox), inside, "{over}");
         }
-        // An answer that is not read is taken for a failure, and undone.
+        // An unread answer counts as a failure, and is undone.
         let old = call(
             lab,
             &sandbox,
@@ -182,7 +182,7 @@ fn check_compares_every_promise() {
             let sandbox = lab.sandbox();
             let over = json!({ "mtu": 1400, "mac": MAC });
             let call = call(lab, &sandbox, &over);
-            // The result tells no MTU, so it is the plugin after this one that would.
+            // The result has no MTU, so the next plugin would report it.
             let mut result = call.add();
             result["interfaces"][0]["mtu"] = json!(1400);
             call.check(&result);
@@ -209,7 +209,7 @@ fn del_works_without_a_namespace_and_spares_what_is_anothers() {
         let sandbox = lab.sandbox();
         let call = call(lab, &sandbox, &json!({}));
         let result = call.add();
-        // Its path is that of another container by now, whose interface has another tag.
+        // The path belongs to another container by now, whose interface has another tag.
         let other = lab.sandbox();
         let theirs = lab.plugin("dummy").of("other", &other);
         theirs.conf(&conf(lab, &json!({}))).add();
@@ -225,12 +225,12 @@ fn del_works_without_a_namespace_and_spares_what_is_anothers() {
             }
             call.clone().netns(&path.to_string_lossy()).del();
         }
-        // A link without a tag, as the Go plugin makes them, is the attachment's.
+        // A link without a tag, like the Go plugin's, counts as the attachment's.
         let link = eth0(&sandbox).unwrap();
         link.set_alias("").unwrap();
         call.del();
         assert!(eth0(&sandbox).is_none());
-        // So is one that another plugin made for it under another configuration.
+        // So does one that another plugin made for it under another configuration.
         let near = LinkSpec::new("peer", Kind::Veth);
         sandbox
             .rtnl()
@@ -285,7 +285,7 @@ fn either_suite_detaches_what_the_other_attached() {
         assert_eq!(Snapshot::of_sandbox(&sandbox), inside);
         assert_eq!(Snapshot::of_host(lab), host);
 
-        // Both say the same but for the MAC, which is random, and the addresses, which are next in turn.
+        // Both answers are equal except for the MAC, which is random, and the addresses, which are next in turn.
         let comparable = |mut result: Value| {
             result["interfaces"][0]["mac"] = json!("");
             for ip in result["ips"].as_array_mut().unwrap() {

@@ -1,4 +1,4 @@
-//! Every file of `conf-examples`, executed as it is but for the directory of its leases.
+//! Every file of `conf-examples`, executed unchanged except for the directory of its leases.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -9,7 +9,9 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
+use ipnetwork::IpNetwork;
 use linkspan_cli::traffic::{at, tcp_through};
+use linkspan_harness::conf::in_lab_alone;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::nic;
 use linkspan_harness::skip;
@@ -27,7 +29,7 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples");
 fn examples() -> Vec<(String, Value)> {
     let entries = fs::read_dir(EXAMPLES).unwrap();
     let about = fs::read_to_string(Path::new(EXAMPLES).join("README.md")).unwrap();
-    // One file is about the others, and one is a template: the suite `cri` has containerd make a list of it.
+    // One file describes the others, and one is a template: the suite `cri` makes containerd generate a list from it.
     let paths = entries.map(|entry| entry.unwrap().path());
     let others = ["README.md", "containerd.template"];
     let paths = paths.filter(|path| !others.iter().any(|other| path.ends_with(other)));
@@ -49,20 +51,80 @@ fn examples() -> Vec<(String, Value)> {
     lists
 }
 
-fn install(lab: &Lab, dir: &Path, file: &str, mut list: Value) {
-    for plugin in list["plugins"].as_array_mut().unwrap() {
-        if let Some(ipam) = plugin.get_mut("ipam") {
-            ipam["dataDir"] = json!(lab.leases());
+/// Networks that others take for granted on many machines.
+const TAKEN: [(&str, &str); 11] = [
+    ("10.96.0.0/12", "services of kubeadm"),
+    ("10.42.0.0/16", "pods of k3s"),
+    ("10.43.0.0/16", "services of k3s"),
+    ("10.85.0.0/16", "the network that CRI-O comes with"),
+    ("10.88.0.0/16", "podman"),
+    ("10.89.0.0/16", "podman's further networks"),
+    ("10.4.0.0/24", "nerdctl"),
+    ("10.0.3.0/24", "LXC"),
+    (
+        "172.16.0.0/12",
+        "Docker, whose first network is 172.17.0.0/16",
+    ),
+    ("192.168.0.0/16", "libvirt, Docker and homes"),
+    ("169.254.0.0/16", "addresses of a link"),
+];
+
+/// Every subnet in a value, at any depth.
+fn subnets(value: &Value, found: &mut Vec<IpNetwork>) {
+    match value {
+        Value::Object(keys) => {
+            let subnet = keys.get("subnet").and_then(Value::as_str);
+            found.extend(subnet.map(|subnet| subnet.parse::<IpNetwork>().unwrap()));
+            keys.values().for_each(|value| subnets(value, found));
         }
+        Value::Array(items) => items.iter().for_each(|value| subnets(value, found)),
+        _ => {}
+    }
+}
+
+fn meets(a: IpNetwork, b: IpNetwork) -> bool {
+    a.contains(b.network()) || b.contains(a.network())
+}
+
+#[test]
+fn no_example_has_the_addresses_of_another_or_of_what_is_usually_there() {
+    let mut lists = examples();
+    assert!(lists.len() > 20);
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/own.conflist");
+    let own = serde_json::from_slice(&fs::read(own).unwrap()).unwrap();
+    lists.push(("own.conflist".to_owned(), own));
+    let mut known: Vec<(IpNetwork, String)> = Vec::new();
+    for (taken, whose) in TAKEN {
+        known.push((taken.parse().unwrap(), whose.to_owned()));
+    }
+    for (file, list) in &lists {
+        let mut found = Vec::new();
+        subnets(list, &mut found);
+        for subnet in &found {
+            for (other, whose) in &known {
+                assert!(
+                    !meets(*subnet, *other),
+                    "{file}: {subnet} is that of {whose}"
+                );
+            }
+            if subnet.is_ipv6() {
+                // Unique local addresses alone (RFC 4193).
+                let local: IpNetwork = "fc00::/7".parse().unwrap();
+                assert!(meets(*subnet, local), "{file}: {subnet}");
+            }
+        }
+        known.extend(found.into_iter().map(|subnet| (subnet, file.clone())));
+    }
+}
+
+fn install(lab: &Lab, dir: &Path, file: &str, list: Value) {
+    for plugin in list["plugins"].as_array().unwrap() {
         if plugin["type"] == "host-device" {
-            plugin["dataDir"] = json!(lab.dir().join("host-device"));
             let device = plugin["device"].as_str().unwrap();
             nic::make(lab, device, &[("192.0.2.1", 24)]);
         }
-        if plugin["type"] == "tuning" {
-            plugin["dataDir"] = json!(lab.dir().join("tuning"));
-        }
     }
+    let list = in_lab_alone(lab, list);
     fs::write(dir.join(file), list.to_string()).unwrap();
 }
 
@@ -71,14 +133,14 @@ fn every_example_attaches_checks_and_detaches() {
     let lists = examples();
     assert!(lists.len() >= 6, "{lists:?}");
     in_lab(LINKSPAN, |lab| {
-        // All of them lie in one directory, as they may on a node.
+        // All of them are in one directory, as they may be on a node.
         let dir = lab.dir().join("net.d");
         fs::create_dir(&dir).unwrap();
         for (file, list) in &lists {
             install(lab, &dir, file, list.clone());
         }
         for (file, list) in &lists {
-            // That one needs a server and a daemon: the suite `dhcp` has both.
+            // The list needs a server and a daemon: the suite `dhcp` has both.
             if list.to_string().contains("\"type\":\"dhcp\"") {
                 continue;
             }
@@ -100,7 +162,7 @@ fn every_example_attaches_checks_and_detaches() {
     });
 }
 
-/// The port that is published by the lists that can.
+/// The port that lists publish, if they can.
 const HOST_PORT: u16 = 8080;
 
 fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
@@ -151,7 +213,7 @@ fn execute(lab: &Lab, dir: &Path, file: &str, list: &Value) {
             let vlan = list["plugins"][0]["vlanId"].as_u64();
             answer_as_gateways(far, vlan, &sandbox, &result);
         }
-        // A dummy leads nowhere, a tap device to a program, and into a VRF only sockets that are bound to it.
+        // A dummy drops packets, a tap device gives them to a program, and only sockets bound to a VRF use it.
         None if kinds.any(|kind| ["dummy", "tap", "vrf"].contains(&kind)) => {}
         None => reach_gateways(lab.host(), &sandbox, &result),
     }
@@ -190,14 +252,14 @@ fn gateways(result: &Value) -> Vec<IpAddr> {
     gateways.map(|ip| ip.parse().unwrap()).collect()
 }
 
-/// A datagram and a connection to each gateway, which `at` has.
+/// A datagram and a connection to each gateway, which are in `at`.
 fn reach_gateways(at: &Netns, sandbox: &Sandbox, result: &Value) {
     for gateway in gateways(result) {
         traffic::flows(&sandbox.netns, at, gateway);
     }
 }
 
-/// The same where the gateways are on the wire behind the master: the station there gets their addresses.
+/// The same if the gateways are on the wire behind the master: the station there gets their addresses.
 fn answer_as_gateways(far: &Sandbox, vlan: Option<u64>, sandbox: &Sandbox, result: &Value) {
     let link = |name: &str| far.rtnl().link_by_name(name).unwrap().unwrap();
     let mut port = link("eth0");

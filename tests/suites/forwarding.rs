@@ -1,5 +1,5 @@
-//! Forwarding: packets pass on a host that switches it off for new interfaces, no other interface is changed, and a host
-//! that lives on router advertisements keeps its routes.
+//! Forwarding: packets pass on a host that switches it off for new interfaces, no other interface is changed, and a
+//! host that depends on router advertisements keeps its routes.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -51,7 +51,7 @@ fn get(path: &str) -> String {
     fs::read_to_string(path).unwrap().trim().to_owned()
 }
 
-/// Switches forwarding on for the host and its interfaces, and off for those to come.
+/// Switches forwarding on for the host and its interfaces, and off for new ones.
 fn harden() {
     for family in FAMILIES {
         // Only a change reaches the interfaces.
@@ -62,7 +62,7 @@ fn harden() {
     }
 }
 
-/// A link of somebody else's on the host.
+/// A foreign link on the host.
 fn bystander(lab: &Lab, name: &str, other: &Sandbox) -> Link {
     let spec = LinkSpec::new(name, Kind::Veth);
     let far = Peer::new("eth0", other.netns.as_fd());
@@ -74,7 +74,7 @@ fn on_host(lab: &Lab, name: &str) -> Link {
     lab.rtnl().link_by_name(name).unwrap().unwrap()
 }
 
-/// The host's interface that packets of the pod come in by.
+/// The host's interface for packets from the pod.
 fn own(result: &Value) -> &str {
     result["interfaces"][0]["name"].as_str().unwrap()
 }
@@ -106,7 +106,7 @@ fn where_new_interfaces_do_not_forward_ours_do_and_others_stay() {
                 assert_eq!(get(&key(family, "default", "forwarding")), "0", "{plugin}");
             }
             first.check(&result);
-            // A bridge that somebody has switched off is switched on by the next pod.
+            // A bridge with forwarding switched off is switched on by the next pod.
             fs::write(key("ipv4", own(&result), "forwarding"), "0").unwrap();
             let call = call(lab, plugin, ("second", &second), &json!({}));
             let result = call.add();
@@ -125,7 +125,7 @@ fn a_switch_that_is_on_is_not_written_again() {
             fs::write(key(family, "all", "forwarding"), "1").unwrap();
             fs::write(key(family, "up0", "forwarding"), "0").unwrap();
         }
-        // Any number but 0 is on; to write another one would switch up0 on.
+        // Any number but 0 means on. Writing another one would switch up0 on.
         fs::write("/proc/sys/net/ipv4/ip_forward", "2").unwrap();
         fs::write(key("ipv4", "up0", "forwarding"), "0").unwrap();
         for plugin in PLUGINS {
@@ -142,7 +142,7 @@ fn a_switch_that_is_on_is_not_written_again() {
     });
 }
 
-/// The world as a router that advertises itself on the host's link `up0`, for so many seconds.
+/// The world as a router that advertises itself on the host's link `up0`, for this many seconds.
 struct Router<'a> {
     lab: &'a Lab,
     world: Sandbox,
@@ -150,7 +150,7 @@ struct Router<'a> {
 
 impl<'a> Router<'a> {
     fn new(lab: &'a Lab) -> Self {
-        // As links are born, wherever the tests run.
+        // The kernel's default for new links, wherever the tests run.
         fs::write(key("ipv6", "default", "accept_ra"), "1").unwrap();
         let world = beyond(lab);
         wait_for_link_local(&world.netns, "eth0");
@@ -193,7 +193,7 @@ fn a_host_that_lives_on_router_advertisements_keeps_its_default_route() {
             assert_eq!(get(&key("ipv6", "all", "forwarding")), "1");
             let accepts = |name| get(&key("ipv6", name, "accept_ra"));
             assert_eq!((accepts("up0"), accepts("side0")), ("2".into(), "1".into()));
-            // It goes on listening: what it forgets with its link it learns anew.
+            // It still listens: routes lost with the link are learned again.
             let up0 = on_host(lab, "up0");
             up0.set_down().unwrap();
             assert!(!router.has_default_route());
@@ -224,7 +224,7 @@ fn to_switch_our_interface_on_costs_no_other_its_default_route() {
     in_lab(LINKSPAN, |lab| {
         let router = Router::new(lab);
         harden();
-        // A host that forwards, with an uplink that listens as a host: the kernel would purge its route all the same.
+        // A host that forwards, with an uplink that listens as a host: the kernel would still purge its route.
         fs::write(key("ipv6", "up0", "forwarding"), "0").unwrap();
         for plugin in PLUGINS {
             fs::write(key("ipv6", "up0", "accept_ra"), "1").unwrap();

@@ -1,4 +1,4 @@
-//! GC by ownership: what it takes of two networks that share a bridge, and what it leaves alone.
+//! GC by ownership: its effect on two networks that share a bridge, and the state that it leaves.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -30,7 +30,7 @@ struct Pod {
 fn network(lab: &Lab, name: &str, number: usize) -> Value {
     let subnets = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/64")];
     let ipam = host_local(lab, &subnets.each_ref().map(String::as_str));
-    // A bridge has one IPv4 address, so that only the first network has its gateway there.
+    // A bridge has one IPv4 address, so only the first network has its gateway there.
     let over =
         json!({ "name": name, "ipMasq": true, "ipam": ipam, "isDefaultGateway": number == 1 });
     bridge(lab, &over)
@@ -79,7 +79,7 @@ fn attach(lab: &Lab, pods: &[Pod]) {
     }
 }
 
-/// GC of one plugin: `conf` with the list of the pods that are valid.
+/// GC of one plugin: `conf` with the list of valid pods.
 fn gc(lab: &Lab, conf: &Value, valid: &[&str]) {
     let valid: Vec<_> = valid
         .iter()
@@ -90,7 +90,7 @@ fn gc(lab: &Lab, conf: &Value, valid: &[&str]) {
     assert_eq!(call.verb("GC").run().succeeded(), "");
 }
 
-/// Everything on the host that somebody owns, a line each, with the owner.
+/// All owned state on the host, a line each, with the owner.
 fn owned(lab: &Lab) -> Vec<String> {
     let links = lab.rtnl().links().unwrap();
     let mut lines: Vec<_> = links
@@ -126,9 +126,9 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
             attach(lab, some);
         }
         let before = owned(lab);
-        // A link, two leases; for each port of each family four elements, and one of each family for the addresses that the
-        // container sees the host instead of. The host has no address towards network two, and so nothing to put in the
-        // place of 127.0.0.1.
+        // A link, two leases; for each port of each family four elements, and one of each family for the addresses
+        // that see the host instead of the client. The host has no address towards network two, and so no replacement
+        // for 127.0.0.1.
         for (pod, things) in [("one/live7", 21), ("one/dead7", 21), ("two/dead7", 17)] {
             assert_eq!(
                 count(&before, &format!("{pod}/")),
@@ -151,7 +151,7 @@ fn of_two_networks_on_one_bridge_exactly_the_dead_of_one_are_collected() {
             .cloned()
             .collect();
         assert_eq!(owned(lab), expected);
-        // The second time there is nothing to do.
+        // The second time changes nothing.
         for conf in confs {
             gc(lab, conf, &valid);
         }
@@ -177,7 +177,7 @@ fn a_list_that_is_null_is_empty_and_without_a_list_nothing_is_collected() {
             assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
         }
         assert_eq!(owned(lab), before);
-        // As CRI-O asks when it starts and finds no pods.
+        // As CRI-O calls it at its start without pods.
         for conf in confs {
             let mut conf = conf.clone();
             conf["cni.dev/valid-attachments"] = Value::Null;
@@ -249,11 +249,17 @@ fn the_dead_of_one_network_are_collected_from_iptables_too() {
 
 #[test]
 fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
-    for plugin in ["bridge", "ptp"] {
+    for (plugin, device) in [("bridge", "veth"), ("ptp", "veth"), ("ptp", "netkit")] {
         in_lab(LINKSPAN, |lab| {
+            if !skip::has_pair(&lab.rtnl(), device) {
+                return;
+            }
             let dir = lab.dir().join("net.d");
             fs::create_dir(&dir).unwrap();
-            let interface = bridge(lab, &json!({ "type": plugin, "ipMasq": true }));
+            let interface = bridge(
+                lab,
+                &json!({ "type": plugin, "device": device, "ipMasq": true }),
+            );
             let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
             let list =
                 json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [interface, portmap] });
@@ -279,7 +285,7 @@ fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
             .succeeded();
             let before = owned(lab);
             let dead = lab.sandbox();
-            // A path of its own: a descriptor's number may be somebody else's in a moment.
+            // A separate path: a descriptor's number may be reused at any time.
             let path = lab.dir().join("dead");
             symlink(dead.path(), &path).unwrap();
             let netns = path.to_str().unwrap();
@@ -289,7 +295,7 @@ fn the_runtime_has_what_vanished_collected_on_a_bridge_and_on_pairs() {
             drop(dead);
             lab.until_pairs(1);
             run(&["gc", "net"], 0).succeeded();
-            assert_eq!(owned(lab), before, "{plugin}");
+            assert_eq!(owned(lab), before, "{plugin} {device}");
             run(
                 &["check", "net", &live.path(), "--container-id", "live"],
                 8080,
@@ -308,7 +314,7 @@ fn the_links_of_an_administrator_are_nobodys_whatever_their_groups() {
         let conf = network(lab, "one", 1);
         let sandbox = lab.sandbox();
         lab.plugin("bridge").of("pod", &sandbox).conf(&conf).add();
-        // Named as ours are, and in groups that an untagged pair of the network could be in.
+        // With names like ours, and in groups that an untagged pair of the network could be in.
         let pod = linkspan_owner::Owner::parse("one/pod/eth0").unwrap();
         let line = |at: u32| {
             let (name, group) = (0x1000_0000 + at, pod.network_group() | (at * 1021 + 1));

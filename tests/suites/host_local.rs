@@ -164,7 +164,7 @@ fn leases_can_be_swapped_with_the_go_plugin() {
             other.del();
             assert_eq!(lab.leased("net"), [""; 0]);
         }
-        // The very same bytes, from stores of their own.
+        // The same bytes, from separate stores.
         let printed = [go, &bin].map(|dir| {
             let mut conf = conf(lab, "0.4.0", &DUAL);
             conf["ipam"]["dataDir"] = json!(lab.dir().join(dir.file_name().unwrap()).join("own"));
@@ -185,7 +185,7 @@ fn a_lease_of_an_old_plugin_is_found_and_removed() {
         pod.clone().verb("CHECK").run().succeeded();
         pod.del();
         assert_eq!(lab.leased("net"), [""; 0]);
-        // As the Go suite makes one: it edits the lease of an ADD.
+        // The lease of an ADD, edited to the form of an old plugin.
         pod.add();
         fs::write(store.join("10.1.2.2"), "dummy").unwrap();
         pod.clone().verb("CHECK").run().succeeded();
@@ -214,7 +214,7 @@ fn routes_are_passed_on_as_they_are() {
     });
 }
 
-/// Endings of a configuration, each behind the first keys of its `ipam`.
+/// Ends of a configuration, each after the first keys of its `ipam`.
 const JSON: [&str; 12] = [
     r#"},"ipam":{"routes":[{"dst":"10.0.0.0/8"}]"#,
     r#"},"IPAM":{"Routes":[{"DST":"10.0.0.0/8"}]},"ipam":{"#,

@@ -1,5 +1,5 @@
-//! What an ADD does to the host, as strace and a hostile container see it: it never waits for the clock, and no router
-//! advertisement out of a container configures the host (CVE-2020-10749). It takes no subnet of another link.
+//! Effects of an ADD on the host, seen by strace and by a hostile container. ADD never waits for the clock. A router
+//! advertisement from a container does not configure the host (CVE-2020-10749). ADD takes no subnet of another link.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -18,7 +18,7 @@ use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-/// Those that leave a link on the host.
+/// The plugins that leave a link on the host.
 const PLUGINS: [&str; 2] = ["bridge", "ptp"];
 
 fn call(lab: &Lab, plugin: &str, sandbox: &Sandbox, over: &Value) -> Call {
@@ -26,7 +26,7 @@ fn call(lab: &Lab, plugin: &str, sandbox: &Sandbox, over: &Value) -> Call {
     lab.plugin(plugin).of("pod", sandbox).conf(&conf)
 }
 
-/// ADD's result, and the system calls of the plugin and of those that it executed.
+/// ADD's result, and the system calls of the plugin and of its children.
 fn traced(call: &Call, file: &Path) -> (Value, Vec<String>) {
     const CALLS: &str = "openat,openat2,sendto,sendmsg,nanosleep,clock_nanosleep,futex,timerfd_settime,\
                          poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2";
@@ -38,7 +38,7 @@ fn traced(call: &Call, file: &Path) -> (Value, Vec<String>) {
     (result, lines.lines().map(str::to_owned).collect())
 }
 
-/// Whether a line of strace tells of time spent until a clock said so.
+/// Returns whether a line of strace shows a wait for a time.
 fn waited_for_the_clock(line: &str) -> bool {
     let clocks = ["nanosleep", "timerfd_settime", "ETIMEDOUT"];
     if clocks.iter().any(|word| line.contains(word)) {
@@ -48,7 +48,7 @@ fn waited_for_the_clock(line: &str) -> bool {
         return false;
     };
     let polled = call.contains("poll") || call.contains("select");
-    // With a timeout of 0, the last argument, it did not wait at all.
+    // With a timeout of 0, the last argument, the call did not wait.
     let waited = !call.trim_end().ends_with(", 0)");
     polled && waited && ["0", "0 (Timeout)"].contains(&result)
 }
@@ -138,7 +138,7 @@ fn the_hosts_links_refuse_advertisements_before_they_go_up() {
 #[test]
 fn a_container_cannot_play_the_hosts_router() {
     in_lab(LINKSPAN, |lab| {
-        // What a link gets at its birth, wherever the tests run.
+        // The kernel's default for new links, wherever the tests run.
         fs::write("/proc/sys/net/ipv6/conf/default/accept_ra", "1").unwrap();
         for plugin in PLUGINS {
             let sandbox = lab.sandbox();
@@ -160,7 +160,7 @@ fn a_container_cannot_play_the_hosts_router() {
             let before = Snapshot::of_host(lab);
             advertise();
             assert_eq!(Snapshot::of_host(lab), before, "{plugin}");
-            // The same packet works where it is let in, or this test would prove nothing.
+            // The same packet has an effect if it is accepted, so this test proves something.
             fs::write(format!("/proc/sys/net/ipv6/conf/{link}/accept_ra"), "1").unwrap();
             advertise();
             let prefix = "fd66::".parse().unwrap();
@@ -189,7 +189,7 @@ fn a_subnet_that_another_link_has_is_refused_where_the_bridge_would_get_it() {
         let refusal = "br0 cannot have 10.1.0.1/16: 10.1.8.0/24 is a network of podman1 already";
         assert!(told.contains(refusal), "{told}");
         assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
-        // A wider route does not win, and one with a next hop may be meant so.
+        // A wider route does not win, and one with a next hop may be intended.
         rival.del_addr("10.1.8.1".parse().unwrap(), 24).unwrap();
         rival
             .add_addr("10.0.0.1".parse().unwrap(), 8, AddrFlags::default())
@@ -201,7 +201,7 @@ fn a_subnet_that_another_link_has_is_refused_where_the_bridge_would_get_it() {
             })
             .unwrap();
         let result = add().add();
-        // What comes later is in the way of nobody's ADD.
+        // A later address does not affect ADDs.
         rival
             .add_addr("10.1.8.1".parse().unwrap(), 24, AddrFlags::default())
             .unwrap();

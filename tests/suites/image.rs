@@ -1,5 +1,5 @@
-//! The image and the manifest of one list for all nodes, of `deploy`, on a node that has nothing of ours: podman builds the one, with no network,
-//! and plays the other.
+//! The image, and the manifest of `deploy` with one list for all nodes, on a node without our files: podman builds the
+//! image, without a network, and plays the manifest.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 const EXAMPLE: &str = include_str!("../../conf-examples/bridge.conflist");
 const IMAGE: &str = concat!("localhost/linkspan:", env!("CARGO_PKG_VERSION"));
-/// The container that the pod keeps.
+/// The container that keeps the pod.
 const WAITS: &str = "linkspan-installed";
 const SLEEPER: &str = "localhost/sleeper:latest";
 const TOOLS: [&str; 6] = [
@@ -36,7 +36,7 @@ const TOOLS: [&str; 6] = [
     "python3",
 ];
 
-/// No directory of plugins but the one that the manifest fills.
+/// Names only the directory of plugins that the manifest fills.
 const NETWORK: &str = r#"
 [network]
 network_backend = "cni"
@@ -46,15 +46,19 @@ cni_plugin_dirs = ["/opt/cni/bin"]
 /// The objects of the manifest: its `ConfigMap` and its `DaemonSet`.
 fn manifest() -> Option<(Value, Value)> {
     let objects = manifest::objects(&Path::new(DEPLOY).join("one-list.yaml"))?;
-    let [list, set] = <[Value; 2]>::try_from(objects).unwrap();
+    let [account, list, set] = <[Value; 3]>::try_from(objects).unwrap();
     assert_eq!(
-        (&list["kind"], &set["kind"]),
-        (&json!("ConfigMap"), &json!("DaemonSet"))
+        [&account["kind"], &list["kind"], &set["kind"]],
+        ["ServiceAccount", "ConfigMap", "DaemonSet"]
     );
+    // Its own account, which nobody has given a right.
+    let template = &set["spec"]["template"]["spec"];
+    assert_eq!(template["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(account["automountServiceAccountToken"], false);
     Some((list, set))
 }
 
-/// The pod that the cluster makes of it on a node.
+/// The pod that the cluster would create from it on a node.
 fn pod(set: &Value) -> Value {
     let template = &set["spec"]["template"];
     let metadata = json!({ "name": "linkspan", "labels": template["metadata"]["labels"] });
@@ -69,6 +73,27 @@ fn list_of(list: &Value) -> (&str, &str) {
     (name, text.as_str().unwrap())
 }
 
+/// The words of the readiness probe behind the binary's path, which are a command line of ours.
+fn probe(container: &Value) -> &[Value] {
+    let command_line = container["readinessProbe"]["exec"]["command"].as_array();
+    let (binary, words) = command_line.unwrap().split_first().unwrap();
+    assert_eq!(binary, "/linkspan");
+    let line = words.iter().map(|word| word.as_str().unwrap());
+    let line = ["linkspan"].into_iter().chain(line);
+    command().try_get_matches_from(line).unwrap();
+    words
+}
+
+#[test]
+fn the_manifest_is_for_the_nodes_of_its_image() {
+    let Some((_, set)) = manifest() else {
+        return;
+    };
+    let nodes = &set["spec"]["template"]["spec"]["nodeSelector"];
+    assert_eq!(nodes["kubernetes.io/os"], "linux");
+    assert!(nodes["kubernetes.io/arch"].is_string());
+}
+
 #[test]
 fn the_manifest_is_of_one_piece() {
     let Some((list, set)) = manifest() else {
@@ -79,7 +104,7 @@ fn the_manifest_is_of_one_piece() {
         [text, EXAMPLE].map(|text| serde_json::from_str(text).unwrap());
     assert_eq!(text, example);
     let spec = &set["spec"]["template"]["spec"];
-    // Before there is a network, there is the host's; and whoever is not ready yet is the one that this is for.
+    // Without a pod network, the host's is used. The manifest must run on nodes that are not ready.
     assert_eq!(spec["hostNetwork"], true);
     assert_eq!(spec["tolerations"], json!([{ "operator": "Exists" }]));
     let [install, pause] = ["initContainers", "containers"].map(|kind| &spec[kind][0]);
@@ -93,7 +118,12 @@ fn the_manifest_is_of_one_piece() {
         let words = words.map(|word| word.as_str().unwrap());
         let line = ["linkspan"].into_iter().chain(words);
         command().try_get_matches_from(line).unwrap();
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
     }
+    let probe = probe(pause);
     // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
     let volume = |mount: &Value| {
         let volumes = spec["volumes"].as_array().unwrap().iter();
@@ -114,8 +144,69 @@ fn the_manifest_is_of_one_piece() {
     let [bin, net_d, from] = <[String; 3]>::try_from(places).unwrap();
     let args = ["install", &bin, "--conflist", &from, "--net-dir", &net_d];
     assert_eq!(install["args"], json!(args));
+    // What is kept, and what is asked for, is what was installed.
+    let kept = [
+        "pause",
+        "--watch",
+        &bin,
+        "--conflist",
+        &from,
+        "--net-dir",
+        &net_d,
+    ];
+    assert_eq!(pause["args"], json!(kept));
+    let asked = [
+        "install",
+        &bin,
+        "--check",
+        "--conflist",
+        &from,
+        "--net-dir",
+        &net_d,
+    ];
+    assert_eq!(probe, asked.map(|word| json!(word)));
+    assert_eq!(pause["volumeMounts"], install["volumeMounts"]);
     let recipe = fs::read_to_string(Path::new(DEPLOY).join("Containerfile")).unwrap();
     assert!(recipe.contains(IMAGE), "the comment names another version");
+}
+
+#[test]
+fn the_end_of_all_is_for_nodes_that_are_told_and_has_few_rights() {
+    let file = Path::new(DEPLOY).join("uninstall.yaml");
+    let Some(objects) = manifest::objects(&file) else {
+        return;
+    };
+    let [account, set] = <[Value; 2]>::try_from(objects).unwrap();
+    let spec = &set["spec"]["template"]["spec"];
+    assert_eq!(spec["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(spec["nodeSelector"]["linkspan.org/uninstall"], "true");
+    let [uninstall, clear] = [0, 1].map(|at| &spec["initContainers"][at]);
+    for (container, capabilities) in [
+        (uninstall, json!({ "drop": ["ALL"] })),
+        (clear, json!({ "drop": ["ALL"], "add": ["NET_ADMIN"] })),
+        (&spec["containers"][0], json!({ "drop": ["ALL"] })),
+    ] {
+        assert_eq!(container["image"], IMAGE);
+        assert_eq!(container["securityContext"]["capabilities"], capabilities);
+        assert_eq!(
+            container["terminationMessagePolicy"],
+            "FallbackToLogsOnError"
+        );
+        let words = container["args"].as_array().unwrap().iter();
+        let words = words.map(|word| word.as_str().unwrap());
+        let line = ["linkspan"].into_iter().chain(words);
+        command().try_get_matches_from(line).unwrap();
+    }
+    // It removes the file that the other manifests install, and sees what lives.
+    let words = uninstall["args"].to_string();
+    let Some((list, _)) = manifest() else {
+        return;
+    };
+    assert!(words.contains(list_of(&list).0), "{words}");
+    for container in [uninstall, clear] {
+        let mounts = container["volumeMounts"].to_string();
+        assert!(mounts.contains("/var/lib/cni"), "{mounts}");
+    }
 }
 
 #[test]
@@ -153,7 +244,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         does(&["kube", "play", objects.to_str().unwrap()]);
         is_installed(node, list_of(&list));
         has_notices_and_the_agent(node, &does);
-        // A pod of the network that was installed, by the plugins that were.
+        // A pod of the installed network, with the installed plugins.
         let world = beyond(node.lab);
         does(&["load", "-i", node.image(SLEEPER).to_str().unwrap()]);
         let network = ["--network", "linkspan"];
@@ -173,7 +264,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
         drop(c1);
         does(&["rm", "-t", "0", "-f", "c1"]);
         node.is_clean();
-        // What has nothing to do any more ends when it is asked to, and not only when it is killed.
+        // An idle container ends when it is asked to, not only when it is killed.
         does(&["stop", "-t", "20", WAITS]);
         assert_eq!(
             does(&["inspect", "--format", "{{.State.ExitCode}}", WAITS]),
@@ -183,7 +274,7 @@ fn a_node_gets_what_the_manifest_says_and_runs_pods_from_there() {
     });
 }
 
-/// Asserts that the image has what belongs to it beside the plugins.
+/// Asserts that the image has the other files that belong to the plugins.
 fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) {
     let told = node.home().join("told");
     let of_image = format!("{WAITS}:/usr/share/doc/linkspan");
@@ -210,9 +301,9 @@ fn has_notices_and_the_agent(node: &Node<'_>, does: &dyn Fn(&[&str]) -> String) 
     assert_eq!(does(&version), expected);
 }
 
-/// Whether podman can play the manifest with the image; told where it cannot.
+/// Returns whether podman can play the manifest with the image; prints a line if not.
 fn can_play() -> bool {
-    // `podman kube play` hands on the controllers of version 2, whatever it is told of groups.
+    // `podman kube play` uses the controllers of version 2, whatever its settings for groups.
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
     if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
         skip::tell("podman kube play: control groups of version 2 have no controllers here");
@@ -225,12 +316,12 @@ fn can_play() -> bool {
     true
 }
 
-/// The agent of a cluster's nodes, which the image has, too.
+/// The cluster agent, which the image has, too.
 fn agent() -> PathBuf {
     Path::new(LINKSPAN).with_file_name("linkspan-node")
 }
 
-/// A directory that has what the recipe takes from the root of the source.
+/// A directory with the recipe's inputs from the root of the source.
 fn context(node: &Node<'_>) -> PathBuf {
     let context = node.home().join("context");
     let notices = context.join("deploy/notices");
@@ -246,7 +337,7 @@ fn context(node: &Node<'_>) -> PathBuf {
     context
 }
 
-/// Asserts that the node has the plugins as links to one executable, and the list for its owner alone.
+/// Asserts that the node has the plugins as links to one executable, and the list readable only to its owner.
 fn is_installed(node: &Node<'_>, (file, text): (&str, &str)) {
     let meta = |path: &Path| fs::symlink_metadata(path).unwrap();
     let copy = meta(&node.bin().join("linkspan"));

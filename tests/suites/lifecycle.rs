@@ -1,5 +1,5 @@
-//! Interface plugins under many hands: attachments made and unmade in parallel and in any order, DEL from any state,
-//! and what a failed ADD leaves.
+//! Interface plugins in parallel: attachments made and removed concurrently and in any order, DEL from any state, and
+//! the state after a failed ADD.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, good, host_local, with};
 use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
+use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ fn mac_of_bridge(lab: &Lab) -> [u8; 6] {
     lab.rtnl().link_by_name("br0").unwrap().unwrap().mac
 }
 
-/// Nothing is left of what `plugin` attached, but for the bridge.
+/// Nothing is left of `plugin`'s attachments, except for the bridge.
 fn assert_idle(lab: &Lab, plugin: &str) {
     let links = lab.rtnl().links().unwrap();
     let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
@@ -51,6 +52,17 @@ fn assert_idle(lab: &Lab, plugin: &str) {
     };
     assert_eq!(names, expected, "{plugin}");
     assert_eq!(lab.leased("net"), [""; 0]);
+}
+
+/// The plugins that make pairs, with a configuration for each kind of pair that the kernel has. The bridge stays, so it
+/// comes last.
+fn with_pairs(lab: &Lab) -> Vec<(&'static str, Value)> {
+    let of_kind = |device| with(good(lab, "ptp"), &json!({ "device": device }));
+    let mut all = vec![("ptp", good(lab, "ptp")), ("bridge", good(lab, "bridge"))];
+    if skip::has_pair(&lab.rtnl(), "netkit") {
+        all.insert(0, ("ptp", of_kind("netkit")));
+    }
+    all
 }
 
 #[test]
@@ -98,10 +110,10 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
         pods[0].call.add();
         attached[0] = true;
         let mac = mac_of_bridge(lab);
-        // Fixed, so that a failure comes again; the kernel and the scheduler add chance enough.
+        // Fixed, so that a failure is reproducible; the kernel and the scheduler add enough randomness.
         let mut dice = Dice::new(0x2545_f491);
         for _ in 0..20 {
-            // Ten different pods change sides at once.
+            // Ten different pods change state at once.
             let mut chosen = BTreeSet::new();
             while chosen.len() < 10 {
                 chosen.insert(usize::try_from(dice.below(20)).unwrap());
@@ -126,7 +138,7 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
     });
 }
 
-/// The call with everything that a runtime may make of `prevResult`.
+/// The call with all possible forms of `prevResult`.
 fn variants(call: &Call, result: &Value) -> Vec<Call> {
     let previous = [
         result.clone(),
@@ -142,11 +154,10 @@ fn variants(call: &Call, result: &Value) -> Vec<Call> {
 #[test]
 fn del_is_success_from_any_state() {
     in_lab(LINKSPAN, |lab| {
-        // The bridge stays, so it comes last.
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
             let call = lab.plugin(plugin).of("a", &sandbox);
-            let call = call.conf(&good(lab, plugin));
+            let call = call.conf(&good);
             let empty = Snapshot::of_host(lab);
             call.del();
             assert_eq!(Snapshot::of_host(lab), empty);
@@ -173,17 +184,22 @@ fn del_is_success_from_any_state() {
 #[test]
 fn del_without_a_namespace_releases_the_addresses() {
     in_lab(LINKSPAN, |lab| {
-        for (plugin, lost) in [
-            ("ptp", "/run/netns/long-gone"),
-            ("ptp", ""),
-            ("bridge", "/run/netns/long-gone"),
-            ("bridge", ""),
-        ] {
+        let each = |lost| {
+            with_pairs(lab)
+                .into_iter()
+                .map(move |(plugin, good)| (plugin, good, lost))
+        };
+        let mut cases: Vec<_> = ["/run/netns/long-gone", ""]
+            .into_iter()
+            .flat_map(each)
+            .collect();
+        cases.sort_by_key(|(plugin, ..)| *plugin == "bridge");
+        for (plugin, good, lost) in cases {
             let sandbox = lab.sandbox();
             let call = lab.plugin(plugin).of("a", &sandbox);
-            let call = call.conf(&good(lab, plugin));
+            let call = call.conf(&good);
             call.add();
-            // The kernel would take the pair along with the namespace, some time later.
+            // The kernel would remove the pair with the namespace, some time later.
             let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
             eth0.delete().unwrap();
             drop(sandbox);
@@ -201,15 +217,15 @@ fn del_without_a_namespace_releases_the_addresses() {
 #[test]
 fn del_finds_the_pair_of_a_namespace_that_lives_without_its_path() {
     in_lab(LINKSPAN, |lab| {
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             for lost in ["", "/run/netns/long-gone", "another's"] {
                 let (sandbox, other) = (lab.sandbox(), lab.sandbox());
-                let conf = good(lab, plugin);
+                let conf = good.clone();
                 let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
                 call.add();
                 let neighbour = lab.plugin(plugin).of("b", &other).conf(&conf);
                 let result = neighbour.add();
-                // The path of the one may be the other's by now.
+                // The path of one may be the other's by now.
                 let path = other.path();
                 call.netns(if lost == "another's" { &path } else { lost })
                     .del();
@@ -238,9 +254,9 @@ fn del_and_gc_free_everything_under_a_list_that_was_edited_since() {
             json!({ "vlan": "x", "macspoofchk": true, "bridge": 7, "ipMasqBackend": "pf" }),
             json!({ "runtimeConfig": 7, "args": { "cni": { "mac": [], "ips": 7 } } }),
         ];
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
-            let conf = with(good(lab, plugin), &json!({ "cniVersion": "1.1.0" }));
+            let conf = with(good.clone(), &json!({ "cniVersion": "1.1.0" }));
             let call = lab.plugin(plugin).of("a", &sandbox).conf(&conf);
             for edit in &edits {
                 let mut edited = with(conf.clone(), edit);
@@ -264,7 +280,7 @@ fn del_and_gc_free_everything_under_a_list_that_was_edited_since() {
 #[test]
 fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
     in_lab(LINKSPAN, |lab| {
-        // An IPAM plugin that gives the same address again, and notes each call with what is there.
+        // An IPAM plugin that returns the same address again, and records each call with the present interfaces.
         let log = lab.dir().join("log");
         let script = format!(
             "echo \"$CNI_COMMAND $(grep -c veth /proc/net/dev)\" >> {}\n\
@@ -273,12 +289,12 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
              \"gateway\":\"10.1.0.1\"}}],\"routes\":[{{\"dst\":\"10.9.0.0/16\",\"gw\":\"GW\"}}]}}'\nexit 0",
             log.display()
         );
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let ipam = |gw: &str| {
                 lab.script("again", &script.replace("GW", gw));
             };
             let (sandbox, other) = (lab.sandbox(), lab.sandbox());
-            let conf = with(good(lab, plugin), &json!({ "ipam": null }));
+            let conf = with(good.clone(), &json!({ "ipam": null }));
             let conf = with(
                 conf,
                 &json!({ "ipam": { "type": "again" }, "cniVersion": "1.0.0" }),
@@ -290,7 +306,7 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
             // Neither ADD nor the undo of it asks IPAM.
             call(&sandbox).verb("ADD").run().failed(999);
             assert!(!log.exists(), "{plugin}");
-            // The address is given back when nothing has it any more.
+            // The address is released when nothing uses it any more.
             ipam("192.168.99.1");
             call(&other).verb("ADD").run().failed(999);
             let told = std::fs::read_to_string(&log).unwrap();
@@ -303,19 +319,19 @@ fn an_interface_that_is_there_keeps_its_address_whatever_ipam_says() {
 #[test]
 fn del_leaves_an_interface_alone_that_another_attachment_has() {
     in_lab(LINKSPAN, |lab| {
-        for plugin in ["ptp", "bridge"] {
+        for (plugin, good) in with_pairs(lab) {
             let sandbox = lab.sandbox();
             let call = |id: &str| {
                 let call = lab.plugin(plugin).of(id, &sandbox);
-                call.conf(&good(lab, plugin))
+                call.conf(&good)
             };
             let result = call("holder").add();
             // Another container, and the same one in another network.
             call("other").del();
-            let renamed = with(good(lab, plugin), &json!({ "name": "net2" }));
+            let renamed = with(good.clone(), &json!({ "name": "net2" }));
             call("holder").conf(&renamed).del();
             call("holder").check(&result);
-            // A pair whose host end names nobody goes with the first DEL, as those of the Go suite do.
+            // A pair without a tag on its host end goes with the first DEL, as those of the Go suite do.
             let host = result["interfaces"].as_array().unwrap().iter();
             let host = host.filter(|link| link["name"].as_str().unwrap().starts_with("veth"));
             for host in host {
@@ -340,7 +356,7 @@ fn a_failed_add_takes_back_what_it_made() {
         let mut nowhere = host_local(lab, &["10.1.0.0/16"]);
         nowhere["routes"] = json!([{ "dst": "10.7.0.0/16", "gw": "192.168.99.1" }]);
         for (over, code, says) in [
-            // The last step, the printing, fails: layer 2 has no address, and 0.2.0 has no words for that.
+            // The last step, the printing, fails: layer 2 has no address, and 0.2.0 cannot express that.
             (
                 json!({ "ipam": null, "cniVersion": "0.2.0" }),
                 999,
@@ -348,7 +364,7 @@ fn a_failed_add_takes_back_what_it_made() {
             ),
             // A late step fails: the kernel does not reach the route's next hop.
             (json!({ "ipam": nowhere }), 999, "10.7.0.0/16"),
-            // No VLAN has such a number.
+            // An invalid VLAN number.
             (json!({ "vlan": 4095 }), 7, "invalid VLAN ID 4095"),
             (json!({ "vlanTrunk": [{ "id": 0 }] }), 7, "trunk id"),
         ] {

@@ -1,4 +1,4 @@
-//! `loopback`: the interface that every container has, in each version's words, and the swap with the Go plugin.
+//! `loopback`: the interface that every container has, in each version's form, and the swap with the Go plugin.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use linkspan_harness::call::Call;
@@ -23,7 +23,7 @@ fn is_up(sandbox: &Sandbox) -> bool {
     sandbox.rtnl().link_by_name("lo").unwrap().unwrap().up
 }
 
-/// What ADD prints in `version`.
+/// ADD's output in `version`.
 fn expected(version: &str, sandbox: &Sandbox) -> Value {
     let path = sandbox.path();
     let interface = json!({ "name": "lo", "mac": "00:00:00:00:00:00", "sandbox": path });
@@ -62,7 +62,7 @@ fn lo_goes_up_and_down_in_every_version() {
             "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0",
         ] {
             let sandbox = lab.sandbox();
-            // It looks at neither, and the interface is lo whatever the runtime calls it.
+            // It reads neither, and the interface is lo whatever name the runtime gives.
             let call = call(lab, &sandbox, version).env("CNI_ARGS", "none");
             for _twice in 0..2 {
                 assert_eq!(call.add(), expected(version, &sandbox));

@@ -1,4 +1,4 @@
-//! Packet filters and uplinks of the host's own that keep packets from pods: `linkspan status` tells of them, and the
+//! Packet filters and uplinks of the host that keep packets from pods: `linkspan status` reports them, and the
 //! commands that it prints let packets through.
 #![expect(
     clippy::unwrap_used,
@@ -68,14 +68,14 @@ impl<'a> Network<'a> {
         plugin(&with(portmap.clone(), &json!({ "prevResult": result }))).add();
     }
 
-    /// What `linkspan status` warns of, line by line; the network is ready in any case.
+    /// The warnings of `linkspan status`, line by line; the network is always ready.
     fn warnings(&self) -> Vec<String> {
         warnings(self.lab, &json!(self.plugins))
     }
 }
 
-/// What listens, with an address for the pod and one for the world, in each family. A listening socket stays: a process that
-/// another test is just forking may hold on to one that was closed.
+/// Servers with an address for the pod and one for the world, in each family. A listening socket stays: a process that
+/// another test is forking may keep a closed one open.
 struct Servers {
     of_pod: [Server; 2],
     of_world: [Server; 2],
@@ -104,7 +104,7 @@ impl Servers {
         }
     }
 
-    /// Packets of the world do not come to the pod's port.
+    /// Packets from the world do not reach the pod's port.
     fn are_cut_off(&self, world: &Sandbox) {
         for (six, server) in [false, true].into_iter().zip(&self.of_pod) {
             server.is_spared(&world.netns, published(six));
@@ -127,20 +127,20 @@ fn warnings(lab: &Lab, plugins: &Value) -> Vec<String> {
     run.stderr.lines().map(str::to_owned).collect()
 }
 
-/// Runs words of shell on the host, which have to succeed.
+/// Runs shell commands on the host, which must succeed.
 fn shell(words: &str) {
     let sh = Call::new(Path::new("/bin/sh"));
     sh.args(&["-ec", words]).run().succeeded();
 }
 
-/// The tables of the older packet filter in each family; `None` where that may not be known.
+/// The tables of iptables-legacy in each family; `None` if they cannot be read.
 fn legacy_tables() -> [Option<String>; 2] {
     ["ip_tables_names", "ip6_tables_names"]
         .map(|name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).ok())
 }
 
-/// Sets a filter up that cuts the network off. The warnings name each of `chains`, and the commands beside them let
-/// packets through.
+/// Sets up a filter that cuts the network off. The warnings name each of `chains`, and their commands let packets
+/// through.
 fn is_told_and_mended(plugin: &str, tool: &str, setup: &str, chains: &[&str]) {
     if skip::without(tool).is_none() {
         return;
@@ -199,7 +199,7 @@ fn a_last_rule_of_iptables_nft() {
     is_told_and_mended("bridge", "iptables-nft", setup, &NATIVE);
 }
 
-/// As Docker makes it.
+/// In Docker's form.
 fn docker(kind: &str) -> String {
     let one = |program: &str| {
         format!(
@@ -265,13 +265,13 @@ fn a_filter_that_lets_packets_through_is_not_told() {
         let network = Network::new(lab, "bridge");
         network.attach();
         for (family, policy, rules) in [
-            // Drops some, or looks elsewhere.
+            // Drops some, or concerns other packets.
             (
                 "inet",
                 "accept",
                 "ip saddr 192.0.2.7 drop\n iifname \"up0\" reject",
             ),
-            // Lets ours go on, by its name, by the beginning of it, or to another chain.
+            // Accepts ours, by the interface's name, by its prefix, or by a jump to another chain.
             ("inet", "drop", "iifname \"br0\" accept"),
             ("ip", "drop", "iifname \"br*\" counter accept"),
         ] {
@@ -279,7 +279,7 @@ fn a_filter_that_lets_packets_through_is_not_told() {
             assert_eq!(network.warnings(), [""; 0], "{rules}");
             shell(&format!("nft delete table {family} own"));
         }
-        // As firewalld makes it, where a zone is a chain.
+        // In firewalld's form, where a zone is a chain.
         let firewalld = |zone: &str| {
             let listed = nft(
                 "inet",

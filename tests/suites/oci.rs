@@ -39,7 +39,7 @@ fn with(runtime: &'static str, body: impl FnOnce(&Oci<'_>) + Send) {
 }
 
 impl Oci<'_> {
-    /// What docs/runtime.md shows of a container's `config.json`, with the least beside it that both runtimes take.
+    /// The `config.json` of docs/runtime.md, with the minimum of other keys that both runtimes accept.
     fn config(&self) -> Value {
         let (_, rest) = DOCUMENTATION.split_once("```json\n").unwrap();
         let (fragment, _) = rest.split_once("```").unwrap();
@@ -70,7 +70,7 @@ impl Oci<'_> {
         self.node.call(self.runtime, &root).args(args)
     }
 
-    /// Creates the container `name`, which inherits what the runtime writes to: that is a file.
+    /// Creates the container `name`. It inherits the runtime's output, so that is a file.
     fn create(&self, name: &str, config: &Value) -> Output {
         const SCRIPT: &str = r#""$@" >"$0" 2>&1; status=$?; cat "$0" >&2; exit $status"#;
         let bundle = self.bundle(name, config);
@@ -80,12 +80,12 @@ impl Oci<'_> {
         call.under(&shell).run()
     }
 
-    /// Asserts that `name` cannot be created, that the runtime tells why, and that nothing came of it.
+    /// Asserts that `name` cannot be created, that the runtime reports the reason, and that nothing is left.
     fn refuses(&self, name: &str, config: &Value, why: &str) {
         let hooks_say = self.node.home().join("hooks");
         drop(fs::remove_file(&hooks_say));
         let mut config = config.clone();
-        // crun keeps what hooks say to itself, unless it is asked for.
+        // crun hides the output of hooks unless it is asked for.
         config["annotations"]["run.oci.hooks.stderr"] = json!(hooks_say);
         let refused = self.create(name, &config);
         let told =
@@ -114,7 +114,7 @@ fn the_fragment_of_the_readme_publishes_a_port(oci: &Oci<'_>) {
     assert_eq!(oci.node.leases().len(), 4);
     let ports = (8080, 80);
     is_published(oci.node.lab.host(), &[&world.netns, &c2], &c1, ports);
-    // A namespace that is held stays.
+    // A held namespace stays.
     drop((c1, c2));
     oci.delete("c1");
     assert_eq!(oci.node.attached(), ["c2 eth0"]);
@@ -156,7 +156,7 @@ fn what_cannot_be_attached_is_not_created(oci: &Oci<'_>) {
     let unpublished = "no plugin of the network \"lonely\" publishes ports";
     oci.refuses("c1", &annotated("lonely", "8080:80"), unpublished);
     oci.node.is_clean();
-    // Another container's port, which is found by the last plugin of the list.
+    // Another container's port. The last plugin of the list refuses it.
     oci.start("c1", &oci.config());
     let before = (oci.node.attached(), oci.node.leases(), oci.node.links());
     oci.refuses("c2", &oci.config(), "c1");
@@ -215,7 +215,7 @@ fn a_namespace_that_was_given_is_attached_and_left_bare(oci: &Oci<'_>) {
     let mut config = oci.plain();
     let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
     namespaces[2]["path"] = json!(given.path());
-    // Arguments win over annotations, and a second hook attaches to a network more.
+    // Arguments take precedence over annotations, and a second hook attaches to a second network.
     for hook in ["createRuntime", "poststop"] {
         let hooks = config["hooks"][hook].as_array_mut().unwrap();
         let mut second = hooks[0].clone();

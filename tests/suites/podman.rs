@@ -1,4 +1,4 @@
-//! podman 4, from Debian and unmodified, with the backend `cni`: its lists have `firewall` and `tuning` behind `bridge`
+//! podman 4, from Debian and unmodified, with the backend `cni`: its lists have `firewall` and `tuning` after `bridge`
 //! and `portmap`.
 #![expect(
     clippy::unwrap_used,
@@ -71,7 +71,7 @@ impl Podman<'_> {
         self.call(args).succeeded().trim().to_owned()
     }
 
-    /// Starts the container `name`; where it is.
+    /// Starts the container `name`; returns its namespace.
     fn run(&self, name: &str, args: &[&str]) -> Netns {
         self.does(&[&["run", "-d", "--name", name], args, &[IMAGE]].concat());
         self.netns(name)
@@ -86,7 +86,7 @@ impl Podman<'_> {
         self.does(&[&["rm", "-t", "0", "-f"], names].concat());
     }
 
-    /// The interfaces of what is attached.
+    /// The interfaces of the attachments.
     fn interfaces(&self) -> Vec<String> {
         let attached = self.0.attached().into_iter();
         let mut names: Vec<String> = attached
@@ -96,7 +96,7 @@ impl Podman<'_> {
         names
     }
 
-    /// Asserts that what listens in `netns` at `ip` is reached from the host.
+    /// Asserts that a server in `netns` at `ip` can be reached from the host.
     fn reaches(&self, netns: &Netns, ip: &str) {
         let ip: IpAddr = ip.parse().unwrap();
         let server = Server::new(netns, SocketAddr::new(ip, 99));
@@ -132,7 +132,7 @@ fn a_published_port_survives_a_restart_and_goes_with_the_container() {
         is_reached(&podman.netns("c1"));
         assert_eq!(podman.interfaces(), ["eth0", "eth0"]);
         assert_eq!(podman.0.leases().len(), 4);
-        // Somebody else's port.
+        // Another container's port.
         let refused = podman.call(&[&["run", "-d", "--name", "c3"], &ports[..], &[IMAGE]].concat());
         let told = "host port 8080/tcp is already published for container";
         assert!(
@@ -183,7 +183,7 @@ fn addresses_of_ones_own_on_two_networks_that_come_and_go() {
         assert_eq!(podman.interfaces(), ["eth0", "eth0", "eth1"]);
         podman.does(&["network", "disconnect", "two", "c2"]);
         podman.reaches(&c2, "10.5.0.9");
-        // Which of the two networks had eth0 was podman's choice, and a new one at each run.
+        // podman chooses the network of eth0 anew at each run.
         assert_eq!(podman.interfaces(), ["eth0", &own_links(&c2)[0].name]);
         podman.does(&["network", "connect", "--ip", "10.6.0.10", "two", "c2"]);
         podman.reaches(&c2, "10.6.0.10");
@@ -195,7 +195,7 @@ fn addresses_of_ones_own_on_two_networks_that_come_and_go() {
     });
 }
 
-/// What docs/clients.md tells.
+/// As docs/clients.md describes.
 #[test]
 fn podman_asks_of_the_plugins_what_the_documentation_tells() {
     with_podman("what podman asks", |podman| {
@@ -220,7 +220,7 @@ fn podman_asks_of_the_plugins_what_the_documentation_tells() {
             ]
         );
         for call in calls {
-            // Also DEL has the namespace: podman keeps it until it is over.
+            // DEL has the namespace, too: podman keeps it until DEL is over.
             assert!(
                 call["netns"]
                     .as_str()
@@ -243,7 +243,7 @@ fn podman_asks_of_the_plugins_what_the_documentation_tells() {
                 call["verb"] == "ADD" && call["as"] == "bridge"
             );
         }
-        // A list that podman did not make is as good.
+        // A list that podman did not make works, too.
         fs::write(podman.0.net_d().join("10-linkspan.conflist"), BRIDGE).unwrap();
         podman.run("c2", &["--network", "linkspan"]);
         assert_eq!(podman.0.leases().len(), 2);
@@ -252,7 +252,7 @@ fn podman_asks_of_the_plugins_what_the_documentation_tells() {
     });
 }
 
-/// Containers of an isolated network reach one another, and no container of another isolated network reaches them.
+/// Containers of an isolated network reach one another, but not those of another isolated network.
 #[test]
 fn networks_that_podman_isolates_are_kept_apart() {
     with_podman("isolated networks", |podman| {

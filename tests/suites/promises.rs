@@ -1,4 +1,4 @@
-//! CHECK, promise by promise: each is broken by itself, and has to be named; what is not broken passes.
+//! CHECK, promise by promise: each one is broken by itself, and must be named; unbroken ones pass.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
-/// Where a promise is broken.
+/// The side where a promise is broken.
 #[derive(Clone, Copy)]
 enum Side {
     Host,
@@ -36,7 +36,7 @@ fn run(sandbox: &Sandbox, side: Side, command: &str) {
     done.succeeded();
 }
 
-/// For each case: a pod for itself, CHECK, the promise broken, CHECK that names it.
+/// For each case: a new pod, CHECK, the promise broken, CHECK that names it.
 fn breaks(lab: &Lab, conf: &Value, cases: &[(Side, &str, &str)]) {
     for tool in ["ip", "bridge"] {
         if skip::without(tool).is_none() {
@@ -45,7 +45,7 @@ fn breaks(lab: &Lab, conf: &Value, cases: &[(Side, &str, &str)]) {
     }
     let plugin = conf["type"].as_str().unwrap();
     for (side, command, named) in cases {
-        // The first address is given anew for each case.
+        // The first address is given again for each case.
         drop(fs::remove_dir_all(lab.leases()));
         let sandbox = lab.sandbox();
         let call = lab.plugin(plugin).of("pod", &sandbox).conf(conf);
@@ -69,7 +69,7 @@ fn breaks(lab: &Lab, conf: &Value, cases: &[(Side, &str, &str)]) {
     }
 }
 
-/// What both interface plugins promise of the pod.
+/// The promises of both interface plugins about the pod.
 const OF_THE_POD: [(Side, &str, &str); 7] = [
     (Pod, "ip addr del 10.1.0.2/16 dev eth0", "10.1.0.2/16"),
     (Pod, "ip -6 addr del fd00:1::2/64 dev eth0", "fd00:1::2/64"),
@@ -122,10 +122,22 @@ fn a_bridge_keeps_its_promises() {
 
 #[test]
 fn a_pair_keeps_its_promises() {
+    of_pair("veth");
+}
+
+#[test]
+fn a_netkit_pair_keeps_its_promises() {
+    of_pair("netkit");
+}
+
+fn of_pair(device: &str) {
     in_lab(LINKSPAN, |lab| {
+        if !skip::has_pair(&lab.rtnl(), device) {
+            return;
+        }
         let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
         ipam["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-        let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": "ptp" });
+        let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": "ptp", "device": device });
         let conf = with(base, &json!({ "ipMasq": true, "mtu": 1400, "ipam": ipam }));
         breaks(lab, &conf, &OF_THE_POD);
         let of_the_host = [
@@ -166,14 +178,14 @@ fn leases_forwarding_and_masquerade_are_promises_too() {
         let cleared = lab.linkspan(&["clear"]).run();
         cleared.succeeded();
         assert!(told().contains("table inet linkspan"), "{}", told());
-        // The same attachment's masquerade comes back with the next pod's table, but not by itself.
+        // The same attachment's masquerade returns with the next pod's table, but not by itself.
         fs::remove_file(lab.leases().join("net/10.1.0.2")).unwrap();
         fs::remove_file(lab.leases().join("net/fd00:1::2")).unwrap();
         assert!(told().contains("pod"), "{}", told());
     });
 }
 
-/// What later plugins of a list do, with their own tools: those of the Go suite where they are installed.
+/// Changes by later plugins of a list, with their own tools: those of the Go suite if installed.
 #[test]
 fn check_allows_for_what_later_plugins_changed() {
     in_lab(LINKSPAN, |lab| {

@@ -1,5 +1,5 @@
-//! What a user would try by hand, on each plugin alone: one error object, the right code, a message that names the
-//! thing, and neither the host nor the container nor the leases changed.
+//! Attempts by hand, on each plugin alone: one error object, the right code, a message that names the thing, and the
+//! host, the container and the leases unchanged.
 #![expect(clippy::disallowed_methods, reason = "a test executes a plugin itself")]
 
 use std::fs::File;
@@ -175,7 +175,7 @@ fn input_that_cannot_be_read_is_an_error_of_its_own() {
 fn without_a_command_a_plugin_introduces_itself() {
     in_lab(LINKSPAN, |lab| {
         for plugin in PLUGINS {
-            // Asked by hand, with nothing set and nothing to read.
+            // Called by hand, without variables and input.
             let about = Call::new(&lab.bin().join(plugin)).run();
             assert_eq!(about.succeeded(), "");
             let lines: Vec<&str> = about.stderr.lines().collect();

@@ -1,5 +1,5 @@
-//! Calls that the protocol allows and the world does not: namespaces, IPAM plugins, addresses and bridges that cannot
-//! be. One error object, the right code, a message that names the thing, and nothing changed.
+//! Calls that the protocol allows but that cannot succeed: impossible namespaces, IPAM plugins, addresses and bridges.
+//! One error object, the right code, a message that names the thing, and nothing changed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,11 +14,12 @@ use nix::unistd::mkfifo;
 use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-/// Those that enter the container.
+/// The plugins that enter the container.
 const INTERFACES: &[&str] = &[
     "bridge",
     "dummy",
     "host-device",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",
@@ -29,7 +30,7 @@ const INTERFACES: &[&str] = &[
     "vlan",
     "vrf",
 ];
-/// Those that ask an IPAM plugin.
+/// The plugins that call an IPAM plugin.
 const DELEGATORS: [&str; 3] = ["bridge", "ptp", "veth"];
 
 #[test]
@@ -52,7 +53,7 @@ fn what_is_no_network_namespace_is_refused() {
         nic::make(lab, "nic0", &[]);
         let trial = Trial::new(lab);
         for plugin in INTERFACES {
-            // Where there is an IPAM plugin, CHECK asks it first, and it knows of no lease.
+            // With an IPAM plugin, CHECK asks it first, and it has no lease.
             let layer2 = json!({ "prevResult": { "cniVersion": "1.1.0" }, "ipam": null });
             for path in &paths {
                 let add = trial.call(plugin, "ADD", &json!({})).netns(path);
@@ -183,7 +184,7 @@ fn an_ipam_plugin_that_cannot_be_meant_is_never_executed() {
                     trial.refused(&call, 7, &name.escape_debug().to_string());
                 }
                 let call = trial.call(plugin, verb, &json!({ "ipam": { "type": "nope" } }));
-                // For STATUS it is what an ADD would lack (spec 1.1.0).
+                // STATUS reports it as a lack for ADD (spec 1.1.0).
                 let code = if verb == "STATUS" { 50 } else { 999 };
                 trial.refused(&call, code, "failed to find plugin \"nope\" in path [");
                 let call = trial.call(plugin, verb, &json!({ "ipam": { "type": 5 } }));

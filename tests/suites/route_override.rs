@@ -1,5 +1,5 @@
-//! `route-override`: routes that are deleted and added, in every table, what the result tells of them, undo, CHECK, and DEL
-//! where the interface stays.
+//! `route-override`: deleted and added routes, in every table and in the result, undo, CHECK, and DEL with an
+//! interface that stays.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,7 +25,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An interface with a gateway and a route of each family, and the plugin with these keys behind it.
+/// An interface with a gateway and a route of each family, followed by the plugin with these keys.
 fn chain(lab: &Lab, sandbox: &Sandbox, over: &Value) -> Chain {
     let mut ipam = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
     ipam["routes"] = json!([
@@ -38,7 +38,7 @@ fn chain(lab: &Lab, sandbox: &Sandbox, over: &Value) -> Chain {
     Chain::new(lab, "pod", sandbox, "eth0", &[bridge, own])
 }
 
-/// The routes of a container that tables other than `local` have and rules lead to.
+/// The routes of a container in tables other than `local` that rules lead to.
 fn routes(sandbox: &Sandbox) -> Vec<String> {
     let families = Family::BOTH.map(|family| sandbox.rtnl().stored_routes(family).unwrap());
     let all = families.concat();
@@ -109,7 +109,7 @@ fn each_key_changes_the_container_and_the_result_and_del_puts_everything_back() 
     });
 }
 
-/// With these keys the container has the routes that are expected, and the result tells them. DEL puts back what was there.
+/// With these keys, the container and the result have the expected routes. DEL restores the former ones.
 fn becomes(lab: &Lab, over: &Value, mut expected: Vec<&str>) {
     let sandbox = lab.sandbox();
     let (chain, previous, before) = attached(lab, &sandbox, over);
@@ -119,7 +119,7 @@ fn becomes(lab: &Lab, over: &Value, mut expected: Vec<&str>) {
     expected.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, expected, "{over}");
-    // The result tells no more than is there.
+    // The result has only routes that exist.
     for route in result["routes"].as_array().into_iter().flatten() {
         let dst = route["dst"].as_str().unwrap();
         assert!(found.iter().any(|found| found.starts_with(dst)), "{result}");
@@ -134,7 +134,7 @@ fn becomes(lab: &Lab, over: &Value, mut expected: Vec<&str>) {
         );
     }
     chain.check(&result);
-    // Twice is once.
+    // A repetition changes nothing.
     let state = Snapshot::of_sandbox(&sandbox);
     assert_eq!(call.add(), result, "{over}");
     assert_eq!(Snapshot::of_sandbox(&sandbox), state, "{over}");

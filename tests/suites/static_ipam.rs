@@ -1,4 +1,4 @@
-//! `static`: which addresses win, what is refused and how it is told, and each key of a route as the kernel has it.
+//! `static`: precedence of addresses, refusals and their texts, and each key of a route in the kernel.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;
@@ -51,7 +51,7 @@ const ARGS: &str = "IgnoreUnknown=1;IP=10.10.0.1/24, 11.11.0.1/24;GATEWAY=10.10.
 /// Addresses and their gateways.
 type Given = Vec<(&'static str, &'static str)>;
 
-/// Configurations and `CNI_ARGS`, each with the addresses that it comes to, and their gateways.
+/// Configurations and `CNI_ARGS`, each with the resulting addresses and gateways.
 fn sources() -> Vec<(Value, &'static str, Given)> {
     let cni = json!({ "cni": { "ips": ["10.10.0.7/24", "3ffe::7/64"] } });
     let runtime = json!({ "ips": ["10.10.0.8/24"] });
@@ -246,7 +246,7 @@ fn check_compares_gateways_and_needs_a_previous_result() {
         );
         result["ips"].as_array_mut().unwrap().remove(0);
         pod.check(&result);
-        // DEL and GC want nothing of the configuration.
+        // DEL and GC need no key of the configuration.
         let nonsense = call(
             lab,
             &conf(
@@ -266,7 +266,7 @@ fn check_compares_gateways_and_needs_a_previous_result() {
     });
 }
 
-/// What `ip` shows of the routes in the sandbox, but for those that the kernel makes itself.
+/// The routes in the sandbox, as `ip` shows them, without those of the kernel.
 fn routes_shown(sandbox: &Sandbox) -> Option<Vec<Value>> {
     let ip = skip::without("ip")?;
     let shown = |family: &str| {

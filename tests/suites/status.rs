@@ -1,4 +1,4 @@
-//! STATUS: what stands in the way of the next ADD, told without changing anything.
+//! STATUS: obstacles to the next ADD, reported without a change.
 
 use std::fmt::Write;
 use std::fs;
@@ -18,7 +18,7 @@ fn a_full_bridge_is_told_by_an_add_and_by_a_strict_status() {
         let Some(ip) = skip::without("ip") else {
             return;
         };
-        // Without IPv6 a link is made in a tenth of the time.
+        // Without IPv6, creating a link takes a tenth of the time.
         for key in ["all", "default"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{key}/disable_ipv6"), "1").unwrap();
         }
@@ -42,7 +42,7 @@ fn a_full_bridge_is_told_by_an_add_and_by_a_strict_status() {
         let strict = call.clone().verb("STATUS").conf(&strict);
         let status = strict.run().failed(50);
         assert!(status.contains(full), "{status}");
-        // An engine that heard of it would have all 1023 pods evicted.
+        // If STATUS failed, an engine would evict all 1023 pods.
         call.clone().verb("STATUS").run().succeeded();
         let add = call.clone().verb("ADD").run().failed(999);
         assert!(add.contains(full), "{add}");
@@ -93,7 +93,7 @@ fn status_of_the_chain_writes_nothing() {
                 let found = told.lines().find(|line| line.contains(write));
                 assert_eq!(found, None, "{plugin}: {write}");
             }
-            // What the packet filter can do is tried, and nothing is left of it.
+            // The trial of the packet filter's features leaves nothing.
             assert_eq!(everything(lab), before, "{plugin}");
         }
     });

@@ -18,15 +18,15 @@ use linkspan_harness::{forks, skip};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
-/// What a container engine would hand over; each plugin gets what it declares.
+/// The arguments of a container engine; each plugin gets the ones that it declares.
 const CAPABILITY_ARGS: &str = r#"{"mac":"02:00:00:00:00:09","portMappings":[
     {"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}"#;
 const COMMAND_LINES: [&str; 2] = ["linkspan", "cnitool"];
 
-/// One run: ADD, CHECK and DEL of the network `net` over the plugins in `bin`. The cache entry that ADD left, and
-/// what there was then.
+/// One run: ADD, CHECK and DEL of the network `net` with the plugins in `bin`. Returns the cache entry after ADD, and
+/// the state then.
 fn attach(lab: &Lab, command_line: &str, bin: &Path, sandbox: &Sandbox) -> (Value, Vec<Value>) {
-    // The cache of cnitool has a fixed place, so this is in a mount namespace of its own.
+    // The cache of cnitool has a fixed directory, so this runs in a separate mount namespace.
     let script = r#"
         set -e; mount -t tmpfs none /var/lib
         "$1" add net "$2" >"$3/result"
@@ -65,7 +65,7 @@ fn attach(lab: &Lab, command_line: &str, bin: &Path, sandbox: &Sandbox) -> (Valu
     (entry, kernel.map(read).to_vec())
 }
 
-/// What no two attachments have in common.
+/// Removes values that differ between attachments.
 fn forget(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(forget),
@@ -83,7 +83,7 @@ fn forget(value: &mut Value) {
     }
 }
 
-/// Addresses and routes of a container, without what the suites do differently on purpose.
+/// Addresses and routes of a container, without intended differences of the suites.
 fn promised(kernel: &[Value]) -> Vec<String> {
     let mut lines = Vec::new();
     for item in kernel.iter().flat_map(|list| list.as_array().unwrap()) {
@@ -104,7 +104,8 @@ fn promised(kernel: &[Value]) -> Vec<String> {
     lines
 }
 
-/// A list for each version and shape. Only one has IPv6, for whose duplicate address detection the Go plugins wait.
+/// A list for each version and shape. Only one has IPv6, since the Go plugins wait for its duplicate address
+/// detection.
 fn lists(lab: &Lab) -> Vec<Value> {
     let ipv4 = host_local(lab, &["10.1.0.0/16"]);
     let port = |over: Value| {
@@ -113,7 +114,7 @@ fn lists(lab: &Lab) -> Vec<Value> {
     };
     let both = host_local(lab, &["10.1.0.0/16", "fd00:1::/64"]);
     let layer2 = json!({ "ipam": {}, "isDefaultGateway": false });
-    // CHECK of the Go plugins wants addresses, and of portmap such of both families.
+    // CHECK of the Go plugins requires addresses, and portmap's requires both families.
     let unchecked = json!({ "disableCheck": true });
     let list = |version: &str, plugins: Value, over: &Value| {
         let base = json!({ "cniVersion": version, "name": "net", "plugins": plugins });
@@ -168,7 +169,7 @@ fn alike(lab: &Lab, go: &Path, list: &Value) {
             forget(&mut entry);
             let who = format!("{command_line} over {}", bin.display());
             seen.push((who, entry, promised(&kernel)));
-            // The next one starts from nothing, too.
+            // The next one starts from an empty state, too.
             if let Some(bridge) = lab.rtnl().link_by_name("br0").unwrap() {
                 bridge.delete().unwrap();
             }
@@ -188,7 +189,7 @@ fn gc_detaches_what_is_gone_over_both_suites() {
     in_lab(LINKSPAN, |lab| {
         let dir = lab.dir().join("net.d");
         fs::create_dir(&dir).unwrap();
-        // Of a version without GC, so that it is the runtime's work alone.
+        // In a version without GC, so that only the runtime works.
         let ipam = host_local(lab, &["10.1.0.0/16"]);
         let conf = bridge(lab, &json!({ "ipam": ipam }));
         let list = json!({ "cniVersion": "1.0.0", "name": "net", "plugins": [conf] });

@@ -1,9 +1,12 @@
 //! `vrf`: the interface with all of its routes and addresses in the table of a VRF, and back; names, tables and controllers
 //! that are refused, undo, DEL in every order, CHECK, and the swap with the Go plugin.
+//! More than 400 lines: every verb meets the same pod with routes of every sort.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::net::IpAddr;
 
+use linkspan_attach::parking::Parking;
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
@@ -13,6 +16,7 @@ use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::stored::Stored;
+use linkspan_owner::Owner;
 use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
@@ -34,7 +38,7 @@ fn in_vrf_lab(body: impl FnOnce(&Lab) + Send) {
     });
 }
 
-/// A pod with an interface of its own making, addresses, and routes of every sort.
+/// A pod with an interface of the test, addresses, and routes of every kind.
 struct Pod {
     sandbox: Sandbox,
     link: Link,
@@ -43,7 +47,7 @@ struct Pod {
 impl Pod {
     fn new(lab: &Lab) -> Self {
         let sandbox = lab.sandbox();
-        // The kernel adds a rule with the first VRF of a namespace, and never takes it away.
+        // The kernel adds a rule with the first VRF of a namespace, and never removes it.
         let first = LinkSpec::new("first", Kind::Vrf { table: 1 });
         sandbox.rtnl().create(&first).unwrap();
         let first = sandbox.rtnl().link_by_name("first").unwrap();
@@ -100,7 +104,7 @@ impl Pod {
         self.sandbox.rtnl().link_by_name(name).unwrap()
     }
 
-    /// The unicast routes by the interface that a table has, but link-local ones.
+    /// The unicast routes of a table by the interface, without link-local ones.
     fn routes(&self, table: u32) -> Vec<Stored> {
         let families =
             Family::BOTH.map(|family| self.sandbox.rtnl().stored_routes(family).unwrap());
@@ -185,6 +189,59 @@ fn every_route_is_in_the_table_of_the_vrf_and_comes_back() {
     });
 }
 
+/// The moments at which a process may be killed: before the kernel has flushed the routes, after that, and in a DEL after
+/// the interface has left the VRF.
+#[test]
+fn del_finds_the_routes_that_a_killed_process_had_in_hand() {
+    in_vrf_lab(|lab| {
+        for moment in ["before", "in", "out"] {
+            for is_shared in [false, true] {
+                let pod = Pod::new(lab);
+                // A table of that number has no shelter.
+                for route in pod.routes(5000) {
+                    pod.sandbox.rtnl().delete_stored(&route).unwrap();
+                }
+                // As interface plugins leave it.
+                let keep = || fs::write("/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down", "1");
+                pod.sandbox.netns.scope(keep).unwrap().unwrap();
+                let main = pod.routes(MAIN);
+                assert!(main.len() > 4);
+                if is_shared {
+                    interface(&pod.sandbox, "eth1", "10.2.0.2", "fd02::2");
+                    pod.call(lab, &json!({})).env("CNI_IFNAME", "eth1").add();
+                } else {
+                    let blue = LinkSpec::new("blue", Kind::Vrf { table: 77 });
+                    pod.sandbox.rtnl().create(&blue).unwrap();
+                }
+                let vrf = pod.find("blue").unwrap();
+                vrf.set_up().unwrap();
+                let table = table(&pod, "blue").unwrap();
+                let parking = Parking::of(&Owner::parse("net/pod/eth0").unwrap());
+                let shelter = parking.shelter(MAIN, Some(table)).unwrap();
+                for route in main.iter().filter(|route| !route.is_of_the_kernel()) {
+                    let copy = route.clone().by_link(vrf.index).in_table(shelter);
+                    let copy = copy.with_onlink(true).with_source_aside();
+                    pod.sandbox.rtnl().add_stored(&copy).unwrap();
+                }
+                if moment != "before" {
+                    pod.link.set_controller(Some(vrf.index)).unwrap();
+                }
+                if moment == "out" {
+                    pod.link.set_controller(None).unwrap();
+                }
+                let call = pod.call(lab, &json!({ "prevResult": null }));
+                for _twice in 0..2 {
+                    call.del();
+                    assert_eq!(sorted(&pod.routes(MAIN)), sorted(&main), "{moment}");
+                    assert_eq!(pod.find("blue").is_some(), is_shared);
+                    let routes = pod.sandbox.rtnl().stored_routes(Family::V4).unwrap();
+                    assert!(!routes.iter().any(|route| route.table() == shelter));
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn a_vrf_is_shared_and_goes_with_its_last_interface() {
     in_vrf_lab(|lab| {
@@ -211,7 +268,7 @@ fn a_vrf_is_shared_and_goes_with_its_last_interface() {
 fn a_free_table_is_nobodys_and_a_wanted_one_is_taken() {
     in_vrf_lab(|lab| {
         let pod = Pod::new(lab);
-        // A VRF, a route and a rule have one each.
+        // A VRF, a route and a rule use one each.
         pod.sandbox
             .rtnl()
             .create(&LinkSpec::new("red", Kind::Vrf { table: 1 }))

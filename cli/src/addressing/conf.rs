@@ -1,4 +1,4 @@
-//! The keys of a network's plugins that matter to the host, read leniently: `validate` judges them.
+//! The keys of a network's plugins that concern the host, read leniently: `validate` judges them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

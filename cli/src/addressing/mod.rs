@@ -1,4 +1,4 @@
-//! The addresses of networks, as their lists have them: which are whose, and which are somebody else's already.
+//! The addresses of networks, as their lists have them, and conflicts over them.
 
 mod conf;
 mod overlap;

@@ -1,4 +1,4 @@
-//! Networks whose addresses meet those of another network or of a route of the host.
+//! Networks that share addresses with another network or with a route of the host.
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
@@ -23,7 +23,7 @@ pub(crate) struct Overlap {
     pub(crate) mend: &'static str,
 }
 
-/// The claims of others to addresses of a network.
+/// The conflicts over addresses of a network.
 pub(crate) fn overlaps(conf: Conf<'_>, others: &[Conf<'_>], routes: &[HostRoute]) -> Vec<Overlap> {
     let mut found = Vec::new();
     for range in conf.ranges() {
@@ -61,8 +61,8 @@ pub(crate) fn overlaps(conf: Conf<'_>, others: &[Conf<'_>], routes: &[HostRoute]
     found
 }
 
-/// Whether two networks cannot both have their ranges. Those of one bridge may share a subnet and split its addresses;
-/// those that the host does not route are apart from all others.
+/// Returns whether two networks cannot both have their ranges. Networks of one bridge may share a subnet and split its
+/// addresses. Networks that the host does not route cannot conflict.
 fn meet((one, first): (Conf<'_>, &Range), (other, second): (Conf<'_>, &Range)) -> bool {
     if !has_common(first.subnet, second.subnet) {
         return false;
@@ -77,7 +77,7 @@ fn meet((one, first): (Conf<'_>, &Range), (other, second): (Conf<'_>, &Range)) -
 }
 
 impl HostRoute {
-    /// The routes to networks. Routes to one host are those to pods.
+    /// The routes to networks. Routes to a single host lead to pods.
     pub(crate) fn of(routes: &[Route], links: &[Link]) -> Vec<Self> {
         let route = |route: &Route| {
             let (ip, prefix) = route.dst;

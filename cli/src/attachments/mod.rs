@@ -1,4 +1,4 @@
-//! The remembered attachments: what each is called, whether it lives, and the one way to name it on a command line.
+//! The remembered attachments: their names for people and on a command line, and whether they live.
 
 mod word;
 
@@ -84,12 +84,12 @@ impl Attached {
         })
     }
 
-    /// The sandbox as an engine with a CRI names it.
+    /// The sandbox, as an engine with a CRI names it.
     pub(crate) fn sandbox(&self) -> Option<&str> {
         self.arguments("K8S_POD_INFRA_CONTAINER_ID").next()
     }
 
-    /// The values that ADD was told for `wanted` in `CNI_ARGS`. Other arguments may be secrets.
+    /// The values that ADD got for `wanted` in `CNI_ARGS`. Other arguments may be secrets.
     fn arguments(&self, wanted: &str) -> impl Iterator<Item = &str> {
         let args = self.entry.cni_args.iter();
         let of = args.filter(move |(key, _)| key == wanted);
@@ -115,7 +115,7 @@ impl Attached {
         ips.map(|ip| ip.address.to_string()).collect()
     }
 
-    /// The keys that every command prints of an attachment.
+    /// The keys that every command prints for an attachment.
     pub(crate) fn json(&self) -> Value {
         let pod = self.pod();
         json!({
@@ -141,7 +141,7 @@ impl Attached {
         format!("{if_name} of container {container_id} ({name}) in the network {network_name}")
     }
 
-    /// Why life cannot be judged, with the command that helps; `None` where it can.
+    /// The reason why life cannot be judged, with a command that helps; `None` where it can.
     pub(crate) fn doubt(&self) -> Option<String> {
         (self.life == Life::Unknown).then(|| {
             let Entry {

@@ -1,5 +1,5 @@
-//! ATTACHMENT: the words that name an attachment. A namespace's name or path, `pid:N`, the beginning of a container's id,
-//! `pod:NAMESPACE/NAME`, or an address.
+//! ATTACHMENT: the words that name an attachment. A namespace's name or path, `pid:N`, the beginning of a container's
+//! id, `pod:NAMESPACE/NAME`, or an address.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use linkspan_runtime::holder::is_same;
 use super::{Attached, all};
 use crate::end::End;
 
-/// What a command line says of one attachment.
+/// A command line's words for one attachment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) word: &'a str,
@@ -60,7 +60,7 @@ fn is_named(one: &Attached, word: &str) -> bool {
             || one.entry.container_id.starts_with(word))
 }
 
-/// The attachments that a word means. A whole id means its container alone.
+/// The attachments that a word names. A whole id names its container alone.
 fn meant(every: Vec<Attached>, wanted: Wanted<'_>) -> Vec<Attached> {
     let mut found: Vec<Attached> = every.into_iter().filter(|one| wanted.takes(one)).collect();
     if found
@@ -72,7 +72,7 @@ fn meant(every: Vec<Attached>, wanted: Wanted<'_>) -> Vec<Attached> {
     found
 }
 
-/// All attachments that are meant, at least one.
+/// All named attachments, at least one.
 pub(crate) fn find_all(cache: &Cache, wanted: Wanted<'_>) -> Result<Vec<Attached>, End> {
     let (every, _unreadable) = all(cache)?;
     let names: Vec<String> = every.iter().map(Attached::name).collect();
@@ -83,7 +83,7 @@ pub(crate) fn find_all(cache: &Cache, wanted: Wanted<'_>) -> Result<Vec<Attached
     Ok(found)
 }
 
-/// The one attachment that is meant, or the candidates.
+/// The one named attachment, or the candidates.
 pub(crate) fn find(cache: &Cache, wanted: Wanted<'_>) -> Result<Attached, End> {
     let found = find_all(cache, wanted)?;
     match <[Attached; 1]>::try_from(found) {

@@ -39,7 +39,7 @@ pub(crate) fn run(out: &mut dyn Write, shell: Shell, places: Where<'_>) -> Resul
     output::text(out, &text)
 }
 
-/// The names that can be known. Shells expand words, so only plain ones are printed.
+/// The names found in these places. Shells expand words, so only plain ones are printed.
 fn words(places: Where<'_>) -> String {
     let mut words = confdir::names(places.net_dir);
     words.extend(named::list().unwrap_or_default());

@@ -1,6 +1,6 @@
 //! `linkspan demo`: the main job from end to end, in namespaces of its own.
 //!
-//! A namespace stands for the host, one for the world outside and one for each pod; the plugins run as processes of
+//! One namespace is the host, one the world outside and one each pod; the plugins run as processes of
 //! their own, as they do under any runtime. It touches nothing of the machine, and needs no privilege where user
 //! namespaces are allowed.
 
@@ -11,39 +11,83 @@ mod world;
 use std::io::Write;
 use std::sync::Arc;
 
+use clap::Args;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::Result;
 use linkspan_runtime::interrupt::Interrupt;
 
 use serde_json::json;
 
+use crate::attachments;
+use crate::graph::{self, Form, Subject};
 use crate::outside::{HOST, WORLD};
 use crate::suite::Suite;
 use pod::Pod;
 use world::World;
 
-/// Runs the demonstration, and prints each proof. An error means that something did not work.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct DemoArgs {
+    /// Print a picture of the two pods and their network instead of the proofs; by default as text
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    graph: Option<Form>,
+}
+
+/// Runs the demonstration, and prints each proof or a picture. An error means that something did not work.
 pub(crate) fn run(
     out: &mut dyn Write,
     suite: Suite<'_>,
+    args: DemoArgs,
+    as_json: bool,
     stop: Option<Arc<Interrupt>>,
 ) -> Result<()> {
     let world = World::new(suite.names, stop)?;
+    match args.graph {
+        Some(form) => picture(out, suite, &world, (form, as_json)),
+        None => proofs(out, suite, &world),
+    }
+}
+
+/// The pods of the demonstration, attached.
+fn attached(world: &World) -> Result<[Pod; 2]> {
+    Ok([
+        Pod::attach(world, "pod-a", &proof::published())?,
+        Pod::attach(world, "pod-b", &json!([]))?,
+    ])
+}
+
+fn picture(
+    out: &mut dyn Write,
+    suite: Suite<'_>,
+    world: &World,
+    (form, as_json): (Form, bool),
+) -> Result<()> {
+    let pods = attached(world)?;
+    let (remembered, _unreadable) = attachments::all(&world.runtime.cache)?;
+    let subject = Subject {
+        attached: &remembered,
+        ports: &(suite.ports)()?,
+        is_whole: true,
+    };
+    let drawn = graph::run(out, subject, form, as_json);
+    for pod in &pods {
+        pod.detach(world)?;
+    }
+    drawn
+}
+
+fn proofs(out: &mut dyn Write, suite: Suite<'_>, world: &World) -> Result<()> {
     let mut say = |line: &str| writeln!(out, "{line}").map_err(linkspan_runtime::io("print"));
     say(
         "Two pods on a bridge, in namespaces of their own; this machine's network is not touched.",
     )?;
 
     let before = world.links()?;
-    let pods = [
-        Pod::attach(&world, "pod-a", &proof::published())?,
-        Pod::attach(&world, "pod-b", &json!([]))?,
-    ];
+    let pods = attached(world)?;
     for pod in &pods {
-        say(&pod.describe(&world)?)?;
+        say(&pod.describe(world)?)?;
     }
     say("\ntraffic, udp and tcp")?;
-    for line in proof::traffic(&world, &pods)? {
+    for line in proof::traffic(world, &pods)? {
         say(&line)?;
     }
     say(&format!(
@@ -51,7 +95,7 @@ pub(crate) fn run(
         HOST.join(" and "),
         WORLD.join(" and ")
     ))?;
-    for line in proof::masquerade(&world, &pods)? {
+    for line in proof::masquerade(world, &pods)? {
         say(&line)?;
     }
     say(&format!(
@@ -59,17 +103,17 @@ pub(crate) fn run(
         proof::HOST_PORT,
         proof::CONTAINER_PORT
     ))?;
-    for line in proof::ports(&world, &pods)? {
+    for line in proof::ports(world, &pods)? {
         say(&line)?;
     }
     say("\nafterwards")?;
     for pod in &pods {
-        say(&pod.check(&world)?)?;
+        say(&pod.check(world)?)?;
     }
     for pod in &pods {
-        say(&pod.detach(&world)?)?;
+        say(&pod.detach(world)?)?;
     }
-    proof::detached(&world, &pods, &before)?;
+    proof::detached(world, &pods, &before)?;
     proof::withdrawn(suite)?;
     say(
         "  links, addresses, ports, leases and remembered results are gone; the empty bridge and the rules without\n  \

@@ -1,4 +1,4 @@
-//! Checks of bridges, forwarding and what is in the way of packets.
+//! Checks of bridges, forwarding and packet filters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::finding::Finding;
 use super::node::Node;
 use crate::warnings;
 
-/// Where sysctls of the start are.
+/// The directories of sysctl files.
 const SYSCTL_DIRS: [&str; 4] = [
     "/etc/sysctl.d",
     "/run/sysctl.d",
@@ -18,7 +18,7 @@ const SYSCTL_DIRS: [&str; 4] = [
     "/usr/lib/sysctl.d",
 ];
 
-/// Networks with addresses of IPv6 on a host without it.
+/// Networks with IPv6 addresses on a host without IPv6.
 pub(super) fn ipv6_off(node: &Node<'_>, found: &mut Vec<Finding>) {
     let off = "net/ipv6/conf/all/disable_ipv6";
     let switch = sysctl(off);
@@ -128,7 +128,7 @@ pub(super) fn forward_off(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// The file that sets a sysctl to 0 when the host starts, or whenever a service applies the files anew.
+/// The file that sets a sysctl to 0 at the host's start, or whenever a service applies the files again.
 fn resetter(dirs: &[impl AsRef<Path>], key: &str) -> Option<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for dir in dirs {
@@ -160,7 +160,7 @@ pub(super) fn obstacles(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()>
     Ok(())
 }
 
-/// A value below `/proc/sys`; `None` where the kernel does not have it.
+/// A value below `/proc/sys`; `None` if this kernel lacks it.
 pub(super) fn sysctl(key: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/{key}")).ok()?;
     Some(text.trim_end().to_owned())

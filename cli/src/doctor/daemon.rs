@@ -1,4 +1,4 @@
-//! Checks of the daemon that plugins need: that of dhcp.
+//! Checks of the daemons that plugins need: dhcp's.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::node::Node;
 /// The socket of the daemon by default.
 const SOCKET: &str = "/run/cni/dhcp.sock";
 
-/// Networks with addresses of dhcp whose daemon does not listen.
+/// Networks with dhcp whose daemon does not listen.
 pub(super) fn dhcp(node: &Node<'_>, found: &mut Vec<Finding>) {
     for conf in node.networks() {
         let ipams = conf.0.plugins.iter().filter_map(|one| one.keys.get("ipam"));

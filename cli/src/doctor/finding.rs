@@ -1,11 +1,11 @@
-//! A fault that a check has seen.
+//! A fault found by a check.
 
 use serde_json::{Value, json};
 
 use super::node::Pod;
 use crate::output::coloured;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
     /// Something does not work.
@@ -20,10 +20,10 @@ pub(super) enum Severity {
 #[derive(Debug, Clone)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
-    id: &'static str,
+    pub(super) id: &'static str,
     /// Absent for the host's own.
     pub(super) network: Option<String>,
-    /// Absent for what is not one container's.
+    /// Absent for a finding that is not about one container.
     pub(super) container: Option<String>,
     what: String,
     command: String,
@@ -60,7 +60,7 @@ impl Finding {
         self
     }
 
-    /// The command that mends it, or the change that a person has to make.
+    /// Adds the command that mends it, or the change that a person has to make.
     pub(super) fn mend(mut self, command: impl Into<String>) -> Self {
         self.command = command.into();
         self
@@ -85,13 +85,18 @@ impl Finding {
 
     pub(super) fn json(&self) -> Value {
         json!({
-            "severity": self.word().to_lowercase(),
+            "severity": self.severity(),
             "id": self.id,
             "network": self.network,
             "container": self.container,
             "what": self.what,
             "command": self.command,
         })
+    }
+
+    /// The word for programs.
+    pub(super) fn severity(&self) -> String {
+        self.word().to_lowercase()
     }
 
     fn word(&self) -> &'static str {

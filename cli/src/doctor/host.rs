@@ -16,7 +16,7 @@ use crate::addressing::Conf;
 /// A limit counts as near from this part of it on, in percent.
 const NEAR: u64 = 90;
 
-/// Directories that cannot be written or are full, and files of the cache that nobody can read.
+/// Directories that are full or cannot be written, and files of the cache that cannot be read.
 pub(super) fn store(node: &Node<'_>, found: &mut Vec<Finding>) {
     let leases = node.networks().filter_map(Conf::leases);
     let dirs: BTreeSet<PathBuf> = leases
@@ -35,7 +35,7 @@ pub(super) fn store(node: &Node<'_>, found: &mut Vec<Finding>) {
         let Ok(space) = statvfs(dir) else {
             continue;
         };
-        // Some file systems have no fixed number of inodes, and say 0.
+        // Some file systems have no fixed number of inodes, and report 0.
         let is_full =
             space.blocks_available() == 0 || (space.files() > 0 && space.files_available() == 0);
         if is_full {
@@ -54,12 +54,12 @@ pub(super) fn store(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// The directory, or the nearest above it that exists.
+/// The directory, or the nearest parent that exists.
 fn existing(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned)
 }
 
-/// Tables of the kernel that are nearly full, and a check of senders that two uplinks do not pass.
+/// Nearly full tables of the kernel, and reverse path filters that break two uplinks.
 pub(super) fn limits(node: &Node<'_>, found: &mut Vec<Finding>) {
     let number = |key: &str| sysctl(key)?.parse::<u64>().ok();
     let neighbours = fs::read_to_string("/proc/net/arp").unwrap_or_default();
@@ -103,7 +103,7 @@ pub(super) fn limits(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A host without a way out, whose pods are sent there.
+/// A host without a default route whose pods have one.
 pub(super) fn uplink(node: &Node<'_>, found: &mut Vec<Finding>) {
     let leaves = |pod: &Pod| {
         let mut routes = pod.result.routes.iter();

@@ -9,56 +9,87 @@ use linkspan_runtime::Result;
 
 use super::finding::Finding;
 use super::node::Node;
+use crate::addressing::Range;
 
 /// A pool counts as low from this part of it on, in percent.
 const LOW: u128 = 90;
 
-/// Pools without addresses, or with few.
-pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
+/// A range set of a network, and how many of its addresses have a lease.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) network: String,
+    /// The first subnet of the set.
+    pub(crate) range: String,
+    pub(crate) size: u128,
+    pub(crate) taken: u128,
+    /// Leased to attachments whose namespace is gone.
+    pub(crate) gone: u128,
+}
+
+/// Every range set of host-local.
+pub(super) fn pools(node: &Node<'_>) -> Result<Vec<Pool>> {
+    let mut pools = Vec::new();
     for conf in node.networks() {
         let Some(dir) = conf.leases() else {
             continue;
         };
         let leased = addresses(&dir)?;
         for set in conf.sets() {
-            let size = set
-                .iter()
-                .fold(0_u128, |sum, range| sum.saturating_add(range.size()));
-            let taken = leased
-                .iter()
-                .filter(|ip| set.iter().any(|range| range.holds(**ip)));
-            let taken = u128::try_from(taken.count()).unwrap_or(u128::MAX);
-            let Some(first) = set
-                .first()
-                .filter(|_| taken >= size.saturating_mul(LOW).div_ceil(100))
-            else {
+            let Some(first) = set.first() else {
                 continue;
             };
+            let sizes = set.iter().map(Range::size);
             let held = |ip: &&IpAddr| set.iter().any(|range| range.holds(**ip));
-            let gone = leased.iter().filter(held);
-            let gone = gone
-                .filter(|ip| is_gone(node, conf.name(), &dir, **ip))
-                .count();
-            let what = format!(
-                "{taken} of {size} addresses of {} are leased, {gone} to pods that are gone",
-                first.subnet
-            );
-            let fault = if taken >= size {
-                Finding::fail("pool-full", what)
-            } else {
-                Finding::warn("pool-low", what)
-            };
-            let command = match gone {
-                0 => "give the network a wider range".to_owned(),
-                _ => format!("linkspan gc {}", conf.name()),
-            };
-            found.push(fault.of_network(conf.name()).mend(command));
+            let taken: Vec<&IpAddr> = leased.iter().filter(held).collect();
+            let gone = taken.iter();
+            let gone = gone.filter(|ip| is_gone(node, conf.name(), &dir, ***ip));
+            pools.push(Pool {
+                network: conf.name().to_owned(),
+                range: first.subnet.to_string(),
+                size: sizes.fold(0, u128::saturating_add),
+                gone: count(gone.count()),
+                taken: count(taken.len()),
+            });
         }
+    }
+    Ok(pools)
+}
+
+fn count(number: usize) -> u128 {
+    u128::try_from(number).unwrap_or(u128::MAX)
+}
+
+/// Pools without addresses, or with few.
+pub(super) fn pool(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
+    for Pool {
+        network,
+        range,
+        size,
+        taken,
+        gone,
+    } in pools(node)?
+    {
+        if taken < size.saturating_mul(LOW).div_ceil(100) {
+            continue;
+        }
+        let what = format!(
+            "{taken} of {size} addresses of {range} are leased, {gone} to pods that are gone"
+        );
+        let fault = if taken >= size {
+            Finding::fail("pool-full", what)
+        } else {
+            Finding::warn("pool-low", what)
+        };
+        let command = match gone {
+            0 => "give the network a wider range".to_owned(),
+            _ => format!("linkspan gc {network}"),
+        };
+        found.push(fault.of_network(&network).mend(command));
     }
     Ok(())
 }
 
-/// Whether the lease is that of a container whose namespace is gone.
+/// Returns whether the lease belongs to a container whose namespace is gone.
 fn is_gone(node: &Node<'_>, network: &str, dir: &Path, ip: IpAddr) -> bool {
     let Ok(owner) = owner(dir, ip) else {
         return false;

@@ -18,7 +18,7 @@ pub(super) fn broken(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A name that two files have: engines use the first.
+/// A name that two files have. Engines use the first one.
 pub(super) fn twice(node: &Node<'_>, found: &mut Vec<Finding>) {
     let mut earlier = node.lists.iter().enumerate();
     for (at, (path, list)) in earlier.by_ref() {
@@ -43,7 +43,7 @@ pub(super) fn twice(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// containerd and CRI-O use the first file of the directory.
+/// The order of files: containerd and CRI-O use the first one of the directory.
 pub(super) fn order(node: &Node<'_>, found: &mut Vec<Finding>) {
     let is_ours = |kind: &str| node.places.suite.names.contains(&kind);
     let ours = node
@@ -127,7 +127,7 @@ pub(super) fn plugins(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A portmap that engines give no ports.
+/// A portmap that gets no ports from engines.
 pub(super) fn ports_undeclared(node: &Node<'_>, found: &mut Vec<Finding>) {
     for conf in node.networks() {
         let gets_none = |declared: Option<&bool>| declared != Some(&true);
@@ -147,7 +147,7 @@ pub(super) fn ports_undeclared(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Links of the host on which interfaces of pods are to be born, and that are missing or down.
+/// Parents of pods' interfaces that are missing or down.
 pub(super) fn masters(node: &Node<'_>, found: &mut Vec<Finding>) {
     for conf in node.networks() {
         for plugin in &conf.0.plugins {

@@ -1,6 +1,6 @@
-//! `linkspan doctor`: reads the node as it is, and names each fault with the command that mends it. Nothing is changed.
+//! `linkspan doctor`: examines the node, and names each fault with the command that mends it. It changes nothing.
 //!
-//! A check is a function of the [`Node`] in one of the tables below, and a file has the checks of one subject.
+//! A check is a function of the [`Node`] in one of the tables below. A file has the checks of one subject.
 
 mod bridges;
 mod daemon;
@@ -17,6 +17,7 @@ mod ready;
 mod settings;
 mod surroundings;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use linkspan_runtime::Result;
@@ -26,22 +27,24 @@ use serde_json::Value;
 use crate::attachments::{self, Wanted};
 use crate::end::{End, Ended, NO};
 use crate::output;
+use crate::suite::Port;
 
 use self::Check::{Asks, Sees};
 use self::finding::{Finding, Severity};
+use self::leases::Pool;
 use self::node::Node;
 pub(crate) use self::node::Places;
 
 /// A check adds a finding for each fault that it sees.
 #[derive(Debug, Clone, Copy)]
 enum Check {
-    /// Of what has been read already.
+    /// Looks only at data that was read already.
     Sees(fn(&Node<'_>, &mut Vec<Finding>)),
-    /// One that asks the kernel or plugins, and may fail.
+    /// Asks the kernel or plugins, and may fail.
     Asks(fn(&Node<'_>, &mut Vec<Finding>) -> Result<()>),
 }
 
-/// Whether a finding is about the subject that a person asked for.
+/// Returns whether a finding is about the requested subject.
 type IsWanted = Box<dyn Fn(&Finding) -> bool>;
 
 /// Every check with the subject of its failure, in the order of the output: causes come before their effects.
@@ -84,33 +87,15 @@ const CHECKS: &[(&str, Check)] = &[
     ("readiness", Sees(ready::status)),
 ];
 
-/// Prints the findings about the node, or those about a network or an attachment and the host. The exit status is 1 where
-/// one of them is a failure.
+/// Prints the findings about the node, or those about a network or an attachment, and the host. The exit status is 1
+/// if one of them is a failure.
 pub(crate) fn run(
     out: &mut dyn Write,
     places: Places<'_>,
     subject: Option<&str>,
     as_json: bool,
 ) -> Ended {
-    let node = Node::read(places)?;
-    let mut found = Vec::new();
-    for (what, check) in CHECKS {
-        let examined = match check {
-            Sees(check) => {
-                check(&node, &mut found);
-                Ok(())
-            }
-            Asks(check) => check(&node, &mut found),
-        };
-        // A check that fails hides nothing that the others see.
-        if let Err(failure) = examined {
-            let what = format!(
-                "{what} cannot be examined: {}",
-                linkspan_runtime::sentence(&failure)
-            );
-            found.push(Finding::new(Severity::Warn, "unexamined", what));
-        }
-    }
+    let Examined { node, mut found } = examine(places)?;
     if let Some(subject) = subject {
         let is_asked_for = filter(&node, subject)?;
         found.retain(is_asked_for);
@@ -126,7 +111,64 @@ pub(crate) fn run(
     Ok(if is_well { 0 } else { NO })
 }
 
-/// Which findings are about a network, or about the attachments of a name. Those about the host always are.
+/// A node, and the faults that the checks have found.
+#[derive(Debug)]
+pub(crate) struct Examined<'a> {
+    node: Node<'a>,
+    found: Vec<Finding>,
+}
+
+impl Examined<'_> {
+    /// The remembered attachments.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache::new(self.node.places.cache_dir)
+    }
+
+    /// The published ports.
+    pub(crate) fn ports(&self) -> Result<&[Port]> {
+        self.node.ports()
+    }
+
+    /// The range sets of host-local.
+    pub(crate) fn pools(&self) -> Result<Vec<Pool>> {
+        leases::pools(&self.node)
+    }
+
+    /// How many findings there are of each kind and severity.
+    pub(crate) fn counts(&self) -> BTreeMap<(&'static str, String), usize> {
+        let mut counts = BTreeMap::new();
+        for one in &self.found {
+            *counts.entry((one.id, one.severity())).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Reads the node and makes every check.
+pub(crate) fn examine(places: Places<'_>) -> Result<Examined<'_>> {
+    let node = Node::read(places)?;
+    let mut found = Vec::new();
+    for (what, check) in CHECKS {
+        let examined = match check {
+            Sees(check) => {
+                check(&node, &mut found);
+                Ok(())
+            }
+            Asks(check) => check(&node, &mut found),
+        };
+        // A failed check does not stop the others.
+        if let Err(failure) = examined {
+            let what = format!(
+                "{what} cannot be examined: {}",
+                linkspan_runtime::sentence(&failure)
+            );
+            found.push(Finding::new(Severity::Warn, "unexamined", what));
+        }
+    }
+    Ok(Examined { node, found })
+}
+
+/// The filter for findings about a network, or about the attachments of a name. Findings about the host always pass.
 fn filter(node: &Node<'_>, subject: &str) -> std::result::Result<IsWanted, End> {
     let name = subject.to_owned();
     if node.lists.iter().any(|(_, list)| list.name == subject) {

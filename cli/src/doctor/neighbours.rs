@@ -1,4 +1,4 @@
-//! Checks of who answers for the address of a pod.
+//! Checks for other stations with a pod's address.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::node::{Node, Pod};
 use crate::addressing::Conf;
 
-/// How long answers are waited for. Those of one machine come at once.
+/// Time to wait for answers. Those of one machine come at once.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Addresses of pods for which the kernel has learned another hardware address.
@@ -30,7 +30,7 @@ pub(super) fn learned(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// With `--probe`: asks on each bridge who has the pods' addresses of IPv4.
+/// With `--probe`: asks on each bridge for the holders of the pods' IPv4 addresses.
 pub(super) fn probed(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     if !node.places.probes {
         return Ok(());
@@ -63,7 +63,7 @@ fn duplicate(pod: &Pod, ip: &str, mac: [u8; 6], bridge: &Link) -> Finding {
     fault.of_pod(pod).mend(command)
 }
 
-/// The pods behind bridges with their own link and the bridge.
+/// The pods behind bridges, each with its link and the bridge.
 fn on_bridges<'a>(node: &'a Node<'_>) -> impl Iterator<Item = (&'a Pod, &'a Link, &'a Link)> {
     node.pods.iter().filter_map(|pod| {
         let (own, _) = pod.inside.as_ref()?.link(&pod.entry.if_name)?;

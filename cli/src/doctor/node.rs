@@ -1,4 +1,4 @@
-//! The node as it is at one moment: configurations, remembered attachments, links, addresses, routes and ports.
+//! The node's state at one time: configurations, remembered attachments, links, addresses, routes and ports.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -36,11 +36,11 @@ pub(crate) struct Places<'a> {
     pub(crate) runtime: &'a Runtime,
     /// The plugins of this binary.
     pub(crate) suite: Suite<'a>,
-    /// Whether it may send packets, to ask who has an address.
+    /// Whether it may send packets, to ask for the holders of addresses.
     pub(crate) probes: bool,
 }
 
-/// All that checks read of the node.
+/// The state of the node that checks use.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub(super) places: Places<'a>,
@@ -64,16 +64,16 @@ pub(super) struct Node<'a> {
     ports: OnceCell<Vec<Port>>,
 }
 
-/// A living attachment, and its namespace as it is.
+/// A living attachment, and the state of its namespace.
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) entry: Entry,
     pub(super) result: AddResult,
-    /// Absent where the namespace may not be entered.
+    /// Absent if the namespace cannot be entered.
     pub(super) inside: Option<Inside>,
 }
 
-/// What is in the namespace of a pod.
+/// The state of a pod's namespace.
 #[derive(Debug)]
 pub(super) struct Inside {
     /// The links, with their addresses.
@@ -122,7 +122,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The first network of each name: engines use no other.
+    /// The first network of each name. Engines use no other.
     pub(super) fn networks(&self) -> impl Iterator<Item = Conf<'_>> {
         let first = |at: usize, name: &str| {
             let earlier = self.lists.iter().take(at);

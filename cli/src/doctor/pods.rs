@@ -7,7 +7,7 @@ use super::finding::Finding;
 use super::node::{Inside, Node, Pod};
 use crate::addressing::Conf;
 
-/// Attachments whose namespace is gone: they keep addresses and ports.
+/// Attachments whose namespace is gone, but which keep addresses and ports.
 pub(super) fn gone(node: &Node<'_>, found: &mut Vec<Finding>) {
     for entry in &node.gone {
         let what = format!("the namespace of container {} is gone", entry.container_id);
@@ -116,7 +116,7 @@ pub(super) fn host_end(node: &Node<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Packets that are larger than a link on their way.
+/// Pods whose MTU is larger than that of a link on the path.
 pub(super) fn mtu(node: &Node<'_>, found: &mut Vec<Finding>) {
     let defaults = node.routes.iter().filter(|route| route.dst.1 == 0);
     let uplinks: Vec<&Link> = defaults
@@ -158,7 +158,7 @@ fn entered<'a>(node: &'a Node<'_>) -> impl Iterator<Item = (&'a Pod, &'a Inside)
         .filter_map(|pod| Some((pod, pod.inside.as_ref()?)))
 }
 
-/// The names of the host's ends in a result. A bridge is there, too; it has checks of its own.
+/// The names of the host's ends in a result. A bridge is among them; other checks examine it.
 pub(super) fn host_ends(pod: &Pod) -> impl Iterator<Item = &str> {
     let of_host = pod
         .result

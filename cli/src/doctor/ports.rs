@@ -1,4 +1,4 @@
-//! Checks of published ports and of what else attachments have in the packet filter.
+//! Checks of published ports, and of other state of attachments in the packet filter.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use super::node::{Node, Pod};
 use crate::listeners;
 use crate::warnings::{self, RESTORE};
 
-/// The number of attachments of each network that are compared by CHECK: a flush of the packet filter hits all of them.
+/// The number of attachments per network that CHECK compares. A flush of the packet filter affects all of them.
 const SAMPLE: usize = 3;
 
 /// The rules of nftables.service.
@@ -48,7 +48,7 @@ pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     if is_lost {
         flushes(found);
     }
-    // Other differences are told where no check has found their cause.
+    // Reports other differences if no check has found their cause.
     for (pod, failure) in unlike {
         let (id, network) = (&pod.entry.container_id, &pod.entry.network_name);
         let is_cause = |one: &Finding| {
@@ -64,7 +64,7 @@ pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     Ok(())
 }
 
-/// The configuration of nftables.service, where it removes the rules of everybody.
+/// The configuration of nftables.service, if it flushes all rules.
 fn flushes(found: &mut Vec<Finding>) {
     let text = fs::read_to_string(NFTABLES).unwrap_or_default();
     if text.lines().any(|line| line.trim() == "flush ruleset") {
@@ -75,7 +75,7 @@ fn flushes(found: &mut Vec<Finding>) {
     }
 }
 
-/// Ports whose packets another rule of the host sends elsewhere.
+/// Ports whose packets another rule of the host redirects.
 pub(super) fn stolen(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     if node.pods.is_empty() {
         return Ok(());
@@ -91,7 +91,7 @@ pub(super) fn stolen(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     Ok(())
 }
 
-/// Ports that a living attachment asked for, and that nobody has.
+/// Ports that a living attachment requested, and that are not published.
 pub(super) fn gone(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     let asked = |pod: &Pod| pod.entry.capability_args.contains_key("portMappings");
     if !node.pods.iter().any(asked) {
@@ -152,7 +152,7 @@ pub(super) fn stale(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     Ok(())
 }
 
-/// Processes of the host that listen on published ports, and get none of their packets.
+/// Processes of the host that listen on published ports, and so get no packets.
 pub(super) fn shadowed(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     let ports = node.ports()?;
     let mut told = BTreeSet::new();

@@ -4,7 +4,7 @@ use super::finding::Finding;
 use super::node::Node;
 use crate::addressing::{Conf, HostRoute, overlaps};
 
-/// Ranges of two networks, or of a network and a route of the host, that have addresses in common.
+/// Ranges of two networks, or of a network and a route of the host, that share addresses.
 pub(super) fn overlap(node: &Node<'_>, found: &mut Vec<Finding>) {
     let networks: Vec<Conf<'_>> = node.networks().collect();
     let routes = HostRoute::of(&node.routes, &node.links);

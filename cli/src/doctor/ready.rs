@@ -1,4 +1,4 @@
-//! What the plugins themselves say: STATUS of each network, where no other check has told why its ADD fails.
+//! The answers of the plugins: STATUS of each network, if no other check has found why its ADD fails.
 
 use linkspan_runtime::sentence;
 

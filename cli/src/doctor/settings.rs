@@ -1,4 +1,4 @@
-//! Checks of what chained plugins set for a pod: limits of bandwidth, and sysctls and settings of the interface.
+//! Checks of a pod's settings by chained plugins: limits of bandwidth, and sysctls and settings of the interface.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::finding::Finding;
 use super::node::{Node, Pod};
 use super::pods::host_ends;
 
-/// Limits of bandwidth that somebody removed from the host's end of a pod.
+/// Limits of bandwidth that are missing on the host's end of a pod.
 pub(super) fn bandwidth(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     for pod in &node.pods {
         for plugin in plugins(pod, "bandwidth")? {
@@ -56,7 +56,7 @@ fn is_limited(end: &Link) -> Result<bool> {
     Ok(root.is_some_and(|root| root.bucket.is_some()))
 }
 
-/// Whether the configuration, or else the runtime, asked for that rate.
+/// Returns whether the configuration, or else the runtime, requested that rate.
 fn rate(pod: &Pod, plugin: &PluginConf, key: &str) -> bool {
     let is_some = |value: Option<&Value>| value.and_then(Value::as_u64).is_some_and(|n| n > 0);
     let own = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
@@ -68,7 +68,7 @@ fn rate(pod: &Pod, plugin: &PluginConf, key: &str) -> bool {
     declares && is_some(asked.and_then(|asked| asked.get(key)))
 }
 
-/// Sysctls and settings of tuning that somebody changed in the pod.
+/// Sysctls and settings of tuning that were changed in the pod.
 pub(super) fn tuning(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     for pod in &node.pods {
         for plugin in plugins(pod, "tuning")? {
@@ -85,7 +85,7 @@ fn sysctls(pod: &Pod, plugin: &PluginConf, found: &mut Vec<Finding>) {
         return;
     };
     let path = Path::new(&pod.entry.netns);
-    // A namespace that may not be entered is left to those who may.
+    // Without the right to enter the namespace, the check skips it.
     let Ok(netns) = Netns::open(path) else {
         return;
     };
@@ -125,7 +125,7 @@ fn mtu(pod: &Pod, plugin: &PluginConf, found: &mut Vec<Finding>) {
     }
 }
 
-/// The file of a sysctl below `/proc/sys`. The first separator of a name tells which of the two forms it has.
+/// The file of a sysctl below `/proc/sys`. The first separator of a name tells which of its two forms it has.
 fn file(name: &str, ifname: &str) -> String {
     let first = name.find(['.', '/']);
     let has_dots = first.and_then(|at| name.get(at..=at)) == Some(".");
@@ -142,12 +142,12 @@ fn file(name: &str, ifname: &str) -> String {
     path.replacen("IFNAME", ifname, 1)
 }
 
-/// The kernel separates by tabs, and people by spaces.
+/// The kernel separates with tabs, and people with spaces.
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// The plugins of one kind in the network as it was at ADD.
+/// The plugins of one type in the network as it was at ADD.
 fn plugins(pod: &Pod, kind: &str) -> Result<Vec<PluginConf>> {
     let plugins = pod.entry.network()?.plugins.into_iter();
     Ok(plugins.filter(|plugin| plugin.kind() == kind).collect())

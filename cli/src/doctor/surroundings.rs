@@ -15,7 +15,7 @@ use crate::addressing::Conf;
 /// States in which systemd-networkd leaves a link alone.
 const UNMANAGED: [&str; 4] = ["unmanaged", "pending", "initialized", "linger"];
 
-/// A resolver of the host alone, which pods are told to use.
+/// A resolver that only the host reaches, in the result of pods.
 pub(super) fn resolver(node: &Node<'_>, found: &mut Vec<Finding>) {
     for conf in node.networks() {
         for file in conf.0.plugins.iter().filter_map(resolv_conf) {
@@ -47,7 +47,7 @@ fn is_loopback(text: &str) -> bool {
     ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Links of pods that another program of the host configures, and may set down or take addresses from.
+/// Links of pods that another program of the host configures, so that it may set them down or remove addresses.
 pub(super) fn managers(node: &Node<'_>, found: &mut Vec<Finding>) {
     let bridges = node.networks().filter_map(Conf::bridge);
     let bridges = bridges.map(|(name, _)| name);
@@ -93,7 +93,7 @@ fn by_network_manager(dir: &Path, link: u32) -> bool {
     text.lines().any(|line| line == "managed=true")
 }
 
-/// Processes that are not plugins, and hold the lock of leases that every ADD needs.
+/// Processes other than plugins that hold the lock of leases, which every ADD needs.
 pub(super) fn locks(node: &Node<'_>, found: &mut Vec<Finding>) {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     for conf in node.networks() {
@@ -107,21 +107,22 @@ pub(super) fn locks(node: &Node<'_>, found: &mut Vec<Finding>) {
         for pid in holders {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             let name = name.trim_end();
-            // Plugins hold it for less than a millisecond, and the interface plugin may do so for its IPAM plugin.
+            // Plugins hold the lock for less than a millisecond, and the interface plugin may hold it for its IPAM
+            // plugin.
             if name.is_empty() || node.places.suite.names.contains(&name) || name == "linkspan" {
                 continue;
             }
             let what = format!(
-                "{name} (pid {pid}) holds the lock {}, and every ADD waits for it",
+                "{name} (pid {pid}) holds the lock {}: every ADD waits 20 s for it, then fails",
                 lock.display()
             );
-            let fault = Finding::warn("store-locked", what);
+            let fault = Finding::fail("store-locked", what);
             found.push(fault.of_network(conf.name()).mend(format!("kill {pid}")));
         }
     }
 }
 
-/// The process of a line of `/proc/locks`, where it holds a flock(2) on that inode.
+/// The process in a line of `/proc/locks`, if it holds a flock(2) on that inode.
 fn holder(line: &str, inode: u64) -> Option<u32> {
     // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"; a waiter has "->" in second place.
     let mut words = line.split_whitespace().skip(1);

@@ -3,7 +3,7 @@
 //! Each name changes by rename, so a runtime that executes a plugin meanwhile gets the old file or the new one whole.
 //! The network comes last: a runtime that sees it finds its plugins.
 
-mod place;
+pub(crate) mod place;
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +15,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::Result;
 use serde_json::json;
 
-use crate::output;
+use crate::output::{self, Progress};
 use crate::plugins::own_executable;
 use crate::validate::{Validator, has_a_lists_name, not_a_lists_name};
 
@@ -34,6 +34,16 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// The list in `file` as it would be in the directory `net_dir`, unjudged.
+    pub(crate) fn of(file: &Path, net_dir: &Path) -> Result<Self> {
+        let list =
+            fs::read(file).map_err(linkspan_runtime::io(format!("read {}", file.display())))?;
+        Ok(Self {
+            path: net_dir.join(file.file_name().unwrap_or_default()),
+            list,
+        })
+    }
+
     /// Judges the list in `file` as it would be in the directory `net_dir`.
     pub(crate) fn judge(file: &Path, net_dir: &Path, validator: &Validator<'_>) -> Result<Self> {
         let attempt = || format!("install {}", file.display());
@@ -67,13 +77,14 @@ pub(crate) fn run(
     let net_dir = network.and_then(|network| network.path.parent());
     for dir in [Some(dir), net_dir].into_iter().flatten() {
         make_directory(dir, makes_directories)?;
+        place::sweep(dir);
     }
     let mut changed = install_plugins(dir, plugins)?;
     if !as_json {
         tell(out, dir, &changed)?;
     }
     if let Some(Network { path, list }) = network {
-        let is_new = place::file(path, list, SECRET).map_err(attempt(path))?;
+        let is_new = place::file(path, list, SECRET, &mut |_, _| {}).map_err(attempt(path))?;
         if is_new {
             changed.push(path.clone());
         }
@@ -89,6 +100,36 @@ pub(crate) fn run(
         output::rows(out, &rows.collect::<Vec<_>>())?;
     }
     Ok(())
+}
+
+/// The names that an installation would make: those that are missing or differ.
+pub(crate) fn lacking(
+    dir: &Path,
+    network: Option<&Network>,
+    plugins: &[&str],
+) -> Result<Vec<PathBuf>> {
+    let (copy, own) = (dir.join(COPY), own_content()?);
+    let mut lacking: Vec<PathBuf> = plugins.iter().map(|name| dir.join(name)).collect();
+    lacking.retain(|path| !place::is_link_of(&copy, path));
+    if !place::has(&copy, &own, EXECUTABLE) {
+        lacking.insert(0, copy);
+    }
+    if let Some(Network { path, list }) = network
+        && !place::has(path, list, SECRET)
+    {
+        lacking.push(path.clone());
+    }
+    Ok(lacking)
+}
+
+/// Prints a line for each name that an installation would make.
+pub(crate) fn tell_lacking(out: &mut dyn Write, lacking: &[PathBuf], as_json: bool) -> Result<()> {
+    if as_json {
+        let row = |path: &PathBuf| json!({ "path": path, "installed": false });
+        return output::rows(out, &lacking.iter().map(row).collect::<Vec<_>>());
+    }
+    let line = |path: &PathBuf| format!("{} is missing or differs\n", path.display());
+    output::text(out, &lacking.iter().map(line).collect::<String>())
 }
 
 /// The files of a directory that an installation of this suite put there: the copy and its links.
@@ -108,11 +149,13 @@ pub(crate) fn installed(dir: &Path, plugins: &[&str]) -> Vec<PathBuf> {
 
 /// The names that were changed.
 fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
-    let own = own_executable()?;
-    let own = fs::read(&own).map_err(linkspan_runtime::io(format!("read {}", own.display())))?;
-    let copy = dir.join(COPY);
+    let (copy, own) = (dir.join(COPY), own_content()?);
     let mut changed = Vec::new();
-    if place::file(&copy, &own, EXECUTABLE).map_err(attempt(&copy))? {
+    let mut progress = Progress::new("installing: KiB".to_owned());
+    let mut tell = |done: usize, all: usize| progress.tell(done / 1024, all / 1024);
+    let is_new = place::file(&copy, &own, EXECUTABLE, &mut tell);
+    progress.end();
+    if is_new.map_err(attempt(&copy))? {
         changed.push(copy.clone());
     }
     for name in plugins {
@@ -122,6 +165,12 @@ fn install_plugins(dir: &Path, plugins: &[&str]) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(changed)
+}
+
+/// This binary.
+fn own_content() -> Result<Vec<u8>> {
+    let own = own_executable()?;
+    fs::read(&own).map_err(linkspan_runtime::io(format!("read {}", own.display())))
 }
 
 /// A misspelt directory is not made: no engine would find anything there.

@@ -14,6 +14,9 @@ const DRAFT: &str = ".linkspan-draft-";
 /// The prefix of links before their rename.
 const LINK: &str = ".linkspan-link-";
 
+/// The part of a file that is written at once.
+const PIECE: usize = 1 << 20;
+
 /// Makes the missing directories of the path `dir`, with this mode whatever the umask.
 pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     if dir.is_dir() {
@@ -29,30 +32,52 @@ pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Hears how many bytes of how many are written.
+type Tell<'a> = &'a mut dyn FnMut(usize, usize);
+
 /// Makes a file of this content and mode. Returns whether it had to be written.
-pub(super) fn file(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
-    if is_ours(path, mode) && fs::read(path).is_ok_and(|there| there == content) {
+pub(super) fn file(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<bool> {
+    if has(path, content, mode) {
         return Ok(false);
     }
+    put(path, content, mode, tell)?;
+    Ok(true)
+}
+
+/// Whether the file is there with this content and mode.
+pub(super) fn has(path: &Path, content: &[u8], mode: u32) -> bool {
+    is_ours(path, mode) && fs::read(path).is_ok_and(|there| there == content)
+}
+
+/// Makes a file of this content and mode, whatever is there.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    put(path, content, mode, &mut |_, _| {})
+}
+
+fn put(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<()> {
     let dir = directory_of(path);
     sweep(dir);
     loop {
-        match draft(dir, content, mode)?.persist(path) {
+        match draft(dir, content, mode, tell)?.persist(path) {
             // Another process removed the draft between our last look and the rename.
             Err(err) if err.error.kind() == io::ErrorKind::NotFound => {}
             renamed => {
                 renamed?;
-                File::open(dir)?.sync_all()?;
-                return Ok(true);
+                return File::open(dir)?.sync_all();
             }
         }
     }
 }
 
+/// Whether `path` is another name of `file`.
+pub(super) fn is_link_of(file: &Path, path: &Path) -> bool {
+    let id = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    id(path).is_ok_and(|there| id(file).is_ok_and(|file| file == there))
+}
+
 /// Makes another name of `file`. Returns whether the link had to be made.
 pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
-    let id = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    let is_in_place = || id(path).is_ok_and(|there| id(file).is_ok_and(|file| file == there));
+    let is_in_place = || is_link_of(file, path);
     let dir = directory_of(path);
     let mut made = false;
     // Another process may put a copy of its own under `file` before the rename. Then it needs this link as well.
@@ -66,7 +91,11 @@ pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
             new => new?.into_temp_path(),
         };
         let temporary = new.to_path_buf();
-        new.persist(path)?;
+        match new.persist(path) {
+            // Another process took the link for one that was left.
+            Err(err) if err.error.kind() == io::ErrorKind::NotFound => continue,
+            renamed => renamed?,
+        }
         // Where another process has made the same link meanwhile, rename(2) leaves both names.
         drop(fs::remove_file(temporary));
         made = true;
@@ -78,27 +107,36 @@ pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
 }
 
 /// A whole file under a name of its own. It is closed before the rename, because an open one could not be executed.
-fn draft(dir: &Path, content: &[u8], mode: u32) -> io::Result<TempPath> {
+fn draft(dir: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<TempPath> {
     let mut file = Builder::new().prefix(DRAFT).tempfile_in(dir)?;
     // The lock marks the draft as in use. On a filesystem without locks drafts are never removed.
     drop(file.as_file().lock());
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(content)?;
+    let mut written = 0;
+    for piece in content.chunks(PIECE) {
+        tell(written, content.len());
+        file.write_all(piece)?;
+        written += piece.len();
+        if written < content.len() {
+            // Otherwise a slow disk would have all of it to do at the end.
+            file.as_file().sync_data()?;
+        }
+    }
+    tell(written, content.len());
     file.as_file().sync_all()?;
     Ok(file.into_temp_path())
 }
 
-/// Removes the drafts of killed processes: those without a lock.
-fn sweep(dir: &Path) {
+/// Removes what killed processes left: drafts without a lock, and links before their rename. A process that makes such a
+/// link at this moment makes it again.
+pub(super) fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_draft = entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(DRAFT.as_bytes());
-        let is_left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if is_draft && is_left() {
-            // A draft that cannot be removed stays, and does no harm.
+        let name = entry.file_name();
+        let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+        let is_unlocked = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if begins(LINK) || begins(DRAFT) && is_unlocked() {
+            // One that cannot be removed stays, and does no harm.
             drop(fs::remove_file(entry.path()));
         }
     }

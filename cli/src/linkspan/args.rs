@@ -7,13 +7,15 @@ use clap::{Args, Parser, Subcommand};
 
 use super::check::CheckArgs;
 use super::gc::GcArgs;
-use super::install::InstallArgs;
+use super::install::{InstallArgs, PauseArgs};
 use super::oci_hook::OciHookArgs;
 use super::remove::{RemoveArgs, UninstallArgs};
 use super::target::{Places, Subject, Target};
 use super::verbs::DelArgs;
 use crate::completion::Shell;
+use crate::demo::DemoArgs;
 use crate::list::ListArgs;
+use crate::metrics::MetricsArgs;
 use crate::output::Output;
 use crate::ports::PortsArgs;
 
@@ -32,7 +34,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show that two pods talk, in namespaces of its own; touches nothing of this machine and needs no root
-    Demo,
+    Demo(DemoArgs),
     /// Run a command in a fresh network namespace that is attached to a network
     Run(RunArgs),
     /// Attach a namespace to a network and print the result
@@ -43,26 +45,30 @@ pub(super) enum Command {
     Del(DelArgs),
     /// Detach the remembered attachments of networks whose namespace is gone, and let the plugins clean up
     Gc(GcArgs),
-    /// Ask a network's plugins whether they could attach a container now, say where each is, and warn of obstacles to
-    /// the network's packets
+    /// Ask a network's plugins whether they could attach a container now, show where each plugin is, and warn of
+    /// obstacles to the network's packets
     Status {
         /// The network's name, or the path of a file with its configuration; without it, every network
         network: Option<String>,
     },
     /// Look for faults of the configurations, the host and the pods, and name the command that mends each; changes
-    /// nothing, and prints nothing where all is well
+    /// nothing, and prints nothing if all is well
     Doctor(DoctorArgs),
     /// Print the attachments
     List(ListArgs),
-    /// Print all that is known of an attachment: result, pod, leases, ports and the host's end
+    /// Print all that is known of an attachment: result, pod, leases, ports, the host's end, and what it has in the packet
+    /// filter
     Inspect(Subject),
     /// Print the ports that are published on this host, their owners, and processes that listen on them
     Ports(PortsArgs),
+    /// Print the node in numbers, for Prometheus: attachments, addresses, ports, what is left of pods that are gone, what
+    /// `doctor` finds, and calls of plugins where they are counted
+    Metrics(MetricsArgs),
     /// Put back the published ports and the masquerade of living attachments, as after `nft flush ruleset` or a restart
     /// of nftables.service; nothing else changes
     Restore(RestoreArgs),
-    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, as before a node goes back
-    /// to another suite; refused while attachments live that need it
+    /// Remove all state of the plugins in nf_tables, published ports and masquerade alike, such as before a node
+    /// returns to another suite; refused while living attachments need it
     Clear(RemoveArgs),
     /// List the faults of network configurations before any container needs them
     Validate(ValidateArgs),
@@ -73,12 +79,12 @@ pub(super) enum Command {
     Netns(NetnsCommand),
     /// Put the plugins into a directory, as hard links to one copy of this binary
     Install(InstallArgs),
-    /// Say what has to change, and what has to be detached, before the plugins of another suite take over this node
+    /// Show the changes and detachments that are needed before the plugins of another suite take over this node
     Back {
         /// The directory of the other plugins, such as /usr/lib/cni
         dir: PathBuf,
     },
-    /// Remove the plugins that `install` put into a directory; refused while attachments live that need them
+    /// Remove the plugins that `install` put into a directory; refused while living attachments need them
     Uninstall(UninstallArgs),
     /// Run the daemon of the plugin dhcp, which keeps leases, with the flags of `dhcp daemon`
     #[command(disable_help_flag = true)]
@@ -91,8 +97,9 @@ pub(super) enum Command {
         )]
         flags: Vec<String>,
     },
-    /// Do nothing until asked to end, as the container of a pod that has installed them
-    Pause,
+    /// Do nothing until asked to end, as the container of a pod that has installed the plugins; or put back what somebody
+    /// removes
+    Pause(PauseArgs),
     /// Print the script by which a shell completes this command line, and the names of networks, namespaces, containers
     /// and pods with it
     Completion {
@@ -104,13 +111,14 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Whether it answers a question, and so cannot tell without the rights to look.
+    /// Returns whether it answers a question, and so cannot tell without the right to look.
     pub(super) fn is_question(&self) -> bool {
         matches!(
             self,
             Self::Check(_)
                 | Self::Status { .. }
                 | Self::Doctor(_)
+                | Self::Metrics(_)
                 | Self::List(_)
                 | Self::Inspect(_)
                 | Self::Ports(_)
@@ -118,11 +126,11 @@ impl Command {
         )
     }
 
-    /// Whether it executes plugins, which a signal stops.
+    /// Returns whether it executes plugins, which a signal stops.
     pub(super) fn may_be_stopped(&self) -> bool {
         matches!(
             self,
-            Self::Demo
+            Self::Demo(_)
                 | Self::Run(_)
                 | Self::Add(_)
                 | Self::Check(_)
@@ -130,6 +138,7 @@ impl Command {
                 | Self::Gc(_)
                 | Self::Status { .. }
                 | Self::Doctor(_)
+                | Self::Metrics(_)
                 | Self::Validate(_)
                 | Self::OciHook(_)
                 | Self::Install(_)
@@ -178,7 +187,7 @@ pub(super) struct DoctorArgs {
     /// A network's name, or an attachment as for `check`; without it, the whole node
     #[arg(value_name = "NETWORK | ATTACHMENT")]
     pub(super) subject: Option<String>,
-    /// Ask on each bridge who has the pods' addresses, with a packet for each
+    /// Ask on each bridge for the holders of the pods' addresses, with a packet for each
     #[arg(long)]
     pub(super) probe: bool,
 }
@@ -188,10 +197,10 @@ pub(super) struct ValidateArgs {
     /// Files with network configurations; without any, all of --net-dir as one system, in the order of engines
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Fail for warnings, too; notes are printed with -v
+    /// Fail on warnings, too; -v prints notes
     #[arg(long)]
     pub(super) strict: bool,
-    /// Values for capabilities that a runtime will have, as a JSON object
+    /// Values for capabilities that a runtime will provide, as a JSON object
     #[arg(long, env = "CAP_ARGS", default_value = "", value_name = "JSON")]
     pub(super) capability_args: String,
 }

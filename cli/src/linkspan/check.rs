@@ -61,7 +61,7 @@ pub(super) fn run(
     Ok(0)
 }
 
-/// CHECK with the arguments of ADD, where they are remembered: without them the ports would not be checked.
+/// CHECK with the remembered arguments of ADD, if any: without them the ports would not be checked.
 fn one(
     runtime: &Runtime,
     list: &NetworkList,
@@ -116,7 +116,7 @@ fn every(out: &mut dyn Write, places: &Places, runtime: &Runtime, as_json: bool)
     Ok(status)
 }
 
-/// A no is worse than an answer that is missing.
+/// A "no" counts more than a missing answer.
 pub(super) fn worse(one: u8, other: u8) -> u8 {
     match (one, other) {
         (NO, _) | (_, NO) => NO,
@@ -131,7 +131,7 @@ fn verdict(object: Value, checked: &Result<()>) -> Value {
     with(object, &json!({ "ok": checked.is_ok(), "error": told }))
 }
 
-/// Says what is attached in the place of an attachment that is not.
+/// Fails for an attachment that does not exist. The error names existing attachments of the place, if any.
 fn refuse_unattached(
     runtime: &Runtime,
     list: &NetworkList,

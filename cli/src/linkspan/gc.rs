@@ -1,4 +1,4 @@
-//! `linkspan gc`: detaches what is gone, in one network, in several or in all.
+//! `linkspan gc`: detaches attachments whose namespace is gone, in one network, in several or in all.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ pub(super) struct GcArgs {
     /// The networks' names, or the paths of files with their configurations
     #[arg(value_name = "NETWORK", required_unless_present = "all")]
     networks: Vec<String>,
-    /// Every network of --net-dir, and every one that attachments are remembered of
+    /// Every network of --net-dir, and every network with remembered attachments
     #[arg(long, conflicts_with = "networks")]
     all: bool,
     /// Print what would be detached, and detach nothing
@@ -30,13 +30,13 @@ pub(super) struct GcArgs {
     /// An attachment that stays although this cache does not know it, or its namespace seems gone
     #[arg(long, value_name = "CONTAINER/IFNAME")]
     keep: Vec<String>,
-    /// An attachment whose container its engine does not know any more: it is detached, and nothing else is collected,
+    /// An attachment whose container is gone according to its engine: it is detached, and nothing else is collected,
     /// which is safe while containers start; may be repeated
     #[arg(long, value_name = "CONTAINER/IFNAME", conflicts_with_all = ["keep", "dry_run", "all"])]
     gone: Vec<String>,
 }
 
-/// What the caller knows of attachments.
+/// The caller's knowledge of attachments.
 struct Told<'a> {
     kept: &'a [AttachmentId],
     gone: &'a [AttachmentId],
@@ -51,7 +51,7 @@ struct Count {
     valid: usize,
 }
 
-/// The exit status is 1 where something could not be collected. The last line, on stderr, counts.
+/// The exit status is 1 if something could not be collected. The last line, on stderr, has the counts.
 pub(super) fn run(
     out: &mut dyn Write,
     places: &Places,
@@ -136,7 +136,7 @@ fn one(
     Ok(())
 }
 
-/// The networks of the directory, and those of which only attachments are left.
+/// The networks of the directory, and those with nothing but attachments left.
 fn every(places: &Places, runtime: &Runtime) -> Result<Vec<NetworkList>> {
     let mut lists = status::every(places)?;
     for entry in runtime.cache.all()?.entries {
@@ -151,7 +151,7 @@ fn every(places: &Places, runtime: &Runtime) -> Result<Vec<NetworkList>> {
     Ok(lists)
 }
 
-/// Reads CONTAINER/IFNAME of each.
+/// Parses a list of CONTAINER/IFNAME.
 pub(super) fn attachments(texts: &[String]) -> Result<Vec<AttachmentId>> {
     texts.iter().map(|text| attachment(text)).collect()
 }

@@ -12,7 +12,9 @@ use serde_json::Map;
 
 use super::target::Places;
 use crate::complain::complain;
+use crate::end::{Ended, NO};
 use crate::install::{self, Network};
+use crate::pause;
 use crate::plugins::Bundled;
 use crate::suite::Suite;
 use crate::validate::Validator;
@@ -24,9 +26,22 @@ pub(super) struct InstallArgs {
     /// Make directories that are missing
     #[arg(short, long)]
     parents: bool,
+    /// Change nothing, and print what is missing or differs; the exit status is 1 where anything does
+    #[arg(long)]
+    check: bool,
     /// A network's configuration, put into --net-dir under its own name after the plugins, readable for its owner
     /// alone; nothing is installed where something is wrong with it
     #[arg(long, value_name = "FILE")]
+    conflist: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PauseArgs {
+    /// Put plugins into this directory anew when somebody removes or replaces them, as `install` does
+    #[arg(long, value_name = "DIR")]
+    watch: Option<PathBuf>,
+    /// The same for a network's configuration in --net-dir
+    #[arg(long, value_name = "FILE", requires = "watch")]
     conflist: Option<PathBuf>,
 }
 
@@ -36,8 +51,14 @@ pub(super) fn run(
     args: &InstallArgs,
     suite: Suite<'_>,
     as_json: bool,
-) -> Result<()> {
+) -> Ended {
     let network_file = args.conflist.as_deref();
+    if args.check {
+        let network = network_file.map(|file| Network::of(file, &places.net_dir));
+        let lacking = install::lacking(&args.dir, network.transpose()?.as_ref(), suite.names)?;
+        install::tell_lacking(out, &lacking, as_json)?;
+        return Ok(if lacking.is_empty() { 0 } else { NO });
+    }
     let network = network_file.map(|file| judge(file, places, &args.dir, suite));
     install::run(
         out,
@@ -49,11 +70,36 @@ pub(super) fn run(
     if let Some(file) = network_file {
         warn(file, &places.net_dir);
     }
-    Ok(())
+    Ok(0)
 }
 
-/// Warns where engines use another file than the installed one: they take the first of the directory, and the first of a
-/// name.
+/// Waits, and keeps what is installed where the arguments say so.
+pub(super) fn pause(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &PauseArgs,
+    suite: Suite<'_>,
+) -> Result<()> {
+    let Some(dir) = args.watch.as_deref() else {
+        return pause::run();
+    };
+    let file = args.conflist.as_deref();
+    let mut dirs = vec![dir];
+    dirs.extend(file.map(|_| &*places.net_dir));
+    pause::watch(&dirs, || {
+        let network = file.map(|file| Network::of(file, &places.net_dir));
+        let network = network.transpose()?;
+        if install::lacking(dir, network.as_ref(), suite.names)?.is_empty() {
+            return Ok(());
+        }
+        let network = file.map(|file| judge(file, places, dir, suite));
+        let network = network.transpose()?;
+        install::run(out, dir, network.as_ref(), suite.names, (false, false))
+    })
+}
+
+/// Warns if engines use another file than the installed one. They use the first file of the directory, and the first
+/// one of a name.
 fn warn(file: &Path, net_dir: &Path) {
     let own = net_dir.join(file.file_name().unwrap_or_default());
     let lists = confdir::each(net_dir).unwrap_or_default();
@@ -77,7 +123,7 @@ fn warn(file: &Path, net_dir: &Path) {
     }
 }
 
-/// Judges a list by the plugins after the installation: ours, and those beside them or in an engine's other
+/// Judges a list by the plugins after the installation: ours, those beside them, and those in an engine's other
 /// directories.
 fn judge(file: &Path, places: &Places, dir: &Path, suite: Suite<'_>) -> Result<Network> {
     let own = Bundled::link(suite.names)?;

@@ -36,13 +36,13 @@ use crate::output::{self, Stdout};
 use crate::run::Wished;
 use crate::suite::Suite;
 use crate::wishes::Wishes;
-use crate::{attachments, back, completion, demo, inspect, list, pause, ports, run};
+use crate::{attachments, back, completion, demo, inspect, list, ports, run};
 
 /// The default network of `run`, if it is installed: that of the example.
 const INSTALLED: &str = "linkspan";
-/// The exit status of a command whose reader has gone, as that of one that SIGPIPE ended.
+/// The exit status of a command whose reader has gone, as if SIGPIPE had ended it.
 const CLOSED: u8 = 141;
-/// The default network of `run` otherwise, with a bridge, addresses and leases of its own.
+/// The default network of `run` otherwise, with a separate bridge, addresses and leases.
 const OWN: &str = include_str!("../own.conflist");
 
 /// The command line as a value, for manual pages, completions and comparisons.
@@ -76,7 +76,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
         None => dispatch(out, &cli, suite),
     };
     let status = ended.unwrap_or_else(|end| fail(&cli, out, end));
-    // All scratch of the command is gone by now. The exit of `run` is that of its own command.
+    // All temporary files of the command are gone by now. `run` exits with the status of its own command.
     match (&cli.places.stop, &cli.command) {
         (None, _) | (_, Command::Run(_)) => {}
         (Some(interrupt), _) => interrupt.follow(),
@@ -84,7 +84,7 @@ pub fn main(args: impl Iterator<Item = OsString>, suite: Suite<'_>) -> ExitCode 
     ExitCode::from(status)
 }
 
-/// Tells the failure, and returns the exit status. A reader that has gone, such as `head`, asked for no more.
+/// Reports the failure, and returns the exit status. A reader that has gone, such as `head`, needs no report.
 fn fail(cli: &Cli, out: &Stdout, end: End) -> u8 {
     let end = if cli.command.is_question() {
         end.of_question()
@@ -108,7 +108,7 @@ fn report(failure: &Failure) {
     complain(&explain(failure));
 }
 
-/// The failure for a person: the sentence, and below it the details.
+/// The failure for a person: the sentence, followed by the details.
 fn explain(failure: &Failure) -> String {
     let mut text = format!("linkspan: {}\n", failure.message());
     for detail in failure
@@ -131,6 +131,7 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         Command::Restore(args) => return network::restore(out, places, args, plugins, as_json),
         Command::Validate(args) => return network::validate(out, places, args, suite, cli.output),
         Command::Doctor(args) => return network::doctor(out, places, args, suite, as_json),
+        Command::Metrics(args) => return network::metrics(out, places, args, suite, as_json),
         Command::Run(args) => return run_command(places, args, plugins),
         Command::Back { dir } => {
             let other = Runtime {
@@ -152,18 +153,21 @@ fn dispatch(out: &mut Stdout, cli: &Cli, suite: Suite<'_>) -> Ended {
         }
         Command::Ports(args) => {
             let attached = attachments::all(&Cache::new(&places.cache_dir));
-            // Ports are told even where the cache cannot be read.
+            // Ports are printed even if the cache cannot be read.
             let attached = attached.unwrap_or_default().0;
             return ports::run(out, (suite.ports)()?, &attached, args, as_json);
         }
-        Command::List(args) => list::run(out, &Cache::new(&places.cache_dir), args, as_json)
-            .map(|unreadable| unreadable.iter().for_each(report)),
-        Command::Demo => demo::run(out, suite, places.stop.clone()),
+        Command::List(args) => {
+            let cache = Cache::new(&places.cache_dir);
+            list::run(out, &cache, args, as_json, suite.ports)
+                .map(|unreadable| unreadable.iter().for_each(report))
+        }
+        Command::Demo(args) => demo::run(out, suite, *args, as_json, places.stop.clone()),
         Command::Clear(args) => remove::clear(out, places, *args, suite, as_json),
         Command::Uninstall(args) => remove::uninstall(out, places, args, suite, as_json),
         Command::Netns(command) => netns(out, command, as_json),
-        Command::Install(args) => install::run(out, places, args, suite, as_json),
-        Command::Pause => pause::run(),
+        Command::Install(args) => return install::run(out, places, args, suite, as_json),
+        Command::Pause(args) => install::pause(out, places, args, suite),
         Command::Completion { shell } => {
             let places = completion::Where {
                 net_dir: &places.net_dir,
@@ -196,7 +200,7 @@ fn inspect(
             attachments::find(&cache, wanted)?
         }
     };
-    inspect::run(out, &one, &(suite.ports)()?, as_json)?;
+    inspect::run(out, &one, suite, as_json)?;
     Ok(0)
 }
 
@@ -205,7 +209,7 @@ fn run_command(places: &Places, args: &RunArgs, plugins: &[&str]) -> Ended {
         status: run::NOT_ATTACHED,
         failure,
     };
-    // From here on a signal is an event, so everything that is made for the run is removed on every way out.
+    // From here on a signal is an event, so the run's state is removed on every way out.
     let signals = run::signals().map_err(not_attached)?;
     let prepared = || {
         let list = match (&args.conf, &args.net) {

@@ -12,13 +12,14 @@ use super::gc::attachments;
 use super::target::Places;
 use super::{print, report};
 use crate::end::Ended;
+use crate::metrics::{self, MetricsArgs};
 use crate::output::{self, Output};
 use crate::plugins::{Bundled, USUAL};
 use crate::suite::Suite;
 use crate::validate::{Telling, Validator};
 use crate::{doctor, validate};
 
-/// The exit status is 1 where something could not be restored.
+/// The exit status is 1 if something could not be restored.
 pub(super) fn restore(
     out: &mut dyn Write,
     places: &Places,
@@ -51,7 +52,7 @@ pub(super) fn restore(
     Ok(u8::from(!restored.failures.is_empty()))
 }
 
-/// The exit status is 1 where there is a problem.
+/// The exit status is 1 if there is a problem.
 pub(super) fn validate(
     out: &mut dyn Write,
     places: &Places,
@@ -92,7 +93,7 @@ pub(super) fn validate(
     Ok(u8::from(!all_good))
 }
 
-/// The exit status is 1 where something does not work.
+/// Examines the node or a part of it.
 pub(super) fn doctor(
     out: &mut dyn Write,
     places: &Places,
@@ -100,19 +101,43 @@ pub(super) fn doctor(
     suite: Suite<'_>,
     as_json: bool,
 ) -> Ended {
+    examined(places, suite, args.probe, |examined| {
+        doctor::run(out, examined, args.subject.as_deref(), as_json)
+    })
+}
+
+/// Prints the node in numbers.
+pub(super) fn metrics(
+    out: &mut dyn Write,
+    places: &Places,
+    args: &MetricsArgs,
+    suite: Suite<'_>,
+    as_json: bool,
+) -> Ended {
+    examined(places, suite, false, |examined| {
+        metrics::run(out, examined, args, as_json)?;
+        Ok(0)
+    })
+}
+
+fn examined(
+    places: &Places,
+    suite: Suite<'_>,
+    probes: bool,
+    run: impl FnOnce(doctor::Places<'_>) -> Ended,
+) -> Ended {
     let (runtime, bundled) = places.runtime(suite.names)?;
-    // An engine does not find the plugins that are only in this binary.
+    // An engine does not find plugins that are only in this binary.
     let engine = match bundled {
         Some(_) => vec![USUAL.into()],
         None => runtime.plugin_dirs.clone(),
     };
-    let examined = doctor::Places {
+    run(doctor::Places {
         net_dir: &places.net_dir,
         cache_dir: &places.cache_dir,
         plugin_dirs: &engine,
         runtime: &runtime,
         suite,
-        probes: args.probe,
-    };
-    doctor::run(out, examined, args.subject.as_deref(), as_json)
+        probes,
+    })
 }

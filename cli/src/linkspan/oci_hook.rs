@@ -61,7 +61,7 @@ struct State {
     annotations: BTreeMap<String, String>,
 }
 
-/// The exit status is 1, with one line, where it failed: the runtime quotes that line in its own error.
+/// The exit status is 1, with one line, on failure: the runtime quotes that line in its own error.
 pub(super) fn run(places: &Places, args: &OciHookArgs, suite: Suite<'_>) -> u8 {
     match called(places, args, suite) {
         Ok(()) => 0,
@@ -208,8 +208,8 @@ fn ports<'a>(args: &'a OciHookArgs, state: &'a State) -> Vec<&'a str> {
     }
 }
 
-/// Whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop for a
-/// container that it failed to create, so nothing else would detach that.
+/// Returns whether an earlier container of the same id is attached, whose namespace is gone. crun calls no poststop
+/// for a container that it failed to create, so nothing else would detach the earlier one.
 fn is_of_the_dead(runtime: &Runtime, list: &NetworkList, at: &Attachment) -> Result<bool> {
     let earlier = runtime.cache.entry(&list.network()?, at);
     Ok(earlier.is_some_and(|entry| Lives::now(&runtime.cache).of(&entry) == Life::Gone))

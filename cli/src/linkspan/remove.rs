@@ -1,8 +1,9 @@
-//! `linkspan clear` and `linkspan uninstall`: removal of what living attachments may need.
+//! `linkspan clear` and `linkspan uninstall`: removal of things that living attachments may need.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use linkspan_owner::life::Life;
@@ -20,7 +21,7 @@ use crate::output;
 use crate::plugins::USUAL;
 use crate::suite::Suite;
 
-/// The plugins that keep something in nf_tables for an attachment.
+/// The plugins with state in nf_tables for an attachment.
 const FILTERS: [&str; 5] = ["bridge", "firewall", "portmap", "ptp", "veth"];
 
 /// The number of attachments that a refusal names.
@@ -28,10 +29,10 @@ const NAMED: usize = 5;
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct RemoveArgs {
-    /// Remove even what living attachments need
+    /// Remove even things that living attachments need
     #[arg(long)]
     force: bool,
-    /// Print what would be removed, and remove nothing
+    /// Print the things to remove, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -41,6 +42,9 @@ pub(super) struct UninstallArgs {
     /// The directory
     #[arg(default_value = USUAL)]
     dir: PathBuf,
+    /// Remove this file of --net-dir, too, before the plugins
+    #[arg(long, value_name = "FILE")]
+    conflist: Option<OsString>,
     #[command(flatten)]
     how: RemoveArgs,
 }
@@ -85,7 +89,11 @@ pub(super) fn uninstall(
     suite: Suite<'_>,
     as_json: bool,
 ) -> Result<()> {
-    let files = install::installed(&args.dir, suite.names);
+    let mut files = install::installed(&args.dir, suite.names);
+    // An engine that has no list asks for no plugin any more.
+    if let Some(list) = list_of(places, args)? {
+        files.insert(0, list);
+    }
     let ours = |plugin: &PluginConf| suite.names.contains(&plugin.kind());
     let living = living(places, ours)?;
     if !args.how.dry_run && !files.is_empty() {
@@ -119,6 +127,20 @@ pub(super) fn uninstall(
     Ok(())
 }
 
+/// The list that is to be removed, where it is there.
+fn list_of(places: &Places, args: &UninstallArgs) -> Result<Option<PathBuf>> {
+    let Some(name) = &args.conflist else {
+        return Ok(None);
+    };
+    if Path::new(name).file_name() != Some(name) {
+        let told = format!("{} is not the name of a file", name.to_string_lossy());
+        return Err(Failure::new(ErrorCode::INVALID_ENVIRONMENT, told)
+            .hint("name a file of --net-dir, without a directory"));
+    }
+    let path = places.net_dir.join(name);
+    Ok(path.is_file().then_some(path))
+}
+
 fn tell(out: &mut dyn Write, as_json: bool, row: &Value, text: &str) -> Result<()> {
     if as_json {
         return output::rows(out, std::slice::from_ref(row));
@@ -126,7 +148,7 @@ fn tell(out: &mut dyn Write, as_json: bool, row: &Value, text: &str) -> Result<(
     print(out, text)
 }
 
-/// The attachments that are not certainly gone, and whose network has such a plugin. One that cannot be read may have it.
+/// The attachments that are not certainly gone, and whose network has such a plugin. An unreadable one may have it.
 fn living(places: &Places, has: impl Fn(&PluginConf) -> bool) -> Result<Vec<Attached>> {
     let (mut every, _unreadable) = all(&Cache::new(&places.cache_dir))?;
     every.retain(|one| {

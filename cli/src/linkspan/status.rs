@@ -69,7 +69,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Prints the answer of one network; the exit status and the answer as an object.
+    /// Prints the answer of one network. Returns the exit status and the answer as an object.
     fn one(&self, out: &mut dyn Write, list: &NetworkList, as_json: bool) -> Result<(u8, Value)> {
         let name = &list.name;
         let asked = self.runtime.strict_status(list);
@@ -106,7 +106,7 @@ impl Asked<'_> {
         Ok((status, row))
     }
 
-    /// Where a plugin is, and whether an engine would find it.
+    /// The place of a plugin, and whether an engine would find it.
     fn plugin(&self, kind: &str) -> Value {
         let path = find(kind, &self.runtime.plugin_dirs).ok();
         let is_within = |own: &&Bundled| {
@@ -122,7 +122,7 @@ impl Asked<'_> {
         })
     }
 
-    /// A look that fails is reported, and does not change the exit status.
+    /// A failed look is reported, and does not change the exit status.
     fn warn(&self, list: &NetworkList) {
         if let Err(failure) = warnings::print_lost(list, self.runtime) {
             report(&failure.context("look for lost state of containers"));
@@ -150,7 +150,7 @@ fn print_places(out: &mut dyn Write, plugins: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// The plugins of a network, and those of its addresses.
+/// The types of a network's plugins, IPAM included.
 pub(super) fn kinds(list: &NetworkList) -> Vec<String> {
     let mut kinds: Vec<String> = Vec::new();
     for plugin in &list.plugins {

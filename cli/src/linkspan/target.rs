@@ -45,7 +45,7 @@ pub(super) struct Places {
     /// The signal that stops the plugins.
     #[arg(skip)]
     pub(super) stop: Option<Arc<Interrupt>>,
-    /// Hears of each call of a plugin.
+    /// Called for each call of a plugin.
     #[arg(skip)]
     pub(super) told: Option<Told>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Given {
     /// Name of the interface in the namespace, by default eth0
     #[arg(long, env = "CNI_IFNAME", value_name = "NAME")]
     pub(super) ifname: Option<String>,
-    /// The container's id; by default the one that `cnitool` makes of the namespace's path
+    /// The container's id; by default the one that `cnitool` derives from the namespace's path
     #[arg(long, value_name = "ID")]
     pub(super) container_id: Option<String>,
     /// Arguments for plugins, as K=V;K=V
@@ -86,24 +86,24 @@ pub(super) struct Subject {
     first: Option<String>,
     /// The namespace's path, or its name in /run/netns
     netns: Option<String>,
-    /// The network of ATTACHMENT, where that is in several
+    /// The network of ATTACHMENT, if that is in several
     #[arg(long, value_name = "NAME")]
     net: Option<String>,
     #[command(flatten)]
     given: Given,
 }
 
-/// What a subject names.
+/// The object that a subject names.
 #[derive(Debug)]
 pub(super) enum Named {
-    /// Remembered, by one of its names.
+    /// A remembered attachment, by one of its names.
     Attached(Box<Attached>),
-    /// A network and a namespace, of which nothing may be known.
+    /// A network and a namespace, with or without a known attachment.
     Target(Target),
 }
 
 impl Subject {
-    /// Whether the command line names nothing.
+    /// Returns whether the command line names nothing.
     pub(super) fn is_absent(&self) -> bool {
         self.first.is_none()
     }
@@ -146,7 +146,7 @@ impl Places {
         Ok((runtime, bundled))
     }
 
-    /// The network of a name, or of a file's path.
+    /// The network with a name, or of a file's path.
     pub(super) fn load(&self, network: &str) -> Result<NetworkList> {
         if network.contains('/') {
             confdir::load_file(Path::new(network))
@@ -155,7 +155,7 @@ impl Places {
         }
     }
 
-    /// The same for a network that a person named: one that is missing has an exit status of its own.
+    /// The same for a network that a person named: a missing one has its own exit status.
     pub(super) fn network(&self, network: &str) -> std::result::Result<NetworkList, End> {
         self.load(network).map_err(|failure| {
             let is_there = if network.contains('/') {
@@ -187,7 +187,7 @@ impl Places {
         }
     }
 
-    /// DEL with the configuration and the arguments of ADD, where they are remembered: the file may have changed.
+    /// DEL with the remembered configuration and arguments of ADD, if any: the file may have changed.
     pub(super) fn del(&self, network: &str, runtime: &Runtime, at: &Attachment) -> Result<()> {
         let loaded = self.load(network);
         let Some(entry) = runtime.cache.entry(&self.name_of(network)?, at) else {

@@ -1,4 +1,4 @@
-//! ADD and DEL of one attachment, with the cache's knowledge of it.
+//! ADD and DEL of one attachment, with the cache's data about it.
 
 use std::io::Write;
 use std::path::Path;
@@ -81,7 +81,7 @@ pub(super) fn add_unless_held(
     runtime.add(list, at)
 }
 
-/// Refuses an attachment that lives elsewhere: it would be forgotten.
+/// Refuses an attachment that lives elsewhere: the cache would lose the earlier one.
 fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment) -> Result<()> {
     let Some(entry) = runtime.cache.entry(network, at) else {
         return Ok(());
@@ -103,7 +103,7 @@ fn refuse_second_home(runtime: &Runtime, network: &NetworkName, at: &Attachment)
     Err(Failure::new(ErrorCode::INTERNAL, told).hint(format!("detach it first with {command}")))
 }
 
-/// DEL of a remembered attachment, or of one that no other attachment has.
+/// DEL of a remembered attachment, or of one whose interface no other attachment has.
 pub(super) fn del(
     out: &mut dyn Write,
     places: &Places,
@@ -130,7 +130,7 @@ pub(super) fn del(
     Ok(0)
 }
 
-/// The keys of an attachment that is not, or no longer, remembered.
+/// The keys for an attachment that is not, or no longer, remembered.
 pub(super) fn about(network: &str, at: &Attachment, more: &Value) -> Value {
     let object = json!({
         "network": network,

@@ -1,4 +1,4 @@
-//! A file as container engines would read it. Where they would read nothing, every part that can be judged is judged.
+//! A file as container engines would read it. Where they would read nothing, each part is still judged by itself.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Report;
 
-/// The extension of a list, the only one under which engines take one.
+/// The extension of a list. Engines accept no other for one.
 const LIST: &str = "conflist";
 /// The extensions of a single plugin.
 const SINGLE: [&str; 2] = ["conf", "json"];
@@ -33,13 +33,13 @@ const HEAD: &[&[&str]] = &[
 pub(super) struct Read {
     /// The network, with the plugins that could be read.
     pub(super) list: NetworkList,
-    /// The place of each of them, for people.
+    /// The place of each plugin, for people.
     pub(super) places: Vec<String>,
     /// Whether it is a list, and not a single plugin.
     pub(super) is_list: bool,
 }
 
-/// Reads the file as it would be in `dir`, and adds its faults to the report. `None` where there is nothing to judge.
+/// Reads the file as it would be in `dir`, and adds its faults to the report. `None` if nothing can be judged.
 pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read> {
     let attempt = linkspan_runtime::io(format!("error reading {}", path.display()));
     let raw = report.unless_wrong(fs::read(path).map_err(attempt))?;
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path, dir: &Path, report: &mut Report) -> Option<Read>
     })
 }
 
-/// Whether the file is a list. Engines decide by the name alone; a list is judged as one under any name.
+/// Returns whether the file is a list. Engines decide by the name alone; here a list is judged as one under any name.
 fn is_list(path: &Path, keys: &Map<String, Value>) -> bool {
     let is_single = extension(path).is_some_and(|extension| SINGLE.contains(&extension));
     has_a_lists_name(path)
@@ -126,7 +126,7 @@ pub(crate) fn not_a_lists_name() -> Failure {
         .hint("rename it: container engines take no other file for a list")
 }
 
-/// Whether an engine takes the file for a list.
+/// Returns whether an engine takes the file for a list.
 pub(crate) fn has_a_lists_name(path: &Path) -> bool {
     extension(path) == Some(LIST)
 }
@@ -144,7 +144,7 @@ fn head(keys: &Map<String, Value>, report: &mut Report) -> Option<NetworkList> {
         let mut tried = good.clone();
         for key in *group {
             match keys.get(*key) {
-                // Each plugin is judged by itself.
+                // Plugins are judged separately.
                 Some(Value::Array(some)) if *key == PLUGINS && !some.is_empty() => {}
                 Some(value) => drop(tried.insert((*key).to_owned(), value.clone())),
                 None => drop(tried.remove(*key)),
@@ -167,7 +167,7 @@ fn fragments(list: &mut NetworkList, dir: &Path, report: &mut Report) {
     let is_empty = list.plugins.is_empty();
     match confdir::with_fragments(list.clone(), dir) {
         Ok(whole) => *list = whole,
-        // Unreadable plugins are reported already.
+        // Unreadable plugins have been reported already.
         Err(_) if is_empty && !report.problems.is_empty() => {}
         Err(failure) => report.problems.push(sentence(&failure)),
     }

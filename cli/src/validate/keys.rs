@@ -42,7 +42,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn value(&mut self, value: &Value, schema: &Schema, path: &str) {
         let fits = match (schema, value) {
-            // `null` is absent to every plugin.
+            // `null` means absent to every plugin.
             (Schema::Any, _)
             | (_, Value::Null)
             | (Schema::Bool, Value::Bool(_))

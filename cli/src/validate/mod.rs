@@ -40,7 +40,7 @@ const SCHEMA: &str = "$schema";
 pub(crate) struct Validator<'a> {
     /// Finds the network's plugins, which also judge its values.
     pub(crate) runtime: &'a Runtime,
-    /// Finds this binary's plugins first, which judge in the place of one without STATUS.
+    /// Finds this binary's plugins first, which judge instead of plugins without STATUS.
     pub(crate) judges: &'a Runtime,
     /// The plugins of this binary.
     pub(crate) names: &'a [&'a str],
@@ -71,13 +71,13 @@ pub(crate) struct Report {
     readable: BTreeSet<String>,
 }
 
-/// How findings are told and counted.
+/// The output of findings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Telling {
     pub(crate) as_json: bool,
-    /// Notes are told, too.
+    /// Whether notes are printed.
     pub(crate) notes: bool,
-    /// A warning is a fault.
+    /// Whether a warning counts as a fault.
     pub(crate) is_strict: bool,
 }
 
@@ -148,7 +148,7 @@ impl Validator<'_> {
         self.capabilities(report);
     }
 
-    /// Reports values that no plugin gets.
+    /// Reports values that reach no plugin.
     fn capabilities(&self, report: &mut Report) {
         let undeclared = |name: &&String| !report.declared.contains(*name);
         let lost: Vec<String> = self

@@ -85,8 +85,8 @@ impl Validator<'_> {
         }
     }
 
-    /// Has the plugins judge the values. The IPAM plugin comes first, because the plugin that delegates to it may lack
-    /// rights here and never ask it.
+    /// Makes the plugins judge the values. The IPAM plugin comes first, because the plugin that delegates to it may
+    /// lack rights here and never ask it.
     fn values(&self, list: &NetworkList, asked: &Asked, place: &str, report: &mut Report) {
         let [speaks, ipam_speaks] = asked.speaks;
         let both = speaks.max(ipam_speaks);
@@ -114,7 +114,7 @@ impl Validator<'_> {
         }
     }
 
-    /// Says where a plugin is. An engine does not find one that only this binary has.
+    /// Reports the place of a plugin. An engine does not find one that only this binary has.
     fn found(&self, kind: &str, place: &str, report: &mut Report) {
         let Ok(path) = find(kind, &self.runtime.plugin_dirs) else {
             return;
@@ -222,7 +222,8 @@ impl Validator<'_> {
     }
 }
 
-/// The configuration without members of the wrong type, which are reported already. The IPAM plugin's name stays.
+/// The configuration without members of the wrong type, which have been reported already. The IPAM plugin's name
+/// stays.
 fn without(plugin: &PluginConf, misfits: &[String]) -> PluginConf {
     let mut plugin = plugin.clone();
     for name in misfits.iter().map(|path| member(path)) {

@@ -21,7 +21,7 @@ const LEAST: [u64; 2] = [1280, 68];
 struct Host {
     links: Vec<Link>,
     routes: Vec<HostRoute>,
-    /// The least MTU of the links that default routes leave by.
+    /// The smallest MTU of the links of default routes.
     uplink: Option<(String, u32)>,
 }
 
@@ -42,7 +42,7 @@ impl Validator<'_> {
         }
         let name = path.file_name();
         let every = confdir::each(dir).unwrap_or_default();
-        // A file that cannot be decoded is judged when its turn comes.
+        // A file that cannot be decoded is judged in its turn.
         let good = |(path, list): (PathBuf, Result<NetworkList>)| Some((path, list.ok()?));
         let every: Vec<(PathBuf, NetworkList)> = every.into_iter().filter_map(good).collect();
         let is_own = |(other, _): &&(PathBuf, NetworkList)| other.file_name() == name;
@@ -62,7 +62,7 @@ impl Validator<'_> {
     }
 }
 
-/// A name that an earlier file has: engines never use this one.
+/// Reports a name that an earlier file has: engines never use this one.
 fn twice(
     path: &Path,
     list: &NetworkList,
@@ -80,7 +80,7 @@ fn twice(
     }
 }
 
-/// What is wrong with a network wherever it is.
+/// Reports faults that a network has on any host.
 fn alone(conf: Conf<'_>, report: &mut Report) {
     for range in conf.ranges() {
         if conf.has(&["bridge", "ptp", "veth"]) && !range.subnet.contains(range.gateway) {
@@ -112,7 +112,7 @@ fn alone(conf: Conf<'_>, report: &mut Report) {
     }
 }
 
-/// Gateways of two networks on one bridge: the second ADD is refused.
+/// Reports gateways of two networks on one bridge: the second ADD is refused.
 fn bridges(conf: Conf<'_>, others: &[Conf<'_>], report: &mut Report) {
     let Some((bridge, plugin)) = conf.bridge().filter(|_| conf.is_gateway()) else {
         return;
@@ -174,7 +174,7 @@ impl Host {
         })
     }
 
-    /// What the host has already, and what it cannot carry.
+    /// Reports conflicts with the host, and demands that it cannot meet.
     fn contradicts(&self, conf: Conf<'_>, report: &mut Report) {
         if let Some((name, most)) = self.uplink.as_ref().filter(|_| conf.is_routed()) {
             for plugin in &conf.0.plugins {

@@ -30,7 +30,7 @@ const POD: &str = "K8S_POD_NAME";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// How addresses are asked for.
+    /// The keys of `dhcp` itself.
     ipam: Option<IpamConf>,
 }
 
@@ -46,35 +46,35 @@ struct IpamConf {
     provide: Vec<ProvideConf>,
     /// The metric of every route; 0 leaves them as they are.
     priority: i64,
-    /// The host name that the server is told: `pod` for the pod's name, or the name itself.
+    /// The host name for the server: `pod` for the pod's name, or the name itself.
     hostname: String,
-    /// The client identifier, or a template of it. Default: container, network and interface, as the Go suite has it
+    /// The client identifier, or a template for it. Default: container, network and interface, as in the Go suite
     #[serde(rename = "clientID")]
     client_id: String,
-    /// Servers are asked to answer by broadcast, which ipvlan needs.
+    /// Servers are asked to answer by broadcast, which ipvlan requires.
     broadcast: bool,
-    /// The result tells the server's name servers and domains.
+    /// The result has the server's name servers and domains.
     dns: bool,
     /// The routes of the result get the server's MTU.
     mtu: bool,
     /// Parts of the answer to leave out: `gateway`.
     suppress: Vec<String>,
-    /// Routes beside those of the server.
+    /// Routes in addition to the server's.
     routes: Vec<RouteConf>,
     /// The families: 4, 6, or 46 for both. Default: 4
     ip_family: Option<u32>,
-    /// With both families, one that gets no answer is left out.
+    /// If only one of both families gets an answer, the other one is left out.
     partial: bool,
-    /// How long IPv4 servers may take, in seconds. Default: the daemon's own time
+    /// Time limit for IPv4 servers, in seconds. Default: the daemon's own
     timeout: Option<u32>,
-    /// The same of IPv6 servers.
+    /// Time limit for IPv6 servers, in seconds. Default: the daemon's own
     timeout6: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RequestConf {
-    /// The options that are asked for by default are not.
+    /// Does not ask for the default options.
     skip_default: bool,
     /// The option, by name or number.
     option: String,
@@ -87,7 +87,7 @@ struct ProvideConf {
     option: String,
     /// Its value.
     value: String,
-    /// The argument of `CNI_ARGS` that has its value.
+    /// The argument in `CNI_ARGS` with its value.
     from_arg: String,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Plan {
 }
 
 impl Conf {
-    /// The daemon's socket, which is all that DEL and GC need.
+    /// The daemon's socket, the only key that DEL and GC need.
     pub(crate) fn socket(&self) -> Result<PathBuf> {
         let path = self
             .ipam

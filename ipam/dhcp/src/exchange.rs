@@ -179,8 +179,8 @@ impl Client {
         })
     }
 
-    /// DISCOVER and REQUEST: a lease, of the address `wanted` alone where one is. `requesting` gets the offer before the
-    /// REQUEST leaves, because from then on the server may have given the address.
+    /// DISCOVER and REQUEST: a lease, only of the address `wanted` if there is one. `requesting` gets the offer before
+    /// the REQUEST leaves, because from then on the server may have given the address.
     pub(crate) async fn acquire(
         &self,
         wanted: Option<Ipv4Addr>,
@@ -218,7 +218,7 @@ impl Client {
         exchange.lease(&request, None, is_servers, deadline).await
     }
 
-    /// REQUEST for the client's current address: to its server alone, or to everybody.
+    /// REQUEST for the client's current address: to its server alone, or by broadcast.
     pub(crate) async fn renew(
         &self,
         lease: &Lease4,

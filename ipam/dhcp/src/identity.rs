@@ -70,8 +70,8 @@ impl ClientId {
         }
     }
 
-    /// Refuses identifiers that interfaces with one hardware address share: a server would give all of them one address.
-    /// Those of `DHCPv6`, if `six` is asked for, always follow from it.
+    /// Refuses identifiers that interfaces with one hardware address share: a server would give all of them one
+    /// address. The identifiers of `DHCPv6`, if `six` is set, always derive from it.
     pub(crate) fn serves_siblings(&self, six: bool) -> std::result::Result<(), String> {
         let shared = match (self, six) {
             (client, _) if client.follows_from_mac() => "ipam.clientID follows from",
@@ -83,7 +83,7 @@ impl ClientId {
         ))
     }
 
-    /// Whether clients with one hardware address, and interfaces of one name, have the same identifier.
+    /// Returns whether clients with one hardware address, and interfaces of one name, have the same identifier.
     fn follows_from_mac(&self) -> bool {
         match self {
             Self::Reference => false,

@@ -9,7 +9,6 @@
 //! and a value tree for each option that we pass on as bytes. `mozim` 0.3.4 is a whole client for one namespace, with
 //! sockets, threads and older releases of our crates. It cannot choose the bytes of option 61, and keeps no leases. The
 //! remaining protocol is a header and lists of bytes, and every plugin of this binary starts with all linked code.
-//! plugin of this binary starts with what is linked.
 
 mod answer;
 mod client;
@@ -88,7 +87,7 @@ impl Plugin for Dhcp {
         acquired(outcome)
     }
 
-    /// Needs only the socket's path. Without a daemon, the plugin releases the address itself.
+    /// DEL needs only the socket's path. Without a daemon, the plugin releases the address itself.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let args = args(call, &call.attachment, call.netns.as_ref());
         let socket = conf.socket()?;
@@ -132,7 +131,7 @@ impl Plugin for Dhcp {
         Ok(())
     }
 
-    /// Needs only the socket's path, for the same reason as DEL.
+    /// GC needs only the socket's path, for the same reason as DEL.
     fn gc(call: &GcCall, conf: Conf) -> Result<()> {
         let socket = conf.socket()?;
         if let Some(daemon) = Daemon::connect(&socket)? {
@@ -192,7 +191,7 @@ fn acquired(outcome: Outcome) -> Result<AddResult> {
             ErrorCode::INTERNAL,
             "the daemon told no address",
         )
-        .hint("let the daemon and the plugin be of one suite")),
+        .hint("use the daemon and the plugin of one suite")),
     }
 }
 

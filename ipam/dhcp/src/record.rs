@@ -33,7 +33,7 @@ pub(crate) struct Record {
     pub(crate) client: Vec<u8>,
     pub(crate) four: Option<Lease4>,
     pub(crate) six: Option<Lease6>,
-    /// Whether the addresses are asked for and not yet told to anybody.
+    /// Whether the addresses are requested and not yet returned to a plugin.
     pub(crate) pending: bool,
 }
 

@@ -57,7 +57,7 @@ impl Store {
         self.dir.join(format!("{digest}.{SUFFIX}"))
     }
 
-    /// Writes a lease for the daemon, which tells of a failure.
+    /// Writes a lease for the daemon, and returns a failure in the words for the plugin.
     pub(crate) fn remember(&self, record: &Record) -> Result<(), Trouble> {
         self.write(record).map_err(|err| {
             let key = record.names.key();

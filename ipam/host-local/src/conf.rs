@@ -62,12 +62,12 @@ struct IpamConf {
     routes: Vec<RouteConf>,
     /// The leases are in `<dataDir>/<network>`. Default: [`DATA_DIR`]
     data_dir: String,
-    /// A file in the form of resolv.conf(5), for the result's `dns`.
+    /// A file in the form of resolv.conf(5) for the result's `dns`.
     resolv_conf: String,
-    /// A pool that has run dry takes back the addresses of the dead. Default: `true`
+    /// An exhausted pool reclaims the addresses of dead containers. Default: `true`
     reclaim: Option<bool>,
-    /// Seconds for which another process may keep the store locked; then code 11 names it. 0 does not wait. Default:
-    /// [`LOCK_TIMEOUT`]
+    /// Seconds to wait while another process keeps the store locked; then code 11 names that process. 0 does not wait.
+    /// Default: [`LOCK_TIMEOUT`]
     lock_timeout: Option<u32>,
 }
 
@@ -90,7 +90,7 @@ struct ArgsConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
-    /// Addresses to ask for, with those of the capability and of `IP` in `CNI_ARGS`.
+    /// Addresses to ask for, in addition to those of the capability and of `IP` in `CNI_ARGS`.
     ips: Vec<Requested>,
 }
 

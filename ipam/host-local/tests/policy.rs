@@ -1,4 +1,4 @@
-//! Which addresses are given, refused and given back, served inside the test's process.
+//! Addresses that are given, refused and given back, served inside the test's process.
 
 #![expect(
     clippy::unwrap_used,

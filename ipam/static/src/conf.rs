@@ -35,16 +35,16 @@ struct IpamConf {
     routes: Vec<RouteConf>,
     /// Name resolution of the container.
     dns: DnsConf,
-    /// The prefix length of an IPv4 address that has none; without it such an address is refused.
+    /// The default prefix length for IPv4 addresses. Without it, an address without a prefix is refused.
     default_prefix: Option<u8>,
-    /// The same of an IPv6 address.
+    /// The default prefix length for IPv6 addresses. Without it, an address without a prefix is refused.
     default_prefix6: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct AddressConf {
-    /// The address with its prefix length, as `10.1.0.5/16`.
+    /// The address with its prefix length, such as `10.1.0.5/16`.
     address: String,
     /// The gateway of the address's network.
     #[serde(deserialize_with = "optional_ip")]
@@ -54,7 +54,7 @@ struct AddressConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// Wins over `ipam.addresses` and `CNI_ARGS`; `runtimeConfig` wins over it.
+    /// Takes precedence over `ipam.addresses` and `CNI_ARGS`; `runtimeConfig` takes precedence over it.
     cni: Addresses,
 }
 
@@ -62,7 +62,7 @@ struct ArgsConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Addresses {
-    /// The addresses, in the place of those in `ipam.addresses`.
+    /// The addresses, instead of those in `ipam.addresses`.
     ips: Vec<String>,
 }
 

@@ -63,11 +63,12 @@ impl Plugin for Static {
     }
 }
 
-/// Whether the result has the address with its gateway, or does not have it at all.
+/// Whether the result has no other gateway for the address. A later plugin may have removed the gateway from the result, as
+/// `flushgateway` of `route-override` does.
 fn agrees(ip: &IpConfig, result: &AddResult) -> bool {
     let there = result.ips.iter();
     let mut same = there.filter(|there| there.address.ip() == ip.address.ip());
-    ip.gateway.is_none() || same.all(|there| there.gateway == ip.gateway)
+    ip.gateway.is_none() || same.all(|there| there.gateway.is_none() || there.gateway == ip.gateway)
 }
 
 fn mismatch(ip: &IpConfig, ifname: &str) -> Failure {

@@ -1,4 +1,4 @@
-//! The API server's answers, good and bad, and what the agent tells of the node.
+//! The API server's answers, good and bad, and the agent's reports.
 
 use std::fs;
 use std::path::Path;
@@ -29,13 +29,13 @@ fn bad_answers_leave_everything_as_it_is_until_a_good_one_comes() {
             nodes[2].register(api, &parts(3));
             nodes[0].until_routes(&mut agent, &OF_FIRST);
         }
-        // Events that the server has forgotten: the list is read anew.
+        // If the server has forgotten events, the list is read again.
         let lists = api.asked("GET");
         api.forget();
         api.until_asked("GET", lists + 1);
         api.delete("n3");
         nodes[0].until_routes(&mut agent, &[OF_FIRST[0], OF_FIRST[2]]);
-        // A bookmark is gone on from, where the server has forgotten what was before it.
+        // The watch continues from a bookmark, even if the server has forgotten earlier events.
         nodes[2].register(api, &parts(3));
         nodes[0].until_routes(&mut agent, &OF_FIRST);
         let lists = api.asked("GET");
@@ -47,7 +47,7 @@ fn bad_answers_leave_everything_as_it_is_until_a_good_one_comes() {
         nodes[2].register(api, &parts(3));
         nodes[0].until_routes(&mut agent, &OF_FIRST);
         assert_eq!(api.asked("GET"), lists, "{again}");
-        // A slow stream is one of whole events all the same.
+        // A slow stream is still one of whole events.
         api.set_mood(Mood::Dripping);
         api.delete("n3");
         nodes[0].until_routes(&mut agent, &[OF_FIRST[0], OF_FIRST[2]]);

@@ -39,7 +39,7 @@ struct State {
     epoch: u64,
     asked: Vec<String>,
     posted: Vec<Value>,
-    /// The token that is wanted of who asks.
+    /// The required token.
     token: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl Api {
         self.put_with(name, parts, addresses, &Value::Null);
     }
 
-    /// The same with images, which are most of a real node's object.
+    /// The same with images, the largest part of a real node's object.
     pub(crate) fn put_with(&self, name: &str, parts: &[&str], addresses: &[&str], images: &Value) {
         let addresses = addresses.iter();
         let addresses = addresses.map(|ip| json!({ "type": "InternalIP", "address": ip }));
@@ -103,7 +103,7 @@ impl Api {
         });
     }
 
-    /// Forgets all events: a watch from before gets 410.
+    /// Forgets all events: an earlier watch gets 410.
     pub(crate) fn forget(&self) {
         self.with(|state| {
             state.version += 1;
@@ -120,7 +120,7 @@ impl Api {
         });
     }
 
-    /// Waits until so many requests of this beginning have come since the server began.
+    /// Waits until so many requests with this prefix have come since the server started.
     pub(crate) fn until_asked(&self, what: &str, count: usize) {
         let state = self.0.0.lock().unwrap();
         let lacks = |state: &mut State| {
@@ -137,7 +137,8 @@ impl Api {
         })
     }
 
-    /// Tells those who watch how far they are, forgets all before, and ends the watches; the version to go on from.
+    /// Sends a bookmark to the watches, forgets all earlier events, and ends the watches. Returns the version to
+    /// continue from.
     pub(crate) fn bookmark(&self) -> u64 {
         self.with(|state| {
             state.version += 1;
@@ -156,7 +157,7 @@ impl Api {
         });
     }
 
-    /// Wants a token of who asks.
+    /// Requires a token.
     pub(crate) fn want(&self, token: &str) {
         self.with(|state| state.token = Some(token.to_owned()));
     }
@@ -191,7 +192,7 @@ impl Api {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (api, wrap) = (api.clone(), wrap.clone());
-                // The agent may go in the middle of an answer.
+                // The agent may disconnect in the middle of an answer.
                 thread::spawn(move || api.serve(&mut wrap(stream.unwrap())).unwrap_or_default());
             }
         });
@@ -332,7 +333,7 @@ impl State {
         self.nodes[name].clone()
     }
 
-    /// A page of the nodes, as long as it is wanted. Its continuation is the name of its last node.
+    /// A page of the nodes with the requested length. Its continuation is the name of its last node.
     fn list(&self, target: &str) -> Value {
         let of = |key: &str| {
             let mut pairs = target
@@ -355,7 +356,7 @@ impl State {
     }
 }
 
-/// What a server in a namespace answers to a GET.
+/// A server's answer to a GET in a namespace.
 pub(crate) fn ask(netns: &Netns, address: SocketAddr, path: &str) -> String {
     let mut stream = at(netns, || TcpStream::connect(address)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: it\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! A small container engine of the tests' own: it tells its sandboxes by the CRI, as containerd and CRI-O do.
+//! A small container engine of the tests' own: it lists its sandboxes over the CRI, as containerd and CRI-O do.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,7 +18,7 @@ pub(crate) enum Answer {
     Whole,
     /// A refusal, as of an engine whose CRI is switched off.
     Refusal,
-    /// All sandboxes, and a status that is not good.
+    /// All sandboxes, and a failed status.
     Failure,
     /// A message that is longer than its connection lasts.
     Half,
@@ -81,7 +81,7 @@ impl Engine {
         value
     }
 
-    /// Knows one more sandbox, of the pod of that UID.
+    /// Adds a sandbox of the pod with that UID.
     pub(crate) fn runs(&self, id: &str, pod: &str) {
         self.with(|state| state.sandboxes.push((id.to_owned(), pod.to_owned())));
     }
@@ -90,7 +90,7 @@ impl Engine {
         self.with(|state| state.answer = answer);
     }
 
-    /// Waits until it has been asked so often from now on.
+    /// Waits for so many requests from now on.
     pub(crate) fn until_asked(&self, times: usize) {
         let until = self.with(|state| state.asked + times);
         let state = self.state.0.lock().unwrap();
@@ -159,7 +159,7 @@ impl Engine {
     }
 }
 
-/// `ListPodSandboxResponse` with what comes before a message.
+/// `ListPodSandboxResponse` with the prefix of a message.
 fn message(sandboxes: &[(String, String)]) -> Vec<u8> {
     let mut all = Vec::new();
     for (id, uid) in sandboxes {

@@ -64,8 +64,8 @@ fn suite() -> PathBuf {
 }
 
 impl Node {
-    /// The node of that number on the bridge of the lab's host or, without one, behind the host as its router. The API
-    /// server does not know it yet.
+    /// The node with that number on the bridge of the lab's host or, without one, behind the host as its router. The
+    /// API server does not know it yet.
     fn new(lab: &Lab, api: &Api, bridge: Option<u32>, index: u8) -> Self {
         let sandbox = lab.sandbox();
         let lo = sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
@@ -138,7 +138,7 @@ impl Node {
             .collect()
     }
 
-    /// Waits until our routes are these: the agent tells of each change.
+    /// Waits for these routes of ours. The agent logs each change.
     fn until_routes(&self, agent: &mut Agent, expected: &[&str]) {
         while self.routes() != expected {
             let line = agent.line();
@@ -150,7 +150,7 @@ impl Node {
         fs::read_to_string(&self.list).unwrap()
     }
 
-    /// Attaches a pod with the node's list, whose leases are kept beside it.
+    /// Attaches a pod with the node's list. Its leases are kept beside the list.
     fn pod(&self, lab: &Lab, id: &str) -> Pod {
         let list: Value = serde_json::from_str(&self.text()).unwrap();
         let mut conf = list["plugins"][0].clone();
@@ -167,7 +167,7 @@ impl Node {
     }
 }
 
-/// An agent that runs. It is killed with the test.
+/// A running agent, killed with the test.
 struct Agent(Option<Running>);
 
 impl Agent {
@@ -217,7 +217,7 @@ fn told(route: &Route) -> String {
     format!("{}/{} {to}", route.dst.0, route.dst.1)
 }
 
-/// Reads the agent's log up to a line that has this.
+/// Reads the agent's log up to a line with this text.
 fn until_told(agent: &mut Agent, what: &str) {
     let mut seen = Vec::new();
     loop {
@@ -233,7 +233,7 @@ fn until_told(agent: &mut Agent, what: &str) {
     }
 }
 
-/// Runs `body` with so many nodes on one link, which the API server knows, and with so many more behind a router.
+/// Runs `body` with `near` nodes on one link, which the API server knows, and with `far` nodes behind a router.
 fn in_cluster(near: u8, far: u8, body: impl FnOnce(&Lab, &Api, &[Node]) + Send) {
     if !suite().exists() {
         return skip::tell("needs the plugins beside the agent (cargo build)");

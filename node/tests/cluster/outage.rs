@@ -1,4 +1,4 @@
-//! An API server that is gone for a while, and agents that are killed at any moment.
+//! An API server that disappears for a while, and agents that are killed at any moment.
 
 use std::env::var_os;
 use std::thread::park_timeout;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::api::Mood;
 use crate::{Agent, Node, OF_FIRST, Pod, in_cluster, mesh, parts, until_told};
 
-/// So much, or with `LINKSPAN_TORTURE` so much more.
+/// The everyday number, or with `LINKSPAN_TORTURE` the full one.
 pub(crate) fn dose(everyday: u64, full: u64) -> u64 {
     if var_os("LINKSPAN_TORTURE").is_some() {
         full
@@ -44,7 +44,7 @@ fn pods_and_routes_outlive_the_api_server_and_the_difference_is_made_when_it_is_
             flows(&pods);
             assert_eq!(nodes[0].routes(), OF_FIRST);
         }
-        // An agent that starts meanwhile knows nothing, and changes nothing. Pods come all the same.
+        // An agent that starts meanwhile has no data, and changes nothing. Pods can still be attached.
         agents.remove(0).kill();
         let mut first = nodes[0].agent();
         until_told(&mut first, "the API server");

@@ -51,11 +51,11 @@ fn pods_of_every_node_reach_each_other_with_their_own_addresses() {
                 assert_eq!(seen.to_string(), *address);
             }
         }
-        // A node's own processes reach the pods of a node behind the router, whose answers find back.
+        // A node's own processes reach the pods of a node behind the router, and answers come back.
         for ip in &pods[4].addresses {
             traffic::flows(&nodes[0].sandbox.netns, &pods[4].sandbox.netns, *ip);
         }
-        // The agents go, and traffic stays.
+        // Traffic continues after the agents' end.
         agents.into_iter().for_each(Agent::kill);
         mesh(&pods[1..4]);
     });
@@ -135,7 +135,7 @@ fn a_restart_changes_nothing_and_removes_what_is_stale() {
         agent.kill();
         assert_eq!(nodes[0].routes(), OF_FIRST);
         let list = fs::metadata(&nodes[0].list).unwrap();
-        // A route of somebody else's number is not ours.
+        // A route with a foreign protocol number is not ours.
         let link = nodes[0]
             .sandbox
             .rtnl()
@@ -174,7 +174,7 @@ fn traffic_goes_on_while_nodes_come_and_go_and_agents_are_killed() {
         for _ in 0..10 {
             api.delete("n2");
             flows();
-            // Whatever it was doing.
+            // The agents are killed at any point of their work.
             agents.drain(..).for_each(Agent::kill);
             flows();
             agents = nodes.iter().map(Node::agent).collect();

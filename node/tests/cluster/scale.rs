@@ -1,5 +1,5 @@
-//! A large cluster by simulation: its nodes are objects of the API server alone. Figures are told and not asserted, for they
-//! are the machine's.
+//! A large cluster by simulation: its nodes are only objects of the API server. Figures are printed and not asserted,
+//! since they depend on the machine.
 
 use std::fs;
 use std::thread::park_timeout;
@@ -19,7 +19,7 @@ const LINK: ([u8; 4], u8) = ([198, 18, 0, 0], 15);
 /// Changes in a second.
 const RATE: u64 = 100;
 
-/// A node that is far away: its parts, and its address of each family with `variant` in it.
+/// A remote node: its parts, and its address of each family with `variant` in it.
 fn put(api: &Api, index: u64, variant: u64, images: &Value) {
     let (high, low) = (index >> 8, index & 0xff);
     let parts = [
@@ -39,7 +39,7 @@ fn put(api: &Api, index: u64, variant: u64, images: &Value) {
     );
 }
 
-/// As many images as kubelet tells of.
+/// As many images as kubelet reports.
 fn images() -> Value {
     let image = |at| {
         let digest = format!(
@@ -57,7 +57,7 @@ fn used(agent: &Agent) -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The most memory that it ever had, as the kernel writes it.
+/// The peak of its memory, in the kernel's form.
 fn memory(agent: &Agent) -> String {
     let text = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -88,7 +88,7 @@ fn a_large_cluster_changes_and_the_agent_follows() {
         for index in 1..=count {
             put(api, index, 0, &images);
         }
-        // A list alone, and no events of before.
+        // Only a list, without earlier events.
         api.forget();
 
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The engine's word: attachments of sandboxes that it does not know any more, and state of those that live.
+//! The engine's sandboxes: attachments without one are detached, and the state of living ones is restored.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::{Agent, Node, in_cluster, suite, until_told};
 /// The UID of the agent's own pod.
 const OWN: &str = "7c1f5a0e-own";
 
-/// A node whose list keeps everything in the test's own directories, and its engine.
+/// A node whose list keeps everything in the test's own directories, with its engine.
 struct Host<'a> {
     lab: &'a Lab,
     node: &'a Node,
@@ -24,7 +24,7 @@ struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// With the list in place, and the agent's own pod running.
+    /// The host with the list in place and with the agent's own pod.
     fn new(lab: &'a Lab, node: &'a Node) -> Self {
         let ipam = json!({ "type": "host-local", "dataDir": node.leases() });
         let template = json!({ "cniVersion": "1.0.0", "name": "net", "plugins": [
@@ -67,7 +67,7 @@ impl<'a> Host<'a> {
         Call::new(&suite()).args(&[&[&*cache], args].concat())
     }
 
-    /// ADD as an engine with a CRI calls it, with a published port; without one, as somebody else does.
+    /// ADD as an engine with a CRI calls it, with a published port; without a port, as another caller does.
     fn add(&self, id: &str, port: Option<u16>) -> Sandbox {
         let sandbox = self.lab.sandbox();
         let ports = port.map(|port| {
@@ -132,7 +132,7 @@ fn sandboxes_that_the_engine_does_not_know_twice_are_detached_and_the_others_are
             host.add(&late, Some(8003)),
             host.add("by-hand", None),
         ];
-        // An ADD that was killed, or is at work: nothing remembers it yet.
+        // An ADD that was killed, or is in progress, has no entry yet.
         let _at_work = nodes[0].pod(lab, &killed);
         host.engine.runs(&living, "of-a-pod");
         let netfilter = nodes[0].sandbox.netns.scope(Netfilter::open);
@@ -151,7 +151,7 @@ fn sandboxes_that_the_engine_does_not_know_twice_are_detached_and_the_others_are
         ];
         let mut agent = host.agent(&sockets);
         host.engine.until_asked(1);
-        // A sandbox is known when it is made, and that is after ADD.
+        // The sandbox is known once it is created, which is after ADD.
         host.engine.runs(&late, "of-a-slow-pod");
         for _ in [&lost, &killed] {
             until_told(&mut agent, "eth0: the engine has no such sandbox");
@@ -194,7 +194,7 @@ fn nothing_is_detached_where_the_engine_cannot_be_asked() {
             agent.kill();
         }
         let mut agent = host.agent(&[&host.engine.socket()]);
-        // What one look suspects counts at the next good one alone.
+        // A suspicion is confirmed only by the next good look.
         for (answer, told) in [
             (Answer::Refusal, "code 12: unknown service"),
             (Answer::Failure, "code 2"),

@@ -1,4 +1,4 @@
-//! CHECK: the buckets are there, with our numbers or with those that the Go plugin makes, and packets are led to them.
+//! CHECK: the buckets exist, with our numbers or the Go plugin's, and packets reach them.
 
 use linkspan_attach::kernel;
 use linkspan_netlink::link::Link;
@@ -35,7 +35,7 @@ pub(crate) fn run(point: &Point<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// A filter leads to a link with the bucket.
+/// Verifies that a filter redirects to a link with the bucket.
 fn led(point: &Point<'_>, hook: Hook, limit: Limit) -> Result<()> {
     let ifbs = waiting(point.side, point.names, point.owner)?;
     let filters = point.link.filters(hook).map_err(kernel)?;

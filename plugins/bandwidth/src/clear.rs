@@ -1,4 +1,4 @@
-//! Takes away what ADD made, from any half of it. What others have put on the link stays.
+//! Removes the state of an ADD, complete or not. Other state of the link stays.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::names::{Names, PREFIX};
 use crate::shape::{Point, WITH_QDISC, is_of_another};
 
 impl Point<'_> {
-    /// Takes everything from the link, and then the links that packets waited in.
+    /// Removes the link's part of the state, then the ifbs.
     pub(crate) fn clear(&self) -> Result<()> {
         let ifbs = waiting(self.side, self.names, self.owner)?;
         let mut teardown = Teardown::default();
@@ -26,7 +26,7 @@ impl Point<'_> {
     }
 }
 
-/// Takes everything from the link. The links that packets waited in stay until that is done: they tell what was made.
+/// Removes the link's part of the state. The ifbs stay until that is done: they tell what ADD created.
 fn clear(link: &Link, ifbs: &[Link], teardown: &mut Teardown) {
     teardown.run("delete the bucket", || {
         let root = link.root_qdisc().map_err(kernel)?;
@@ -46,7 +46,7 @@ pub(crate) fn delete(ifbs: &[Link], teardown: &mut Teardown) {
     }
 }
 
-/// Deletes the filters of a link that lead to `ifbs`, and what held them, if that was made for them.
+/// Deletes the link's filters that redirect to `ifbs`, and their discipline if it was created for them.
 fn delete_filters(link: &Link, ifbs: &[Link]) -> Result<()> {
     let Some(there) = link.ingress_qdisc().map_err(kernel)? else {
         return Ok(());
@@ -77,7 +77,7 @@ fn delete_filters(link: &Link, ifbs: &[Link]) -> Result<()> {
     Ok(())
 }
 
-/// What goes by itself is gone.
+/// Accepts that a thing is gone already.
 fn gone(deleted: std::result::Result<(), linkspan_netlink::error::Error>) -> Result<()> {
     match deleted {
         Err(err) if err.is(Errno::ENOENT) || err.is(Errno::ENODEV) || err.is(Errno::EINVAL) => {
@@ -87,7 +87,7 @@ fn gone(deleted: std::result::Result<(), linkspan_netlink::error::Error>) -> Res
     }
 }
 
-/// The links that packets of the attachment wait in, the Go plugin's included.
+/// The attachment's ifbs, the Go plugin's included.
 pub(crate) fn waiting(side: &Side, names: &Names, owner: &Owner) -> Result<Vec<Link>> {
     let mut found = Vec::new();
     for name in names.all() {
@@ -97,7 +97,7 @@ pub(crate) fn waiting(side: &Side, names: &Names, owner: &Owner) -> Result<Vec<L
     Ok(found)
 }
 
-/// Takes the limits of attachments that are not valid from what is left on the host. Links of the Go plugin do not tell
+/// Removes the limits of stale attachments from their remaining links on the host. Links of the Go plugin do not tell
 /// their network, and stay.
 pub(crate) fn collect(stale: &Stale) -> Result<()> {
     let host = Side::host()?;
@@ -106,7 +106,7 @@ pub(crate) fn collect(stale: &Stale) -> Result<()> {
         let owner = Owner::parse(&link.alias);
         owner.is_some_and(|owner| stale.includes(&owner))
     };
-    // Made, and not tagged yet. A group is any number that somebody chose, so it counts for a link of our name alone.
+    // Created, but not tagged yet. Anybody may choose any group number, so it counts only on links with our names.
     let is_pending = |link: &Link| link.alias.is_empty() && stale.includes_group(link.group);
     let (ifbs, others): (Vec<Link>, Vec<Link>) = links
         .into_iter()
@@ -117,7 +117,7 @@ pub(crate) fn collect(stale: &Stale) -> Result<()> {
         .collect();
     let ends = others
         .iter()
-        .filter(|link| link.kind == "veth" && is_tagged(link));
+        .filter(|link| link.kind.is_pair() && is_tagged(link));
     let mut teardown = Teardown::default();
     for end in ends {
         let of_end = ifbs.iter().filter(|ifb| ifb.alias == end.alias);
@@ -127,9 +127,9 @@ pub(crate) fn collect(stale: &Stale) -> Result<()> {
     teardown.finish()
 }
 
-/// The host's end that has the attachment's tag, whatever has become of the container.
+/// The host's end with the attachment's tag, whether the container exists or not.
 pub(crate) fn tagged(host: &Side, owner: &Owner) -> Result<Option<Link>> {
     let links = host.rtnl.links().map_err(kernel)?;
-    let mut ends = links.into_iter().filter(|link| link.kind == "veth");
+    let mut ends = links.into_iter().filter(|link| link.kind.is_pair());
     Ok(ends.find(|link| link.alias == owner.line()))
 }

@@ -10,21 +10,22 @@ use crate::limit::{Limit, Source};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// The rate of packets to the container, in bits a second. Default: no limit
+    /// The rate of packets to the container, in bits per second. Default: no limit
     ingress_rate: Option<u64>,
-    /// Bits that may go to the container at once; needed with the rate.
+    /// Bits that may go to the container at once; required with the rate.
     ingress_burst: Option<u64>,
-    /// The rate of packets from the container, in bits a second. Default: no limit
+    /// The rate of packets from the container, in bits per second. Default: no limit
     egress_rate: Option<u64>,
-    /// Bits that may come from the container at once; needed with the rate.
+    /// Bits that may come from the container at once; required with the rate.
     egress_burst: Option<u64>,
-    /// Networks of peers whose packets have no limit.
+    /// Peers in these networks have no limit.
     unshaped_subnets: Vec<Cidr>,
-    /// Networks of peers whose packets alone have a limit; not with `unshapedSubnets`.
+    /// Only peers in these networks have a limit; not with `unshapedSubnets`.
     shaped_subnets: Vec<Cidr>,
-    /// Where packets wait: on the `host`, or in the `container`, for interfaces without an end on the host. Default: `host`
+    /// Place of the queues: on the `host`, or in the `container`, for interfaces without an end on the host. Default:
+    /// `host`
     shape_in: String,
-    /// The capabilities that the runtime fills in; a rate or a burst beside them takes their place.
+    /// The capabilities that the runtime fills in; rates and bursts of the configuration replace them.
     runtime_config: RuntimeConf,
 }
 
@@ -35,7 +36,7 @@ struct RuntimeConf {
     bandwidth: Rates,
 }
 
-/// Bits a second, and bits; in the directions that the container sees.
+/// Rates in bits per second, and bursts in bits, in the directions that the container sees.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Rates {
@@ -49,24 +50,24 @@ struct Rates {
     egress_burst: u64,
 }
 
-/// Whose packets are shaped, by the address of the container's peer.
+/// The shaped packets, by the address of the container's peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Everybody's.
+    /// All packets.
     #[default]
     All,
-    /// Everybody's but those of these networks.
+    /// All packets but those of these networks.
     AllBut(Vec<Cidr>),
-    /// Those of these networks alone.
+    /// Only the packets of these networks.
     Only(Vec<Cidr>),
 }
 
 /// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Of packets to the container.
+    /// Limit of packets to the container.
     pub(crate) ingress: Option<Limit>,
-    /// Of packets from the container.
+    /// Limit of packets from the container.
     pub(crate) egress: Option<Limit>,
     pub(crate) scope: Scope,
     pub(crate) in_container: bool,
@@ -80,7 +81,7 @@ impl Plan {
             conf.egress_rate,
             conf.egress_burst,
         ];
-        // One key of the configuration takes the place of all of the runtime's.
+        // A single key of the configuration replaces all of the runtime's.
         let (rates, source) = if own.iter().any(Option::is_some) {
             let [ingress_rate, ingress_burst, egress_rate, egress_burst] =
                 own.map(Option::unwrap_or_default);
@@ -102,13 +103,13 @@ impl Plan {
         })
     }
 
-    /// Whether nothing is shaped.
+    /// Returns whether nothing is shaped.
     pub(crate) fn is_empty(&self) -> bool {
         self.ingress.is_none() && self.egress.is_none()
     }
 }
 
-/// Whether it is shaped in the container: all of the configuration that DEL has to know.
+/// Returns whether packets are shaped in the container: the only key that DEL needs.
 pub(crate) fn in_container(conf: &Conf) -> Result<bool> {
     match &*conf.shape_in {
         "" | "host" => Ok(false),

@@ -6,11 +6,11 @@ use linkspan_plugin::Result;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
 
-/// The host's end of the container's interface, which has to be one of those of the result.
+/// The host's end of the container's interface, which must be in the result.
 pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result<Link> {
     if result.interfaces.is_empty() {
         return Err(Failure::config("no interfaces provided")
-            .hint("put bandwidth behind an interface plugin in the list"));
+            .hint("put bandwidth after an interface plugin in the list"));
     }
     let peerless = |why: String| {
         let text = format!("container interface {ifname} has no veth peer: {why}");
@@ -20,7 +20,7 @@ pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result
     let Some(inside) = sides.sandbox.find(ifname)? else {
         return Err(peerless(format!("Link not found in {}", sides.sandbox)));
     };
-    let Some(index) = inside.peer_index.filter(|_| inside.kind == "veth") else {
+    let Some(index) = inside.peer_index.filter(|_| inside.kind.is_pair()) else {
         return Err(peerless(format!(
             "interface {ifname:?} was not a veth interface"
         )));
@@ -40,12 +40,12 @@ pub(crate) fn on_host(sides: &Sides, ifname: &str, result: &AddResult) -> Result
     .hint(format!("the previous result does not name {}", end.name)))
 }
 
-/// The same for DEL: none where either end is gone.
+/// The same for DEL; `None` if either end is gone.
 pub(crate) fn left_on_host(host: &Side, sandbox: &Side, ifname: &str) -> Result<Option<Link>> {
-    let inside = sandbox.find(ifname)?.filter(|link| link.kind == "veth");
+    let inside = sandbox.find(ifname)?.filter(|link| link.kind.is_pair());
     let Some((inside, index)) = inside.and_then(|link| Some((link.index, link.peer_index?))) else {
         return Ok(None);
     };
     let end = host.rtnl.link_by_index(index).map_err(kernel)?;
-    Ok(end.filter(|end| end.kind == "veth" && end.peer_index == Some(inside)))
+    Ok(end.filter(|end| end.kind.is_pair() && end.peer_index == Some(inside)))
 }

@@ -1,7 +1,7 @@
-//! The `bandwidth` plugin: limits the rate of what goes to a container, and of what comes from it. A chained plugin.
+//! The `bandwidth` plugin: limits the rate of packets to a container and from it. A chained plugin.
 //!
-//! It works on the host's end of the container's pair. Packets to the container wait at the root of that end, and packets
-//! from the container are led through a link of their own. With `shapeIn` it works in the container instead.
+//! It works on the host's end of the container's pair. Packets to the container are queued at the root of that end,
+//! and packets from the container are redirected through an ifb. With `shapeIn` it works in the container instead.
 
 mod check;
 mod clear;
@@ -55,7 +55,7 @@ impl Plugin for Bandwidth {
         let names = Names::of(&call.network, &call.attachment);
         let owner = call.owner();
         let point = point(side, &link, (&owner, &names));
-        // An earlier ADD may have made them.
+        // An earlier ADD may have left its state.
         point.clear()?;
         let (netns, in_container) = (call.netns.clone(), plan.in_container);
         let (of_undo, index) = ((owner.clone(), names.clone()), link.index);
@@ -78,7 +78,7 @@ impl Plugin for Bandwidth {
         Ok(result)
     }
 
-    /// Needs neither rates nor a previous result.
+    /// DEL needs neither rates nor a previous result.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let names = Names::of(&call.network, &call.attachment);
         let (owner, ifname) = (call.owner(), call.attachment.ifname.as_str());
@@ -129,7 +129,7 @@ impl Plugin for Bandwidth {
     }
 }
 
-/// The link that is shaped, and where it is.
+/// The shaped link, and its side.
 fn shaped<'a>(
     sides: &'a Sides,
     plan: &Plan,
@@ -152,7 +152,7 @@ fn point<'a>(side: &'a Side, link: &'a Link, (owner, names): (&'a Owner, &'a Nam
     }
 }
 
-/// The limit of packets that go `way` through the link, and where the address of the container's peer is in them.
+/// The limit of packets that pass the link in direction `way`, and the match of the container's peer in them.
 pub(crate) fn limit_of(plan: &Plan, way: Way) -> (Option<Limit>, Peer) {
     // Packets that leave by the host's end go to the container.
     if plan.in_container == (way == Way::In) {
@@ -162,7 +162,7 @@ pub(crate) fn limit_of(plan: &Plan, way: Way) -> (Option<Limit>, Peer) {
     }
 }
 
-/// Shapes both ways. Returns the link that incoming packets are led through. The result names it, as the Go plugin's does.
+/// Shapes both directions. Returns the ifb for incoming packets. The result names it, as the Go plugin's does.
 fn shape(point: &Point<'_>, plan: &Plan) -> Result<Option<Link>> {
     let mtu = point.link.mtu;
     if let (Some(limit), peer) = limit_of(plan, Way::Out) {
@@ -177,7 +177,7 @@ fn shape(point: &Point<'_>, plan: &Plan) -> Result<Option<Link>> {
     limit.map(lead).transpose()
 }
 
-/// Undoes [`shape`], over connections of its own.
+/// Undoes [`shape`] over new connections.
 fn unshape(
     netns: &NetnsPath,
     in_container: bool,
@@ -197,7 +197,7 @@ fn unshape(
     link.map_or(Ok(()), |link| point(&side, &link, (owner, names)).clear())
 }
 
-/// Takes the limits from the host's end, if that is still there and the attachment's own, and the links that packets waited in.
+/// Removes the limits from the host's end, if it still exists and is the attachment's, and removes the ifbs.
 fn on_host(sandbox: Option<&Side>, ifname: &str, of_us: (&Owner, &Names)) -> Result<()> {
     let host = Side::host()?;
     let (owner, names) = of_us;
@@ -205,7 +205,7 @@ fn on_host(sandbox: Option<&Side>, ifname: &str, of_us: (&Owner, &Names)) -> Res
         Some(sandbox) => ends::left_on_host(&host, sandbox, ifname)?,
         None => clear::tagged(&host, owner)?,
     };
-    // A late DEL may come by the path of another container.
+    // The path of a late DEL may belong to another container by now.
     if let Some(end) = end.filter(|end| !is_of_another(end, owner)) {
         return point(&host, &end, of_us).clear();
     }

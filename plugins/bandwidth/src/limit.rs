@@ -1,36 +1,36 @@
-//! A rate and a burst, and the numbers that the kernel is given for them. All of it in 64 bits or more, and no number wraps.
+//! A rate and a burst, and the kernel's numbers for them. Numbers have 64 bits or more, and none wraps.
 
 use linkspan_netlink::qdisc::Bucket;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
 
-/// A second, by the rate that a latency of 25 ms is of it.
+/// A second divided by a latency of 25 ms.
 const PER_LATENCY: u64 = 40;
-/// Two frames as large as segmentation offload makes them.
+/// Two frames of the maximum size of segmentation offload.
 const FRAMES: u64 = 128 << 10;
-/// More than this waits for nobody.
+/// The maximum size of a queue.
 const MOST: u64 = 64 << 20;
-/// Of a header of Ethernet with a VLAN tag.
+/// An Ethernet header with a VLAN tag.
 const HEADER: u64 = 18;
-/// A second, by the time that the kernel's timer may be late without a loss of rate: 4 ms. Tokens beyond a full bucket are
-/// lost, so one of a single frame passed 40 % of 1 Gbit/s.
+/// A second divided by 4 ms, the timer's delay that must not cost rate. Tokens beyond a full bucket are lost, so a
+/// bucket of a single frame passed 40 % of 1 Gbit/s.
 const PER_DELAY: u64 = 250;
-/// The kernel counts in ticks of so many nanoseconds.
+/// The kernel's tick in nanoseconds.
 const TICK: u128 = 64;
 
-/// Who asks for it.
+/// The source of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The configuration, whose author has chosen the burst.
+    /// The configuration. Its author has chosen the burst.
     Configuration,
-    /// The runtime, which hands over the largest burst that it knows.
+    /// The runtime. It passes the largest burst that it knows.
     Runtime,
 }
 
 /// A rate and a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
-    /// Bytes a second.
+    /// Bytes per second.
     rate: u64,
     /// Bytes.
     burst: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// Of bits a second, and bits; none where both are 0.
+    /// Converts from bits per second and bits; `None` if both are 0.
     pub(crate) fn new(rate: u64, burst: u64, source: Source) -> Result<Option<Self>> {
         let refuse = |text: &'static str, hint: &'static str| Err(Failure::config(text).hint(hint));
         match (rate, burst) {
@@ -74,17 +74,17 @@ impl Limit {
         }))
     }
 
-    /// The bucket for a link of that MTU.
+    /// The bucket for a link with this MTU.
     pub(crate) fn bucket(self, mtu: u32) -> Bucket {
         let burst = match self.source {
             Source::Configuration => self.burst,
-            // A bucket that holds no frame lets none pass.
+            // A bucket smaller than a frame would pass none.
             Source::Runtime => self
                 .burst
                 .max(u64::from(mtu) + HEADER + self.rate / PER_DELAY),
         };
         let exact = (u128::from(burst) * 1_000_000_000 / TICK).div_ceil(self.rate.into());
-        // As the Go plugin computes it, by whole microseconds, where that is no further off than a hundredth.
+        // The Go plugin's value in whole microseconds, if it is at most a hundredth off.
         let coarse = u128::from(burst) * 1_000_000 / u128::from(self.rate) * 1000 / TICK;
         let ticks = if coarse * 100 >= exact * 99 {
             coarse
@@ -104,7 +104,7 @@ impl Limit {
         }
     }
 
-    /// The bucket that the Go plugin makes, whose numbers wrap.
+    /// The Go plugin's bucket, whose numbers wrap.
     pub(crate) fn wrapped(self) -> Bucket {
         let micros = u128::from(self.burst) * 1_000_000 / u128::from(self.rate);
         let ticks = u128::from(low(micros)) * 1000 / TICK;
@@ -117,7 +117,7 @@ impl Limit {
     }
 }
 
-/// The low 32 bits.
+/// The lowest 32 bits.
 fn low(number: u128) -> u32 {
     let [a, b, c, d, ..] = number.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
@@ -188,7 +188,7 @@ mod tests {
             let asked = u128::from((burst / 8).max(least));
             let most = u128::from(made.rate) * u128::from(u32::MAX) * TICK / 1_000_000_000;
             let expected = asked.min(most);
-            // A tick of the fastest rates is more bytes than a hundredth.
+            // At the fastest rates, a tick is more bytes than a hundredth.
             let tick = u128::from(made.rate) * TICK / 1_000_000_000 + 1;
             let slack = (expected / 100).max(tick);
             assert!(

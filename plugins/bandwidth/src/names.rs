@@ -1,20 +1,20 @@
-//! The names of the links that packets wait in.
+//! The names of the ifbs.
 
 use linkspan_owner::hash;
 use linkspan_protocol::ident::{AttachmentId, NetworkName};
 
-/// How every name begins, the Go plugin's too.
+/// The prefix of every name, the Go plugin's too.
 pub(crate) const PREFIX: &str = "bwp";
 const DIGITS: usize = 12;
 
-/// The links of one attachment.
+/// The ifbs of one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     /// For packets that come in by the shaped link. The Go plugin's name, which does not tell the interface.
     pub(crate) first: String,
     /// The same for a second interface of the container.
     pub(crate) second: String,
-    /// For packets that leave by the shaped link, where some of them are not shaped.
+    /// For packets that leave by the shaped link, if only some of them are shaped.
     pub(crate) leaving: String,
 }
 

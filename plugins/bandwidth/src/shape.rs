@@ -1,7 +1,7 @@
-//! Shapes what goes through one link: by a bucket at its root, or by filters that lead through a link with a bucket.
+//! Shapes the packets of one link: by a bucket at its root, or by filters that redirect through an ifb with a bucket.
 //!
-//! A link that packets wait in has the attachment's line as its alias. Its group tells whether the discipline that holds
-//! the filters was made with it, so that DEL takes away what ADD made and leaves what it found.
+//! An ifb has the attachment's line as its alias. Its group tells whether the discipline of the filters was created
+//! with it, so that DEL removes what ADD created and leaves what ADD found.
 
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
@@ -15,15 +15,15 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use crate::conf::Scope;
 use crate::names::Names;
 
-/// The group of a link that packets wait in, where the discipline that holds its filters was made with it.
+/// The group of an ifb whose filters are in a discipline that ADD created.
 pub(crate) const WITH_QDISC: u32 = 1;
-/// The group of one whose filters are in a discipline of somebody else.
+/// The group of an ifb whose filters are in a discipline that ADD found.
 const GUEST: u32 = 0;
 
-/// Packets of a peer in that network, by the address that tells it: the source, or the destination.
+/// Matches packets of peers in the network, by source or by destination.
 pub(crate) type Peer = fn(Cidr) -> Match;
 
-/// What is shaped, where, and for whom.
+/// The work: the link, the packets and the owner.
 #[derive(Debug)]
 pub(crate) struct Point<'a> {
     pub(crate) side: &'a Side,
@@ -32,7 +32,7 @@ pub(crate) struct Point<'a> {
     pub(crate) names: &'a Names,
 }
 
-/// Which way packets go through the link.
+/// The direction of packets through the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     In,
@@ -40,7 +40,7 @@ pub(crate) enum Way {
 }
 
 impl Point<'_> {
-    /// Shapes what leaves by the link, all of it.
+    /// Shapes all outgoing packets of the link.
     pub(crate) fn shape_all(&self, bucket: Bucket) -> Result<()> {
         let root = self.link.root_qdisc().map_err(kernel)?;
         if let Some(root) = root.filter(|root| root.handle != 0) {
@@ -49,7 +49,7 @@ impl Point<'_> {
         self.link.add_bucket(bucket).map_err(kernel)
     }
 
-    /// Shapes packets by leading them through a link of their own, which it returns.
+    /// Shapes packets by redirecting them through an ifb, which it returns.
     pub(crate) fn lead(
         &self,
         way: Way,
@@ -74,7 +74,7 @@ impl Point<'_> {
         if with_qdisc {
             self.link.add_filter_qdisc(both_ways).map_err(kernel)?;
         }
-        // Behind those of others: a packet that has been led away meets no filter of this link any more.
+        // Our filters come after existing ones: a redirected packet meets no further filter of this link.
         let others = self.link.filters(hook).map_err(kernel)?;
         let last = others.iter().map(|filter| filter.priority).max();
         let first = last.unwrap_or(0).saturating_add(1);
@@ -84,7 +84,7 @@ impl Point<'_> {
         self.side.link(&ifb.name)
     }
 
-    /// The name of the link that packets wait in; another one where another interface of the container has the first.
+    /// The name of the ifb; another one if another interface of the container has the first.
     fn name(&self, way: Way) -> Result<String> {
         if way == Way::Out {
             return Ok(self.names.leaving.clone());
@@ -99,12 +99,12 @@ impl Point<'_> {
         Ok(name.clone())
     }
 
-    /// Makes a link that packets wait in.
+    /// Creates an ifb.
     fn make(&self, name: &str, with_qdisc: bool) -> Result<Link> {
         let spec = LinkSpec {
             mtu: Some(self.link.mtu),
             group: Some(self.owner.group()),
-            // Packets wait in the bucket alone.
+            // Packets are queued in the bucket alone.
             queue_length: Some(0),
             ..LinkSpec::new(name, Kind::Ifb)
         };
@@ -116,9 +116,9 @@ impl Point<'_> {
     }
 }
 
-/// The filters that lead packets through the link of index `through`.
+/// The filters that redirect packets to the link with index `through`.
 fn filters(scope: &Scope, peer: Peer, (hook, first, through): (Hook, u16, u32)) -> Vec<FilterSpec> {
-    // A place has filters of one family.
+    // All filters of one priority are of one family.
     let place = |network: Cidr| first.saturating_add(u16::from(network.ip().is_ipv6()));
     let spec = |priority: u16, packets: Match, through: Option<u32>| FilterSpec {
         hook,
@@ -143,7 +143,7 @@ fn filters(scope: &Scope, peer: Peer, (hook, first, through): (Hook, u16, u32)) 
     }
 }
 
-/// Whether a link is another attachment's. One without an alias is nobody's, or the Go plugin's.
+/// Returns whether a link is another attachment's. One without an alias has no owner, or is the Go plugin's.
 pub(crate) fn is_of_another(link: &Link, owner: &Owner) -> bool {
     !link.alias.is_empty() && link.alias != owner.line()
 }

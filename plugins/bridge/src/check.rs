@@ -1,4 +1,4 @@
-//! CHECK: each property that ADD gave the attachment, compared with what is there.
+//! CHECK: compares each property that ADD gave the attachment with the kernel's state.
 
 use linkspan_attach::pair::Pair;
 use linkspan_attach::{Sides, kernel, verify};
@@ -48,7 +48,7 @@ pub(crate) fn run(call: &CheckCall, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The host's interface in the VLAN. Where it is a pair, its other end is in the VLAN, too.
+/// Verifies the host's interface in the VLAN. If it is a pair, its other end is in the VLAN, too.
 fn vlan_gateway(sides: &Sides, plan: &Plan, bridge: &Link) -> Result<Option<Link>> {
     let Some(name) = plan.vlan_gateway() else {
         return Ok(None);
@@ -66,14 +66,14 @@ fn vlan_gateway(sides: &Sides, plan: &Plan, bridge: &Link) -> Result<Option<Link
     Ok(Some(own))
 }
 
-/// Both ends, as they were promised.
+/// Verifies both ends against the result.
 pub(crate) fn pair(call: &CheckCall, sides: &Sides, promised: &AddResult) -> Result<Pair> {
     let sandbox = verify::container(call, &sides.sandbox, promised, "veth")?;
     let host = verify::host_end(&sides.host, &sandbox, promised)?;
     Ok(Pair { host, sandbox })
 }
 
-/// Checks the bridge: its MAC and MTU in the result, its state, and promiscuity where the configuration asks for it.
+/// Verifies the bridge: its MAC and MTU in the result, its state, and promiscuity if the configuration asks for it.
 fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     let wanted = |item: &&Interface| item.name == plan.bridge && item.sandbox.is_empty();
     let promised = promised
@@ -90,7 +90,7 @@ fn bridge(sides: &Sides, plan: &Plan, promised: &AddResult) -> Result<Link> {
     Ok(bridge)
 }
 
-/// Checks that the host's end is a port of the bridge, with the flags of the configuration. A kernel that cannot
+/// Verifies that the host's end is a port of the bridge, with the flags of the configuration. A kernel that cannot
 /// isolate ports does not report isolation.
 fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     if port.controller != Some(bridge.index) {
@@ -101,7 +101,7 @@ fn settings(port: &Link, bridge: &Link, plan: &Plan) -> Result<()> {
     }
     for (flag, expected, found) in [
         ("hairpin mode", plan.hairpin, port.hairpin),
-        // Where it is not asked for, the plugin firewall may.
+        // The plugin firewall may have isolated the port, too.
         (
             "isolation",
             plan.isolated,

@@ -16,22 +16,22 @@ use serde::Deserialize;
 use crate::trunk::Trunk;
 use crate::vlan::{Keys, Vlans};
 
-/// The name of the bridge where the configuration has none.
+/// The default name of the bridge.
 const BRIDGE: &str = "cni0";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Conf {
-    /// The bridge; it is made where it is missing. Default: [`BRIDGE`]
+    /// The bridge; it is created if missing. Default: [`BRIDGE`]
     bridge: Option<String>,
     /// Gives the bridge the gateway addresses, and enables forwarding for the host and for the bridge.
     is_gateway: bool,
-    /// The same as `isGateway`, and adds default routes.
+    /// Like `isGateway`, and adds default routes.
     is_default_gateway: bool,
-    /// Replaces an address of the bridge that is in the way of a gateway address.
+    /// Replaces an address of the bridge that conflicts with a gateway address.
     force_address: bool,
-    /// Bytes, of a new bridge and of both ends. Default: the kernel's
+    /// MTU of a new bridge and of both ends, in bytes. Default: the kernel's
     mtu: i64,
     /// The bridge may send a frame back by the port that it came from, so a container reaches its own published ports.
     hairpin_mode: bool,
@@ -43,39 +43,39 @@ pub(crate) struct Conf {
     disable_container_interface: bool,
     /// Isolates the port: it exchanges frames with the bridge itself and with ports that are not isolated.
     port_isolation: bool,
-    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// Sysctls of the container's interface that are written before it is up, such as
     /// `net.ipv6.conf.IFNAME.disable_ipv6`.
     sysctl: Wanted,
     /// The capability `mac`.
     runtime_config: MacConf,
     /// The requests of an orchestrator.
     args: ArgsConf,
-    /// The world sees the host's address instead of the container's.
+    /// Packets to the outside have the host's address instead of the container's.
     ip_masq: bool,
-    /// The packet filter for `ipMasq`. Default: nf_tables where the kernel has it, else iptables
+    /// The packet filter for `ipMasq`. Default: nf_tables if the kernel has it, else iptables
     #[serde(deserialize_with = "word::<Backend, _>")]
     ip_masq_backend: Option<String>,
-    /// Networks that see the container's own address, beside its own subnet: the rest of a cluster, such as
+    /// Networks that see the container's own address, besides its own subnet: the rest of a cluster, such as
     /// `["10.0.0.0/8"]`.
     ip_masq_except: Vec<String>,
-    /// The VLAN of the container's frames without a tag, from 1 to 4094, or 0 for none. With `isGateway` the gateway is an
+    /// The VLAN of the container's untagged frames, from 1 to 4094, or 0 for none. With `isGateway` the gateway is an
     /// interface `BRIDGE.VLAN` on the host. A new bridge filters VLANs.
     vlan: i64,
-    /// VLANs of the container's frames with a tag: `[{"id": 7}, {"minID": 100, "maxID": 110}]`.
+    /// VLANs of the container's tagged frames: `[{"id": 7}, {"minID": 100, "maxID": 110}]`.
     vlan_trunk: Option<Vec<Trunk>>,
-    /// Keeps the port in the bridge's default VLAN beside the others.
+    /// Keeps the port in the bridge's default VLAN, too.
     preserve_default_vlan: bool,
-    /// Refuses a bridge that is there and does not filter VLANs, and keeps `vlan` for frames without a tag where
-    /// `vlanTrunk` has it, too.
+    /// Refuses an existing bridge that does not filter VLANs, and keeps `vlan` for untagged frames even if `vlanTrunk`
+    /// has it, too.
     strict_vlan: bool,
-    /// Switches VLAN filtering on where a bridge that is there does not filter. All its ports are concerned.
+    /// Switches VLAN filtering on if an existing bridge does not filter. This affects all its ports.
     ensure_vlan_filtering: bool,
-    /// Drops frames of the container that have another source than its own MAC address. It needs nf_tables.
+    /// Drops frames of the container whose source is not its own MAC address. Requires nf_tables.
     macspoofchk: bool,
 }
 
 impl Conf {
-    /// Whether an ADD with these keys may make an interface of the host's own in a VLAN.
+    /// Returns whether an ADD with these keys may create an interface of the host in a VLAN.
     pub(crate) fn may_have_vlan_gateway(&self) -> bool {
         self.vlan != 0 && (self.is_gateway || self.is_default_gateway)
     }
@@ -84,7 +84,7 @@ impl Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// The same as the capability, which comes first; `MAC` in `CNI_ARGS` comes last.
+    /// Like the capability, which comes first; `MAC` in `CNI_ARGS` comes last.
     cni: MacConf,
 }
 
@@ -115,18 +115,18 @@ pub(crate) struct Plan {
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
     pub(crate) masquerade: Option<Masquerade>,
-    /// Whether frames with another source than the container's are dropped.
+    /// Whether frames with another source than the container's MAC address are dropped.
     pub(crate) spoof_check: bool,
     pub(crate) vlans: Vlans,
 }
 
 impl Plan {
-    /// Where packets of the containers come into the host.
+    /// The host's ingress for packets of the containers.
     pub(crate) fn ingress(&self) -> Ingress {
         Ingress::Link(self.gateway())
     }
 
-    /// What the bridge shall be.
+    /// The wanted bridge.
     pub(crate) fn request(&self) -> bridge::Request<'_> {
         bridge::Request {
             name: &self.bridge,
@@ -136,12 +136,12 @@ impl Plan {
         }
     }
 
-    /// The interface that has the gateway addresses: the bridge, or the one of its VLAN.
+    /// The interface with the gateway addresses: the bridge, or its VLAN's interface.
     pub(crate) fn gateway(&self) -> String {
         self.vlan_gateway().unwrap_or_else(|| self.bridge.clone())
     }
 
-    /// The one of its VLAN.
+    /// The VLAN's interface on the host, if any.
     pub(crate) fn vlan_gateway(&self) -> Option<String> {
         let is_needed = self.layer3 && self.is_gateway;
         let vlan = self.vlans.access.filter(|_| is_needed)?;

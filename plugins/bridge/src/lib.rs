@@ -16,7 +16,7 @@ use linkspan_attach::{Side, Sides, bridge, creation, forwarding, kernel, port_pa
 use linkspan_filter::obstacles::{Obstacle, Passage};
 use linkspan_filter::spoof::{self, Guarded};
 use linkspan_filter::{isolated, masquerade};
-use linkspan_netlink::link::{Link, PortFlags};
+use linkspan_netlink::link::{Kind, Link, PortFlags};
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
 use linkspan_plugin::interface::{self, Ipam};
@@ -34,7 +34,7 @@ use conf::{Conf, Plan};
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Bridge>();
 
-/// Where the container's end stands in `interfaces`.
+/// The place of the container's end in `interfaces`.
 const CONTAINER: i64 = 2;
 
 #[derive(Debug)]
@@ -63,6 +63,7 @@ impl Plugin for Bridge {
         let request = pair::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
+            kind: Kind::Veth,
             bridge: Some(&bridge),
             mtu: plan.mtu,
             mac: plan.mac,
@@ -99,7 +100,7 @@ impl Plugin for Bridge {
             pair = pair::wait_until_up(&sides, &pair)?;
         }
         interface::resolve_names(call, &mut result);
-        // A bridge without an address of its own may have taken on that of its new port.
+        // The hardware address of a bridge that is not pinned may follow its new port.
         let bridge = sides.host.link(&plan.bridge)?;
         let ends = interfaces(&bridge, &pair, &call.netns.to_string());
         result.interfaces.splice(..ends.len(), ends);
@@ -162,7 +163,7 @@ impl Plugin for Bridge {
     }
 }
 
-/// The way of a network's packets through the host, for a configuration on stdin; `None` where the plugin would refuse
+/// The path of a network's packets through the host, for a configuration on stdin; `None` if the plugin would refuse
 /// it.
 pub fn passage(stdin: &[u8]) -> Option<Passage> {
     let plan = plan_of(stdin)?;
@@ -173,7 +174,7 @@ pub fn passage(stdin: &[u8]) -> Option<Passage> {
     })
 }
 
-/// What a person should know of the network's VLANs, with the commands that remove the cause.
+/// Warnings about the network's VLANs, with the commands that remove the causes.
 pub fn warnings(stdin: &[u8]) -> Result<Vec<Obstacle>> {
     let Some(plan) = plan_of(stdin) else {
         return Ok(Vec::new());
@@ -190,7 +191,7 @@ fn plan_of(stdin: &[u8]) -> Option<Plan> {
     Plan::new(&NetConf::decode(&json).ok()?, "", json.decode().ok()?).ok()
 }
 
-/// What an ADD has made, or found, before it asks for addresses.
+/// The state that an ADD has made, or found, before it asks for addresses.
 struct Made<'a> {
     sides: &'a Sides,
     bridge: &'a Link,
@@ -234,7 +235,7 @@ fn configure(
     }
 }
 
-/// Where the host takes part in the VLAN.
+/// The host's own interface in the VLAN.
 fn vlan_gateway(call: &AddCall, plan: &Plan, made: &Made<'_>) -> Result<Option<Link>> {
     let Some(name) = plan.vlan_gateway() else {
         return Ok(None);
@@ -245,7 +246,7 @@ fn vlan_gateway(call: &AddCall, plan: &Plan, made: &Made<'_>) -> Result<Option<L
     port_pair::ensure(host, &name, made.bridge, &call.owner(), settle).map(Some)
 }
 
-/// What the spoof check lets through.
+/// The port, and the source that the spoof check permits.
 fn guarded(pair: &Pair) -> Guarded<'_> {
     Guarded {
         port: &pair.host.name,

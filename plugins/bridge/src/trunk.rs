@@ -22,7 +22,7 @@ pub(crate) struct Trunk {
 }
 
 impl Trunk {
-    /// The numbers of all of them.
+    /// The numbers of all these VLANs.
     pub(crate) fn numbers(&self) -> Result<BTreeSet<u16>> {
         let refused = |what: &str| {
             Failure::config(what.to_owned()).hint(
@@ -59,7 +59,7 @@ impl Trunk {
     }
 }
 
-/// The number of a VLAN.
+/// The key as a VLAN number; `None` if out of range.
 pub(crate) fn number(key: i64) -> Option<u16> {
     u16::try_from(key).ok().filter(|id| VLAN_IDS.contains(id))
 }

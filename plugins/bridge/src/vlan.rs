@@ -1,4 +1,4 @@
-//! The VLANs of a port: the keys, and the table that they make. Pure, but for the two requests of [`Vlans::apply`].
+//! The VLANs of a port: the keys, and the resulting table. Pure, except for the two requests of [`Vlans::apply`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use linkspan_protocol::error::Failure;
 
 use crate::trunk::{Trunk, number};
 
-/// The VLAN that a trunk has for frames without a tag, where the port has no VLAN of its own.
+/// The VLAN of untagged frames of a port that has a trunk, but no VLAN of its own.
 const NATIVE: u16 = 1;
 
 /// The keys about VLANs.
@@ -24,12 +24,12 @@ pub(crate) struct Keys {
     pub(crate) ensure_filtering: bool,
 }
 
-/// The VLANs that a port is to have.
+/// The wanted VLANs of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Vlans {
-    /// That of its frames without a tag.
+    /// The VLAN of its untagged frames.
     pub(crate) access: Option<u16>,
-    /// Those of its frames with a tag.
+    /// The VLANs of its tagged frames.
     trunk: BTreeSet<u16>,
     keeps_default: bool,
     strict: bool,
@@ -67,12 +67,12 @@ impl Vlans {
         })
     }
 
-    /// What is asked of the bridge.
+    /// The filtering that the bridge needs.
     pub(crate) fn filtering(&self) -> VlanFiltering {
         self.filtering
     }
 
-    /// Those of the port of the VLAN's gateway.
+    /// The VLANs of the gateway's port.
     pub(crate) fn of_gateway(&self) -> Self {
         Self {
             trunk: BTreeSet::new(),
@@ -84,7 +84,7 @@ impl Vlans {
         self.access.is_some() || !self.trunk.is_empty()
     }
 
-    /// Gives them to a port that is new, and has the bridge's default VLAN.
+    /// Gives the VLANs to a new port, which has the bridge's default VLAN.
     pub(crate) fn apply(&self, port: &Link, bridge: &Link) -> Result<()> {
         if !self.are_any() {
             return Ok(());
@@ -97,7 +97,7 @@ impl Vlans {
         port.add_vlans(&table).map_err(kernel)
     }
 
-    /// The port has them, and the bridge keeps them apart where that was asked for.
+    /// Verifies the port's VLANs, and the bridge's filtering if the configuration asks for it.
     pub(crate) fn verify(&self, port: &Link, bridge: &Link) -> Result<()> {
         if !self.are_any() {
             return Ok(());
@@ -118,8 +118,8 @@ impl Vlans {
         Ok(())
     }
 
-    /// The table that the reference's requests leave of a port whose only VLAN is the `default`, in their order: the VLANs
-    /// go, the port's own one comes, then those of the trunk.
+    /// The table that the reference's requests leave on a port whose only VLAN is the `default`. In order: the VLANs
+    /// go, the port's own one is added, then those of the trunk.
     fn table(&self, default: Option<u16>) -> Vec<PortVlan> {
         let mut table = Table::default();
         if let Some(id) = default.filter(|_| self.keeps_default || !self.are_any()) {
@@ -137,12 +137,12 @@ impl Vlans {
         table.0.into_values().collect()
     }
 
-    /// Whether the VLAN stays the port's own although the trunk has it, too.
+    /// Returns whether the VLAN stays the port's own although the trunk has it, too.
     fn is_kept(&self, id: u16) -> bool {
         self.strict && self.access == Some(id)
     }
 
-    /// What a person should know, with the commands that remove the cause.
+    /// Warnings for the operator, with the commands that remove the causes.
     pub(crate) fn warnings(&self, bridge: Option<&Link>) -> Vec<(String, Vec<String>)> {
         let mut warnings = Vec::new();
         if let Some(bridge) = bridge.filter(|_| self.are_any())
@@ -171,7 +171,7 @@ impl Vlans {
 struct Table(BTreeMap<u16, PortVlan>);
 
 impl Table {
-    /// The VLAN for frames without a tag; a port has one that they come in by.
+    /// Sets the VLAN of untagged frames. A port has one for incoming ones.
     fn put_own(&mut self, id: u16) {
         for vlan in self.0.values_mut() {
             vlan.pvid = false;
@@ -222,7 +222,7 @@ mod tests {
         plan(keys, "").unwrap().vlans
     }
 
-    /// The table that Linux 6.1 had after an ADD of the Go suite 1.9.1.
+    /// The table on Linux 6.1 after an ADD of the Go suite 1.9.1.
     #[test]
     fn the_table_is_that_of_the_reference() {
         for (keys, expected) in [

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// Bytes. Default: the kernel's
+    /// MTU in bytes. Default: the kernel's
     mtu: i64,
     /// The MAC address of the interface. Default: a random one
     mac: String,
@@ -22,7 +22,7 @@ pub(crate) struct Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// The same as the capability, which comes first.
+    /// Like the capability, which comes first.
     cni: MacConf,
 }
 
@@ -36,9 +36,9 @@ struct MacConf {
 /// The work, fully checked.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// In bytes; the kernel's default where absent.
+    /// MTU in bytes; default: the kernel's.
     pub(crate) mtu: Option<u32>,
-    /// The kernel's choice where absent.
+    /// MAC address; default: the kernel's choice.
     pub(crate) mac: Option<MacAddr>,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,

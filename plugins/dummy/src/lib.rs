@@ -1,7 +1,8 @@
-//! The `dummy` plugin: an interface of the container that drops the packets it is given, for addresses that only the
-//! container itself has to have.
+//! The `dummy` plugin: an interface of the container that drops its packets, for addresses that only the container
+//! itself needs.
 //!
-//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. Nothing is on the host.
+//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. It has no state on
+//! the host.
 
 mod conf;
 

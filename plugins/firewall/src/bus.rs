@@ -1,7 +1,7 @@
-//! A client of D-Bus, as far as it takes to call a method whose arguments are strings.
+//! A D-Bus client that can call methods with string arguments.
 //!
-//! The messages are those of the D-Bus specification, version 1 of the protocol. What a peer sends is read without trust:
-//! lengths are bounded, and a message that makes no sense ends the conversation.
+//! The messages follow the D-Bus specification, version 1 of the protocol. Input from a peer is not trusted: lengths
+//! are bounded, and a malformed message ends the conversation.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -14,13 +14,13 @@ use nix::unistd::geteuid;
 
 use crate::message::{Answer, FIXED, Header, Method, Sizes, encode};
 
-/// How long the bus and the service at the other end may take in all.
+/// The time limit for all answers of the bus and the service.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The longest message that is read.
+/// The maximum size of an incoming message.
 const LONGEST: usize = 1 << 20;
 
-/// How many messages of others are passed over for an answer.
+/// Maximum number of other messages before an answer.
 const OTHERS: usize = 1000;
 
 /// A conversation.
@@ -97,7 +97,7 @@ impl Bus {
         Ok(bytes)
     }
 
-    /// What comes next, of at most `len` bytes.
+    /// The next bytes, at most `len`.
     fn some(&mut self, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         loop {
@@ -128,7 +128,7 @@ impl Bus {
         const LINE: usize = 1024;
         let mut line = Vec::new();
         while line.len() < LINE {
-            // Nothing comes behind the line before the next one of ours.
+            // The peer sends nothing more before our next line.
             line.extend(self.some(LINE)?);
             if let Some(text) = line.strip_suffix(b"\r\n") {
                 return Ok(String::from_utf8_lossy(text).into_owned());
@@ -158,7 +158,7 @@ pub(crate) fn of_the_bus(name: &str) -> Method<'_> {
     }
 }
 
-/// `None` where the address is of another kind.
+/// Connects to an address; `None` if it is of another kind.
 fn connect(address: &str) -> io::Result<Option<UnixStream>> {
     let Some(keys) = address.trim().strip_prefix("unix:") else {
         return Ok(None);

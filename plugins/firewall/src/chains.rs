@@ -1,7 +1,7 @@
-//! The chains of iptables, exactly as the Go plugin makes them: names, comments, rules and their order. Pure.
+//! The chains of iptables, exactly as the Go plugin creates them: names, comments, rules and their order. Pure.
 //!
-//! The Go plugin finds each rule by its arguments, so that either suite can check and remove what the other has made. Like
-//! there, chains and the rules that lead to them stay.
+//! The Go plugin finds each rule by its arguments, so each suite can check and remove the other's rules. As with the
+//! Go plugin, chains and the jumps to them stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -21,35 +21,36 @@ pub(crate) const STAGE_2: &str = "CNI-ISOLATION-STAGE-2";
 const TO_ACCEPTS: &str = "CNI firewall plugin rules";
 const TO_ADMIN: &str = "CNI firewall plugin admin overrides";
 
-/// How the comments of policies begin.
+/// The prefix of the policies' comments.
 const OF_POLICY: &str = "CNI firewall plugin rules (ingressPolicy: ";
 
-/// The chains of a family that matter, with their rules; one that is missing is not there.
+/// The relevant chains of a family with their rules; missing chains are absent.
 pub(crate) type Found = BTreeMap<String, Vec<FoundFilterRule>>;
 
 /// A change of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Makes the chain.
+    /// Creates the chain.
     Make(String),
-    /// Adds the rule at an end.
+    /// Adds the rule at one end.
     Add(&'static str, FilterRule, End),
     /// Deletes the rule that was found.
     Delete(&'static str, u64, FilterRule),
 }
 
-/// What attachments need of the chains of one family.
+/// The state that attachments need in the chains of one family.
 #[derive(Debug, Clone)]
 pub(crate) struct Need<'a> {
-    /// Addresses to accept; none where iptables does not decide on that.
+    /// Addresses to accept; none if iptables does not decide about them.
     pub(crate) accepted: Vec<IpAddr>,
-    /// Addresses of others, too, whose rules are made anew: a DEL that has planned to delete them is refused then.
+    /// Addresses of other attachments, too, whose rules are recreated: a DEL that has planned to delete them is
+    /// refused then.
     pub(crate) renewed: Vec<IpAddr>,
     pub(crate) admin: &'a str,
     pub(crate) member: Option<&'a Member>,
 }
 
-/// What is missing of it. A rule that is there is not made again.
+/// The steps that create missing state. Existing rules are not repeated.
 pub(crate) fn establish(found: &Found, need: &Need<'_>) -> Vec<Step> {
     let mut plan = Plan {
         found,
@@ -80,7 +81,7 @@ pub(crate) fn establish(found: &Found, need: &Need<'_>) -> Vec<Step> {
     plan.steps
 }
 
-/// Whether the chain of accepted addresses, if it is there, leads to that of the administrator.
+/// Returns whether the chain of accepted addresses, if it exists, jumps to the administrator's chain.
 pub(crate) fn leads_to(found: &Found, admin: &str) -> bool {
     let wanted = jump(admin, TO_ADMIN);
     let rules = found.get(ACCEPTS);
@@ -91,7 +92,7 @@ pub(crate) fn leads_to(found: &Found, admin: &str) -> bool {
     })
 }
 
-/// What goes with addresses and bridges that nobody has any more.
+/// The steps that remove the state of addresses and bridges without an attachment.
 pub(crate) fn withdraw(
     found: &Found,
     addresses: &BTreeSet<IpAddr>,
@@ -168,7 +169,7 @@ impl Plan<'_> {
         }
     }
 
-    /// The order is that in which the Go plugin executes iptables.
+    /// The order is that of the Go plugin's iptables calls.
     fn policy(&mut self, member: &Member) {
         let bridge = &*member.bridge;
         let both = of_policy("same-bridge|isolated");
@@ -195,8 +196,8 @@ impl Plan<'_> {
         self.add(STAGE_2, rule(None, None, &both, Verdict::Return), End::Last);
     }
 
-    /// Ours alone: connections to published ports, and their answers, go past the policies of all bridges. They do so before
-    /// the first policy, since a later bridge puts its own in front of the others.
+    /// Not in the Go suite: connections to published ports, and their answers, bypass the policies of all bridges.
+    /// Their rules come before the first policy, since a later bridge puts its own before the others.
     fn published(&mut self, member: &Member, is_accepted: bool) {
         let comment = of_policy(&format!("{}, allowPublished", member.policy.word()));
         let verdict = if is_accepted {

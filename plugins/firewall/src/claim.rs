@@ -1,4 +1,4 @@
-//! What an attachment has of the packet filter. Pure.
+//! An attachment's part of the packet filter. Pure.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use linkspan_protocol::result::AddResult;
 
 use crate::conf::{Plan, Policy};
 
-/// What an attachment has.
+/// The claim of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) owner: Owner,
@@ -71,7 +71,7 @@ fn bridge(policy: Policy, result: &AddResult) -> Result<String> {
         return Err(Failure::config("got empty bridge name")
             .hint("the result of bridge names the bridge as its first interface"));
     }
-    // What follows goes into rules.
+    // The following values go into rules.
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\!/".contains(&byte);
     if first.name.len() > 15 || !first.name.bytes().all(is_plain) || first.name.starts_with('-') {
         return Err(Failure::config(format!(

@@ -1,4 +1,4 @@
-//! The configuration, and the plan that it comes to. Pure; each refusal is code 7.
+//! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
@@ -8,22 +8,23 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// The packet filter that lets packets through. Default: firewalld where it runs, else iptables where its table `filter` is
+    /// The packet filter that accepts packets. Default: firewalld if it runs, else iptables if its table `filter` is
     /// in use, else nf_tables
     #[serde(deserialize_with = "word::<Backend, _>")]
     backend: Option<String>,
-    /// The chain of iptables whose rules win over those of the plugin. Default: `CNI-ADMIN`
+    /// The iptables chain whose rules take precedence over the plugin's. Default: `CNI-ADMIN`
     iptables_admin_chain_name: String,
-    /// The zone of firewalld that takes the container's addresses. Default: `trusted`
+    /// The firewalld zone for the container's addresses. Default: `trusted`
     firewalld_zone: String,
-    /// Who may reach the container: everybody, its own bridge and the world, or the world alone. Default: `open`
+    /// Peers that may reach the container: everybody, its own bridge and the outside, or the outside alone. Default:
+    /// `open`
     #[serde(deserialize_with = "word::<Policy, _>")]
     ingress_policy: Option<String>,
-    /// Published ports can be reached from every bridge, whatever the policy is.
+    /// Published ports can be reached from every bridge, whatever the policy.
     allow_published: bool,
 }
 
-/// What lets packets through.
+/// The packet filter that accepts packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     Iptables,
@@ -36,11 +37,11 @@ impl Words for Backend {
 }
 
 impl Backend {
-    /// Absent for the automatic choice.
+    /// Parses the key; `None` for the automatic choice.
     fn parse(word: &str) -> Result<Option<Self>> {
         match word {
             "" => Ok(None),
-            // Nomad has a plugin for each family, and either serves both.
+            // Nomad configures a plugin for each family. Each word means both families here.
             "iptables" | "ip6tables" => Ok(Some(Self::Iptables)),
             "firewalld" => Ok(Some(Self::Firewalld)),
             "nftables" => Ok(Some(Self::Nftables)),
@@ -51,7 +52,7 @@ impl Backend {
     }
 }
 
-/// Who may reach a container.
+/// The peers that may reach a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Policy {
     SameBridge,
@@ -73,7 +74,7 @@ impl Policy {
         }
     }
 
-    /// Absent for `open`.
+    /// Parses the key; `None` for `open`.
     fn parse(word: &str) -> Result<Option<Self>> {
         if matches!(word, "" | "open") {
             return Ok(None);
@@ -86,14 +87,14 @@ impl Policy {
     }
 }
 
-/// What to do, fully checked.
+/// The checked plan of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Absent for the automatic choice.
+    /// The packet filter; `None` for the automatic choice.
     pub(crate) backend: Option<Backend>,
     pub(crate) admin: String,
     pub(crate) zone: String,
-    /// Absent for `open`.
+    /// The policy; `None` for `open`.
     pub(crate) policy: Option<Policy>,
     pub(crate) allow_published: bool,
 }
@@ -116,7 +117,7 @@ impl Plan {
     }
 }
 
-/// The zone of firewalld, and whether DEL has to ask firewalld at all: what makes no sense is the automatic choice.
+/// The backend and zone for DEL, which must work under an edited configuration: an invalid value means the default.
 pub(crate) fn leniently(conf: Conf) -> (Option<Backend>, String) {
     let backend = Backend::parse(&conf.backend.unwrap_or_default());
     (backend.unwrap_or_default(), zone(conf.firewalld_zone))
@@ -139,7 +140,7 @@ fn admin(name: String) -> Result<String> {
         return Err(Failure::config(format!(
             "iptablesAdminChainName: {name:?} is not the name of a chain"
         ))
-        .hint("iptables takes 28 letters, digits and hyphens, and no hyphen at the beginning"));
+        .hint("use at most 28 letters, digits and hyphens, not beginning with a hyphen"));
     }
     Ok(name)
 }

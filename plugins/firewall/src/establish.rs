@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use linkspan_filter::kernel;
-use linkspan_filter::table::{self, Elements, Guard, Support, TABLE};
-use linkspan_nftables::look::Question;
+use linkspan_filter::table::{self, Guard, Support, TABLE};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{Result, Undo};
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -13,13 +12,12 @@ use linkspan_protocol::family::Family;
 
 use crate::chains::{self, ACCEPTS, Found, HOOK, Need, STAGE_1, STAGE_2, Step};
 use crate::claim::Claim;
-use crate::held::{self, Held};
+use crate::part::PART;
 use crate::place::{self, Extent, RACES};
-use crate::port;
-use crate::sets::PART;
+use crate::standing::Standing;
 use crate::withdraw::{Condemned, withdraw};
 
-/// What is to be done, beside the elements of our own table.
+/// The work besides the elements of our own table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How<'a> {
     /// Whether iptables is used where its table is there.
@@ -41,12 +39,8 @@ pub(crate) fn establish(claim: &Claim, how: How<'_>, undo: &mut Undo) -> Result<
     };
     let mut rest = claim.families();
     if let Some(netfilter) = &netfilter {
-        let mut natives = Vec::new();
-        for family in &rest {
-            if how.iptables && place::is_native(netfilter, *family)? {
-                natives.push(*family);
-            }
-        }
+        let families: &[Family] = if how.iptables { &rest } else { &[] };
+        let natives = place::natives(netfilter, families)?;
         let committed = commit(netfilter, claim, how, &natives);
         undone(undo, claim, committed)?;
         let is_missing = |family: &Family| !natives.contains(family);
@@ -77,8 +71,9 @@ fn undone(undo: &mut Undo, claim: &Claim, outcome: Result<()>) -> Result<()> {
     undo.push_unless_refused(outcome, "withdraw the rules", move || {
         let condemned = Condemned {
             is: &|owner| *owner == own,
+            own: None,
             told: BTreeSet::new(),
-            port: None,
+            port: &|| None,
         };
         withdraw(&condemned).map(drop)
     })
@@ -117,7 +112,7 @@ pub(crate) fn names<'a>(claim: &Claim, how: How<'a>) -> Vec<&'a str> {
     names
 }
 
-/// What the claim needs in one family.
+/// The claim's needs in one family.
 pub(crate) fn need<'a>(
     claim: &'a Claim,
     how: How<'a>,
@@ -146,25 +141,18 @@ fn batch(
 ) -> Result<(Batch, Guard)> {
     let mut batch = Batch::default();
     let mut guard = Guard::Values;
-    let held = Held::read(netfilter).map_err(kernel)?;
-    let mut missing = held::elements(claim);
-    missing.retain(|(set, elements)| elements.iter().any(|element| !held.has(set, element)));
-    let is_new = !missing.is_empty();
-    if let Some(member) = &claim.member {
-        missing.extend(absent(
-            netfilter,
-            held::policy(member, port::is_needed(member)?),
-        )?);
-    }
+    let standing = Standing::of(netfilter, claim)?;
     // Nobody has had the addresses, so they have no rules. Those that another suite has left behind go with ours.
-    let is_fresh = claim.addresses.iter().all(|ip| !held.has_address(*ip));
-    let extent = if is_fresh {
+    let extent = if standing.is_fresh {
         Extent::Beginning
     } else {
         Extent::All
     };
-    for (set, elements) in &missing {
-        batch.add(TABLE, set, elements, false);
+    for (set, element) in standing.outdated {
+        batch.take(TABLE, set, &[element]);
+    }
+    for (set, element) in standing.missing {
+        batch.add(TABLE, set, &[element], false);
     }
     for family in natives {
         let names = names(claim, how);
@@ -173,9 +161,7 @@ fn batch(
         if !chains::leads_to(&found, how.admin) {
             found = place::native(netfilter, *family, &names, Extent::All)?;
         }
-        let shared = claim.addresses.iter().copied();
-        let renewed = shared.filter(|ip| is_new && held.is_shared(*ip, &claim.owner));
-        let need = need(claim, how, *family, renewed.collect());
+        let need = need(claim, how, *family, standing.shared.clone());
         let steps = chains::establish(&found, &need);
         if steps.iter().any(is_of_all) {
             guard = Guard::Generation;
@@ -188,25 +174,4 @@ fn batch(
 /// Whether two who take the step at once would have it twice.
 fn is_of_all(step: &Step) -> bool {
     !matches!(step, Step::Delete(..)) && !matches!(step, Step::Add(chain, ..) if *chain == ACCEPTS)
-}
-
-/// Those of the elements that are not there.
-pub(crate) fn absent(
-    netfilter: &Netfilter,
-    mut wanted: Elements<'static>,
-) -> Result<Elements<'static>> {
-    let all = wanted.iter().flat_map(|(set, elements)| {
-        let question = |element| Question::Element(TABLE, set, element);
-        elements.iter().map(question)
-    });
-    let questions: Vec<_> = all.collect();
-    let mut answers = netfilter.look(&questions).map_err(kernel)?.into_iter();
-    for (_, elements) in &mut wanted {
-        elements.retain(|_| {
-            let answer = answers.next();
-            answer.is_none_or(|answer| answer.element().is_none_or(|found| found.timeout > 0))
-        });
-    }
-    wanted.retain(|(_, elements)| !elements.is_empty());
-    Ok(wanted)
 }

@@ -1,7 +1,7 @@
 //! firewalld, over the system's bus: the container's addresses are sources of a zone.
 //!
-//! firewalld forgets what is not in its files when it is reloaded. So CHECK asks for each source, and `restore` adds what is
-//! missing.
+//! A reload makes firewalld forget all state that is not in its files. So CHECK verifies each source, and `restore`
+//! adds missing ones.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -16,17 +16,17 @@ use crate::message::{Answer, Method};
 
 const SERVICE: &str = "org.fedoraproject.FirewallD1";
 
-/// Where the system's bus is, unless the environment says otherwise.
+/// The default address of the system's bus.
 const USUAL_BUS: &str = "unix:path=/var/run/dbus/system_bus_socket";
 
-/// firewalld as it runs.
+/// A running firewalld.
 #[derive(Debug)]
 pub(crate) struct Firewalld {
     bus: Bus,
 }
 
 impl Firewalld {
-    /// Finds it on the bus at `address`, or on the usual one; `None` where it does not run.
+    /// Finds it on the bus at `address`, or on the default bus; `None` if it does not run.
     pub(crate) fn find(address: &str) -> Result<Option<Self>> {
         let address = if address.is_empty() {
             USUAL_BUS
@@ -49,7 +49,7 @@ impl Firewalld {
         Ok(matches!(owner, Answer::Text(_)).then_some(Self { bus }))
     }
 
-    /// Makes the address a source of the zone, if it is not one yet.
+    /// Makes the address a source of the zone, unless it is one already.
     pub(crate) fn add(&mut self, zone: &str, ip: IpAddr) -> Result<()> {
         let source = source(ip);
         match self.call("addSource", &[zone, &source])? {
@@ -68,13 +68,13 @@ impl Firewalld {
         }
     }
 
-    /// Takes the address from the zone; one that is not there is fine.
+    /// Removes the address from the zone; a missing one is not an error.
     pub(crate) fn remove(&mut self, zone: &str, ip: IpAddr) -> Result<()> {
         // A zone that is gone has no sources.
         self.call("removeSource", &[zone, &source(ip)]).map(drop)
     }
 
-    /// The address is a source of the zone.
+    /// Verifies that the address is a source of the zone.
     pub(crate) fn verify(&mut self, zone: &str, ip: IpAddr) -> Result<()> {
         let source = source(ip);
         if self.call("querySource", &[zone, &source])? == Answer::Bool(true) {
@@ -102,19 +102,19 @@ impl Firewalld {
             name,
         };
         let called = self.bus.call(method, args);
-        // It may have been done, though nobody says so.
+        // Without an answer, the change may have been made.
         called.map_err(|err| failed(&format!("{name} of firewalld: {err}")).in_doubt())
     }
 }
 
-/// The failure where a configuration asks for it by name.
+/// The failure if a configuration names firewalld and it does not run.
 pub(crate) fn absent() -> Failure {
     failed("firewalld does not run").hint(
         "start firewalld, or leave \"backend\" out; DBUS_SYSTEM_BUS_ADDRESS says where the bus is",
     )
 }
 
-/// As the Go plugin writes them.
+/// The form of the Go plugin.
 fn source(ip: IpAddr) -> String {
     format!("{ip}/{}", Family::of(ip).host_prefix())
 }

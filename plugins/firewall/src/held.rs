@@ -1,33 +1,39 @@
 //! Claims as elements of our sets, and back.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use linkspan_filter::isolated::PORTS;
+use linkspan_filter::kernel;
 use linkspan_filter::table::{self, Elements, TABLE};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::Fields;
-use linkspan_nftables::ruleset::{Element, Set};
+use linkspan_nftables::look::Question;
+use linkspan_nftables::ruleset::Element;
 use linkspan_owner::{Owner, hash};
+use linkspan_plugin::Result;
 use linkspan_protocol::family::Family;
 
 use crate::claim::{Claim, Member};
 use crate::conf::Policy;
-use crate::sets::{ADDRESSES, GUARDED, ISOLATED, MEMBERS, POLICIES, PUBLISHED, WITHIN};
+use crate::sets::{
+    ADDRESSES, GUARDED, HOLDERS, ISOLATED, MEMBERS, POLICIES, PUBLISHED, SEVERAL, WITHIN,
+};
 
 /// Bits of a policy in the key of a member.
 const ISOLATED_BIT: u32 = 1;
 const PUBLISHED_BIT: u32 = 2;
 
-/// What attachments have, as one look saw it.
+/// The state of attachments, from one look.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     addresses: Vec<(Owner, IpAddr, Element)>,
     members: Vec<(Owner, Member, Element)>,
+    holders: Vec<(IpAddr, Element)>,
 }
 
-/// What goes with some attachments.
+/// The state that is removed with some attachments.
 #[derive(Debug, Default)]
 pub(crate) struct Going {
     /// Addresses that no other attachment has.
@@ -40,25 +46,75 @@ pub(crate) struct Going {
 
 /// The elements of a claim, without those of its bridge.
 pub(crate) fn elements(claim: &Claim) -> Elements<'static> {
-    let owner = claim.owner.line();
-    let mark = hash::number(&owner);
-    let element = |key: Fields| Element {
-        comment: owner.clone(),
-        ..Element::of(key)
-    };
-    let mut elements = Elements::new();
-    for ip in &claim.addresses {
-        let key = Fields::default().ip(*ip).mark(mark);
-        elements.push((ADDRESSES.of(*ip), vec![element(key)]));
-    }
+    let owner = &claim.owner;
+    let each = claim.addresses.iter();
+    let mut elements: Elements<'static> = each
+        .map(|ip| {
+            (
+                ADDRESSES.of(*ip),
+                vec![address(*ip, owner, &claim.addresses)],
+            )
+        })
+        .collect();
     if let Some(member) = &claim.member {
         let key = Fields::default()
             .ifname(&member.bridge)
-            .mark(mark)
+            .mark(mark(owner))
             .mark(member.bits());
-        elements.push((MEMBERS, vec![element(key)]));
+        let element = Element {
+            comment: owner.line(),
+            ..Element::of(key)
+        };
+        elements.push((MEMBERS, vec![element]));
     }
     elements
+}
+
+fn mark(owner: &Owner) -> u32 {
+    hash::number(&owner.line())
+}
+
+/// The element of an address that the owner has. Its record is how many it has in `all`.
+fn address(ip: IpAddr, owner: &Owner, all: &BTreeSet<IpAddr>) -> Element {
+    let many = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    Element {
+        comment: owner.line(),
+        record: many.to_be_bytes().to_vec(),
+        ..Element::of(Fields::default().ip(ip).mark(mark(owner)))
+    }
+}
+
+/// The element that says whose the address is.
+pub(crate) fn holder(ip: IpAddr, mark: u32) -> Element {
+    Element {
+        value: Some(Fields::default().mark(mark)),
+        ..Element::of(Fields::default().ip(ip))
+    }
+}
+
+/// The same where only `owner` has the address.
+pub(crate) fn sole(ip: IpAddr, owner: &Owner) -> Element {
+    holder(ip, mark(owner))
+}
+
+/// What an earlier layout lacks: whose the addresses are.
+pub(crate) fn holders(netfilter: &Netfilter) -> Result<Elements<'static>> {
+    let held = Held::read(netfilter).map_err(kernel)?;
+    let mut marks: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    for (owner, ip, _) in &held.addresses {
+        let own = mark(owner);
+        let first = marks.entry(*ip).or_insert(own);
+        if *first != own {
+            *first = SEVERAL;
+        }
+    }
+    for (ip, _) in &held.holders {
+        marks.remove(ip);
+    }
+    let each = marks.into_iter();
+    Ok(each
+        .map(|(ip, mark)| (HOLDERS.of(ip), vec![holder(ip, mark)]))
+        .collect())
 }
 
 /// The elements of a bridge's policy. Its ports are isolated, or the packet filter alone isolates.
@@ -83,7 +139,7 @@ pub(crate) fn policy(member: &Member, by_port: bool) -> Elements<'static> {
 pub(crate) fn policies_of(
     netfilter: &Netfilter,
     bridges: &BTreeSet<String>,
-) -> Result<Elements<'static>, Error> {
+) -> std::result::Result<Elements<'static>, Error> {
     if bridges.is_empty() {
         return Ok(Elements::new());
     }
@@ -95,27 +151,72 @@ pub(crate) fn policies_of(
 }
 
 impl Held {
-    pub(crate) fn read(netfilter: &Netfilter) -> Result<Self, Error> {
+    /// Everybody's.
+    pub(crate) fn read(netfilter: &Netfilter) -> std::result::Result<Self, Error> {
         let mut held = Self::default();
         for family in Family::BOTH {
-            for element in netfilter.elements(TABLE, ADDRESSES.of_family(family))? {
-                let owner = table::owner(&element).filter(|_| element.timeout == 0);
+            held.addresses.extend(addresses(netfilter, family)?);
+            for element in netfilter.elements(TABLE, HOLDERS.of_family(family))? {
                 let ip = element.key.read().ip(family);
-                if let Some((owner, ip)) = owner.zip(ip) {
-                    held.addresses.push((owner, ip, element));
-                }
+                let ip = ip.filter(|_| element.timeout == 0);
+                held.holders.extend(ip.map(|ip| (ip, element)));
             }
         }
-        for element in netfilter.elements(TABLE, MEMBERS)? {
-            let owner = table::owner(&element).filter(|_| element.timeout == 0);
-            if let Some((owner, member)) = owner.zip(Member::read(&element.key)) {
-                held.members.push((owner, member, element));
-            }
-        }
+        held.read_members(netfilter)?;
         Ok(held)
     }
 
-    /// What goes with the condemned. `strays` are addresses that they are said to have had.
+    /// What `owner` has, and all members, where `told` has its addresses and nobody else has one of them. They are looked up by
+    /// their keys.
+    pub(crate) fn of(
+        netfilter: &Netfilter,
+        owner: &Owner,
+        told: &BTreeSet<IpAddr>,
+    ) -> std::result::Result<Option<Self>, Error> {
+        let own = told.iter().map(|ip| (*ip, address(*ip, owner, told)));
+        let own: Vec<_> = own.collect();
+        let sole: Vec<_> = told.iter().map(|ip| (*ip, sole(*ip, owner))).collect();
+        let addresses = own
+            .iter()
+            .map(|(ip, one)| Question::Element(TABLE, ADDRESSES.of(*ip), one));
+        let holders = sole
+            .iter()
+            .map(|(ip, one)| Question::Element(TABLE, HOLDERS.of(*ip), one));
+        let questions: Vec<_> = addresses.chain(holders).collect();
+        let answers = netfilter.look(&questions)?;
+        let as_told = answers
+            .iter()
+            .zip(own.iter().chain(&sole))
+            .all(|(answer, (_, wanted))| {
+                answer.element().is_some_and(|found| {
+                    (&found.value, &found.comment, &found.record, found.timeout)
+                        == (&wanted.value, &wanted.comment, &wanted.record, 0)
+                })
+            });
+        if told.is_empty() || !as_told {
+            return Ok(None);
+        }
+        let whose = |(ip, element)| (owner.clone(), ip, element);
+        let mut held = Self {
+            addresses: own.into_iter().map(whose).collect(),
+            holders: sole,
+            members: Vec::new(),
+        };
+        held.read_members(netfilter)?;
+        Ok(Some(held))
+    }
+
+    fn read_members(&mut self, netfilter: &Netfilter) -> std::result::Result<(), Error> {
+        for element in netfilter.elements(TABLE, MEMBERS)? {
+            let owner = table::owner(&element).filter(|_| element.timeout == 0);
+            if let Some((owner, member)) = owner.zip(Member::read(&element.key)) {
+                self.members.push((owner, member, element));
+            }
+        }
+        Ok(())
+    }
+
+    /// The state to remove with the condemned. `strays` are their addresses from a result.
     pub(crate) fn going(
         &self,
         condemned: impl Fn(&Owner) -> bool,
@@ -141,7 +242,10 @@ impl Held {
         let before = going.addresses.len();
         going.addresses.retain(|ip| !others.contains(ip));
         going.is_shared = before != going.addresses.len();
-        let all = addresses.into_iter().chain(members);
+        let holders = self.holders.iter();
+        let holders = holders.filter(|(ip, _)| going.addresses.contains(ip));
+        let holders = holders.map(|(ip, element)| (HOLDERS.of(*ip), element.clone()));
+        let all = addresses.into_iter().chain(members).chain(holders);
         going.elements = all.map(|(set, element)| (set, vec![element])).collect();
         going
     }
@@ -151,32 +255,20 @@ impl Held {
         let mut all = self.members.iter();
         all.any(|(owner, member, _)| member.bridge == bridge && !condemned(owner))
     }
+}
 
-    /// Whether any attachment has the address.
-    pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
-        self.addresses.iter().any(|(_, address, _)| *address == ip)
-    }
-
-    /// Whether an attachment other than `owner` has the address.
-    pub(crate) fn is_shared(&self, ip: IpAddr, owner: &Owner) -> bool {
-        let mut all = self.addresses.iter();
-        all.any(|(other, address, _)| *address == ip && other != owner)
-    }
-
-    /// Whether the element is there.
-    pub(crate) fn has(&self, set: &Set, wanted: &Element) -> bool {
-        let of_addresses = self
-            .addresses
-            .iter()
-            .map(|(_, ip, element)| (ADDRESSES.of(*ip), element));
-        let of_members = self
-            .members
-            .iter()
-            .map(|(_, _, element)| (MEMBERS, element));
-        of_addresses.chain(of_members).any(|(of, element)| {
-            of == set && element.key == wanted.key && element.comment == wanted.comment
-        })
-    }
+/// Everybody's addresses of the family.
+pub(crate) fn addresses(
+    netfilter: &Netfilter,
+    family: Family,
+) -> std::result::Result<Vec<(Owner, IpAddr, Element)>, Error> {
+    let elements = netfilter.elements(TABLE, ADDRESSES.of_family(family))?;
+    let read = |element: Element| {
+        let owner = table::owner(&element).filter(|_| element.timeout == 0)?;
+        let ip = element.key.read().ip(family)?;
+        Some((owner, ip, element))
+    };
+    Ok(elements.into_iter().filter_map(read).collect())
 }
 
 impl Member {

@@ -1,12 +1,12 @@
-//! The `firewall` plugin: what a host's packet filter drops, it lets through for the container; and who may reach the
-//! container. A chained plugin.
+//! The `firewall` plugin: lets a container's packets through the host's packet filter, and limits the peers that may
+//! reach the container. A chained plugin.
 //!
-//! An attachment owns its addresses and its place on a bridge, as elements of our table. The rules of an address go with the
-//! last attachment that has it, and the policy of a bridge goes with its last container. Chains, and the rules that lead to
-//! them, stay.
+//! An attachment owns its addresses and its place on a bridge, as elements of our table. The rules of an address go
+//! with the last attachment that has it, and the policy of a bridge goes with its last container. Chains and the jumps
+//! to them stay.
 //!
-//! - An accept helps where the packet is dropped: in iptables where that is in use, in firewalld where it runs.
-//! - A drop is final. So a policy is in force in our own table, and in iptables, too, where the other suite looks for it.
+//! - An accept is needed in the filter that drops the packet: in iptables if that is in use, in firewalld if it runs.
+//! - A drop is final. So a policy is enforced in our own table. It is also in iptables, for the other suite.
 
 mod bus;
 mod chains;
@@ -16,9 +16,12 @@ mod establish;
 mod firewalld;
 mod held;
 mod message;
+mod part;
 mod place;
 mod port;
 mod sets;
+mod standing;
+mod told;
 mod verify;
 mod withdraw;
 
@@ -40,11 +43,13 @@ use claim::Claim;
 use conf::{Backend, Conf, Plan, Policy};
 use establish::How;
 use firewalld::Firewalld;
-use sets::PART;
+use part::PART;
 use withdraw::Condemned;
 
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Firewall>();
+
+pub use told::{part, rules};
 
 #[derive(Debug)]
 struct Firewall;
@@ -61,7 +66,7 @@ impl Plugin for Firewall {
     fn add(call: &AddCall, plan: Plan, undo: &mut Undo) -> Result<AddResult> {
         let result = call.netconf.prev_result()?.ok_or_else(|| {
             Failure::config("missing prevResult from earlier plugin")
-                .hint("put firewall behind an interface plugin in the list")
+                .hint("put firewall after an interface plugin in the list")
         })?;
         let claim = Claim::new(call.owner(), &plan, &result)?;
         if let Some(member) = &claim.member {
@@ -71,18 +76,21 @@ impl Plugin for Firewall {
         Ok(result)
     }
 
-    /// Needs neither a namespace nor a previous result: the elements tell what there is.
+    /// DEL needs neither a namespace nor a previous result: the elements hold all state.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let (backend, zone) = conf::leniently(conf);
         let own = call.owner();
         let told = call.netconf.prev_result().ok().flatten();
         let ifname = call.attachment.ifname.as_str();
-        let port = call.netns.as_ref();
-        let port = port.and_then(|netns| port::host_end(netns, ifname).ok().flatten());
+        let port = || {
+            let netns = call.netns.as_ref()?;
+            Some(port::host_end(netns, ifname).ok()??.index)
+        };
         let condemned = Condemned {
             is: &|owner| *owner == own,
+            own: Some(&own),
             told: told.map(|told| claim::addresses(&told)).unwrap_or_default(),
-            port: port.map(|port| port.index),
+            port: &port,
         };
         remove(call, backend, &zone, &condemned)
     }
@@ -108,8 +116,9 @@ impl Plugin for Firewall {
         let stale = call.stale();
         let condemned = Condemned {
             is: &|owner| stale.includes(owner),
+            own: None,
             told: BTreeSet::new(),
-            port: None,
+            port: &|| None,
         };
         remove(call, backend, &zone, &condemned)
     }
@@ -143,7 +152,7 @@ impl Plugin for Firewall {
     }
 }
 
-/// firewalld where it decides who is let through.
+/// firewalld, if it decides which packets are accepted.
 fn in_charge(call: &Call, backend: Option<Backend>) -> Result<Option<Firewalld>> {
     match backend {
         Some(Backend::Iptables | Backend::Nftables) => Ok(None),
@@ -151,7 +160,7 @@ fn in_charge(call: &Call, backend: Option<Backend>) -> Result<Option<Firewalld>>
             let found = Firewalld::find(call.system_bus())?;
             found.ok_or_else(firewalld::absent).map(Some)
         }
-        // Nobody has asked for it: a bus that does not let us in is no obstacle.
+        // The configuration does not name firewalld, so an inaccessible bus is not an error.
         None => Ok(Firewalld::find(call.system_bus()).unwrap_or_default()),
     }
 }
@@ -181,7 +190,7 @@ fn establish(call: &Call, plan: &Plan, claim: &Claim, undo: &mut Undo) -> Result
     Ok(())
 }
 
-/// Removes what the condemned have.
+/// Removes the state of the condemned attachments.
 fn remove(
     call: &Call,
     backend: Option<Backend>,
@@ -200,7 +209,8 @@ fn remove(
     teardown.finish()
 }
 
-/// Takes addresses that nobody has from the zone. Where firewalld does not run, or nobody can ask it, there is none.
+/// Removes addresses without an attachment from the zone. If firewalld does not run or cannot be reached, there is
+/// nothing to do.
 fn leave(
     address: &str,
     backend: Option<Backend>,

@@ -9,10 +9,10 @@ pub(crate) struct Method<'a> {
     pub(crate) name: &'a str,
 }
 
-/// What a method comes to.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The first string of the answer; empty where it has none.
+    /// The first string of the answer; empty without one.
     Text(String),
     /// A boolean.
     Bool(bool),
@@ -20,7 +20,7 @@ pub(crate) enum Answer {
     Refused { name: String, text: String },
 }
 
-/// Bytes of a message's beginning, which tell how long the rest is.
+/// Length of a message's fixed start, which tells the length of the rest.
 pub(crate) const FIXED: usize = 16;
 
 /// Types of messages.
@@ -39,7 +39,7 @@ mod field {
     pub(super) const SIGNATURE: u8 = 8;
 }
 
-/// A call with strings as its arguments.
+/// A call with string arguments.
 pub(crate) fn encode(serial: u32, method: Method<'_>, args: &[&str]) -> Vec<u8> {
     let mut body = Writer::default();
     for arg in args {
@@ -66,7 +66,7 @@ pub(crate) fn encode(serial: u32, method: Method<'_>, args: &[&str]) -> Vec<u8> 
     let mut message = Writer(vec![b'l', CALL, 0, 1]);
     message.number(body.0.len());
     message.0.extend(serial.to_le_bytes());
-    // The array of fields begins at a multiple of eight, as if it were on its own.
+    // The array of fields starts at a multiple of eight, so it was padded on its own.
     message.number(fields.0.len());
     message.0.extend(fields.0);
     message.pad(8);
@@ -101,16 +101,16 @@ impl Writer {
     }
 }
 
-/// How long the parts behind a message's beginning are.
+/// Lengths of the parts after the fixed start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
-    /// Fields, and what fills them up.
+    /// Length of the fields with their padding.
     pub(crate) fields: usize,
     body: usize,
 }
 
 impl Sizes {
-    /// Of a message's beginning.
+    /// Decodes the fixed start of a message.
     pub(crate) fn read(fixed: &[u8]) -> Option<Self> {
         let mut reader = Reader::of(fixed, is_little(fixed)?);
         reader.at = 4;
@@ -127,19 +127,19 @@ impl Sizes {
     }
 }
 
-/// What matters of a message's header.
+/// The relevant parts of a message's header.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
     is_little: bool,
     kind: u8,
-    /// The serial of the call that it answers.
+    /// The serial of the answered call.
     pub(crate) answers: Option<u32>,
     error: String,
     signature: String,
 }
 
 impl Header {
-    /// Of a message's beginning and its fields.
+    /// Decodes the fixed start of a message and its fields.
     pub(crate) fn read(fixed: &[u8], fields: &[u8]) -> Option<Self> {
         let mut header = Self {
             is_little: is_little(fixed)?,
@@ -147,7 +147,7 @@ impl Header {
             ..Self::default()
         };
         let mut reader = Reader::of(fields, header.is_little);
-        // What fills them up looks like a field of number 0.
+        // Padding looks like a field with number 0.
         while let Some(field) = reader.field().filter(|field| *field > 0) {
             match reader.signature()?.as_str() {
                 "s" | "o" => {
@@ -174,7 +174,7 @@ impl Header {
         Some(header)
     }
 
-    /// What the call came to, by the message's body.
+    /// The outcome of the call, from the message's body.
     pub(crate) fn answer(&self, body: &[u8]) -> Option<Answer> {
         let mut reader = Reader::of(body, self.is_little);
         let first = self.signature.chars().next();
@@ -275,7 +275,7 @@ mod tests {
             },
             &["text", "more"],
         );
-        // A call of ours, as the answer to itself would be.
+        // A call of ours, turned into an answer to itself.
         message[1] = RETURN;
         let sizes = Sizes::read(&message).unwrap();
         let (fields, body) = message[FIXED..].split_at(sizes.fields);

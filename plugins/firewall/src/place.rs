@@ -1,4 +1,4 @@
-//! Where iptables keeps its table `filter`: in nf_tables, in the older packet filter, or nowhere yet.
+//! The location of the table `filter` of iptables: in nf_tables, in iptables-legacy, or nowhere yet.
 
 use linkspan_filter::iptables::Iptables;
 use linkspan_filter::kernel;
@@ -10,14 +10,14 @@ use linkspan_plugin::Result;
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
-use crate::chains::{ACCEPTS, Found, HOOK, Step};
+use crate::chains::{ACCEPTS, Found, HOOK, STAGE_1, STAGE_2, Step};
 
 const FILTER: &str = "filter";
 
-/// The kernel's refusals of a batch whose rule somebody deleted, or whose key somebody took, since the look.
+/// The kernel's refusals if a rule was deleted, or a key taken, since the look.
 pub(crate) const RACES: [Errno; 2] = [Errno::ENOENT, Errno::EEXIST];
 
-/// The table of a family in nf_tables, as `iptables-nft` has it.
+/// The table of a family in nf_tables, under the name of `iptables-nft`.
 pub(crate) fn table(family: Family) -> Table {
     Table {
         family: family.into(),
@@ -25,20 +25,27 @@ pub(crate) fn table(family: Family) -> Table {
     }
 }
 
-/// Whether nf_tables has it.
-pub(crate) fn is_native(netfilter: &Netfilter, family: Family) -> Result<bool> {
-    netfilter.has_chain(table(family), HOOK).map_err(kernel)
+/// The families of which nf_tables has it.
+pub(crate) fn natives(netfilter: &Netfilter, families: &[Family]) -> Result<Vec<Family>> {
+    let hooks: Vec<_> = families
+        .iter()
+        .map(|family| (table(*family), HOOK))
+        .collect();
+    let there = netfilter.has_chains(&hooks).map_err(kernel)?;
+    let all = families.iter().zip(there).filter(|(_, there)| *there);
+    Ok(all.map(|(family, _)| *family).collect())
 }
 
-/// How much of a chain is read.
+/// The part of a chain that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     All,
-    /// Of the long chain, which has rules for each address, the beginning, where it leads to that of the administrator.
+    /// The start of the long chain, with the jump to the administrator's chain. The rest has rules for each address.
     Beginning,
 }
 
-/// The chains in nf_tables, of those that are asked for.
+/// The chains in nf_tables, of those that are asked for. That of the administrator is there without its rules, which are
+/// nobody else's business.
 pub(crate) fn native(
     netfilter: &Netfilter,
     family: Family,
@@ -47,23 +54,23 @@ pub(crate) fn native(
 ) -> Result<Found> {
     let table = table(family);
     let mut found = Found::new();
-    for chain in chains {
-        if !netfilter.has_chain(table, chain).map_err(kernel)? {
-            continue;
-        }
-        if extent == Extent::Beginning && *chain == ACCEPTS {
+    let all: Vec<_> = chains.iter().map(|chain| (table, *chain)).collect();
+    let there = netfilter.has_chains(&all).map_err(kernel)?;
+    for (chain, _) in chains.iter().zip(there).filter(|(_, there)| *there) {
+        let rules = if ![HOOK, ACCEPTS, STAGE_1, STAGE_2].contains(chain) {
+            Vec::new()
+        } else if extent == Extent::Beginning && *chain == ACCEPTS {
             let another = Netfilter::open().map_err(kernel)?;
-            let rules = another.first_filter_rules(table, chain).map_err(kernel)?;
-            found.insert((*chain).to_owned(), rules);
+            another.first_filter_rules(table, chain).map_err(kernel)?
         } else {
-            let rules = netfilter.filter_rules(table, chain).map_err(kernel)?;
-            found.insert((*chain).to_owned(), rules);
-        }
+            netfilter.filter_rules(table, chain).map_err(kernel)?
+        };
+        found.insert((*chain).to_owned(), rules);
     }
     Ok(found)
 }
 
-/// The steps in a transaction.
+/// Adds the steps to a transaction.
 pub(crate) fn plan(batch: &mut Batch, family: Family, steps: &[Step]) {
     let table = table(family);
     for step in steps {
@@ -75,13 +82,13 @@ pub(crate) fn plan(batch: &mut Batch, family: Family, steps: &[Step]) {
     }
 }
 
-/// The older packet filter's table, where it does anything.
+/// The table of iptables-legacy, if it has any effect.
 pub(crate) fn older(family: Family) -> Result<Option<LegacyFilter>> {
     let found = LegacyFilter::read(family).map_err(kernel)?;
     Ok(found.filter(LegacyFilter::is_effective))
 }
 
-/// Its chains, of those that are asked for.
+/// The requested chains that it has.
 pub(crate) fn chains(older: &LegacyFilter, chains: &[&str]) -> Found {
     let there = chains.iter().filter(|chain| older.has_chain(chain));
     there
@@ -89,7 +96,7 @@ pub(crate) fn chains(older: &LegacyFilter, chains: &[&str]) -> Found {
         .collect()
 }
 
-/// Takes the steps in the older packet filter: one program, and none where there is nothing to do.
+/// Applies the steps in iptables-legacy: executes one program, or none without steps.
 pub(crate) fn apply_older(family: Family, steps: &[Step]) -> Result<()> {
     if steps.is_empty() {
         return Ok(());
@@ -97,7 +104,7 @@ pub(crate) fn apply_older(family: Family, steps: &[Step]) -> Result<()> {
     Iptables::apply_legacy(family, FILTER, &lines(steps))
 }
 
-/// Takes the steps where nobody has used the table, in the one that the system prefers.
+/// Applies the steps with the system's default program, while neither filter has the table.
 pub(crate) fn apply_first(family: Family, steps: &[Step]) -> Result<()> {
     if steps.is_empty() {
         return Ok(());

@@ -1,8 +1,8 @@
-//! A port of the bridge: of an isolated network's two ports, none sends frames to the other.
+//! Ports of the bridge: in an isolated network, no port sends frames to another one.
 //!
-//! A packet between members of a bridge is one of the packet filter's only where bridge netfilter is on. So the ports
-//! themselves are isolated. With bridge netfilter a published port is translated on the bridge, and a frame to it would be
-//! one between two ports: where it has to stay reachable, the packet filter isolates, and the ports do not.
+//! Packets between members of a bridge pass the packet filter only with bridge netfilter. So the ports themselves are
+//! isolated. With bridge netfilter, a published port is translated on the bridge, and a frame to it would go between
+//! two ports. If the port must stay reachable, the packet filter isolates instead of the ports.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 use crate::claim::Member;
 use crate::conf::Policy;
 
-/// Isolates the port of the container's interface, where its bridge is one of those that need it.
+/// Isolates the port of the container's interface, if its bridge needs it.
 pub(crate) fn isolate(
     netns: &NetnsPath,
     ifname: &str,
@@ -41,7 +41,7 @@ pub(crate) fn isolate(
     port.isolate_port(true).map_err(kernel)
 }
 
-/// The port is as ADD has left it.
+/// Verifies the port's isolation.
 pub(crate) fn verify(netns: &NetnsPath, ifname: &str, member: &Member) -> Result<()> {
     if !is_needed(member)? {
         return Ok(());
@@ -54,18 +54,18 @@ pub(crate) fn verify(netns: &NetnsPath, ifname: &str, member: &Member) -> Result
     same(what, word(true), word(port.isolated == Some(true)))
 }
 
-/// The host's end of the container's interface; `None` where the container is gone, or has an interface of another kind.
+/// The host's end of the container's interface; `None` if the container is gone, or its interface is of another kind.
 pub(crate) fn host_end(netns: &NetnsPath, ifname: &str) -> Result<Option<Link>> {
     let Some(sandbox) = Side::sandbox(netns)? else {
         return Ok(None);
     };
-    let end = sandbox.find(ifname)?.filter(|end| end.kind == "veth");
+    let end = sandbox.find(ifname)?.filter(|end| end.kind.is_pair());
     let Some((own, index)) = end.and_then(|end| Some((end.index, end.peer_index?))) else {
         return Ok(None);
     };
     let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
     // A pair whose other end is elsewhere may have an index that is another link's here.
-    Ok(host.filter(|host| host.kind == "veth" && host.peer_index == Some(own)))
+    Ok(host.filter(|host| host.kind.is_pair() && host.peer_index == Some(own)))
 }
 
 fn of_bridge(netns: &NetnsPath, ifname: &str, bridge: &str) -> Result<Option<Link>> {
@@ -77,20 +77,20 @@ fn of_bridge(netns: &NetnsPath, ifname: &str, bridge: &str) -> Result<Option<Lin
     Ok(Some(end).filter(|end| index.is_some() && end.controller == index))
 }
 
-/// Whether the ports of the bridge are isolated.
+/// Returns whether the ports of the bridge are to be isolated.
 pub(crate) fn is_needed(member: &Member) -> Result<bool> {
     let isolated = member.policy == Policy::Isolated;
     Ok(isolated && !(member.allow_published && has_bridge_netfilter()?))
 }
 
-/// Whether the packet filter sees what passes bridges, in both families.
+/// Returns whether the packet filter sees bridged packets of both families.
 fn has_bridge_netfilter() -> Result<bool> {
     for name in ["iptables", "ip6tables"] {
         let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
         match fs::read_to_string(&path) {
             Ok(said) if said.trim() == "1" => {}
             Ok(_off) => return Ok(false),
-            // The module is not loaded.
+            // The kernel module is not loaded.
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(false),
             Err(err) => {
                 let what = format!("read {path}: {err}");

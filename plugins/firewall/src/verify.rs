@@ -1,6 +1,5 @@
-//! CHECK: everything is there, wherever either suite has put it.
+//! CHECK: verifies all state, in whichever place either suite keeps it.
 
-use linkspan_filter::kernel;
 use linkspan_filter::table::{self, Support};
 use linkspan_nftables::Netfilter;
 use linkspan_plugin::Result;
@@ -10,13 +9,14 @@ use linkspan_protocol::family::Family;
 
 use crate::chains::{self, Found, Step};
 use crate::claim::Claim;
-use crate::establish::{How, absent, names, need};
-use crate::held::{self, Held};
+use crate::establish::{How, names, need};
+use crate::held;
+use crate::part::PART;
 use crate::place::{self, Extent};
 use crate::port;
-use crate::sets::PART;
+use crate::standing;
 
-/// Compares the claim with what there is.
+/// Compares the claim with the present state.
 pub(crate) fn verify(claim: &Claim, how: How<'_>) -> Result<()> {
     let netfilter = match table::support(&PART)? {
         Support::Whole(netfilter) => Some(netfilter),
@@ -33,7 +33,7 @@ pub(crate) fn verify(claim: &Claim, how: How<'_>) -> Result<()> {
     }
 }
 
-/// The rules of iptables, in each place where its table is. False where it is in none.
+/// Verifies the rules of iptables in each of its tables. Returns false if it has no table.
 fn of_family(
     netfilter: Option<&Netfilter>,
     claim: &Claim,
@@ -46,7 +46,7 @@ fn of_family(
     let names = names(claim, how);
     let mut places = Vec::new();
     if let Some(netfilter) = netfilter
-        && place::is_native(netfilter, family)?
+        && !place::natives(netfilter, &[family])?.is_empty()
     {
         places.push(place::native(netfilter, family, &names, Extent::All)?);
     }
@@ -77,31 +77,26 @@ fn complete(found: &Found, claim: &Claim, how: How<'_>, family: Family) -> Resul
     }
 }
 
-/// The elements of our table. What the Go plugin attached has none, but it has rules, or is in a zone of firewalld.
+/// Verifies the elements of our table. Attachments of the Go plugin have none, but they have rules, or are in a zone
+/// of firewalld.
 fn own(netfilter: &Netfilter, claim: &Claim, how: How<'_>, by_iptables: bool) -> Result<()> {
-    let held = Held::read(netfilter).map_err(kernel)?;
     let elements = held::elements(claim);
-    let is_there = |set, element: &_| held.has(set, element);
-    let any = elements
-        .iter()
-        .any(|(set, all)| all.iter().any(|one| is_there(*set, one)));
     let in_zone = !how.accepts && claim.member.is_none();
-    if !any && (by_iptables || in_zone) {
+    if (by_iptables || in_zone) && !standing::any(netfilter, elements.clone())? {
         return Ok(());
     }
     table::verify(netfilter, &PART)?;
-    for (set, all) in &elements {
-        if !all.iter().all(|one| is_there(*set, one)) {
-            return Err(missing(
-                &format!("set {} of {}", set.name, table::TABLE),
-                "an element of the attachment",
-            ));
-        }
+    if let Some((set, _)) = standing::first_missing(netfilter, elements)? {
+        return Err(missing(
+            &format!("set {} of {}", set.name, table::TABLE),
+            "an element of the attachment",
+        ));
     }
     let Some(member) = &claim.member else {
         return Ok(());
     };
-    match absent(netfilter, held::policy(member, port::is_needed(member)?))?.first() {
+    let policy = held::policy(member, port::is_needed(member)?);
+    match standing::first_missing(netfilter, policy)? {
         None => Ok(()),
         Some((set, _)) => Err(missing(
             &format!("set {} of {}", set.name, table::TABLE),

@@ -16,16 +16,19 @@ use linkspan_protocol::family::Family;
 
 use crate::chains::{self, ACCEPTS, HOOK, STAGE_1, STAGE_2};
 use crate::held::{self, Going, Held};
+use crate::part::PART;
 use crate::place::{self, Extent, RACES};
-use crate::sets::{ADDRESSES, GUARDED, MEMBERS, PART};
+use crate::sets::GUARDED;
 
 /// Whose it is that goes.
 pub(crate) struct Condemned<'a> {
     pub(crate) is: &'a dyn Fn(&Owner) -> bool,
+    /// The one attachment that goes, where it is one.
+    pub(crate) own: Option<&'a Owner>,
     /// Addresses that a result tells: nothing else does where the Go plugin attached.
     pub(crate) told: BTreeSet<IpAddr>,
-    /// The index of a host's end that goes, where it has no tag.
-    pub(crate) port: Option<u32>,
+    /// Asks for the index of a host's end that goes, where it has no tag.
+    pub(crate) port: &'a dyn Fn() -> Option<u32>,
 }
 
 /// Withdraws it; the addresses that nobody has any more.
@@ -38,25 +41,23 @@ pub(crate) fn withdraw(condemned: &Condemned<'_>) -> Result<BTreeSet<IpAddr>> {
     let going = going(&netfilter, condemned)?;
     // The elements go last, for a DEL that was killed is asked again.
     withdraw_older(&going, || empty(&netfilter, condemned))?;
-    withdraw_rules(&netfilter, condemned)?;
-    // Nobody else has an element of theirs.
-    let is_theirs = |element: &Element| {
-        let owner = table::owner(element);
-        owner.is_some_and(|owner| (condemned.is)(&owner))
-    };
-    table::remove(
-        &netfilter,
-        TABLE,
-        &[ADDRESSES.v4, ADDRESSES.v6, MEMBERS],
-        is_theirs,
-    )?;
+    if !withdraw_rules(&netfilter, condemned)? {
+        table::expire(&netfilter, TABLE, || {
+            Ok(self::going(&netfilter, condemned)?.elements)
+        })?;
+    }
     withdraw_policies(&netfilter, condemned)?;
     Ok(going.addresses)
 }
 
-/// What goes, as it is now.
+/// What goes, as it is now. Everybody's is listed only where the keys that a result tells are not all that there is to know.
 fn going(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<Going> {
-    let held = Held::read(netfilter).map_err(kernel)?;
+    let told = |own| Held::of(netfilter, own, &condemned.told);
+    let held = condemned.own.map(told).transpose().map_err(kernel)?;
+    let held = match held.flatten() {
+        Some(held) => held,
+        None => Held::read(netfilter).map_err(kernel)?,
+    };
     Ok(held.going(condemned.is, &condemned.told))
 }
 
@@ -80,10 +81,11 @@ fn empty(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<BTreeSet<St
 /// The bridges that have a port of somebody else: a container of the Go suite has no element of ours.
 fn inhabited(bridges: &BTreeSet<String>, condemned: &Condemned<'_>) -> Result<BTreeSet<String>> {
     let links = Side::host()?.rtnl.links().map_err(kernel)?;
+    let own = (condemned.port)();
     let is_others = |port: &Link| {
         let owner = Owner::parse(&port.alias);
         let goes = owner.is_some_and(|owner| (condemned.is)(&owner));
-        port.kind == "veth" && !goes && condemned.port != Some(port.index)
+        port.kind == "veth" && !goes && own != Some(port.index)
     };
     let mut inhabited = BTreeSet::new();
     for port in links.iter().filter(|port| is_others(port)) {
@@ -96,21 +98,23 @@ fn inhabited(bridges: &BTreeSet<String>, condemned: &Condemned<'_>) -> Result<BT
     Ok(inhabited)
 }
 
-/// Deletes the rules of addresses in nf_tables, and the elements of those who had them, in one transaction.
-fn withdraw_rules(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<()> {
-    let plan = || plan(netfilter, condemned);
-    table::insist(netfilter, &RACES, plan)?.map_err(kernel)
+/// Deletes the rules of addresses in nf_tables, and the elements of those who had them, in one transaction. False where there
+/// are no rules.
+fn withdraw_rules(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<bool> {
+    let mut has_rules = false;
+    let plan = || {
+        let (batch, guard) = plan(netfilter, condemned)?;
+        has_rules = !batch.is_empty();
+        Ok((batch, guard))
+    };
+    table::insist(netfilter, &RACES, plan)?.map_err(kernel)?;
+    Ok(has_rules)
 }
 
 /// Nothing where there are no rules: elements alone expire, which costs less.
 fn plan(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<(Batch, Guard)> {
     let mut batch = Batch::default();
-    let mut families = Vec::new();
-    for family in Family::BOTH {
-        if place::is_native(netfilter, family)? {
-            families.push(family);
-        }
-    }
+    let families = place::natives(netfilter, &Family::BOTH)?;
     if families.is_empty() {
         return Ok((batch, Guard::Values));
     }

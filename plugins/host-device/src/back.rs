@@ -1,7 +1,7 @@
-//! The way home: out of the container, under the name of before, as the device was.
+//! The return of a device: out of the container, under its earlier name, with its earlier settings.
 //!
-//! The alias is the mark of a loan, and goes last. So a call that is killed on the way leaves a device that the next DEL,
-//! GC or ADD finds, wherever it is by then.
+//! The alias marks a loan and is removed last. So if a call is killed, the next DEL, GC or ADD finds the device at
+//! either place.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -22,20 +22,20 @@ use nix::errno::Errno;
 
 use crate::kept::{Kept, Store, listed, remembered};
 
-/// The name of a device on the host whose own name is taken there. The kernel puts a number in its place, as it does for a
-/// device whose container has ended.
+/// The name of a device on the host while its own name is taken. The kernel inserts a number, as it does for a device
+/// whose container has ended.
 const PARKED: &str = "dev%d";
 
-/// Where a device is after it was looked for.
+/// The outcome of a return.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Return {
-    /// It is at home, or nobody has it.
+    /// The device is at home, or does not exist.
     Done,
-    /// It is on the host under this name, because its own is taken.
+    /// The device is on the host under this name, because its own name is taken.
     Parked(String),
 }
 
-/// DEL: takes the device of the attachment back.
+/// DEL: returns the attachment's device.
 pub(crate) fn take_back(call: &DelCall, dir: &Path) -> Result<()> {
     let store = Store::new(dir, &call.network, &call.attachment);
     let sandbox = call.netns.as_ref().map(Side::sandbox).transpose()?;
@@ -44,7 +44,7 @@ pub(crate) fn take_back(call: &DelCall, dir: &Path) -> Result<()> {
         (Some(kept), _) => Some(kept),
         (None, Some(sandbox)) => {
             let kept = lent_by_others(call, sandbox, dir)?;
-            // It is only for a DEL that is killed on the way.
+            // The record is only for a DEL that is killed midway, so errors do not matter.
             kept.as_ref().map(|kept| store.write(kept).ok());
             kept
         }
@@ -57,7 +57,7 @@ pub(crate) fn take_back(call: &DelCall, dir: &Path) -> Result<()> {
     end(bring(&kept, ifname, call.netns.as_ref())?, &kept, &store)
 }
 
-/// GC: takes back the devices of attachments that are gone.
+/// GC: returns the devices of stale attachments.
 pub(crate) fn collect(call: &GcCall, dir: &Path) -> Result<()> {
     let mut teardown = Teardown::default();
     for (network, attachment) in listed(dir)? {
@@ -76,12 +76,12 @@ pub(crate) fn collect(call: &GcCall, dir: &Path) -> Result<()> {
     teardown.finish()
 }
 
-/// Undoes a loan that has failed.
+/// Undoes a failed loan.
 pub(crate) fn undo(kept: &Kept, ifname: &str, netns: &NetnsPath, store: &Store) -> Result<()> {
     end(bring(kept, ifname, Some(netns))?, kept, store)
 }
 
-/// Forgets a device that is at home. One that waits for its name is remembered until it has that.
+/// Forgets a device that is at home. A device that waits for its name stays remembered.
 fn end(returned: Return, kept: &Kept, store: &Store) -> Result<()> {
     match returned {
         Return::Done => store.forget(),
@@ -96,7 +96,7 @@ fn end(returned: Return, kept: &Kept, store: &Store) -> Result<()> {
     }
 }
 
-/// Brings the device home, from the container or from the halves of the way.
+/// Returns the device, from the container or from an interrupted return.
 fn bring(kept: &Kept, ifname: &str, netns: Option<&NetnsPath>) -> Result<Return> {
     let host = Side::host()?;
     if let Some(sandbox) = container(kept, netns)? {
@@ -113,7 +113,7 @@ fn bring(kept: &Kept, ifname: &str, netns: Option<&NetnsPath>) -> Result<Return>
     }
 }
 
-/// The container that has the device: by the path that is given, or by ADD's. Either may be another container's by now.
+/// The container that has the device: by the given path, or by ADD's. Either may be another container's by now.
 fn container(kept: &Kept, netns: Option<&NetnsPath>) -> Result<Option<Side>> {
     let is_home = |netns: &NetnsPath| match (Home::of(netns), &kept.home) {
         (Some(now), Some(home)) => now.is(home),
@@ -131,7 +131,7 @@ fn container(kept: &Kept, netns: Option<&NetnsPath>) -> Result<Option<Side>> {
     Ok(None)
 }
 
-/// Whether the sandbox is not the host itself.
+/// Returns whether the sandbox is not the host itself.
 pub(crate) fn is_apart(sandbox: &Side) -> Result<bool> {
     let host = Netns::current()
         .and_then(|netns| netns.id())
@@ -140,7 +140,7 @@ pub(crate) fn is_apart(sandbox: &Side) -> Result<bool> {
     Ok(sandbox.map_err(kernel)?.is_some_and(|id| id != host))
 }
 
-/// The device in the container. Its processes may have renamed it, or taken the note away.
+/// The device in the container. The container's processes may have renamed it or removed its alias.
 fn lent_to(sandbox: &Side, kept: &Kept, ifname: &str) -> Result<Option<Link>> {
     if let Some(link) = sandbox.find(ifname)?
         && is_lent(&link, kept, ifname)?
@@ -166,8 +166,8 @@ fn is_lent(link: &Link, kept: &Kept, ifname: &str) -> Result<bool> {
     Ok(is_known && device.is(&kept.device))
 }
 
-/// Sends the device to the host, down and with its note. Where the name is free in the container, too, nobody on the host
-/// sees another name of it.
+/// Moves the device to the host, down and with its alias. If its host name is free in the container, too, it takes
+/// that name first, so the host never sees another one.
 fn leave(host: &Side, sandbox: &Side, link: &Link, kept: &Kept) -> Result<()> {
     let name = kept.host_name();
     let is_taken = host.find(name)?.is_some();
@@ -183,19 +183,19 @@ fn leave(host: &Side, sandbox: &Side, link: &Link, kept: &Kept) -> Result<()> {
         }
         let arrival = if is_taken { PARKED } else { name };
         match link.move_to(own.as_fd(), arrival) {
-            // Somebody was faster, on either side of the move.
+            // Another process took the name, on either side of the move.
             Err(err) if err.is(Errno::EEXIST) => link.move_to(own.as_fd(), PARKED),
             moved => moved,
         }
     };
     match steps() {
-        // It has left already.
+        // The device has left already.
         Err(err) if err.is(Errno::ENODEV) => Ok(()),
         left => left.map_err(kernel),
     }
 }
 
-/// The device on the host, where it has the note of its loan.
+/// The device on the host, if its alias marks its loan.
 pub(crate) fn noted(host: &Side, kept: &Kept) -> Result<Option<(Link, Settings)>> {
     let is_noted = |link: &Link| link.alias == kept.host_name();
     let under_its_name = host.find(kept.host_name())?.filter(is_noted);
@@ -220,7 +220,7 @@ fn known(link: Link, kept: &Kept) -> Result<Option<(Link, Settings)>> {
     Ok(known.map(|settings| (link, settings)))
 }
 
-/// Gives a device on the host its name and its settings, and takes the note off. Tries everything, whatever fails.
+/// Restores name and settings of a device on the host, and removes the alias. Tries every step, whatever fails.
 pub(crate) fn settle(
     host: &Side,
     (link, settings): (&Link, &Settings),
@@ -245,13 +245,13 @@ pub(crate) fn settle(
     teardown.finish().map(|()| Return::Done)
 }
 
-/// Whether the device has got the name, which somebody else may have.
+/// Renames the device. Returns false if the name is taken.
 fn rename(host: &Side, link: &Link, name: &str) -> Result<bool> {
     if host.find(name)?.is_some() {
         return Ok(false);
     }
     if link.up {
-        // Before Linux 6.2 an interface that is up keeps its name.
+        // Before Linux 6.2 an interface cannot be renamed while it is up.
         link.set_down().map_err(kernel)?;
     }
     match link.set_name(name) {
@@ -260,8 +260,8 @@ fn rename(host: &Side, link: &Link, name: &str) -> Result<bool> {
     }
 }
 
-/// The device of an attachment that we have no memory of: another suite has lent it, and its alias is its name on the host.
-/// A device of hardware without a note goes home under the name that it has.
+/// The device of an attachment without a memory: another suite lent it, and its alias is its name on the host. A
+/// hardware device without an alias keeps its present name.
 fn lent_by_others(call: &DelCall, sandbox: &Side, dir: &Path) -> Result<Option<Kept>> {
     let ifname = &call.attachment.ifname;
     let Some(link) = sandbox.find(ifname.as_str())? else {
@@ -274,7 +274,7 @@ fn lent_by_others(call: &DelCall, sandbox: &Side, dir: &Path) -> Result<Option<K
         _ => return Ok(None),
     };
     let home = call.netns.as_ref().and_then(Home::of);
-    // The path may be that of another container by now, which has a device of its own under the same name.
+    // The path may belong to another container by now, with a device of its own under the same name.
     let is_its = |kept: &Kept| {
         kept.home
             .as_ref()

@@ -1,7 +1,9 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use linkspan_attach::conflict::ConflictCheck;
+use linkspan_owner::memory;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::conf::NetConf;
@@ -15,6 +17,7 @@ const DATA_DIR: &str = "/run/cni/host-device";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of a configuration")]
 pub(crate) struct Conf {
     /// The device by its name on the host.
     device: String,
@@ -25,18 +28,21 @@ pub(crate) struct Conf {
     /// The device by the address of its PCI function, such as `0000:00:03.0`.
     #[serde(rename = "pciBusID")]
     pci_bus_id: String,
-    /// The PCI function is for a driver of user space: nothing is moved. Default: as its driver tells
+    /// The PCI function is for a userspace driver: nothing is moved. Default: determined by its driver
     #[serde(rename = "DPDKMode")]
     dpdk_mode: bool,
-    /// The port of a function that has several. Default: the first by name
+    /// The port of a function with several ports. Default: the first by name
     #[serde(rename = "devPort")]
     dev_port: Option<u32>,
-    /// The container gets the addresses, routes and rules that the host has for the device.
+    /// The container gets the host's addresses, routes and rules of the device.
     #[serde(rename = "useInterfaceNetwork")]
     use_interface_network: bool,
-    /// DEL puts the addresses and routes that the host had on the device back.
+    /// DEL restores the host's addresses and routes of the device.
     #[serde(rename = "restoreHostNetwork")]
     restore_host_network: bool,
+    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    #[serde(rename = "conflictCheck")]
+    conflict_check: bool,
     /// Where the state of the device before ADD is kept for DEL. Default: `/run/cni/host-device`
     #[serde(rename = "dataDir")]
     data_dir: String,
@@ -48,18 +54,20 @@ pub(crate) struct Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RuntimeConf {
-    /// The capability `deviceID`: a PCI address, in the place of `pciBusID`, or the name of an auxiliary device.
+    /// The capability `deviceID`: a PCI address, in place of `pciBusID`, or the name of an auxiliary device.
     #[serde(rename = "deviceID")]
     device_id: String,
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The device; absent where only the runtime can name it, and has not done so yet.
+    /// The device; absent while the runtime has not named it.
     pub(crate) wanted: Option<Wanted>,
-    /// What becomes of the network that the host has on the device.
+    /// The treatment of the host's network on the device.
     pub(crate) fate: Fate,
+    /// Whether ADD looks for other stations with its addresses.
+    pub(crate) conflicts: ConflictCheck,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
     /// The directory of memories.
@@ -83,13 +91,14 @@ impl Plan {
                 taken: conf.use_interface_network,
                 put_back: conf.restore_host_network,
             },
+            conflicts: ConflictCheck::of(conf.conflict_check),
             layer3: !netconf.ipam.kind.is_empty(),
             dir: data_dir(conf)?,
         })
     }
 }
 
-/// The configuration names no device.
+/// The failure if the configuration names no device.
 pub(crate) fn unnamed() -> Failure {
     Failure::config(r#"specify either "device", "hwaddr", "kernelpath" or "pciBusID""#)
         .hint("or set \"capabilities\": {\"deviceID\": true}, and have the runtime give the device")
@@ -119,7 +128,7 @@ fn unparsable(mac: &str) -> Failure {
     .hint("write hwaddr as 02:00:00:00:00:01")
 }
 
-/// A path that stays below the devices.
+/// A path below `/sys/devices`.
 fn kernel_path(text: &str) -> Result<PathBuf> {
     const DEVICES: &str = "/sys/devices/";
     let climbs = text.split('/').any(|part| part == "..");
@@ -145,17 +154,7 @@ fn single(key: &str, name: &str) -> Result<String> {
 
 /// The directory of memories. An absolute path.
 pub(crate) fn data_dir(conf: &Conf) -> Result<PathBuf> {
-    let dir = match conf.data_dir.as_str() {
-        "" => DATA_DIR,
-        other => other,
-    };
-    let dir = Path::new(dir);
-    dir.is_absolute().then(|| dir.to_owned()).ok_or_else(|| {
-        Failure::config(format!(
-            "dataDir {:?} is not an absolute path",
-            dir.display()
-        ))
-    })
+    memory::directory(&conf.data_dir, DATA_DIR)
 }
 
 #[cfg(test)]
@@ -202,7 +201,7 @@ mod tests {
         assert!(told.contains("specify either"), "{told}");
         let plan = plan(r#","capabilities":{"deviceID":true}"#).unwrap();
         assert!(plan.wanted.is_none() && !plan.layer3);
-        assert_eq!(plan.dir, Path::new(DATA_DIR));
+        assert_eq!(plan.dir, PathBuf::from(DATA_DIR));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The memory of an attachment: the device, and how it was on the host.
+//! The memory of an attachment: the device, and its state on the host.
 //!
-//! It is written before the device is touched. The alias of the device is its name on the host and nothing else, because
-//! the reference's DEL renames to it; so the rest is here.
+//! It is written before the device is changed. The alias of the device is exactly its name on the host, because the
+//! reference's DEL renames to it. So the rest is kept here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,7 +27,7 @@ const BEFORE: &str = "host-device.before";
 const NETWORK: &str = "host-device.network";
 const FATE: &str = "host-device.fate";
 
-/// The device of an attachment, and how it was on the host.
+/// The device of an attachment, and its state on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// The container that has it.
@@ -40,9 +40,9 @@ pub(crate) struct Kept {
     pub(crate) up: bool,
     /// Its settings.
     pub(crate) before: Tuned,
-    /// The host's network on it; kept only where it has a fate.
+    /// The host's network on the device; kept only if needed later.
     pub(crate) network: Network,
-    /// What becomes of that.
+    /// The treatment of that network.
     pub(crate) fate: Fate,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Remembered {
 }
 
 impl Kept {
-    /// A device as it is on the host now, without its network.
+    /// The current state of a device on the host, without its network.
     pub(crate) fn of(link: &Link, settings: &Settings, netns: &NetnsPath) -> Self {
         Self {
             home: Home::of(netns),
@@ -73,7 +73,7 @@ impl Kept {
         }
     }
 
-    /// A device of which nothing but its name on the host is known: another suite has lent it.
+    /// A device of which only its name on the host is known: another suite lent it.
     pub(crate) fn foreign(
         (link, settings): (&Link, &Settings),
         host_name: &str,
@@ -95,7 +95,7 @@ impl Kept {
         self.device.host_name()
     }
 
-    /// Whether it is this device, with the note of a loan that has ended.
+    /// Returns whether the link is this device, with the alias of a loan that has ended.
     pub(crate) fn is_note_on(&self, link: &Link, settings: &Settings) -> bool {
         link.alias == self.host_name()
             && Device::of(link, settings)
@@ -109,7 +109,7 @@ impl Store {
         Self(Memory::new(dir, network, attachment))
     }
 
-    /// The memory; `None` where there is none that makes sense.
+    /// The memory; `None` if it is missing or malformed.
     pub(crate) fn read(&self) -> Result<Option<Kept>> {
         let facts = self.0.try_read();
         let Facts { home, told } = facts.map_err(|err| failed("recall the device", &err))?;
@@ -149,12 +149,12 @@ impl Store {
     }
 }
 
-/// The attachments of which anything is remembered below `dir`.
+/// The attachments with a file below `dir`.
 pub(crate) fn listed(dir: &Path) -> Result<BTreeSet<(NetworkName, AttachmentId)>> {
     attachments(dir).map_err(|err| failed("list the lent devices", &err))
 }
 
-/// Every memory below `dir` that makes sense.
+/// Every valid memory below `dir`.
 pub(crate) fn remembered(dir: &Path) -> Result<Vec<Remembered>> {
     let mut all = Vec::new();
     for (network, attachment) in listed(dir)? {
@@ -173,5 +173,5 @@ pub(crate) fn remembered(dir: &Path) -> Result<Vec<Remembered>> {
 
 fn failed(attempt: &str, err: &io::Error) -> Failure {
     Failure::new(ErrorCode::IO, format!("{attempt}: {err}"))
-        .hint("see that dataDir can be written and read")
+        .hint("make dataDir readable and writable")
 }

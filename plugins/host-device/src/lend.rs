@@ -1,4 +1,4 @@
-//! The loan: finds the device on the host, remembers how it is there, and moves it into the container.
+//! The loan: finds the device on the host, remembers its state, and moves it into the container.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::kept::{Kept, Remembered, Store, remembered};
 use crate::network::Network;
 use crate::search::{self, Wanted, Way};
 
-/// The device of the configuration on the host. One that came home by itself has another name or address there until it is
+/// The configured device on the host. A device that the kernel returned has another name or address there until it is
 /// lent again or collected.
 pub(crate) fn find(host: &Side, wanted: &Wanted, dir: &Path) -> Result<Link> {
     if let Some(link) = wanted.link(host)? {
@@ -50,7 +50,7 @@ pub(crate) fn find(host: &Side, wanted: &Wanted, dir: &Path) -> Result<Link> {
         .ok_or_else(|| search::missing(host, wanted, holder))
 }
 
-/// Whether a lent device has the name or the address on the host.
+/// Returns whether the name or the address on the host is the wanted one.
 fn is_wanted(kept: &Kept, wanted: &Wanted) -> bool {
     match &wanted.way {
         Way::Name(name) => kept.host_name() == name,
@@ -59,8 +59,8 @@ fn is_wanted(kept: &Kept, wanted: &Wanted) -> bool {
     }
 }
 
-/// Moves the device into the container, where it is down; it loses the network that the host has on it, which is returned.
-/// The alias is its name on the host and nothing else: the reference's DEL goes by it.
+/// Moves the device into the container, where it is down. Returns the host's network on it, which the move deletes.
+/// The alias is exactly its name on the host, as the reference's DEL needs it.
 pub(crate) fn lend(
     call: &AddCall,
     sides: &Sides,
@@ -101,7 +101,7 @@ pub(crate) fn lend(
     let netns = sides.sandbox.netns().map(Netns::as_fd);
     let moved = netns.map_or(Ok(()), |netns| link.move_to(netns, ifname));
     moved.map_err(|err| unmoved(err, &link))?;
-    // The loans that had ended are this one's now.
+    // This attachment takes over the ended loans.
     let own =
         |loan: &&Remembered| loan.network == call.network && loan.attachment == call.attachment;
     for loan in ended.iter().filter(|loan| !own(loan)) {
@@ -118,7 +118,7 @@ fn settings(link: &Link) -> Result<Settings> {
     })
 }
 
-/// The loans of this device that have ended without a DEL.
+/// The loans of this device that ended without a DEL.
 fn ended(link: &Link, settings: &Settings, dir: &Path) -> Result<Vec<Remembered>> {
     if link.alias.is_empty() {
         return Ok(Vec::new());
@@ -128,10 +128,10 @@ fn ended(link: &Link, settings: &Settings, dir: &Path) -> Result<Vec<Remembered>
     Ok(all)
 }
 
-/// The device as it was before a loan that has ended without a DEL.
+/// The device, restored to its state before a loan that ended without a DEL.
 fn healed(host: &Side, link: &Link, settings: &Settings, kept: &Kept) -> Result<Link> {
     match back::settle(host, (link, settings), kept)? {
-        // It waits for its name, and can be lent all the same.
+        // A device that waits for its name can still be lent.
         Return::Done | Return::Parked(_) => {}
     }
     let found = host.rtnl.link_by_index(link.index).map_err(kernel)?;
@@ -141,8 +141,8 @@ fn healed(host: &Side, link: &Link, settings: &Settings, kept: &Kept) -> Result<
     })
 }
 
-/// Whether another suite has lent it, so that its alias is its name on the host, and it came home by itself: down, and
-/// under the name in the container or one that the kernel gives.
+/// Returns whether another suite lent the device, so that its alias is its name on the host, and the kernel returned
+/// it: it is down, under its name in the container or one that the kernel chose.
 fn is_from_elsewhere(link: &Link, ifname: &str, wanted: &Wanted) -> bool {
     let digits = link.name.strip_prefix("dev").unwrap_or_default();
     let by_kernel = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -11,6 +11,7 @@ mod network;
 mod search;
 
 use linkspan_attach::addressing::{self, Scheme};
+use linkspan_attach::conflict::{ConflictCheck, announce};
 use linkspan_attach::wishes::Wishes;
 use linkspan_attach::{Side, Sides, creation, kernel, verify};
 use linkspan_netlink::link::Link;
@@ -74,7 +75,7 @@ impl Plugin for HostDevice {
         result.interfaces = vec![told(call, link, &place.pci)];
         if let Some((link, network)) = &lent {
             let taken = Some(network).filter(|_| plan.fate.taken);
-            configure(&sides.sandbox, link, taken, &mut result)?;
+            configure(&sides.sandbox, link, (taken, plan.conflicts), &mut result)?;
         }
         interface::resolve_names(call, &mut result);
         Ok(result)
@@ -129,7 +130,7 @@ impl Plugin for HostDevice {
 fn configure(
     sandbox: &Side,
     link: &Link,
-    taken: Option<&Network>,
+    (taken, conflicts): (Option<&Network>, ConflictCheck),
     result: &mut AddResult,
 ) -> Result<()> {
     if let Some(network) = taken {
@@ -140,7 +141,11 @@ fn configure(
     } else {
         addressing::possible(sandbox, result, Some(link.mtu))?;
         let scheme = Scheme::Subnet { dad: true };
+        let is_up = conflicts.over_device(sandbox, link, result)?;
         addressing::apply(sandbox, link, result, scheme, &Wishes::default())?;
+        if is_up {
+            announce(link)?;
+        }
     }
     if let Some(network) = taken {
         network.add_routes(sandbox, link, result)?;

@@ -1,5 +1,5 @@
-//! The network that the host has on a device: addresses, the routes by it, and the rules that lead to these. A device that
-//! moves to another namespace loses its addresses and routes.
+//! The host's network on a device: its addresses, its routes, and the rules that lead to these. A device that moves to
+//! another namespace loses its addresses and routes.
 
 use std::net::IpAddr;
 
@@ -17,12 +17,12 @@ use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
 use nix::errno::Errno;
 
-/// What becomes of the host's network on a device.
+/// The treatment of the host's network on a device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Fate {
-    /// The container gets it.
+    /// Whether the container gets it.
     pub(crate) taken: bool,
-    /// The host gets it back.
+    /// Whether DEL restores it on the host.
     pub(crate) put_back: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Network {
 }
 
 impl Fate {
-    /// Its form in the memory: one line.
+    /// The form in the memory: one line.
     pub(crate) fn text(self) -> String {
         let words = [(self.taken, "taken"), (self.put_back, "back")];
         let words = words.into_iter().filter(|(is_so, _)| *is_so);
@@ -53,8 +53,8 @@ impl Fate {
 }
 
 impl Network {
-    /// The network of a device on the host. An IPv6 address for a time is of a router or a server, which gives it anew; an
-    /// IPv4 one would be lost.
+    /// The network of a device on the host. A temporary IPv6 address comes from a router or a server, which gives it
+    /// again; a temporary IPv4 address would be lost, so it is kept.
     pub(crate) fn of(host: &Side, link: &Link) -> Result<Self> {
         let addrs = link.addrs(None).map_err(kernel)?.into_iter();
         let is_global = |addr: &Addr| addr.scope == 0 && (addr.ip.is_ipv4() || addr.permanent);
@@ -62,7 +62,7 @@ impl Network {
         let addrs: Vec<_> = addrs
             .filter_map(|addr| Cidr::new(addr.ip, addr.prefix))
             .collect();
-        // A link without an address, or one that is down, has no routes worth a list.
+        // A link that is down or without addresses has no routes of its own.
         if addrs.is_empty() || !link.up {
             return Ok(Self {
                 addrs,
@@ -71,7 +71,7 @@ impl Network {
         }
         let (mut routes, mut rules) = (Vec::new(), Vec::new());
         for family in Family::BOTH {
-            // A kernel without IPv6 has neither.
+            // A kernel without IPv6 has neither routes nor rules of it.
             routes.extend(known(family, host.rtnl.stored_routes(family))?);
             rules.extend(known(family, host.rtnl.rules(family))?);
         }
@@ -96,7 +96,7 @@ impl Network {
         })
     }
 
-    /// Adds its addresses to those of a result, which may have some of them already.
+    /// Adds its addresses to a result, which may have some of them already.
     pub(crate) fn add_addresses(&self, interface: i64, result: &mut AddResult) {
         for address in &self.addrs {
             if !result.ips.iter().any(|ip| ip.address.ip() == address.ip()) {
@@ -109,7 +109,7 @@ impl Network {
         }
     }
 
-    /// Adds its routes and rules to the container's, and the routes to the result. The link is up, and has the addresses.
+    /// Adds its routes and rules to the container, and the routes to the result. The link is up and has the addresses.
     pub(crate) fn add_routes(
         &self,
         sandbox: &Side,
@@ -137,10 +137,10 @@ impl Network {
         Ok(())
     }
 
-    /// Adds its addresses and routes to the host's again; the rules have stayed there. A route that leads nowhere any more is
-    /// left out.
+    /// Restores its addresses and routes on the host; its rules have stayed there. Skips routes whose next hop is
+    /// unreachable by now.
     pub(crate) fn put_back(&self, host: &Side, link: &Link, teardown: &mut Teardown) {
-        // Nobody else can have got them while the device was away.
+        // The addresses were not in use while the device was away.
         let flags = AddrFlags {
             nodad: true,
             ..AddrFlags::default()
@@ -155,7 +155,7 @@ impl Network {
         }
     }
 
-    /// The routes by the link, each after those that lead to its next hop.
+    /// The routes by the link, each after the routes to its next hop.
     fn routes_by(&self, link: &Link) -> Vec<Stored> {
         let mut routes = self.routes.clone();
         routes.sort_by_key(|route| {
@@ -166,7 +166,7 @@ impl Network {
         routes.map(|route| route.by_link(link.index)).collect()
     }
 
-    /// Its form in the memory: one line.
+    /// The form in the memory: one line.
     pub(crate) fn text(&self) -> String {
         let addrs = self.addrs.iter().map(|addr| format!("addr={addr}"));
         let routes = self.routes.iter().map(|it| format!("route={}", it.text()));
@@ -190,7 +190,7 @@ impl Network {
     }
 }
 
-/// Whether a route is by the device, and neither the kernel's nor a router's, who make theirs anew.
+/// Returns whether a route is by the device and was not made by the kernel or a router, which recreate theirs.
 fn is_its(route: &Stored, index: u32) -> bool {
     let is_made_anew = route.is_of_the_kernel() || route.is_advertised();
     let is_link_local = matches!(route.dst().0, IpAddr::V6(ip) if ip.is_unicast_link_local());
@@ -208,7 +208,7 @@ fn known<T>(family: Family, listed: std::result::Result<Vec<T>, Error>) -> Resul
     }
 }
 
-/// It is there now, whoever added it.
+/// Accepts an object that exists already.
 fn present(added: std::result::Result<(), Error>) -> Result<()> {
     match added {
         Err(err) if err.is(Errno::EEXIST) => Ok(()),
@@ -216,7 +216,7 @@ fn present(added: std::result::Result<(), Error>) -> Result<()> {
     }
 }
 
-/// A route of the result for each next hop.
+/// The route in the result's form, one for each next hop.
 fn told(route: &Stored) -> Vec<Route> {
     let (dst, prefix) = route.dst();
     let Some(dst) = Cidr::new(dst, prefix) else {

@@ -12,16 +12,16 @@ use linkspan_protocol::error::{ErrorCode, Failure};
 const PCI: &str = "/sys/bus/pci/devices";
 const AUXILIARY: &str = "/sys/bus/auxiliary/devices";
 
-/// How many devices of the host an error lists.
+/// Maximum number of devices that an error lists.
 const LISTED: usize = 8;
 
 /// The device of a configuration.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) way: Way,
-    /// Whether it is for a driver of user space, whatever its driver is.
+    /// Whether it is for a userspace driver, whichever driver it has now.
     pub(crate) userspace: bool,
-    /// Which one of several at the same place.
+    /// The port, if one place has several.
     pub(crate) port: Option<u32>,
 }
 
@@ -36,21 +36,21 @@ pub(crate) enum Way {
     Path(PathBuf),
     /// By the address of its PCI function.
     Pci(String),
-    /// By the runtime: a PCI function, or an auxiliary device.
+    /// By the runtime's identifier: a PCI function, or an auxiliary device.
     Id(String),
 }
 
 /// The place of a device on a bus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The address of its PCI function; empty where it was not found by that.
+    /// The address of its PCI function; empty if it was found otherwise.
     pub(crate) pci: String,
-    /// Whether its driver is one of user space, so that it has no link.
+    /// Whether it has a userspace driver, and so no link.
     pub(crate) is_userspace: bool,
 }
 
 impl Wanted {
-    /// The place, of which only PCI functions have one that matters.
+    /// The place. It matters only for PCI functions.
     pub(crate) fn place(&self) -> Result<Place> {
         let pci = match &self.way {
             Way::Pci(address) => address,
@@ -68,7 +68,7 @@ impl Wanted {
         })
     }
 
-    /// Its link on the host; `None` where there is none of that name or address.
+    /// Its link on the host, if any.
     pub(crate) fn link(&self, host: &Side) -> Result<Option<Link>> {
         let name = match &self.way {
             Way::Name(name) => return host.find(name),
@@ -102,7 +102,7 @@ impl Wanted {
         }
     }
 
-    /// The name of the link that a folder of sysfs has; the one of the port that is asked for, or else the first.
+    /// The name of the link in a directory of sysfs: that of the requested port, or else the first.
     fn first_in(&self, dir: &Path) -> Result<String> {
         let names = entries(dir)?;
         let chosen = match self.port {
@@ -127,7 +127,7 @@ impl Wanted {
     }
 }
 
-/// What a person can do about a device that is not there: the others are listed.
+/// The failure for a missing device. Its hint lists the others.
 pub(crate) fn missing(host: &Side, wanted: &Wanted, holder: Option<String>) -> Failure {
     let text = match &wanted.way {
         Way::Mac(_) => "failed to find physical interface".to_owned(),
@@ -180,12 +180,13 @@ fn driver(address: &str) -> Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
-/// Whether a driver hands its functions to programs. Vendors have a `vfio` of their own, such as `mlx5_vfio_pci`.
+/// Returns whether a driver gives its functions to programs. Some vendors have their own `vfio`, such as
+/// `mlx5_vfio_pci`.
 fn is_for_userspace(driver: &str) -> bool {
     matches!(driver, "uio_pci_generic" | "igb_uio") || driver.contains("vfio")
 }
 
-/// The folder with the links of a PCI function; a virtio device has one below.
+/// The directory with the links of a PCI function; a virtio device has it one level below.
 fn of_function(address: &str) -> Result<PathBuf> {
     let dir = Path::new(PCI).join(address);
     let own = dir.join("net");
@@ -203,7 +204,7 @@ fn of_function(address: &str) -> Result<PathBuf> {
     })
 }
 
-/// The names in a folder, sorted.
+/// The names in a directory, sorted.
 fn entries(dir: &Path) -> Result<Vec<String>> {
     let unreadable = |err| {
         lost(format!(

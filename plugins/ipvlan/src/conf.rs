@@ -15,28 +15,29 @@ use serde::Deserialize;
 #[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the keys are the interface")]
 pub(crate) struct Conf {
-    /// The interface that the container's one is born on. Default: the only interface of `prevResult`, or else that of the
-    /// default route
+    /// The interface on which the container's one is created. Default: the only interface of `prevResult`, or else
+    /// that of the default route
     master: String,
-    /// The place of the master in `interfaces` of `prevResult`, in the place of its name.
+    /// The index of the master in `interfaces` of `prevResult`, instead of its name.
     master_index: Option<i64>,
     /// The master is in the container's namespace.
     link_in_container: bool,
-    /// STATUS answers code 50 where the master is missing or down. Default: `true`
+    /// STATUS answers code 50 if the master is missing or down. Default: `true`
     check_master: Option<bool>,
-    /// How packets are handed on: `l2`, by frames; `l3`, by routes of the master's namespace; `l3s`, the same with its
-    /// packet filter and connection tracking. Default: `l2`
+    /// Forwarding mode: `l2`, by frames; `l3`, by routes of the master's namespace; `l3s`, the same with its packet
+    /// filter and connection tracking. Default: `l2`
     #[serde(deserialize_with = "word::<Modes, _>")]
     mode: Option<String>,
-    /// Bytes; a warning on stderr says where it is more than the master's. Default: the master's
+    /// MTU in bytes. A larger one than the master's causes a warning on stderr. Default: the master's
     mtu: i64,
-    /// An `mtu` of more than the master's is refused.
+    /// Refuses an `mtu` that is larger than the master's.
     strict_mtu: bool,
     /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
-    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    /// ADD first asks the other stations for its addresses, which takes 100 ms, and fails if one of them has such an
+    /// address.
     conflict_check: bool,
-    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// Sysctls of the container's interface that are written before it is up, such as
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
 }
@@ -52,13 +53,13 @@ impl Words for Modes {
 pub(crate) struct Plan {
     pub(crate) parent: Parent,
     pub(crate) ipvlan: Ipvlan,
-    /// As it is asked for: a strict plan has the master decide about it.
+    /// The configured MTU. A strict plan refuses more than the master's.
     pub(crate) mtu: i64,
     pub(crate) strict_mtu: bool,
     pub(crate) dad: bool,
     pub(crate) conflicts: ConflictCheck,
     pub(crate) sysctl: Wanted,
-    /// Whether an IPAM plugin gives addresses; otherwise they are in the result before.
+    /// Whether an IPAM plugin gives addresses; otherwise they are in the previous result.
     pub(crate) layer3: bool,
 }
 
@@ -90,7 +91,7 @@ impl Plan {
             Choice::DefaultRoute
         };
         let parent = Parent::new(&conf.master, index, inside, otherwise)?;
-        // One of a result before is known only to an ADD.
+        // Only an ADD knows an interface of a previous result.
         let is_chained = ipam.is_empty() && parent.choice == Choice::DefaultRoute;
         let is_checked = conf.check_master.unwrap_or(true) && !is_chained;
         if !conf.strict_mtu {

@@ -1,7 +1,7 @@
 //! The `ipvlan` plugin: an interface of the container that shares the MAC address of an interface of the host.
 //!
-//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master stays as it
-//! is. The kernel hands packets on by their addresses, so each address is on one interface of a master alone.
+//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master is not
+//! changed. The kernel delivers packets by their address, so an address is on one interface of a master only.
 
 mod conf;
 
@@ -94,7 +94,7 @@ impl Plugin for IpvlanPlugin {
     }
 }
 
-/// Those of IPAM, or else those of the result before.
+/// The addresses of IPAM, or else those of the previous result.
 fn addresses(call: &AddCall, plan: &Plan) -> Result<Addresses> {
     if plan.layer3 {
         return Ok(Addresses::Ipam);
@@ -104,7 +104,7 @@ fn addresses(call: &AddCall, plan: &Plan) -> Result<Addresses> {
         return Err(Failure::config(
             "ipvlan has no addresses to give: there are neither ipam nor addresses in prevResult",
         )
-        .hint("set \"ipam\", or chain the plugin behind one whose result has addresses"));
+        .hint("set \"ipam\", or chain the plugin after one whose result has addresses"));
     }
     for ip in &mut previous.ips {
         ip.interface = Some(0);
@@ -112,7 +112,7 @@ fn addresses(call: &AddCall, plan: &Plan) -> Result<Addresses> {
     Ok(Addresses::Given(previous))
 }
 
-/// The MTU that is asked for. Where the master cannot carry it, a person may learn of that, unless the plan is strict.
+/// The wanted MTU. If the master cannot carry it, warns, unless the plan is strict.
 fn mtu(plan: &Plan, parent: &Link) -> Result<Option<u32>> {
     if plan.strict_mtu {
         return parent::mtu(plan.mtu, parent);
@@ -127,7 +127,7 @@ fn mtu(plan: &Plan, parent: &Link) -> Result<Option<u32>> {
     Ok(mtu)
 }
 
-/// Whether the refusal `text` of an address is about one that `link` has.
+/// Returns whether the kernel's refusal `text` names an address that `link` has.
 fn has_address_of(link: &Link, text: &str) -> bool {
     let addresses = link.addrs(None).unwrap_or_default();
     let mut told = addresses

@@ -19,7 +19,7 @@ pub static ENTRY: Entry = Entry::of::<Loopback>();
 
 const LO: &str = "lo";
 
-/// It has no keys of its own.
+/// The plugin has no keys of its own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Conf {}
@@ -42,7 +42,7 @@ impl Plugin for Loopback {
         if !lo.up {
             let netns = call.netns.clone();
             let done = lo.set_up().map_err(kernel);
-            // The step opens a connection of its own, because this one may have failed.
+            // Uses a new connection, because this one may have failed.
             undo.push_unless_refused(done, "set lo down", move || set_down(&netns))?;
         }
         let ips = addresses(&lo)?;

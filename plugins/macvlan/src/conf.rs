@@ -16,34 +16,35 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// The interface that the container's one is born on. Default: that of the default route
+    /// The interface on which the container's one is created. Default: that of the default route
     master: String,
-    /// The place of the master in `interfaces` of `prevResult`, in the place of its name.
+    /// The index of the master in `interfaces` of `prevResult`, instead of its name.
     master_index: Option<i64>,
     /// The master is in the container's namespace.
     link_in_container: bool,
-    /// STATUS answers code 50 where the master is missing or down. Default: `true`
+    /// STATUS answers code 50 if the master is missing or down. Default: `true`
     check_master: Option<bool>,
-    /// Whom the containers on one master reach there: `bridge`, each other; `private`, none; `vepa`, each other, if the
-    /// switch behind the master sends frames back; `passthru`, the master is one container's alone. Default: `bridge`
+    /// The containers on the same master that a container reaches: `bridge`, all; `private`, none; `vepa`, all, if the
+    /// switch behind the master sends frames back; `passthru`, the master has one container only. Default: `bridge`
     #[serde(deserialize_with = "word::<Modes, _>")]
     mode: Option<String>,
-    /// Bytes, not more than the master's. Default: the master's
+    /// MTU in bytes, at most the master's. Default: the master's
     mtu: i64,
-    /// The MAC address of the interface; after the capability, `args.cni.mac`, and `MAC` in `CNI_ARGS`. Default: as
-    /// `macPolicy` has it
+    /// The MAC address of the interface; the capability, `args.cni.mac`, and `MAC` in `CNI_ARGS` come first. Default:
+    /// by `macPolicy`
     mac: String,
-    /// Where the MAC address comes from: `random`, or `ip`, the first IP address, so that it is the same on every node.
-    /// Default: `random`
+    /// Source of the MAC address: `random`, or `ip` to derive it from the first IP address, so that it is the same on
+    /// every node. Default: `random`
     #[serde(deserialize_with = "word::<Policies, _>")]
     mac_policy: Option<String>,
-    /// How many broadcasts of the master may wait for its containers. Default: the kernel's
+    /// Maximum number of the master's broadcasts that are queued for its containers. Default: the kernel's
     bcqueuelen: u32,
     /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
-    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    /// ADD first asks the other stations for its addresses, which takes 100 ms, and fails if one of them has such an
+    /// address.
     conflict_check: bool,
-    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// Sysctls of the container's interface that are written before it is up, such as
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
     /// The capability `mac`.
@@ -55,7 +56,7 @@ pub(crate) struct Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// The same as the capability, which comes first; `MAC` in `CNI_ARGS` comes after it.
+    /// Like the capability, which comes first; `MAC` in `CNI_ARGS` comes after it.
     cni: MacConf,
 }
 
@@ -83,9 +84,9 @@ impl Words for Policies {
 pub(crate) struct Plan {
     pub(crate) parent: Parent,
     pub(crate) macvlan: Macvlan,
-    /// As it is asked for: the master decides about it.
+    /// The configured MTU. The master limits it.
     pub(crate) mtu: i64,
-    /// The kernel's choice where absent.
+    /// MAC address; default: the kernel's choice.
     pub(crate) mac: Option<MacAddr>,
     pub(crate) mac_by_address: bool,
     pub(crate) dad: bool,

@@ -1,7 +1,7 @@
 //! The `macvlan` plugin: an interface of the container with a MAC address of its own on an interface of the host.
 //!
-//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master stays as it
-//! is.
+//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master is not
+//! changed.
 
 mod conf;
 

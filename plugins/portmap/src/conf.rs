@@ -17,24 +17,25 @@ use crate::mapping::{self, Mapping, MappingConf};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// The packet filter. Default: nf_tables where the kernel has it, else iptables
+    /// The packet filter. Default: nf_tables if the kernel has it, else iptables
     #[serde(deserialize_with = "word::<Backend, _>")]
     backend: Option<String>,
     /// The ports can be reached from the container's own network and from the host's loopback addresses, too. Default: `true`
     snat: Option<bool>,
-    /// The container sees the host's address, whatever the source of a connection is.
+    /// The container always sees the host's address as the source of a connection.
     masq_all: bool,
-    /// The bit, 0 to 31, that marks packets to be masqueraded. For iptables alone: it chooses that backend. Default:
+    /// The bit, 0 to 31, that marks packets to be masqueraded. Only with iptables, and chooses that backend. Default:
     /// [`MARK_BIT`]
     mark_masq_bit: Option<i64>,
-    /// A chain that marks packets to be masqueraded, in the place of our own. For iptables alone: it chooses that backend.
+    /// A chain that marks packets to be masqueraded, instead of our own. Only with iptables, and chooses that backend.
     external_set_mark_chain: Option<String>,
-    /// More conditions of the rules for IPv4, as arguments of iptables. For iptables alone: they choose that backend.
+    /// Additional conditions of the rules for IPv4, as arguments of iptables. Only with iptables, and chooses that
+    /// backend.
     conditions_v4: Option<Vec<String>>,
     /// The same for IPv6.
     conditions_v6: Option<Vec<String>>,
-    /// Seconds, 0 to 60, for which ADD waits for a port of a container that is still there, with nothing locked; 0 refuses at
-    /// once. Default: [`PORT_WAIT`]
+    /// Seconds, 0 to 60, for which ADD waits for a port of a living container, with nothing locked; 0 refuses at once.
+    /// Default: [`PORT_WAIT`]
     port_wait_seconds: Option<i64>,
     /// The capabilities that the runtime fills in.
     runtime_config: RuntimeConf,
@@ -112,7 +113,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether there is no port to publish. The rest of the configuration does not matter.
+    /// Returns whether there are no ports to publish. The other keys do not matter then.
     pub(crate) fn has_no_mappings(conf: &Conf) -> bool {
         conf.runtime_config.port_mappings.is_empty()
     }

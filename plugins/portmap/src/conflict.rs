@@ -1,4 +1,4 @@
-//! Ports that another owner has: a dead owner's are taken over, a living owner's are waited for.
+//! Ports that another owner has. A dead owner's ports are taken over; a living owner's are waited for.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use linkspan_nftables::ruleset::{Element, Set};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_owner::home::Home;
 use linkspan_owner::life::Life;
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
@@ -69,6 +69,7 @@ fn place(
     publication: &Publication,
     home: Option<&Home>,
 ) -> Result<Option<Failure>> {
+    let _step = step("nf_tables");
     let mut batch = Batch::default();
     fill(&mut batch, &publication.by_set(home, &[]));
     match netfilter.commit(batch) {
@@ -79,10 +80,10 @@ fn place(
     }
 }
 
-/// The elements that are in the way of a publication.
+/// The elements that conflict with a publication.
 #[derive(Debug)]
 struct Standing {
-    /// Elements that give way.
+    /// Elements to be removed.
     condemned: Elements<'static>,
     /// Mappings that lead elsewhere in the same container.
     elsewhere: Vec<Mapping>,
@@ -115,7 +116,8 @@ fn settle(
                 batch.delete(TABLE, set, claims);
             }
             fill(&mut batch, &wanted);
-            // No value of an element shows whether a claim is shared, so the generation has to guard the removal.
+            // The value of an element does not show whether a claim is shared, so the generation must guard the
+            // removal.
             let is_sure = idle.iter().all(|(_, claims)| claims.is_empty());
             let guard = if is_sure {
                 Guard::Values
@@ -141,7 +143,7 @@ fn settle(
     Err(kernel(refused).hint(hint))
 }
 
-/// Divides present elements into those that give way and those that stay; the refusal where a living owner has a port.
+/// Divides present elements into those to remove and those to keep. Returns the refusal if a living owner has a port.
 fn survey(
     netfilter: &Netfilter,
     publication: &Publication,
@@ -181,7 +183,7 @@ fn survey(
     }))
 }
 
-/// The elements that go.
+/// The elements to be removed.
 fn elements_of(
     netfilter: &Netfilter,
     goes: impl Fn(&Set, &Element) -> bool,

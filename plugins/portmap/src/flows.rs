@@ -11,11 +11,10 @@ use linkspan_filter::{kernel, table};
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::conntrack::Flow;
-use linkspan_plugin::{DelCall, Result};
+use linkspan_plugin::Result;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
 
-use crate::conf::{Conf, Plan, addresses};
 use crate::mapping::{HostIp, Mapping, Protocol};
 
 /// After publishing: forgets the flows to these ports of the host that go elsewhere than to the container.
@@ -44,15 +43,6 @@ pub(crate) fn forget_own(withdrawn: &[(Mapping, IpAddr)]) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// The ports in the input of DEL, in whatever filter they were published: chains of iptables do not list their ports in
-/// a form that is worth reading. Empty where the input has no ports or no result, or where either is malformed.
-pub(crate) fn told(call: &DelCall, conf: Conf) -> Vec<(Mapping, IpAddr)> {
-    let (Ok(plan), Ok(Some(result))) = (Plan::new(conf), call.netconf.prev_result()) else {
-        return Vec::new();
-    };
-    led(&plan.mappings, &addresses(&result, &call.attachment.ifname))
 }
 
 /// Each mapping with each of its destination addresses.

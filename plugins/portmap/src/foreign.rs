@@ -122,7 +122,7 @@ fn of_containers(
     Ok(found)
 }
 
-/// Whose a port is, as far as its rules tell.
+/// A port's owner, as far as its rules tell.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     network: Option<String>,

@@ -32,7 +32,7 @@ const REGISTER: Register = Register {
     prefix: "dnat ",
 };
 
-/// How many ports one rule of the match `multiport` takes.
+/// Maximum number of ports in one rule with the match `multiport`.
 const MULTIPORT: usize = 15;
 
 /// The longest comment that iptables accepts, in bytes.
@@ -212,11 +212,8 @@ pub(crate) fn withdraw(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<
     let container = &call.attachment.container_id;
     if let Some(netfilter) = netfilter {
         let own = |comment: &str| comment == container.as_str();
-        for table in NFT {
-            for nft_chain in NFT_CHAINS {
-                remove_rules(netfilter, table, nft_chain, own)?;
-            }
-        }
+        let of_table = |table| NFT_CHAINS.map(|chain| (table, chain));
+        remove_rules(netfilter, &NFT.map(of_table).concat(), own)?;
     }
     let own = [(DNAT, "DN-"), (SNAT, "SN-")]
         .map(|(parent, infix)| (parent, chain(&call.network, container, infix)));

@@ -54,6 +54,11 @@ pub use stolen::{Stolen, stolen};
 /// The plugin under its name.
 pub static ENTRY: Entry = Entry::of::<Portmap>();
 
+/// The part of the table, for those who tell what is in it.
+pub fn part() -> &'static Part {
+    &PART
+}
+
 #[derive(Debug)]
 struct Portmap;
 
@@ -77,8 +82,8 @@ impl Plugin for Portmap {
         Ok(result)
     }
 
-    /// Needs no previous result, and looks in every packet filter: another suite, or another configuration, may have
-    /// published the ports.
+    /// DEL needs no previous result, and searches every packet filter: another suite, or another configuration, may
+    /// have published the ports.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         if Plan::has_no_mappings(&conf) {
             return Ok(());
@@ -87,17 +92,22 @@ impl Plugin for Portmap {
         let netfilter = opened.as_ref().map(|(netfilter, _)| netfilter);
         let mut teardown = Teardown::default();
         let mut withdrawn = Vec::new();
+        let told = told(call, conf);
         if let Some(netfilter) = netfilter {
             let own = call.owner();
             teardown.run("withdraw the ports", || {
-                withdrawn = native::withdraw(netfilter, |owner| *owner == own)?;
+                withdrawn = match &told {
+                    Some(told) => native::withdraw_told(netfilter, told)?,
+                    None => native::withdraw(netfilter, |owner| *owner == own)?,
+                };
                 Ok(())
             });
         }
         teardown.run("withdraw from iptables", || {
             iptables::withdraw(call, netfilter)
         });
-        withdrawn.extend(flows::told(call, conf));
+        // Whatever filter they were in: chains of iptables do not list their ports in a form that is worth reading.
+        withdrawn.extend(told.iter().flat_map(Publication::led));
         teardown.run("forget flows", || flows::forget_own(&withdrawn));
         teardown.finish()
     }
@@ -222,6 +232,27 @@ fn native(
             "load the kernel modules nf_tables, nft_chain_nat, nft_nat, nft_masq and nft_fib_inet, or set \"backend\" to \"iptables\"",
         ),
     )
+}
+
+/// The publication that the input of DEL tells; `None` where it has no ports or no result, or where either is malformed. The
+/// routes at ADD are not known, so the sources in it are only there.
+fn told(call: &DelCall, conf: Conf) -> Option<Publication> {
+    let plan = Plan::new(conf).ok()?;
+    let result = call.netconf.prev_result().ok()??;
+    let target = |address: Cidr| Target {
+        address,
+        source: Some(address.ip()),
+    };
+    let addresses = conf::addresses(&result, &call.attachment.ifname);
+    Some(Publication {
+        owner: call.owner(),
+        mappings: plan.mappings,
+        targets: addresses.into_iter().map(target).collect(),
+        translate: Translate {
+            snat: plan.snat,
+            masq_all: plan.masq_all,
+        },
+    })
 }
 
 fn publication(

@@ -3,11 +3,11 @@
 //! - A packet from 127.0.0.1 leaves the host only by an interface with `route_localnet`, as in the reference.
 //! - `route_localnet` also lets every host on that interface reach services on 127.0.0.1 (the class of CVE-2020-8558).
 //!   So packets that another interface than `lo` brings for 127.0.0.0/8 are dropped first.
-//! - An answer to such a connection is spared. On the wire its destination is the host's address; the translation that
+//! - An answer to such a connection is exempt. On the wire its destination is the host's address; the translation that
 //!   gives it 127.0.0.1 again is done at priority -100 (`nat`), and the drop stands at -150 (`mangle`), before it.
 //! - The table is `mangle` and not `raw`, because kernels without `raw` are in use (moby/moby#49557).
-//! - An interface that has the address itself is spared: a VRF has its own 127.0.0.1, and some machines have wires with
-//!   addresses of 127.0.0.0/8 in them.
+//! - An interface that has the address itself is exempt: a VRF has its own 127.0.0.1, and some machines have links with
+//!   addresses of 127.0.0.0/8.
 //! - The rule is shared like the chains `CNI-HOSTPORT-*`, and like `route_localnet` itself: it stays, also after the last
 //!   DEL. The Go suite does not see it, because that looks in the table `nat` alone.
 

@@ -19,7 +19,7 @@ pub(crate) struct MappingConf {
     container_port: i64,
     /// `tcp`, `udp` or `sctp`, in any case; required.
     protocol: String,
-    /// The address of the host; `0.0.0.0` and `::` stand for those of one family. Default: every address
+    /// The address of the host; `0.0.0.0` and `::` mean all addresses of one family. Default: every address
     #[serde(rename = "hostIP")]
     host_ip: String,
 }

@@ -1,6 +1,7 @@
 //! The elements that one attachment has in our own table.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use linkspan_filter::table::{self, TABLE};
 use linkspan_nftables::Batch;
@@ -11,6 +12,7 @@ use linkspan_owner::home::Home;
 use linkspan_protocol::family::Family;
 
 use crate::elements::{self, SHARED, Target, Translate};
+use crate::flows;
 use crate::mapping::Mapping;
 use crate::sets::{HAIRPIN, PUBLISHED, SETS, SOURCES};
 
@@ -49,6 +51,12 @@ impl Publication {
             }
         }
         all
+    }
+
+    /// Each mapping with each address of the container.
+    pub(crate) fn led(&self) -> Vec<(Mapping, IpAddr)> {
+        let addresses = self.targets.iter().map(|target| target.address);
+        flows::led(&self.mappings, &addresses.collect::<Vec<_>>())
     }
 
     /// The elements of each set, to be added. The mappings alone carry the attachment's namespace.

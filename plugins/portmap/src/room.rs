@@ -1,8 +1,8 @@
-//! Ports of other suites that are in the way. Those of a container that may live cause a refusal. Those of a container
-//! that is certainly gone are withdrawn.
+//! Ports of other suites that conflict. Those of a container that may live cause a refusal. Those of a container that
+//! is certainly gone are withdrawn.
 //!
 //! Rules name no namespace. So one of two facts proves that a container is gone: IPAM has given its address to this
-//! attachment; or the routing tables have only a default route to its address, where a pod behind a link of the host
+//! attachment; or the routing tables have only a default route to its address, whereas a pod behind a link of the host
 //! has a route of its own.
 
 use std::collections::BTreeSet;
@@ -22,8 +22,8 @@ use linkspan_protocol::family::Family;
 use crate::foreign::{self, Foreign, Keeper};
 use crate::mapping::Mapping;
 
-/// Removes dead ports in the way of the mappings to the container's addresses. Returns the refusal where a port is
-/// another container's; nothing has changed then, and the caller may try again.
+/// Removes dead ports that conflict with the mappings to the container's addresses. Returns the refusal where a port
+/// is another container's; nothing has changed then, and the caller may try again.
 ///
 /// It also withdraws rules of the container itself: they come before our table, and may have the address of an earlier
 /// ADD.

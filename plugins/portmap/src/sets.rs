@@ -50,6 +50,14 @@ pub(crate) const LOCALHOST_ADDR: PerFamily<&Set> = PerFamily {
     v6: set!("localhost_addr_v6", [Ipv6, Proto, Port] => [Ipv6]),
 };
 
+/// Every set of sources for connections from the loopback address.
+pub(crate) const FROM_LOOPBACK: [&Set; 4] = [
+    LOCALHOST.v4,
+    LOCALHOST.v6,
+    LOCALHOST_ADDR.v4,
+    LOCALHOST_ADDR.v6,
+];
+
 /// Container and port of the host: masqueraded for the sources in [`SOURCES`], and for the host's loopback addresses.
 pub(crate) const HAIRPIN: PerFamily<&Set> = PerFamily {
     v4: set!("hairpin_v4", [Ipv4, Proto, Port]),

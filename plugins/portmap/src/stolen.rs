@@ -1,4 +1,4 @@
-//! Published ports of ours whose packets other rules of the host send elsewhere. Our chains come after theirs.
+//! Published ports of ours whose packets other rules of the host redirect. Our chains come after theirs.
 
 use std::net::{IpAddr, SocketAddr};
 

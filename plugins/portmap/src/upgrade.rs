@@ -1,5 +1,5 @@
-//! Converts elements of the first layout. That had no claims, no source for connections from a loopback address to
-//! another address of the host, and no timeouts.
+//! Converts elements of the first layout. The first layout lacked claims, timeouts, and the source for connections
+//! from a loopback address to another address of the host.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use linkspan_plugin::Result;
 use crate::elements::{claim, read};
 use crate::sets::{CLAIMS, HAIRPIN, LOCALHOST_ADDR, PUBLISHED, SETS};
 
-/// The elements in the place of those of former sets, and the missing elements of each published port.
+/// The replacements for elements of former sets, and the missing elements of each published port.
 pub(crate) fn convert(netfilter: &Netfilter, former: &[Former]) -> Result<Elements<'static>> {
     let mut elements = elements_of(SETS, former);
     if former.is_empty() {

@@ -1,4 +1,4 @@
-//! ADD: deletes routes, adds others, and tells both in the result.
+//! ADD: deletes and adds routes, in the kernel and in the result.
 
 use std::net::IpAddr;
 
@@ -25,8 +25,8 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Deletes the link's routes that are not wanted, in each table that they are in. Each waits for DEL elsewhere. The link's
-    /// VRF, if it is in one, has the table `vrf`.
+    /// Deletes the link's unwanted routes from every table. Each one is parked for DEL. The link's VRF, if it is in
+    /// one, has the table `vrf`.
     pub(crate) fn delete(&self, link: &Link, vrf: Option<u32>, undo: &mut Undo) -> Result<()> {
         let routes = by_link(self.side, self.netns, link);
         let mut unwanted = routes.list()?;
@@ -34,7 +34,7 @@ impl Change<'_> {
             let is_parked = self.parking.has(route.table());
             !is_parked && is_unwanted(route, vrf, self.plan)
         });
-        // A route to a next hop goes after those that use it.
+        // A route to a next hop is deleted after the routes that use it.
         unwanted.sort_by_key(|route| !has_gateway(route));
         for route in unwanted {
             if let Some(place) = self.parking.place(route.table(), vrf) {
@@ -45,7 +45,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Adds the routes to the link, to `table` where they name none.
+    /// Adds the routes to the link, by default to `table`.
     pub(crate) fn add(&self, link: &Link, table: Option<u32>, undo: &mut Undo) -> Result<()> {
         let routes = by_link(self.side, self.netns, link);
         for (_, spec) in &self.plan.add {
@@ -59,8 +59,8 @@ impl Change<'_> {
     }
 }
 
-/// Whether the plan has the route deleted. Routes that `sbr` or this plugin made are wanted. What is flushed are the tables
-/// that packets look up without a rule of their own: the main one, and that of the VRF.
+/// Returns whether the plan deletes the route. Routes made by `sbr` or this plugin stay. A flush covers the tables
+/// that are looked up without a specific rule: the main one, and that of the VRF.
 pub(crate) fn is_unwanted(route: &Stored, vrf: Option<u32>, plan: &Plan) -> bool {
     if [SBR, ROUTE_OVERRIDE].contains(&route.protocol()) {
         return false;
@@ -74,7 +74,7 @@ pub(crate) fn is_unwanted(route: &Stored, vrf: Option<u32>, plan: &Plan) -> bool
         || plan.delete.iter().any(|spec| is_of(route, spec))
 }
 
-/// Whether a route is what an entry of `delroutes` or `addroutes` names.
+/// Returns whether an entry of `delroutes` or `addroutes` names the route.
 pub(crate) fn is_of(route: &Stored, spec: &RouteSpec) -> bool {
     let is_by = |gw: IpAddr| route.hops().iter().any(|hop| hop.gw == Some(gw));
     route.dst() == spec.dst
@@ -83,7 +83,7 @@ pub(crate) fn is_of(route: &Stored, spec: &RouteSpec) -> bool {
         && (spec.priority == 0 || route.priority() == spec.priority)
 }
 
-/// Makes the result tell what is there now.
+/// Updates the result to the present routes.
 pub(crate) fn result(result: &mut AddResult, plan: &Plan) {
     let is_deleted = |route: &Route| {
         let dst = (route.dst.network(), route.dst.prefix());

@@ -1,4 +1,4 @@
-//! What CHECK compares: which routes are gone, and which are there.
+//! The comparisons of CHECK: deleted routes are absent, and added ones exist.
 
 use linkspan_attach::Side;
 use linkspan_netlink::link::Link;
@@ -9,7 +9,7 @@ use linkspan_plugin::check::mismatch;
 use crate::change::{is_of, is_unwanted};
 use crate::conf::Plan;
 
-/// The routes by one link that are not waiting for DEL.
+/// The routes by one link that are not parked for DEL.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub(crate) side: &'a Side,
@@ -20,9 +20,9 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// No route that ADD deleted is there again.
+    /// Verifies that the routes deleted by ADD are absent.
     pub(crate) fn lacks_what_was_deleted(&self, plan: &Plan) -> Result<()> {
-        // A route that is added again, by whichever plugin, is wanted.
+        // A route that another plugin or this one added again is wanted.
         let is_added = |route: &Stored| plan.add.iter().any(|(_, spec)| is_of(route, spec));
         let is_back = |route: &&Stored| is_unwanted(route, self.vrf, plan) && !is_added(route);
         let Some(route) = self.routes.iter().find(is_back) else {
@@ -33,7 +33,7 @@ impl Found<'_> {
         Err(mismatch(what, "none", &route.describe()))
     }
 
-    /// Each route that ADD added is there. A later plugin may have moved it to another table.
+    /// Verifies that the routes added by ADD exist. A later plugin may have moved them to another table.
     pub(crate) fn has_what_was_added(&self, plan: &Plan) -> Result<()> {
         for (_, spec) in &plan.add {
             if !self.routes.iter().any(|route| is_of(route, spec)) {

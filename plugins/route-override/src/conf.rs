@@ -17,11 +17,11 @@ use serde::Deserialize;
 pub(crate) struct Conf {
     /// Deletes the routes of the interface that have a gateway.
     flushroutes: bool,
-    /// Deletes the default routes of the interface, and takes the gateways out of the result.
+    /// Deletes the default routes of the interface, and removes the gateways from the result.
     flushgateway: bool,
     /// The routes to delete.
     delroutes: Vec<UnwantedConf>,
-    /// The routes to add, after all that is deleted. One without `gw` is to the link itself.
+    /// The routes to add, after all deletions. One without `gw` is on-link.
     addroutes: Vec<RouteConf>,
     /// CHECK compares nothing.
     skipcheck: bool,
@@ -39,15 +39,15 @@ struct ArgsConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
-    /// In the place of `flushroutes`.
+    /// Replaces `flushroutes`.
     flushroutes: Option<bool>,
-    /// In the place of `flushgateway`.
+    /// Replaces `flushgateway`.
     flushgateway: Option<bool>,
-    /// In the place of `delroutes`.
+    /// Replaces `delroutes`.
     delroutes: Option<Vec<UnwantedConf>>,
-    /// In the place of `addroutes`.
+    /// Replaces `addroutes`.
     addroutes: Option<Vec<RouteConf>>,
-    /// In the place of `skipcheck`.
+    /// Replaces `skipcheck`.
     skipcheck: Option<bool>,
 }
 
@@ -77,15 +77,15 @@ impl UnwantedConf {
     }
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) flush_routes: bool,
     pub(crate) flush_gateway: bool,
     pub(crate) skip_check: bool,
-    /// The routes to delete, as the kernel has them.
+    /// The routes to delete, in the kernel's form.
     pub(crate) delete: Vec<RouteSpec>,
-    /// The routes to add, as the result has them and as the kernel has them.
+    /// The routes to add, in the result's form and in the kernel's.
     pub(crate) add: Vec<(Route, RouteSpec)>,
 }
 
@@ -110,7 +110,7 @@ impl Plan {
         })
     }
 
-    /// Whether nothing in the container changes.
+    /// Returns whether the container stays unchanged.
     pub(crate) fn is_empty(&self) -> bool {
         let flushes = self.flush_routes || self.flush_gateway;
         !flushes && self.delete.is_empty() && self.add.is_empty()

@@ -1,15 +1,16 @@
-//! The `route-override` plugin: deletes and adds routes of the interface that an earlier plugin made. A chained plugin.
+//! The `route-override` plugin: deletes and adds routes of the interface that an earlier plugin made. A chained
+//! plugin.
 //!
-//! It owns the routes that it adds, and those that it deleted, which wait for DEL in tables of the container that nothing
-//! leads to. All of them go with the interface.
+//! It owns the routes that it adds, and those that it deleted, which are parked for DEL in tables of the container
+//! that no rule leads to. All of them go with the interface.
 
 mod change;
 mod check;
 mod conf;
 
-use linkspan_attach::routes::{ROUTE_OVERRIDE, Routes};
-use linkspan_attach::{Side, kernel};
-use linkspan_netlink::link::{Kind, Link};
+use linkspan_attach::Side;
+use linkspan_attach::routes::{ROUTE_OVERRIDE, Routes, table_of_vrf};
+use linkspan_netlink::link::Link;
 use linkspan_plugin::capability::{Capability, require};
 use linkspan_plugin::check::promised;
 use linkspan_plugin::{
@@ -65,7 +66,7 @@ impl Plugin for RouteOverride {
         Ok(result)
     }
 
-    /// Reads no key: routes tell what ADD did.
+    /// DEL reads no key: the routes tell the changes of ADD.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let Some(netns) = &call.netns else {
             return Ok(());
@@ -73,7 +74,7 @@ impl Plugin for RouteOverride {
         let Some(sandbox) = Side::sandbox(netns)? else {
             return Ok(());
         };
-        // DEL works with a previous result that makes no sense.
+        // DEL works with a malformed previous result.
         let told = call
             .netconf
             .prev_result()
@@ -142,8 +143,8 @@ fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'
     }
 }
 
-/// The interfaces of the container in the result, the attachment's own one first. Where the result tells none, it is that
-/// one.
+/// The interfaces of the container in the result, the attachment's own one first. If the result has none, the
+/// attachment's own one.
 fn names<'a>(result: &'a AddResult, ifname: &'a str) -> Vec<&'a str> {
     let inside = result
         .interfaces
@@ -156,16 +157,4 @@ fn names<'a>(result: &'a AddResult, ifname: &'a str) -> Vec<&'a str> {
     names.sort_by_key(|name| (*name != ifname, *name));
     names.dedup();
     names
-}
-
-/// The table of the VRF that the link is in, which its packets look up in the place of the main one.
-fn table_of_vrf(side: &Side, link: &Link) -> Result<Option<u32>> {
-    let Some(index) = link.controller else {
-        return Ok(None);
-    };
-    let controller = side.rtnl.link_by_index(index).map_err(kernel)?;
-    Ok(match controller.map(|link| link.kind) {
-        Some(Kind::Vrf { table }) => Some(table),
-        _ => None,
-    })
 }

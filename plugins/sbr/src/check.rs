@@ -1,4 +1,4 @@
-//! What CHECK compares: rules and tables.
+//! The comparisons of CHECK: rules and tables.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,8 @@ use crate::claim::rules;
 use crate::conf::Plan;
 use crate::is_rule_of;
 
-/// Each address has a rule. It leads to the table of the configuration, or else to one with a default route by the gateway,
-/// where there is one.
+/// Verifies that each address has a rule. The rule leads to the table of the configuration, or else to one with a
+/// default route through the gateway, if there is one.
 pub(crate) fn run(
     side: &Side,
     link: &Link,
@@ -58,7 +58,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Whether one of the tables has a default route by the gateway.
+/// Returns whether one of the tables has a default route through the gateway.
 fn leads_to(gateway: IpAddr, routes: &[Stored], tables: &[u32]) -> bool {
     let of_tables = routes.iter().filter(|route| {
         let is_of_family = route.family() == Family::of(gateway);

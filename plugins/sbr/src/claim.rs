@@ -1,5 +1,5 @@
-//! Which routing table each address has. A rule claims it: who sees that another rule leads to the same table by now takes
-//! another one, so nothing is locked.
+//! The routing tables of addresses. A rule claims a table. An ADD whose table has another rule by now chooses another
+//! table, so no lock is needed.
 
 use std::collections::BTreeSet;
 
@@ -17,22 +17,22 @@ use nix::errno::Errno;
 
 use crate::is_rule_of;
 
-/// The first table that is taken, as in the reference.
+/// The first table to try, as in the reference.
 const FIRST: u32 = 100;
 /// Tables that every namespace has: default, main and local.
 const RESERVED: [u32; 3] = [253, 254, 255];
-/// How often another ADD may be faster.
+/// Maximum number of conflicts with other ADDs.
 const ATTEMPTS: u32 = 10;
 
 /// An address and its table.
 pub(crate) type Way = (IpConfig, u32);
 
-/// The numbers that the rules of one attachment have.
+/// The numbers of one attachment's rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marks {
-    /// Of rules to tables of ours, whose routes DEL puts back.
+    /// Identifies rules to our own tables, whose routes DEL puts back.
     pub(crate) filled: u32,
-    /// Of rules to a table that somebody else fills.
+    /// Identifies rules to a table that others fill.
     pub(crate) foreign: u32,
 }
 
@@ -43,18 +43,18 @@ impl Marks {
         Self { filled, foreign }
     }
 
-    /// Whether the attachment has made the rule.
+    /// Returns whether the attachment made the rule.
     pub(crate) fn has(self, rule: &Rule) -> bool {
         [Some(self.filled), Some(self.foreign)].contains(&rule.owner)
     }
 }
 
-/// The tables that rules lead to.
+/// The tables for the rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tables<'a> {
-    /// One, which somebody else fills.
+    /// One table, which others fill.
     Fixed(u32),
-    /// One for each address, which is nobody else's: none of these routes is in it.
+    /// An unused table for each address. A table of one of these routes is in use.
     Free(&'a [Stored]),
 }
 
@@ -64,12 +64,12 @@ pub(crate) struct Claim<'a> {
     pub(crate) side: &'a Side,
     pub(crate) netns: &'a NetnsPath,
     pub(crate) marks: Marks,
-    /// The interface, where sockets that are bound to it get a rule.
+    /// The interface, if sockets bound to it get a rule.
     pub(crate) oif: Option<&'a str>,
 }
 
 impl Claim<'_> {
-    /// Makes the rules of the addresses. A rule of an earlier ADD stays as long as its address is in the result.
+    /// Creates the rules of the addresses. A rule of an earlier ADD stays while its address is in the result.
     pub(crate) fn tables(
         &self,
         ips: &[IpConfig],
@@ -106,7 +106,8 @@ impl Claim<'_> {
         Err(Failure::new(ErrorCode::TRY_AGAIN_LATER, text).hint("try again"))
     }
 
-    /// The tables of an earlier ADD, and free ones. After a clash it leaves out some, so that two do not meet for ever.
+    /// The tables of an earlier ADD, and free ones. After a conflict it skips some, so that two ADDs do not collide
+    /// for ever.
     fn choose(
         &self,
         ips: &[IpConfig],
@@ -163,7 +164,7 @@ impl Claim<'_> {
         rules
     }
 
-    /// Whether a rule of somebody else leads to one of the tables.
+    /// Returns whether a rule of another owner leads to one of the tables.
     fn is_contested(&self, ways: &[Way]) -> Result<bool> {
         let is_ours = |table| ways.iter().any(|(_, way)| Some(*way) == table);
         let is_anothers = |rule: &Rule| !self.marks.has(rule) && is_ours(rule.table);
@@ -202,7 +203,8 @@ pub(crate) fn rules(side: &Side) -> Result<Vec<Rule>> {
     Ok(all)
 }
 
-/// Whether both have the same packets looked up in the same table, for the same owner; the kernel gives the place.
+/// Returns whether both rules look up the same packets in the same table, for the same owner. The kernel chooses the
+/// priority.
 fn is_same(one: &Rule, other: &Rule) -> bool {
     let parts = |rule: &Rule| {
         (

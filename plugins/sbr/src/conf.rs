@@ -11,14 +11,14 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// Only rules are made, and they lead to this routing table, which somebody else fills. Default: a free table for
-    /// each address
+    /// Only rules are created. They lead to this routing table, which others fill. Default: a free table for each
+    /// address
     table: Option<i64>,
-    /// The gateways in the place of those of the previous result: at most one of each family.
+    /// The gateways to use instead of those of the previous result: at most one of each family.
     gateways: Vec<String>,
     /// The subnets of the interface stay in the main table, with the address as source.
     add_source_hints: bool,
-    /// Packets of sockets that are bound to the interface take its table as well.
+    /// Packets of sockets that are bound to the interface use its table, too.
     oif_rule: bool,
     /// The capabilities that the runtime fills in.
     runtime_config: RuntimeConf,
@@ -31,16 +31,16 @@ struct RuntimeConf {
     gateways: Vec<String>,
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// The table of all rules; each address has its own one where absent.
+    /// The table of all rules; default: a separate one for each address.
     pub(crate) table: Option<u32>,
-    /// The gateways that win over those of the result.
+    /// The gateways that replace those of the result.
     pub(crate) gateways: PerFamily<Option<IpAddr>>,
     /// Whether subnets stay in the main table.
     pub(crate) source_hints: bool,
-    /// Whether there is a rule for bound sockets.
+    /// Whether bound sockets get a rule.
     pub(crate) oif_rule: bool,
 }
 

@@ -1,8 +1,8 @@
-//! The `sbr` plugin: routing by the source address. What leaves from an address of the interface takes the interface's own
-//! routes, whatever else the main table says. A chained plugin.
+//! The `sbr` plugin: routing by source address. Packets from an address of the interface use the interface's own
+//! routes, whatever else is in the main table. A chained plugin.
 //!
-//! It owns rules in the container, which have the attachment's number, and the routes of the tables that they lead to. All of
-//! them go with the container's namespace. DEL puts the routes back.
+//! It owns rules in the container, which have the attachment's number, and the routes of their tables. All of them go
+//! with the container's namespace. DEL puts the routes back.
 
 mod check;
 mod claim;
@@ -10,7 +10,7 @@ mod conf;
 mod steer;
 
 use linkspan_attach::parking::Parking;
-use linkspan_attach::routes::{Routes, SBR};
+use linkspan_attach::routes::{Routes, SBR, table_of_vrf};
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::MAIN;
@@ -72,14 +72,15 @@ impl Plugin for Sbr {
             routes: &routes,
             ways: &ways,
             plan: &plan,
+            home: home_of(&sandbox, &link)?,
             parked: Parking::of(&call.owner()).aside(),
         };
         work.run(routes.own_of(all), undo)?;
         Ok(result)
     }
 
-    /// Goes by the numbers of the attachment. Rules of the Go plugin have none, so it finds them by their address. The rules
-    /// tell which tables are ours, so they go last.
+    /// DEL finds the rules by the attachment's numbers. Rules of the Go plugin have none, so it finds those by their
+    /// address. The rules tell which tables are ours, so they are deleted last.
     fn del(call: &DelCall, _conf: Conf) -> Result<()> {
         let Some(netns) = &call.netns else {
             return Ok(());
@@ -90,7 +91,7 @@ impl Plugin for Sbr {
         let (marks, ifname) = (Marks::of(&call.owner()), call.attachment.ifname.as_str());
         let rules = claim::rules(&sandbox)?;
         let mut teardown = Teardown::default();
-        // DEL works with a previous result that makes no sense.
+        // DEL works with a malformed previous result.
         let told = call.netconf.prev_result().ok().flatten();
         let told = addresses_of(&told.unwrap_or_default(), ifname);
         let mut ips: Vec<_> = told.iter().map(|ip| ip.address.ip()).collect();
@@ -101,7 +102,8 @@ impl Plugin for Sbr {
             let mut tables: Vec<_> = filled.filter_map(|rule| rule.table).collect();
             if !tables.is_empty() {
                 tables.push(Parking::of(&call.owner()).aside());
-                let home = |table| tables.contains(&table).then_some(MAIN);
+                let main = home_of(&sandbox, &link)?;
+                let home = |table| tables.contains(&table).then_some(main);
                 by_link(&sandbox, netns, &link).put_back(home, &mut teardown);
             }
         }
@@ -133,7 +135,7 @@ impl Plugin for Sbr {
         Ok(())
     }
 
-    /// Every kernel has IPv4's rules; those of IPv6 come with IPv6.
+    /// Every kernel has rules of IPv4; those of IPv6 come with IPv6.
     fn status(_call: &StatusCall, _plan: Plan) -> Result<()> {
         require(&[Capability::NetAdmin, Capability::SysAdmin])?;
         let host = Side::host()?;
@@ -155,6 +157,11 @@ fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'
     }
 }
 
+/// The table that the interface's routes are in without the plugin.
+fn home_of(side: &Side, link: &Link) -> Result<u32> {
+    Ok(table_of_vrf(side, link)?.unwrap_or(MAIN))
+}
+
 /// The addresses of the interface. One without an interface, or with one that the result does not have, is taken for its
 /// own, as the reference does.
 fn addresses_of(result: &AddResult, ifname: &str) -> Vec<IpConfig> {
@@ -166,7 +173,7 @@ fn addresses_of(result: &AddResult, ifname: &str) -> Vec<IpConfig> {
     result.ips.iter().filter(is_own).cloned().collect()
 }
 
-/// The rule of an address, without a table.
+/// Returns whether the rule, of whatever table, is for the address.
 fn is_rule_of(rule: &Rule, ip: &IpConfig) -> bool {
     let address = ip.address.ip();
     rule.src == Some((address, Family::of(address).host_prefix())) && rule.table.is_some()

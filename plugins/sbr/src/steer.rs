@@ -12,19 +12,23 @@ use linkspan_protocol::family::Family;
 use crate::claim::Way;
 use crate::conf::Plan;
 
-/// An interface, its addresses with their tables, and the wishes of the configuration.
+/// An interface, its addresses with their tables, and the options of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub(crate) routes: &'a Routes<'a>,
     pub(crate) ways: &'a [Way],
     pub(crate) plan: &'a Plan,
+    /// The table that packets without a rule of their own look up: the main one, or that of the interface's VRF.
+    pub(crate) home: u32,
     /// The table in which routes that give way to a gateway wait for DEL. Nothing leads there.
     pub(crate) parked: u32,
 }
 
 impl Work<'_> {
     /// Fills each table, and then empties the main one, so that no packet finds neither. Families without an address, and
-    /// link-local destinations, which are reached by the interface that is named with them, stay in the main table.
+    /// link-local destinations, which are reached by the interface that is named with them, stay in the main table. The
+    /// table of a VRF keeps all of its routes, because no other interface's are in the way there, and sockets of the VRF
+    /// choose their source by it.
     pub(crate) fn run(&self, own: Vec<Stored>, undo: &mut Undo) -> Result<()> {
         let routes = self.routes;
         let of_addresses = own.into_iter().filter(|route| {
@@ -32,9 +36,12 @@ impl Work<'_> {
             is_ours && !(route.table() == MAIN && route.protocol() == routes.protocol)
         });
         let (mut main, earlier): (Vec<_>, Vec<_>) =
-            of_addresses.partition(|route| route.table() == MAIN);
+            of_addresses.partition(|route| route.table() == self.home);
         for way in self.ways {
             self.fill(way, &main, &earlier, undo)?;
+        }
+        if self.home != MAIN {
+            return Ok(());
         }
         for route in main.iter().filter(|route| self.gives_way(route)) {
             routes.copy(&route.clone().in_table(self.parked), undo)?;
@@ -54,8 +61,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Fills the table of one address from the main one. A next hop is found by the routes that are there before it. The
-    /// routes of an `earlier` ADD stay.
+    /// Fills the table of one address from the main one. The kernel resolves a next hop by routes that were added
+    /// before it. The routes of an `earlier` ADD stay.
     fn fill(&self, way: &Way, main: &[Stored], earlier: &[Stored], undo: &mut Undo) -> Result<()> {
         let (ip, table) = way;
         let wanted = main.iter().filter(|route| {
@@ -64,7 +71,7 @@ impl Work<'_> {
         });
         let (through, direct): (Vec<_>, Vec<_>) = wanted.partition(|route| has_gateway(route));
         for route in direct {
-            self.routes.copy(&route.clone().in_table(*table), undo)?;
+            self.copy(route, *table, undo)?;
         }
         let is_there = |route: &Stored| route.table() == *table && is_of_family(way, route);
         let mut of_table = earlier.iter().filter(|route| is_there(route));
@@ -74,9 +81,17 @@ impl Work<'_> {
             self.make_default(way, undo)?;
         }
         for route in through {
-            self.routes.copy(&route.clone().in_table(*table), undo)?;
+            self.copy(route, *table, undo)?;
         }
         Ok(())
+    }
+
+    /// Adds a copy to a table. Of an interface in a VRF the kernel refuses the source there, which the rule has chosen anyway.
+    fn copy(&self, route: &Stored, table: u32, undo: &mut Undo) -> Result<()> {
+        match self.home {
+            MAIN => self.routes.copy(&route.clone().in_table(table), undo),
+            _ => self.routes.park(route, table, undo),
+        }
     }
 
     fn make_default(&self, (ip, table): &Way, undo: &mut Undo) -> Result<()> {
@@ -97,7 +112,7 @@ impl Work<'_> {
         self.routes.make(&default, undo)
     }
 
-    /// Whether it leads to another gateway than the one that is asked for.
+    /// Returns whether the route leads to another gateway than the configured one.
     fn gives_way(&self, route: &Stored) -> bool {
         let gateway = self.plan.gateways.of_family(route.family());
         let is_by_it = route.hops().iter().all(|hop| hop.gw == gateway);
@@ -105,8 +120,8 @@ impl Work<'_> {
     }
 }
 
-/// The subnets of the addresses, with the address as source. Two addresses of one subnet share its route; the first one is
-/// its source.
+/// The subnets of the addresses, with the address as source. Two addresses of one subnet share its route, and the
+/// first one is its source.
 fn hints(main: &[Stored], ways: &[Way]) -> Vec<RouteSpec> {
     let mut hints: Vec<RouteSpec> = Vec::new();
     for (ip, _) in ways {
@@ -127,8 +142,8 @@ fn hints(main: &[Stored], ways: &[Way]) -> Vec<RouteSpec> {
     hints
 }
 
-/// Whether a route is for packets from an address: its next hop or its source is in the address' subnet. One that is in
-/// none of the subnets is for all.
+/// Returns whether a route is for packets from an address: its next hop or its source is in the address' subnet. A
+/// route with neither in any of the subnets is for all.
 fn belongs(route: &Stored, address: Cidr, ways: &[Way]) -> bool {
     let mut ends: Vec<IpAddr> = route.hops().iter().filter_map(|hop| hop.gw).collect();
     ends.extend(route.src());

@@ -10,25 +10,25 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// Programs can open the device several times at once, each time for a queue of its own.
+    /// Programs can open the device several times at once, each time for a separate queue.
     multi_queue: bool,
-    /// Bytes. Default: the kernel's
+    /// MTU in bytes. Default: the kernel's
     mtu: i64,
     /// The MAC address of the interface. Default: a random one
     mac: String,
-    /// The number of the user who may open the device. Default: nobody but root
+    /// The number of the user who may open the device. Default: only root
     owner: Option<u32>,
     /// The number of the group that may open the device. Default: none
     group: Option<u32>,
-    /// A header of virtio is before each frame. Default: where `owner` and `group` are set and `selinuxContext` is not
+    /// A virtio header precedes each frame. Default: `true` if `owner` and `group` are set and `selinuxContext` is not
     vnet_hdr: Option<bool>,
-    /// Four bytes about it are before each frame.
+    /// Four bytes of information precede each frame.
     packet_info: bool,
-    /// A bridge of the container that takes the device as a port. Default: none
+    /// A bridge of the container that gets the device as a port. Default: none
     bridge: String,
-    /// The label of SELinux for the device. It needs a host where SELinux is enabled. Default: that of the plugin
+    /// The SELinux label for the device. Requires a host with SELinux enabled. Default: that of the plugin
     selinux_context: String,
-    /// The capability `mac`, which comes before `MAC` of `CNI_ARGS`, and that before the key.
+    /// The capability `mac`, which comes before `MAC` of `CNI_ARGS` and before the key.
     runtime_config: MacConf,
 }
 
@@ -39,18 +39,18 @@ struct MacConf {
     mac: String,
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The device, but for its name.
+    /// The device, without its name.
     pub(crate) tap: Tap,
-    /// In bytes; the kernel's default where absent.
+    /// MTU in bytes; default: the kernel's.
     pub(crate) mtu: Option<u32>,
-    /// The kernel's choice where absent.
+    /// MAC address; default: the kernel's choice.
     pub(crate) mac: Option<MacAddr>,
-    /// The bridge of the container that takes it; empty where none does.
+    /// The bridge of the container that gets the device; empty for none.
     pub(crate) bridge: String,
-    /// The label of SELinux; empty where none is asked for.
+    /// The SELinux label; empty for none.
     pub(crate) label: String,
     /// Whether an IPAM plugin gives addresses.
     pub(crate) layer3: bool,
@@ -60,7 +60,7 @@ impl Plan {
     pub(crate) fn new(call: &Call, conf: &Conf) -> Result<Self> {
         let from_args = args::parse(&call.args, &["MAC"])?.into_iter().next_back();
         let from_args = from_args.map(|(_, mac)| mac).unwrap_or_default();
-        // The reference makes the device by two ways, of which one has the header.
+        // The reference has two ways of creating the device, and one of them sets the header.
         let by_request =
             conf.owner.is_some() && conf.group.is_some() && conf.selinux_context.is_empty();
         Ok(Self {

@@ -1,6 +1,8 @@
-//! The `tap` plugin: an interface of the container whose frames a program reads and writes, such as a virtual machine.
+//! The `tap` plugin: an interface of the container whose frames a program, such as a virtual machine, reads and
+//! writes.
 //!
-//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. Nothing is on the host.
+//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. It has no state on
+//! the host.
 
 mod conf;
 mod make;
@@ -89,7 +91,7 @@ impl Plugin for TapPlugin {
     }
 }
 
-/// The bridge of the container that takes the device, where one is asked for.
+/// The configured bridge of the container, if any.
 fn bridge(sandbox: &Side, name: &str) -> Result<Option<Link>> {
     if name.is_empty() {
         return Ok(None);
@@ -98,12 +100,12 @@ fn bridge(sandbox: &Side, name: &str) -> Result<Option<Link>> {
     let missing = || {
         let text = format!("failed to get bridge {name}: no bridge of that name in {sandbox}");
         Failure::new(ErrorCode::INTERNAL, text)
-            .hint("the bridge has to be in the container: put a plugin that makes it before tap")
+            .hint("the bridge must be in the container: put a plugin that makes it before tap")
     };
     found.map(Some).ok_or_else(missing)
 }
 
-/// The device has the owner, the queues and the form of frames that are asked for.
+/// Verifies owner, queues and frame format of the device.
 fn is_as_asked(link: &Link, tap: &Tap) -> Result<()> {
     let Kind::Tun(found) = &link.kind else {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The creation of the device. The kernel labels it for SELinux with the label of the process that creates it, and a process
-//! changes its own only by executing a program: so this one executes itself, for the request alone.
+//! The creation of the device. The kernel gives the device the SELinux label of the process that creates it, and a
+//! process changes its own label only by executing a program. So this one executes itself, for the request alone.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 /// The argument of a process that creates a device and nothing else.
 pub const CREATE: &str = "create";
 
-/// It is there where the kernel enforces, or would enforce, a policy of SELinux.
+/// Exists if the kernel has an SELinux policy, enforcing or permissive.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 
 /// The label of the next program that this thread executes.
@@ -30,7 +30,7 @@ pub(crate) fn create(tap: &Tap, label: &str, sandbox: &Side) -> Result<()> {
     let execute = || {
         set_label(label)?;
         let made = exec_itself("tap", &arguments(tap));
-        // An IPAM plugin has the label of this process again. An empty write would change nothing.
+        // An IPAM plugin gets the label of this process again. An empty write would change nothing.
         set_label("\n").and(made.map(drop))
     };
     match sandbox.netns() {
@@ -39,7 +39,7 @@ pub(crate) fn create(tap: &Tap, label: &str, sandbox: &Side) -> Result<()> {
     }
 }
 
-/// The other process, of which `args` are those behind [`CREATE`].
+/// The executed process. `args` are the arguments after [`CREATE`].
 pub fn create_labelled(args: &[String]) -> Result<()> {
     let tap = parse(args).ok_or_else(|| {
         Failure::config("tap create: the arguments are those of the plugin itself")
@@ -48,7 +48,7 @@ pub fn create_labelled(args: &[String]) -> Result<()> {
     tap.create(None).map_err(|err| refused(err, &tap))
 }
 
-/// Code 50 where no device, or none with a label, can be created.
+/// Returns code 50 if no device, or none with the label, can be created.
 pub(crate) fn status(label: &str) -> Result<()> {
     let unavailable = |failure: Failure| failure.with_code(ErrorCode::NOT_AVAILABLE);
     let created = tap::can_be_created().map_err(|err| refused(err, &Tap::default()));
@@ -65,7 +65,7 @@ fn can_label() -> Result<()> {
     }
     Err(
         Failure::config("selinuxContext: SELinux is not enabled on this host")
-            .hint("take selinuxContext out of the configuration"),
+            .hint("remove selinuxContext from the configuration"),
     )
 }
 
@@ -76,7 +76,7 @@ fn set_label(label: &str) -> Result<()> {
             ErrorCode::INTERNAL,
             format!("failed set socket label: {err}"),
         )
-        .hint("selinuxContext has to be a label that the policy lets this process take")
+        .hint("selinuxContext must be a label that the policy lets this process take")
     })
 }
 
@@ -113,7 +113,7 @@ fn arguments(tap: &Tap) -> Vec<String> {
     args
 }
 
-/// Reads [`arguments`], without the first.
+/// Reads [`arguments`], without the first one.
 fn parse(args: &[String]) -> Option<Tap> {
     let [name, owner, group, queues, info, header] = args else {
         return None;

@@ -134,5 +134,5 @@ fn missing(ifname: &str) -> Failure {
         ErrorCode::INTERNAL,
         format!("failed to get {ifname:?}: Link not found"),
     )
-    .hint("put tuning behind the plugin that makes the interface")
+    .hint("put tuning after the plugin that makes the interface")
 }

@@ -17,20 +17,20 @@ const DATA_DIR: &str = "/run/cni/tuning";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Conf {
-    /// Sysctls below `net` in the container, by their names. The first `IFNAME` in a name stands for the interface.
+    /// Sysctls below `net` in the container, by their names. The first `IFNAME` in a name means the interface.
     sysctl: Wanted,
     /// The MAC address of the interface.
     mac: String,
-    /// The interface takes every frame. `false` changes nothing.
+    /// The interface receives every frame. `false` changes nothing.
     promisc: bool,
-    /// The MTU of the interface, in bytes; 0 leaves it.
+    /// The MTU of the interface, in bytes; 0 keeps it.
     mtu: i64,
-    /// The length of the interface's queue, in packets. Default: as it is
+    /// The length of the interface's queue, in packets. Default: unchanged
     #[serde(rename = "txQLen")]
     tx_q_len: Option<i64>,
-    /// The interface takes every multicast frame, or stops to. Default: as it is
+    /// Whether the interface receives every multicast frame. Default: unchanged
     allmulti: Option<bool>,
-    /// Where the settings before ADD are kept for DEL. Default: `/run/cni/tuning`
+    /// Directory for the settings before ADD, which DEL needs. Default: `/run/cni/tuning`
     #[serde(rename = "dataDir")]
     data_dir: String,
     /// The capabilities that the runtime fills in.
@@ -50,26 +50,26 @@ struct RuntimeConf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// Wins over every other source.
+    /// Takes precedence over every other source.
     cni: CniConf,
 }
 
-/// The requests of the orchestrator; they win over the configuration.
+/// The requests of the orchestrator; they take precedence over the configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CniConf {
-    /// Sysctls beside those of `sysctl`; of two with one name this one counts.
+    /// Sysctls in addition to those of `sysctl`, which they override.
     sysctl: Wanted,
-    /// In the place of `mac`.
+    /// Replaces `mac`.
     mac: Option<String>,
-    /// In the place of `promisc`.
+    /// Replaces `promisc`.
     promisc: Option<bool>,
-    /// In the place of `mtu`.
+    /// Replaces `mtu`.
     mtu: Option<i64>,
-    /// In the place of `txQLen`.
+    /// Replaces `txQLen`.
     #[serde(rename = "txQLen")]
     tx_q_len: Option<i64>,
-    /// In the place of `allmulti`.
+    /// Replaces `allmulti`.
     allmulti: Option<bool>,
 }
 
@@ -125,7 +125,7 @@ impl Plan {
         })
     }
 
-    /// Whether nothing in the container changes.
+    /// Returns whether the container stays unchanged.
     pub(crate) fn is_empty(&self) -> bool {
         self.wishes.is_empty() && self.tuned.is_empty()
     }

@@ -128,5 +128,5 @@ pub(crate) fn remembered(dir: &Path) -> Result<Vec<(NetworkName, AttachmentId)>>
 
 fn failed(attempt: &str, err: &io::Error) -> Failure {
     Failure::new(ErrorCode::IO, format!("{attempt} of the link: {err}"))
-        .hint("see that dataDir can be written and read")
+        .hint("make dataDir readable and writable")
 }

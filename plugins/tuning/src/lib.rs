@@ -41,7 +41,7 @@ impl Plugin for Tuning {
         let ifname = call.attachment.ifname.as_str();
         let mut result = call.netconf.prev_result()?.ok_or_else(|| {
             Failure::config("Required prevResult missing")
-                .hint("put tuning behind an interface plugin in the list")
+                .hint("put tuning after an interface plugin in the list")
         })?;
         if plan.is_empty() {
             return Ok(result);

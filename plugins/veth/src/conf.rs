@@ -10,12 +10,18 @@ use linkspan_protocol::error::Failure;
 use linkspan_protocol::schema::word;
 use serde::Deserialize;
 
+use crate::device::Device;
+
 /// The IPAM plugin that needs an interface first.
 const DHCP: &str = "dhcp";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
+    /// The kind of the pair. A `netkit` pair takes BPF programs (Linux 6.8); where the kernel has none the pair is a
+    /// `veth`, with a warning on stderr. Default: `veth`
+    #[serde(deserialize_with = "word::<Device, _>")]
+    device: Option<String>,
     /// Bytes, of both ends. Default: the kernel's
     mtu: i64,
     /// The world sees the host's address instead of the container's.
@@ -34,6 +40,8 @@ pub(crate) struct Conf {
 /// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// The kind of the pair.
+    pub(crate) device: Device,
     /// Bytes, of both ends; absent: the kernel's default.
     pub(crate) mtu: Option<u32>,
     pub(crate) masquerade: Option<Masquerade>,
@@ -53,6 +61,7 @@ impl Plan {
             .hint("use bridge, macvlan, ipvlan or host-device with dhcp"));
         }
         Ok(Self {
+            device: Device::parse(conf.device.as_deref())?,
             mtu: creation::mtu(conf.mtu)?,
             masquerade: Masquerade::parse(
                 conf.ip_masq,
@@ -84,11 +93,23 @@ mod tests {
             ),
             (r#","mtu":4294967296,"ipam":{"type":"x"}"#, "mtu 4294967296"),
             (r#","ipam":{"type":"dhcp"}"#, "ipam plugin dhcp"),
+            (
+                r#","device":"Netkit","ipam":{"type":"x"}"#,
+                r#"unknown device "Netkit""#,
+            ),
         ] {
             let failure = plan(keys).unwrap_err();
             assert!(failure.message().contains(named), "{}", failure.message());
         }
         assert_eq!(plan(r#","mtu":-1,"ipam":{"type":"x"}"#).unwrap().mtu, None);
+        for (keys, device) in [
+            ("", Device::Veth),
+            (r#","device":"veth""#, Device::Veth),
+            (r#","device":"netkit""#, Device::Netkit),
+        ] {
+            let plan = plan(&format!(r#"{keys},"ipam":{{"type":"x"}}"#)).unwrap();
+            assert_eq!(plan.device, device);
+        }
         assert_eq!(
             plan(r#","mtu":512,"ipam":{"type":"x"}"#).unwrap().mtu,
             Some(512)

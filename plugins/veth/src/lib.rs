@@ -1,20 +1,21 @@
-//! The `ptp` plugin, also called `veth`: a pair of interfaces and host routes, no bridge.
+//! The `ptp` plugin, also called `veth`: a pair of interfaces (veth, or netkit) and host routes, no bridge.
 //!
 //! The container reaches everything through its gateway, an address that the host's end has as a /32 or /128; the host
 //! has a route for each address of the container. An attachment owns its pair, with it addresses and routes on both
 //! sides, and its IPAM lease. Forwarding and the masquerade of the subnet are shared and stay.
 
 mod conf;
+mod device;
 
 use std::net::IpAddr;
 
 use linkspan_attach::addressing::{self, Scheme};
 use linkspan_attach::pair::{self, Pair};
 use linkspan_attach::wishes::Wishes;
-use linkspan_attach::{Sides, creation, forwarding, kernel, verify};
+use linkspan_attach::{Side, Sides, creation, forwarding, kernel, verify};
 use linkspan_filter::masquerade;
 use linkspan_filter::masquerade::Ingress;
-use linkspan_filter::obstacles::Passage;
+use linkspan_filter::obstacles::{Obstacle, Passage};
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::Link;
@@ -25,9 +26,12 @@ use linkspan_plugin::check::{mismatch, promised};
 use linkspan_plugin::interface::{self, Ipam};
 use linkspan_plugin::{
     AddCall, Call, CheckCall, DelCall, Entry, GcCall, Plugin, Result, StatusCall, Undo, delegate,
+    warn,
 };
+use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
+use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use nix::errno::Errno;
 
@@ -58,6 +62,10 @@ impl Plugin for Veth {
         let wishes = Wishes::of_interface(&plan.sysctl, call.attachment.ifname.as_str())?;
         let sides = Sides::open(&call.netns)?;
         creation::is_free(&sides.sandbox, &call.attachment.ifname)?;
+        let given = plan.device.given(&sides.host)?;
+        if let Some((what, _)) = given.warning() {
+            warn(&format!("ptp: {what}"));
+        }
         let mut result = interface::lease(call, CONTAINER, undo)?;
         let gateways = gateways(&result)?;
         addressing::possible(&sides.host, &result, plan.mtu)?;
@@ -65,6 +73,7 @@ impl Plugin for Veth {
         let request = pair::Request {
             owner: &owner,
             ifname: &call.attachment.ifname,
+            kind: given.kind,
             bridge: None,
             mtu: plan.mtu,
             mac: None,
@@ -116,8 +125,10 @@ impl Plugin for Veth {
         let promised = promised(call)?;
         delegate::check(call)?;
         let sides = Sides::open(&call.netns)?;
-        let container = verify::container(call, &sides.sandbox, &promised, "veth")?;
+        let kind = plan.device.given(&sides.host)?.kind;
+        let container = verify::container(call, &sides.sandbox, &promised, kind.as_str())?;
         let host = verify::host_end(&sides.host, &container, &promised)?;
+        device::verify_policy(&sides.host, &host)?;
         for (side, end) in [(&sides.sandbox, &container), (&sides.host, &host)] {
             verify::up(side, end)?;
             verify::mtu(side, end, plan.mtu, &promised)?;
@@ -203,6 +214,24 @@ pub fn passage() -> Passage {
         routed: true,
         bridged: false,
     }
+}
+
+/// What a person should know of the network's pairs, with the change that removes the cause.
+pub fn warnings(stdin: &[u8]) -> Result<Vec<Obstacle>> {
+    let Some(plan) = plan_of(stdin) else {
+        return Ok(Vec::new());
+    };
+    let warning = plan.device.given(&Side::host()?)?.warning();
+    let told = warning.map(|(what, remedy)| Obstacle {
+        what,
+        remedies: vec![remedy],
+    });
+    Ok(told.into_iter().collect())
+}
+
+fn plan_of(stdin: &[u8]) -> Option<Plan> {
+    let json = Json::parse(stdin).ok()?;
+    Plan::new(&NetConf::decode(&json).ok()?, &json.decode().ok()?).ok()
 }
 
 /// Each address with its gateway, without which the container could reach nothing.

@@ -12,44 +12,45 @@ use linkspan_protocol::error::Failure;
 use linkspan_protocol::schema::{Words, word};
 use serde::Deserialize;
 
-/// The largest number of a VLAN; 4095 is reserved (IEEE 802.1Q).
+/// The largest VLAN number; 4095 is reserved (IEEE 802.1Q).
 const LAST: u16 = 4094;
-/// The largest priority in a tag, which has three bits for it.
+/// The largest priority in a tag, which has three bits.
 const HIGHEST: u32 = 7;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Conf {
-    /// The interface that the VLAN is on; needed, unless `masterIndex` is set.
+    /// The interface that the VLAN is on; required, unless `masterIndex` is set.
     master: String,
-    /// The place of the master in `interfaces` of `prevResult`, in the place of its name.
+    /// The index of the master in `interfaces` of `prevResult`, instead of its name.
     master_index: Option<i64>,
     /// The master is in the container's namespace.
     link_in_container: bool,
-    /// STATUS answers code 50 where the master is missing or down. Default: `true`
+    /// STATUS answers code 50 if the master is missing or down. Default: `true`
     check_master: Option<bool>,
-    /// The VLAN's number, 0 to 4094; 0 is for frames with a priority alone.
+    /// The VLAN's number, 0 to 4094; 0 is for frames with only a priority.
     vlan_id: i64,
-    /// How frames are tagged: `802.1Q`, or `802.1ad`, for tags in front of other tags. Default: `802.1Q`
+    /// Tag format: `802.1Q`, or `802.1ad`, for tags in front of other tags. Default: `802.1Q`
     #[serde(deserialize_with = "word::<Protocols, _>")]
     protocol: Option<String>,
-    /// Which priorities of packets, `from`, become which priorities in the tag, `to`, 0 to 7. Default: 0 for all
+    /// Maps priorities of packets, `from`, to priorities in the tag, `to`, 0 to 7. Default: 0 for all
     egress_qos_map: Vec<Mapping>,
-    /// Which priorities in the tag, `from`, 0 to 7, become which priorities of packets, `to`. Default: 0 for all
+    /// Maps priorities in the tag, `from`, 0 to 7, to priorities of packets, `to`. Default: 0 for all
     ingress_qos_map: Vec<Mapping>,
-    /// Bytes, not more than the master's. Default: the master's
+    /// MTU in bytes, at most the master's. Default: the master's
     mtu: i64,
-    /// The MAC address of the interface; after the capability and `args.cni.mac`. Default: the master's
+    /// The MAC address of the interface; the capability and `args.cni.mac` come first. Default: the master's
     mac: String,
-    /// Where the MAC address comes from: `master`, or `ip`, the first IP address, so that it is the same on every node.
-    /// Default: `master`
+    /// Source of the MAC address: `master`, or `ip` to derive it from the first IP address, so that it is the same on
+    /// every node. Default: `master`
     #[serde(deserialize_with = "word::<Policies, _>")]
     mac_policy: Option<String>,
     /// Keeps IPv6 duplicate address detection, and waits for it.
     enabledad: bool,
-    /// ADD asks the other stations for its addresses first, which takes 100 ms, and fails where one has such an address.
+    /// ADD first asks the other stations for its addresses, which takes 100 ms, and fails if one of them has such an
+    /// address.
     conflict_check: bool,
-    /// Sysctls of the container's interface that are written before it is up, by their names, as
+    /// Sysctls of the container's interface that are written before it is up, such as
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
     /// The capability `mac`.
@@ -61,7 +62,7 @@ pub(crate) struct Conf {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ArgsConf {
-    /// The same as the capability, which comes first.
+    /// Like the capability, which comes first.
     cni: MacConf,
 }
 
@@ -77,7 +78,7 @@ struct MacConf {
 struct Mapping {
     /// The priority.
     from: u32,
-    /// What it becomes.
+    /// The new priority.
     to: u32,
 }
 
@@ -98,9 +99,9 @@ impl Words for Policies {
 pub(crate) struct Plan {
     pub(crate) parent: Parent,
     pub(crate) vlan: Vlan,
-    /// As it is asked for: the master decides about it.
+    /// The configured MTU. The master limits it.
     pub(crate) mtu: i64,
-    /// The master's where absent.
+    /// MAC address; default: the master's.
     pub(crate) mac: Option<MacAddr>,
     pub(crate) mac_by_address: bool,
     pub(crate) dad: bool,
@@ -168,7 +169,7 @@ fn protocol(word: &str) -> Result<VlanProtocol> {
     }
 }
 
-/// The map, each priority once, in their order. `in_tag` is the side that a tag has room for.
+/// The mappings, each priority once, in order. `in_tag` selects the priority that is in the tag.
 fn maps(key: &str, conf: &[Mapping], in_tag: fn(&QosMap) -> u32) -> Result<Vec<QosMap>> {
     let map = |map: &Mapping| QosMap {
         from: map.from,

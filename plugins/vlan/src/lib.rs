@@ -1,7 +1,7 @@
 //! The `vlan` plugin: an interface of the container for the frames of one VLAN on an interface of the host.
 //!
-//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master stays as it
-//! is. The kernel has each VLAN of a master once, wherever the namespaces are.
+//! An attachment owns its interface, which goes with the container's namespace, and its IPAM lease. The master is not
+//! changed. The kernel allows each VLAN of a master only once, in whichever namespaces.
 
 mod conf;
 
@@ -91,7 +91,7 @@ impl Plugin for VlanPlugin {
     }
 }
 
-/// Whether a link is for frames with the same tag.
+/// Returns whether a link is for frames with the same tag.
 fn has_tag(link: &Link, wanted: &Vlan) -> bool {
     let tag = |vlan: &Vlan| (vlan.protocol, vlan.id);
     matches!(&link.kind, Kind::Vlan(vlan) if tag(vlan) == tag(wanted))
@@ -116,7 +116,7 @@ fn compare(link: &Link, asked: &Vlan, found: &Vlan) -> Result<()> {
     Ok(())
 }
 
-/// The mappings that do something, in their order.
+/// The mappings that have an effect, in order.
 fn told(maps: &[QosMap]) -> String {
     let mut maps: Vec<&QosMap> = maps.iter().filter(|map| map.to != 0).collect();
     maps.sort_by_key(|map| map.from);

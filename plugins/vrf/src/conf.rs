@@ -9,13 +9,13 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Conf {
-    /// The VRF that the interface is put into; required.
+    /// The VRF that gets the interface as a port; required.
     pub(crate) vrfname: String,
-    /// The routing table of the VRF; 0 is the first free one, or that of the VRF that is there.
+    /// The routing table of the VRF; 0 means the table of an existing VRF, or else the first free one.
     table: u32,
 }
 
-/// The work, fully checked.
+/// The checked plan of a call.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) name: IfName,

@@ -14,15 +14,16 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::device::Device;
+use crate::refuge::Refuge;
 
-/// Scope of an address as the kernel numbers it: others than this one the kernel makes by itself.
+/// Scope of an address as the kernel numbers it. The kernel creates addresses of other scopes itself.
 const GLOBAL: u8 = 0;
 
-/// What an interface has.
+/// The addresses and routes of an interface.
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
     link: Link,
-    /// The IPv6 addresses; those of IPv4 stay.
+    /// The IPv6 addresses. IPv4 addresses stay.
     addrs: Vec<StoredAddr>,
     routes: Vec<Stored>,
     parking: Parking,
@@ -43,7 +44,8 @@ impl Contents {
         })
     }
 
-    /// Puts the interface into the VRF with all that it has. Routes of other tables than the main one are in both.
+    /// Puts the interface into the VRF with its addresses and routes. Routes of other tables than the main one are
+    /// usable from both.
     pub(crate) fn move_into(
         &self,
         routes: &Routes<'_>,
@@ -51,6 +53,8 @@ impl Contents {
         undo: &mut Undo,
     ) -> Result<()> {
         let (netns, before) = (routes.netns.clone(), self.clone());
+        let refuge = vrf.refuge(routes.side, self.parking);
+        refuge.take_in(&self.routes)?;
         let moved = self.link.set_controller(Some(vrf.link.index));
         let moved = moved.map_err(kernel);
         undo.push_unless_refused(moved, "take the interface out of the VRF", move || {
@@ -58,7 +62,7 @@ impl Contents {
         })?;
         self.put_addresses(&self.link)?;
         for route in &self.routes {
-            // The kernel makes its own ones by itself.
+            // The kernel recreates its own routes.
             if !route.is_of_the_kernel() && !self.parking.has(route.table()) {
                 routes.copy(&route.clone().in_table(vrf.table), undo)?;
             }
@@ -66,11 +70,20 @@ impl Contents {
                 routes.park(route, route.table(), undo)?;
             }
         }
-        self.delete_revived(routes, vrf.table)
+        self.delete_revived(routes, vrf.table)?;
+        refuge.clear()
     }
 
-    /// Deletes the kernel's routes from the table of the VRF that an earlier plugin had deleted. The kernel makes them anew
-    /// there.
+    /// With routes that a process had in hand when it was killed.
+    pub(crate) fn with(mut self, routes: Vec<Stored>) -> Self {
+        let is_new = |route: &Stored| !self.routes.contains(route);
+        let new: Vec<_> = routes.into_iter().filter(is_new).collect();
+        self.routes.extend(new);
+        self
+    }
+
+    /// Deletes from the table of the VRF those routes of the kernel that an earlier plugin had deleted: the kernel
+    /// recreates them there.
     fn delete_revived(&self, routes: &Routes<'_>, table: u32) -> Result<()> {
         let was_there = |route: &Stored| {
             let mut before = self.routes.iter();
@@ -85,8 +98,9 @@ impl Contents {
         Ok(())
     }
 
-    /// Takes the interface out of the VRF with that table, whose routes go to the main one, unless they are also in another.
-    pub(crate) fn move_out(mut self, side: &Side, table: u32) -> Result<()> {
+    /// Takes the interface out of the VRF. The routes of its table move to the main one, unless they are also in another one.
+    pub(crate) fn move_out(mut self, refuge: &Refuge<'_>) -> Result<()> {
+        let (side, table) = (refuge.side, refuge.table);
         let (of_vrf, mut kept): (Vec<_>, Vec<_>) = self
             .routes
             .into_iter()
@@ -98,10 +112,12 @@ impl Contents {
         kept.extend(own.map(|route| route.in_table(MAIN)));
         kept.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
         self.routes = kept;
-        self.come_back(side)
+        refuge.take_in(&self.routes)?;
+        self.come_back(side)?;
+        refuge.clear()
     }
 
-    /// Takes the interface out of its VRF, and puts addresses and routes back where they were.
+    /// Takes the interface out of its VRF, and restores addresses and routes.
     fn come_back(&self, side: &Side) -> Result<()> {
         let Some(link) = side.rtnl.link_by_index(self.link.index).map_err(kernel)? else {
             return Ok(());
@@ -118,8 +134,8 @@ impl Contents {
         teardown.finish()
     }
 
-    /// Deletes the kernel's routes from the main table that an earlier plugin had moved to another one. The kernel makes
-    /// them anew there. Link-local ones are in both.
+    /// Deletes from the main table those routes of the kernel that an earlier plugin had moved to another table: the
+    /// kernel recreates them there. Link-local routes are in both.
     fn delete_doubles(&self, side: &Side) -> Result<()> {
         let is_moved = |route: &Stored| {
             let mut copies = self.routes.iter().filter(|other| is_copy(other, route));
@@ -137,7 +153,7 @@ impl Contents {
         Ok(())
     }
 
-    /// The addresses are usable at once: they were before.
+    /// Restores the addresses without duplicate address detection, since they were usable before.
     fn put_addresses(&self, link: &Link) -> Result<()> {
         let present = link.addrs(Some(Family::V6)).map_err(kernel)?;
         for stored in &self.addrs {
@@ -156,7 +172,7 @@ impl Contents {
     }
 }
 
-/// Whether one is a copy of the other for another table.
+/// Returns whether one is a copy of the other for another table.
 fn is_copy(one: &Stored, other: &Stored) -> bool {
     plain(one) == plain(other)
 }

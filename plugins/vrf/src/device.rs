@@ -1,7 +1,8 @@
-//! The VRF itself: found or made, with a table that is nobody else's, and deleted with its last port.
+//! The VRF itself: found or created, with an unused table, and deleted with its last port.
 
 use std::collections::BTreeSet;
 
+use linkspan_attach::parking::Parking;
 use linkspan_attach::{Side, kernel};
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::stored::Stored;
@@ -12,20 +13,33 @@ use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 use crate::conf::Plan;
+use crate::refuge::Refuge;
 
-/// How often another ADD may be faster.
+/// Maximum number of conflicts with other ADDs.
 const ATTEMPTS: usize = 10;
 /// Tables that every namespace has: default, main and local.
 const RESERVED: [u32; 3] = [253, 254, 255];
 
-/// A VRF that is there.
+/// An existing VRF.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) link: Link,
     pub(crate) table: u32,
 }
 
-/// The VRF of that name. A link of another kind is none.
+impl Device {
+    /// Where routes of an attachment are while its interface changes the VRF.
+    pub(crate) fn refuge<'a>(&'a self, side: &'a Side, parking: Parking) -> Refuge<'a> {
+        Refuge {
+            side,
+            vrf: &self.link,
+            table: self.table,
+            parking,
+        }
+    }
+}
+
+/// The VRF with that name; `None` if the link is of another kind.
 pub(crate) fn find(side: &Side, name: &str) -> Result<Option<Device>> {
     let link = side.find(name)?;
     Ok(link.and_then(|link| match link.kind {
@@ -34,11 +48,11 @@ pub(crate) fn find(side: &Side, name: &str) -> Result<Option<Device>> {
     }))
 }
 
-/// The VRF of the plan; it is made where it is not there. An ADD that is faster shares its own.
+/// The VRF of the plan, created if missing. Concurrent ADDs share it.
 pub(crate) fn ensure(
     side: &Side,
     plan: &Plan,
-    netns: &NetnsPath,
+    (netns, parking): (&NetnsPath, Parking),
     undo: &mut Undo,
 ) -> Result<Device> {
     let name = plan.name.as_str();
@@ -57,14 +71,14 @@ pub(crate) fn ensure(
                 let (netns, name) = (netns.clone(), name.to_owned());
                 undo.push_unless_refused(made.map_err(kernel), "delete the VRF", move || {
                     Side::unless_gone(&netns, |side| match find(side, &name)? {
-                        Some(device) => delete_if_empty(side, &device),
+                        Some(device) => delete_if_unused(side, &device, parking),
                         None => Ok(()),
                     })
                 })?;
             }
         }
         let link = side.link(name)?;
-        // Of two that took the same table at the same time, the later one sees the other and gives way.
+        // If two ADDs took the same table at once, the later one sees the other and gives way.
         if plan.table.is_none() && is_taken(side, &link, table)? {
             link.delete().map_err(kernel)?;
             continue;
@@ -76,7 +90,7 @@ pub(crate) fn ensure(
     Err(Failure::new(ErrorCode::TRY_AGAIN_LATER, text).hint("try again"))
 }
 
-/// The VRF that is there already, if it is one and has the wanted table.
+/// The existing VRF, if the link is one and has the wanted table.
 fn present(side: &Side, plan: &Plan) -> Result<Option<Device>> {
     let name = plan.name.as_str();
     let Some(link) = side.find(name)? else {
@@ -91,14 +105,14 @@ fn present(side: &Side, plan: &Plan) -> Result<Option<Device>> {
             "VRF {name} already exist with different routing table {table}"
         ));
     }
-    // A killed ADD may have made it and no more.
+    // A killed ADD may have created it without setting it up.
     if !link.up {
         link.set_up().map_err(kernel)?;
     }
     Ok(Some(Device { link, table }))
 }
 
-/// The first table that no VRF has, no rule leads to, and no route is in.
+/// The first table without a VRF, a rule or a route.
 fn free_table(side: &Side) -> Result<u32> {
     let mut taken: BTreeSet<u32> = RESERVED.into();
     for link in side.rtnl.links().map_err(kernel)? {
@@ -124,7 +138,7 @@ fn is_taken(side: &Side, own: &Link, table: u32) -> Result<bool> {
     Ok(links.iter().any(is_earlier))
 }
 
-/// Deletes the VRF, unless an interface is in it.
+/// Deletes the VRF, unless it has a port.
 pub(crate) fn delete_if_empty(side: &Side, device: &Device) -> Result<()> {
     let links = side.rtnl.links().map_err(kernel)?;
     let index = Some(device.link.index);
@@ -134,10 +148,18 @@ pub(crate) fn delete_if_empty(side: &Side, device: &Device) -> Result<()> {
     device.link.delete().map_err(kernel)
 }
 
-/// The refusal of an interface that is in something else.
+/// The same, unless routes of the attachment found no way back and wait for DEL.
+fn delete_if_unused(side: &Side, device: &Device, parking: Parking) -> Result<()> {
+    if device.refuge(side, parking).copies()?.is_empty() {
+        return delete_if_empty(side, device);
+    }
+    Ok(())
+}
+
+/// The refusal of an interface that is the port of another link.
 pub(crate) fn has_another(side: &Side, ifname: &str, index: u32) -> Failure {
     let controller = side.rtnl.link_by_index(index).ok().flatten();
     let name = controller.map_or_else(|| index.to_string(), |link| link.name);
     let text = format!("interface {ifname} has already a master set: {name}");
-    Failure::new(ErrorCode::INTERNAL, text).hint("take it out of that one first")
+    Failure::new(ErrorCode::INTERNAL, text).hint("remove it from that one first")
 }

@@ -1,11 +1,14 @@
-//! The `vrf` plugin: puts the interface into a VRF of the container, which has a routing table of its own. A chained plugin.
+//! The `vrf` plugin: puts the interface into a VRF of the container, which has a separate routing table. A chained
+//! plugin.
 //!
 //! Attachments of one container share a VRF by its name, so it goes with the last of its ports. The kernel flushes routes
-//! and IPv6 addresses of an interface that changes its VRF. The plugin puts them back, in the table of the VRF.
+//! and IPv6 addresses of an interface that changes its VRF. The plugin puts them back, in the table of the VRF. Meanwhile
+//! the routes have copies, for the case that the process is killed.
 
 mod conf;
 mod contents;
 mod device;
+mod refuge;
 
 use linkspan_attach::parking::Parking;
 use linkspan_attach::routes::Routes;
@@ -45,20 +48,25 @@ impl Plugin for Vrf {
         let result = chained::previous(call)?;
         let sandbox = Side::inside(&call.netns)?;
         let ifname = call.attachment.ifname.as_str();
-        let vrf = device::ensure(&sandbox, &plan, &call.netns, undo)?;
+        let parking = Parking::of(&call.owner());
+        let vrf = device::ensure(&sandbox, &plan, (&call.netns, parking), undo)?;
         let link = sandbox.link(ifname)?;
+        undo.push("put back routes", {
+            let (netns, name, ifname) = (call.netns.clone(), plan.name.clone(), ifname.to_owned());
+            move || put_back(&netns, (&name, &ifname), parking)
+        });
         match link.controller {
             None => {}
             Some(index) if index == vrf.link.index => return Ok(result),
             Some(index) => return Err(device::has_another(&sandbox, ifname, index)),
         }
         let routes = by_link(&sandbox, &call.netns, &link);
-        let contents = Contents::of(&routes, Parking::of(&call.owner()))?;
+        let contents = Contents::of(&routes, parking)?;
         contents.move_into(&routes, &vrf, undo)?;
         Ok(result)
     }
 
-    /// Leaves an interface alone that is in another VRF, or in none. The VRF goes when it is empty.
+    /// Ignores an interface that is in another VRF, or in none. Deletes the VRF if it is empty.
     fn del(call: &DelCall, conf: Conf) -> Result<()> {
         let Some(netns) = &call.netns else {
             return Ok(());
@@ -66,7 +74,7 @@ impl Plugin for Vrf {
         let Some(sandbox) = Side::sandbox(netns)? else {
             return Ok(());
         };
-        // ADD has refused a name that no interface can have.
+        // ADD refuses an invalid name, so no such VRF was created.
         let Ok(name) = IfName::parse(&conf.vrfname) else {
             return Ok(());
         };
@@ -75,14 +83,21 @@ impl Plugin for Vrf {
         };
         let mut teardown = Teardown::default();
         let link = sandbox.find(call.attachment.ifname.as_str())?;
-        if let Some(link) = link.filter(|link| link.controller == Some(vrf.link.index)) {
-            let parking = Parking::of(&call.owner());
-            teardown.run("take the interface out of the VRF", || {
-                let routes = by_link(&sandbox, netns, &link);
-                Contents::of(&routes, parking)?.move_out(&sandbox, vrf.table)
-            });
-        }
-        teardown.run("delete the VRF", || device::delete_if_empty(&sandbox, &vrf));
+        let parking = Parking::of(&call.owner());
+        let refuge = vrf.refuge(&sandbox, parking);
+        // Copies of routes that found no way back go with the VRF, so it stays for the next DEL then.
+        teardown.run("take the interface out of the VRF", || {
+            match &link {
+                Some(link) if link.controller == Some(vrf.link.index) => {
+                    let routes = by_link(&sandbox, netns, link);
+                    let contents = Contents::of(&routes, parking)?;
+                    contents.with(refuge.routes_of(link)?).move_out(&refuge)?;
+                }
+                Some(link) if link.controller.is_none() => refuge.put_back(link)?,
+                _ => refuge.clear()?,
+            }
+            device::delete_if_empty(&sandbox, &vrf)
+        });
         teardown.finish()
     }
 
@@ -114,7 +129,21 @@ impl Plugin for Vrf {
     }
 }
 
-/// The plugin makes no route anew, so their protocol is nobody's.
+/// Undo: an interface that is not in the VRF gets its routes back; the copies of one that stays in it wait for DEL.
+fn put_back(netns: &NetnsPath, (name, ifname): (&IfName, &str), parking: Parking) -> Result<()> {
+    Side::unless_gone(netns, |side| {
+        let vrf = device::find(side, name.as_str())?;
+        let (Some(vrf), Some(link)) = (vrf, side.find(ifname)?) else {
+            return Ok(());
+        };
+        match link.controller {
+            None => vrf.refuge(side, parking).put_back(&link),
+            Some(_) => Ok(()),
+        }
+    })
+}
+
+/// The plugin makes no new routes, so their protocol does not matter.
 fn by_link<'a>(side: &'a Side, netns: &'a NetnsPath, link: &'a Link) -> Routes<'a> {
     Routes {
         side,

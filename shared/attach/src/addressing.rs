@@ -6,7 +6,7 @@ use std::time::Duration;
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::{RouteSpec, SCOPE_LINK};
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, IpConfig, Route};
@@ -61,6 +61,7 @@ pub fn apply(
     scheme: Scheme,
     wishes: &Wishes,
 ) -> Result<()> {
+    let _step = step("addresses");
     let ips = addresses_of(result, &link.name)?;
     let mut routes = routes_of(result, &ips)?;
     let dad = scheme == Scheme::Subnet { dad: true };
@@ -213,7 +214,7 @@ fn wait_for_dad(sandbox: &Side, link: &Link) -> Result<()> {
             "{} has address {ip} in DADFAILED state: another station on the link has it",
             link.name
         )),
-        // Without a carrier nobody could answer, and the kernel goes on when there is one.
+        // The address stays tentative until the link has a carrier. The kernel then continues by itself.
         None if is_without_carrier(sandbox, link)? => Ok(()),
         None => refuse(format!(
             "{} still has tentative addresses after {} s",

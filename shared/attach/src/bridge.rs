@@ -18,7 +18,7 @@ use crate::{Side, kernel};
 /// The number of ports that a bridge can have, counted from 1 (`BR_MAX_PORTS` of `net/bridge/br_private.h`).
 const PORTS: usize = 1023;
 
-/// What the bridge shall be.
+/// The wanted bridge.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Its name.
@@ -27,20 +27,20 @@ pub struct Request<'a> {
     pub mtu: Option<u32>,
     /// Whether it receives every frame.
     pub promiscuous: bool,
-    /// What is asked of it as to VLANs.
+    /// The wanted VLAN filtering.
     pub filtering: VlanFiltering,
 }
 
-/// What is asked of a bridge as to VLANs.
+/// The VLAN filtering that a configuration wants of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VlanFiltering {
-    /// Nothing.
+    /// Any.
     Any,
-    /// A new one keeps them apart; one that is there stays as it is.
+    /// A new bridge filters. An existing one stays as it is.
     Preferred,
-    /// The same, and one that does not is refused.
+    /// A new bridge filters. An existing one that does not is refused.
     Needed,
-    /// The same, and one that does not is told to.
+    /// A new bridge filters. An existing one is switched to filtering.
     Ensured,
 }
 
@@ -117,7 +117,7 @@ fn is_bridge(link: &Link) -> Result<()> {
     .hint("set \"bridge\" to another name"))
 }
 
-/// Refuses a bridge that cannot do what is asked of it as to VLANs.
+/// Refuses a bridge that cannot filter VLANs as wanted.
 fn can_filter(bridge: &Link, asked: VlanFiltering) -> Result<()> {
     let name = &bridge.name;
     match (asked, bridge.filtering) {
@@ -169,9 +169,9 @@ fn create(host: &Side, request: Request<'_>) -> Result<Link> {
     }
 }
 
-/// Sees that `gateway`, one of `gateways` that the same ADD gives it, is an address of the bridge. `bridge` is as it was
-/// before anything was attached: a bridge that does not have the address yet may be one whose hardware address still
-/// follows its ports, and is told to keep it.
+/// Verifies that `gateway`, one of the `gateways` that the same ADD adds, is an address of the bridge. `bridge` is its
+/// state before anything was attached. The hardware address of a bridge that lacks the address may still follow its
+/// ports, so it is pinned.
 pub fn ensure_address(
     host: &Side,
     bridge: &Link,
@@ -218,8 +218,8 @@ pub fn ensure_address(
     bridge.set_mac(mac).map_err(kernel)
 }
 
-/// Refuses a subnet that another link has already, or a part of it: the kernel would send packets of pods there. A route
-/// with a next hop may be meant so, and a wider one does not win.
+/// Refuses a subnet that another link has already, wholly or in part: the kernel would send packets of pods there. A
+/// route with a next hop may be intended, and a wider route does not win.
 fn refuse_rivals(host: &Side, bridge: &Link, gateway: Cidr) -> Result<()> {
     let family = Family::of(gateway.ip());
     let is_rival = |route: &&Route| {

@@ -1,5 +1,5 @@
-//! What links share that are born on another one, as macvlan, ipvlan and vlan make them: from the link to the result, what
-//! CHECK compares of each, and what makes every ADD fail.
+//! The common part of links that are born on another one (macvlan, ipvlan and vlan): from the link to the result, the
+//! comparisons of CHECK, and STATUS.
 
 use std::mem;
 use std::net::IpAddr;
@@ -12,54 +12,53 @@ use linkspan_plugin::{AddCall, CheckCall, Result, StatusCall, Undo, delegate, in
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::result::AddResult;
-use nix::errno::Errno;
 
 use crate::addressing::{self, Scheme};
-use crate::conflict::{Conflicts, refuse_taken};
+use crate::conflict::{Conflicts, announce, ips_of, refuse_taken};
 use crate::end::CONTAINER;
 use crate::parent::Parent;
 use crate::wishes::Wishes;
 use crate::{Side, Sides, creation, end, kernel, verify};
 
-/// Where a link's addresses come from.
+/// The source of a link's addresses.
 #[derive(Debug)]
 pub enum Addresses {
-    /// It has none.
+    /// The link has none.
     None,
-    /// The IPAM plugin gives them.
+    /// The IPAM plugin.
     Ipam,
-    /// They are in the result before.
+    /// The previous result.
     Given(AddResult),
 }
 
 impl Addresses {
-    /// Those of the IPAM plugin, if there is one.
+    /// [`Self::Ipam`] if there is an IPAM plugin, else none.
     pub fn of_ipam(is_there: bool) -> Self {
         if is_there { Self::Ipam } else { Self::None }
     }
 }
 
-/// How a link that is made becomes one that can be used.
+/// The steps from a new link to a usable one.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The host and the container.
     pub sides: &'a Sides,
-    /// Where its addresses come from.
+    /// The source of its addresses.
     pub addresses: Addresses,
-    /// The MTU that is asked for; the result tells it then.
+    /// The wanted MTU, which the result then reports.
     pub mtu: Option<u32>,
-    /// Whether IPv6 looks for others with its addresses before it uses them.
+    /// Whether the kernel runs IPv6 duplicate address detection.
     pub dad: bool,
-    /// Where it looks for other stations with its addresses before it gets them.
+    /// Where to look for other stations with its addresses before it gets them.
     pub conflicts: Conflicts<'a>,
     /// Its sysctls.
     pub wishes: &'a Wishes,
-    /// Whether its hardware address follows from its first address.
+    /// Whether its hardware address is derived from its first address.
     pub mac_by_address: bool,
 }
 
 impl Setup<'_> {
-    /// Gives the link its addresses, sets it up and tells the result. The stations on the wire learn of each address once.
+    /// Gives the link its addresses, sets it up and returns the result. Each address is announced to the wire once.
     pub fn run(mut self, call: &AddCall, mut link: Link, undo: &mut Undo) -> Result<AddResult> {
         let sandbox = &self.sides.sandbox;
         let (mut result, mut is_up) = match mem::replace(&mut self.addresses, Addresses::None) {
@@ -68,7 +67,7 @@ impl Setup<'_> {
             Addresses::Ipam => {
                 let asks = delegate::asks_over_the_interface(call);
                 if asks {
-                    // The IPAM plugin sets it up, and no router is to be faster than our settings.
+                    // The IPAM plugin sets the link up, so the router's settings must be refused before that.
                     sandbox.sysctl(|sysctls| sysctls.refuse_router_advertisements(&link.name))?;
                     self.wishes.apply(sandbox)?;
                 }
@@ -102,9 +101,9 @@ impl Setup<'_> {
         Ok(result)
     }
 
-    /// Refuses addresses that another station has. Returns whether the link is up for that.
+    /// Refuses addresses that another station has. Returns whether the link was set up for the search.
     fn refuse_conflicts(&self, link: &Link, result: &AddResult) -> Result<bool> {
-        let ips: Vec<IpAddr> = result.ips.iter().map(|ip| ip.address.ip()).collect();
+        let ips = ips_of(result);
         let sandbox = &self.sides.sandbox;
         match self.conflicts {
             Conflicts::OverLink(parent) if !ips.is_empty() => {
@@ -122,20 +121,10 @@ impl Setup<'_> {
     }
 }
 
-/// Has the kernel announce the addresses of a link that was up before it had them. Otherwise it does so as the link comes
-/// up. It does both by the sysctls `arp_notify` and `ndisc_notify`. An ipvlan has the hardware address of its parent, so
-/// the neighbours of its siblings know it.
-fn announce(link: &Link) -> Result<()> {
-    match link.set_mac(link.mac) {
-        Err(err) if err.is(Errno::EOPNOTSUPP) => Ok(()),
-        announced => announced.map_err(kernel),
-    }
-}
-
 /// The hardware address of an address, which is the same on every node.
 pub fn mac_of(ip: IpAddr) -> MacAddr {
     match ip {
-        // The prefix that Docker and the first plugins had for it.
+        // The prefix that Docker and the first plugins used.
         IpAddr::V4(ip) => {
             let [a, b, c, d] = ip.octets();
             MacAddr([0x0a, 0x58, a, b, c, d])
@@ -148,7 +137,7 @@ pub fn mac_of(ip: IpAddr) -> MacAddr {
     }
 }
 
-/// What CHECK compares of every such link; the link, for what its kind alone has.
+/// The comparisons of CHECK for every such link. Returns the link, for comparisons of its kind alone.
 pub fn check(call: &CheckCall, kind: &Kind, parent: &Parent, mtu: i64) -> Result<Link> {
     let promised = promised(call)?;
     if !call.netconf.ipam.kind.is_empty() {
@@ -163,7 +152,7 @@ pub fn check(call: &CheckCall, kind: &Kind, parent: &Parent, mtu: i64) -> Result
     verify::mtu(sandbox, &link, asked, &promised)?;
     let is_own = |ifname: &str, place: &str| ifname == link.name && !place.is_empty();
     let mut told = promised.interfaces.iter();
-    // A result of an older version cannot tell it.
+    // A result of an older version has no MTU.
     let is_told = told.any(|item| is_own(&item.name, &item.sandbox) && item.mtu > 0);
     if let Some(asked) = asked.filter(|_| !is_told) {
         let what = format!("mtu of {:?} in {sandbox}", link.name);
@@ -174,7 +163,7 @@ pub fn check(call: &CheckCall, kind: &Kind, parent: &Parent, mtu: i64) -> Result
     Ok(link)
 }
 
-/// What makes every ADD fail: capabilities, the kind, the parent where it is to be looked at, an MTU that `fits` not, IPAM.
+/// STATUS: capabilities, the kind, the parent if it is to be checked, the MTU (by `fits`), and IPAM.
 pub fn status(
     call: &StatusCall,
     kind: &Kind,
@@ -193,8 +182,8 @@ pub fn status(
     Ok(())
 }
 
-/// Whether the `macPolicy`, one of `words` of which the first is the default, is `ip`. Such an address cannot be that of an
-/// interface over which IPAM asks for one.
+/// Returns whether `macPolicy` is `ip`. It must be one of `words`, of which the first is the default. The address of
+/// an interface over which IPAM asks for one cannot be derived from it.
 pub fn mac_by_address(policy: Option<&str>, words: &[&str], ipam: &str) -> Result<bool> {
     let policy = policy.filter(|word| !word.is_empty());
     let Some(policy) = policy.filter(|word| words.first() != Some(word)) else {

@@ -48,7 +48,7 @@ pub fn mtu(key: i64) -> Result<Option<u32>> {
 }
 
 /// The hardware address from the first of `keys` that has a value. The value may come from a pod's annotations, so the
-/// error names only the key. Returns code 7 for an address that no station can have.
+/// error names only the key. Returns code 7 for an address that is not a unicast one.
 pub fn mac(keys: &[(&str, &str)]) -> Result<Option<MacAddr>> {
     let Some((key, text)) = keys.iter().find(|(_, text)| !text.is_empty()) else {
         return Ok(None);
@@ -71,7 +71,7 @@ pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
     }
 }
 
-/// Sets a link up, and explains the refusals that its parent is the reason of.
+/// Sets a link up, and explains the refusals that its parent causes.
 pub fn set_up(link: &Link) -> Result<()> {
     link.set_up().map_err(|err| {
         let mac = MacAddr(link.mac);
@@ -81,7 +81,7 @@ pub fn set_up(link: &Link) -> Result<()> {
             );
         }
         if err.is(Errno::ENETDOWN) {
-            return kernel(err).hint("set the link up that it is born on");
+            return kernel(err).hint("set its parent link up");
         }
         kernel(err)
     })

@@ -1,5 +1,5 @@
-//! The identity of a device, wherever its link is by now. A device that host-device lent to a container is found again
-//! on the host.
+//! The identity of a device, wherever its link is now. A device that host-device lent to a container is found again on
+//! the host.
 
 use crate::{Side, kernel};
 use linkspan_netlink::link::Link;
@@ -14,7 +14,7 @@ pub struct Device {
     kind: String,
     /// The hardware's own address.
     permanent_mac: Option<[u8; 6]>,
-    /// Its name on the host, where host-device has noted that.
+    /// Its name on the host, if host-device has noted it.
     alias: String,
 }
 
@@ -28,24 +28,24 @@ impl Device {
         }
     }
 
-    /// The same under its name on the host, as host-device notes that on it.
+    /// The same device under its name on the host, as host-device would note it.
     #[must_use]
     pub fn lent_by(self, host_name: &str) -> Self {
         let alias = host_name.to_owned();
         Self { alias, ..self }
     }
 
-    /// Its name on the host, as host-device has noted that; empty where nobody has.
+    /// Its name on the host, as noted by host-device; empty without a note.
     pub fn host_name(&self) -> &str {
         &self.alias
     }
 
-    /// Whether it outlives the container. The kernel deletes other devices with their namespace.
+    /// Returns whether the device outlives the container. The kernel deletes other devices with their namespace.
     pub fn may_return(&self) -> bool {
         self.permanent_mac.is_some() || !self.alias.is_empty()
     }
 
-    /// Whether `other` is this one.
+    /// Returns whether `other` is the same device.
     pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind
             && match (self.permanent_mac, other.permanent_mac) {
@@ -55,7 +55,7 @@ impl Device {
             }
     }
 
-    /// Finds it on the host: by its own address, by its name there, or by host-device's note on it.
+    /// Finds the device on the host: by its permanent address, by its name there, or by host-device's note.
     pub fn find(&self, host: &Side) -> Result<Option<(Link, Settings)>> {
         if !self.may_return() {
             return Ok(None);

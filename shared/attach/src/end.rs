@@ -6,7 +6,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
 use linkspan_netlink::netns::Netns;
 use linkspan_owner::Owner;
-use linkspan_plugin::{AddCall, DelCall, Result, Undo, interface};
+use linkspan_plugin::{AddCall, DelCall, Result, Undo, interface, step};
 use linkspan_protocol::addr::{MacAddr, NetnsPath};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -44,6 +44,7 @@ pub fn create(
     request: &Request<'_>,
     undo: &mut Undo,
 ) -> Result<Link> {
+    let _step = step("link");
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
     is_free(sandbox, ifname)?;
     let mut name = ifname.as_str().to_owned();
@@ -52,7 +53,7 @@ pub fn create(
         // Linux before 6.15 also looks for the name in the namespace of the parent.
         name = interim_name(&owner);
         let again = make(sandbox, &name, &owner, request);
-        // Otherwise it is the place on the parent that is taken.
+        // Otherwise the place on the parent is taken.
         if !is_taken(&again) {
             made = again;
         }
@@ -79,7 +80,7 @@ pub fn create(
         tagged.map_err(kernel)?;
         link = sandbox.link(ifname.as_str())?;
     }
-    // Some kinds begin with the parent's.
+    // Some kinds start with the parent's address.
     if let Some(mac) = request.mac.filter(|mac| mac.0 != link.mac) {
         link.set_mac(mac.0).map_err(kernel)?;
         link.mac = mac.0;
@@ -112,12 +113,13 @@ fn is_taken(made: &std::result::Result<(), Error>) -> bool {
     made.as_ref().is_err_and(|err| err.is(Errno::EEXIST))
 }
 
-/// The name of a link before it gets its own. It follows from the owner, so DEL finds it where ADD was killed.
+/// The name of a link before it gets its own. The name is derived from the owner, so DEL finds the link of a killed
+/// ADD.
 fn interim_name(owner: &Owner) -> String {
     format!("new{:08x}", owner.group())
 }
 
-/// The kernel's refusal to create the link, which may be about the parent: the kernel does not say so.
+/// The kernel's refusal to create the link. The reason may be the parent; the kernel does not tell.
 fn refused(err: Error, request: &Request<'_>) -> Failure {
     let is_tiny = request.mtu.is_some_and(|mtu| mtu < IPV4_MIN_MTU);
     let excluded = err.is(Errno::EBUSY) || err.is(Errno::EINVAL) && !is_tiny;
@@ -138,6 +140,7 @@ pub fn create_tap(
     (mtu, mac): (Option<u32>, Option<MacAddr>),
     undo: &mut Undo,
 ) -> Result<Link> {
+    let _step = step("link");
     let (ifname, owner) = (&call.attachment.ifname, call.owner());
     is_free(sandbox, ifname)?;
     let (netns, own, name) = (call.netns.clone(), owner.clone(), ifname.to_string());
@@ -155,7 +158,7 @@ pub fn create_tap(
     sandbox.link(ifname.as_str())
 }
 
-/// Gives a link that only the container is on the addresses of IPAM, if it has such, sets it up and tells the result.
+/// Gives a link that only the container uses the addresses of IPAM, if any, sets it up and returns the result.
 pub fn settle(
     call: &AddCall,
     sandbox: &Side,
@@ -171,7 +174,7 @@ pub fn settle(
     }
     result.interfaces = vec![creation::interface(link, &call.netns.to_string())];
     if layer3 {
-        // Nobody else is on the link.
+        // The link has no other stations.
         let scheme = Scheme::Subnet { dad: false };
         addressing::apply(sandbox, link, &result, scheme, &Wishes::default())?;
     } else {
@@ -202,7 +205,7 @@ pub fn delete(call: &DelCall) -> Result<()> {
     }
 }
 
-/// The kernel took no tag with the creation; nobody else has made a tap device of that name since.
+/// The kernel took no tag at the creation. No other process has made a tap device of that name since.
 fn uncreate_tap(netns: &NetnsPath, ifname: &str, owner: &Owner) -> Result<()> {
     let Some(sandbox) = Side::sandbox(netns)? else {
         return Ok(());

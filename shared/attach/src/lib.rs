@@ -10,7 +10,8 @@
 //!   deleted ones wait.
 //! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
 //! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
-//! - [`device`], [`tuned`]: who a device of the host is that a container has for a time, and what a link is set to.
+//! - [`device`], [`tuned`]: the identity of a device that a container borrows from the host, and the settings of a
+//!   link.
 //! - [`verify`]: the comparisons of CHECK.
 
 pub mod addressing;

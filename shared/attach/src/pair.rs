@@ -1,4 +1,4 @@
-//! A veth pair with one end on each side. The host's end has a random name, and the tag that names the owner.
+//! A pair, veth or netkit, with one end on each side. The host's end has a random name, and the tag that names the owner.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_owner::{Owner, Stale};
-use linkspan_plugin::{DelCall, Result, Undo};
+use linkspan_plugin::{DelCall, Result, Undo, step};
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub ifname: &'a IfName,
     /// The owner.
     pub owner: &'a Owner,
+    /// The kind of a pair. Of netkit the host's end is the primary one, whose settings the container cannot change.
+    pub kind: Kind,
     /// The bridge that takes the host's end.
     pub bridge: Option<&'a Link>,
     /// MTU of both ends.
@@ -48,6 +50,7 @@ pub struct Pair {
 
 /// Creates the pair. Each end is born in its namespace, so no name can clash on the way.
 pub fn create(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result<Pair> {
+    let _step = step("link");
     let host = create_named(sides, request, undo)?;
     let sandbox = sides.sandbox.link(request.ifname.as_str())?;
     Ok(Pair { host, sandbox })
@@ -98,7 +101,7 @@ pub fn delete(call: &DelCall) -> Result<()> {
         Some(owner) => owner == own,
         None => tag::is_pending(link, own.network()) && link.group == own.group(),
     };
-    let own_end = |link: &Link| link.kind == "veth" && is_own(link);
+    let own_end = |link: &Link| link.kind.is_pair() && is_own(link);
     let host = Side::host()?;
     host.rtnl.delete_links(own_end).map(drop).map_err(kernel)
 }
@@ -107,7 +110,7 @@ pub fn delete(call: &DelCall) -> Result<()> {
 /// tag, such as the Go suite's, stay.
 pub fn collect(stale: &Stale) -> Result<()> {
     let condemned = |link: &Link| {
-        if link.kind != "veth" {
+        if !link.kind.is_pair() {
             return false;
         }
         match Owner::parse(&link.alias) {
@@ -139,7 +142,7 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
             mtu: request.mtu,
             // udev's MACAddressPolicy leaves an explicit address alone.
             mac: Some(MacAddr::local(random()).0),
-            ..LinkSpec::new(&*name, Kind::Veth)
+            ..LinkSpec::new(&*name, request.kind.clone())
         };
         let far = Peer {
             name: ifname.to_owned(),
@@ -150,7 +153,7 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
         let made = sides.host.rtnl.create_pair(&near, &far);
         if made.as_ref().map_or_else(Error::is_unanswered, |()| true) {
             let name = name.clone();
-            undo.push("delete the veth pair", move || uncreate(&name));
+            undo.push("delete the pair", move || uncreate(&name));
         }
         match made {
             Ok(()) => return sides.host.link(&name),
@@ -164,6 +167,6 @@ fn create_named(sides: &Sides, request: &Request<'_>, undo: &mut Undo) -> Result
     }
     Err(Failure::new(
         ErrorCode::INTERNAL,
-        format!("no free veth name on the host after {ATTEMPTS} attempts"),
+        format!("no free name on the host after {ATTEMPTS} attempts"),
     ))
 }

@@ -1,4 +1,4 @@
-//! The link that a container's link is born on: which one it is, how large its packets may be, and whether it is there.
+//! The link that a container's link is born on: its choice, its MTU, and whether it exists.
 
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_plugin::check::mismatch;
@@ -9,35 +9,36 @@ use linkspan_protocol::result::AddResult;
 
 use crate::{Side, Sides, kernel};
 
-/// How many links an error names at most.
+/// Maximum number of links that an error names.
 const NAMED: usize = 8;
 
-/// How a configuration tells the parent.
+/// How a configuration names the parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     /// By its name.
     Named(String),
-    /// By its place in `interfaces` of the result before.
+    /// By its place in `interfaces` of the previous result.
     At(usize),
-    /// The only interface of the result before.
+    /// The only interface of the previous result.
     Only,
-    /// The first default route leaves by it.
+    /// The link of the first default route.
     DefaultRoute,
 }
 
 /// The parent as a configuration asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
-    /// Which one.
+    /// How it is chosen.
     pub choice: Choice,
     /// Whether it is in the container.
     pub in_container: bool,
-    /// Whether STATUS looks at it.
+    /// Whether STATUS checks it.
     pub is_checked: bool,
 }
 
 impl Parent {
-    /// Of the keys `master`, `masterIndex` and `linkInContainer`. Without the first two, `otherwise`.
+    /// Parses the keys `master`, `masterIndex` and `linkInContainer`. Without the first two, the choice is
+    /// `otherwise`.
     pub fn new(
         master: &str,
         index: Option<i64>,
@@ -62,7 +63,7 @@ impl Parent {
         })
     }
 
-    /// The same, with what `checkMaster` has.
+    /// The same, with the value of `checkMaster`.
     #[must_use]
     pub fn checked(self, is_checked: bool) -> Self {
         Self { is_checked, ..self }
@@ -73,7 +74,7 @@ impl Parent {
         self.find_with_side(call, sides).map(|(_, link)| link)
     }
 
-    /// The same, with where it is.
+    /// The same, with the side that it is on.
     pub fn find_with_side<'s>(&self, call: &Call, sides: &'s Sides) -> Result<(&'s Side, Link)> {
         let (name, in_container) = match &self.choice {
             Choice::Named(name) => (name.clone(), self.in_container),
@@ -88,7 +89,7 @@ impl Parent {
                     Failure::config(format!(
                         "masterIndex {index}: prevResult has {count} interfaces"
                     ))
-                    .hint("chain the plugin behind one that makes the master")
+                    .hint("chain the plugin after one that makes the master")
                 })?;
                 let in_container = self.in_container || !interface.sandbox.is_empty();
                 (interface.name.clone(), in_container)
@@ -102,8 +103,7 @@ impl Parent {
         Ok((side, named(side, &name)?))
     }
 
-    /// CHECK: the parent that the configuration names is there, and `link` is born on it. A default route may lead elsewhere
-    /// since ADD.
+    /// CHECK: the configured parent exists, and `link` is born on it. A default route may lead elsewhere since ADD.
     pub fn verify(&self, sides: &Sides, link: &Link) -> Result<()> {
         let Choice::Named(name) = &self.choice else {
             return Ok(());
@@ -126,8 +126,8 @@ impl Parent {
         ))
     }
 
-    /// STATUS: the parent is there and set up. Code 50 where it is not. `None` where it is known only to an ADD, or
-    /// nobody asks.
+    /// STATUS: the parent exists and is set up; code 50 otherwise. `None` if only an ADD knows the parent, or if
+    /// `checkMaster` is off.
     pub fn status(&self, host: &Side) -> Result<Option<Link>> {
         if self.in_container || !self.is_checked {
             return Ok(None);
@@ -151,7 +151,7 @@ fn side_of(sides: &Sides, in_container: bool) -> &Side {
     }
 }
 
-/// The parent is set up.
+/// Verifies that the parent is set up.
 pub fn is_up(parent: &Link) -> Result<()> {
     if parent.up {
         return Ok(());
@@ -163,7 +163,7 @@ pub fn is_up(parent: &Link) -> Result<()> {
     )
 }
 
-/// The `mtu` key where the parent can carry it; 0 leaves the parent's own.
+/// The `mtu` key, refused if the parent cannot carry it; 0 keeps the parent's MTU.
 pub fn mtu(key: i64, parent: &Link) -> Result<Option<u32>> {
     let most = parent.mtu;
     match u32::try_from(key) {
@@ -179,8 +179,8 @@ pub fn mtu(key: i64, parent: &Link) -> Result<Option<u32>> {
     }
 }
 
-/// Whether `link` is born on `parent`, which is in the same namespace or not. On a link of the same kind the kernel puts it
-/// beside that one instead.
+/// Returns whether `link` is born on `parent`, in the same namespace or in another one. If the parent is of the same
+/// kind, the kernel uses that link's own parent instead.
 pub(crate) fn is_born_on(link: &Link, parent: &Link, is_same_namespace: bool) -> bool {
     let is_of_kind = link.kind.as_str() == parent.kind.as_str();
     if is_of_kind && !matches!(link.kind, Kind::Vlan(_)) {
@@ -203,13 +203,13 @@ fn named(side: &Side, name: &str) -> Result<Link> {
     names.sort_by_key(|candidate| std::cmp::Reverse(common(candidate, name)));
     names.truncate(NAMED);
     Err(if names.is_empty() {
-        failure.hint("there is no link but lo: make one, or attach the one that is missing")
+        failure.hint("only lo exists: create a link, or attach the missing one")
     } else {
         failure.hint(format!("name one of {}", names.join(", ")))
     })
 }
 
-/// How many letters two names have in common at their ends.
+/// The length of the common beginnings and ends of two names.
 fn common(one: &str, other: &str) -> usize {
     let same = |(a, b): &(char, char)| a == b;
     let start = one.chars().zip(other.chars()).take_while(same).count();

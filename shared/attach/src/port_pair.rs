@@ -1,5 +1,5 @@
-//! A veth pair with both ends on the host: one is a port of a bridge, and the other one is where the host takes part in
-//! what that port receives. It is shared by many attachments and outlives them.
+//! A veth pair with both ends on the host: one is a port of a bridge, the other one is the host's interface in the
+//! VLANs of that port. Many attachments share the pair, and it outlives them.
 
 use std::os::fd::AsFd;
 
@@ -14,14 +14,14 @@ use nix::errno::Errno;
 use crate::creation::{random, uncreated};
 use crate::{Side, kernel, tag};
 
-/// How often random names may be taken before we stop believing in chance.
+/// Maximum number of random names to try.
 const ATTEMPTS: usize = 10;
 
 /// Finds the host's own end by its name, or makes the pair, and sees that the end is up. Many processes may do this at
-/// once: the end gets its name when everything else is done. `settle` sees to the port before that.
+/// once: the end gets its name last. `settle` configures the port before that.
 ///
-/// Until then it has a name and a group that only an ADD of `owner` gives, so GC and [`delete_unfinished`] delete what a
-/// killed ADD left.
+/// Until then the pair has a name and a group that only an ADD of `owner` gives, so GC and [`delete_unfinished`]
+/// delete the pair of a killed ADD.
 pub fn ensure(
     host: &Side,
     name: &str,
@@ -63,7 +63,7 @@ fn make(
     host.link(name)
 }
 
-/// Deletes what a killed ADD of the attachment left of a pair that it was to make.
+/// Deletes an unfinished pair of the attachment, left by a killed ADD.
 pub fn delete_unfinished(call: &DelCall) -> Result<()> {
     let own = call.owner();
     let is_left = |link: &Link| {

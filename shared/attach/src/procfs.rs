@@ -48,6 +48,6 @@ fn make() -> Result<OwnedFd, Errno> {
 /// The descriptor that a system call returned.
 fn owned(returned: c_long) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(Errno::result(returned)?).map_err(|_no_descriptor| Errno::EBADF)?;
-    // SAFETY: the kernel has just created the descriptor for this process, and nobody else owns it.
+    // SAFETY: the kernel has just created the descriptor for this process, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,8 +1,8 @@
-//! The routes of an interface as the kernel keeps them, whole. ADD moves them to other tables, each with its undo, and DEL
-//! puts them back.
+//! The complete routes of an interface, as the kernel keeps them. ADD moves them to other tables, each with its undo,
+//! and DEL puts them back.
 
 use linkspan_netlink::error::Error;
-use linkspan_netlink::link::Link;
+use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::route::{LOCAL, RouteSpec};
 use linkspan_netlink::stored::Stored;
 use linkspan_plugin::{Result, Teardown, Undo};
@@ -12,12 +12,14 @@ use nix::errno::Errno;
 
 use crate::{Side, kernel};
 
-/// The protocols of routes that plugins make anew, by which DEL knows them.
+/// Protocol of the routes that sbr makes anew. DEL knows them by it.
 pub const SBR: u8 = 76;
-/// See [`SBR`].
+/// The same for route-override.
 pub const ROUTE_OVERRIDE: u8 = 77;
+/// See [`SBR`].
+pub const HOST_REACH: u8 = 78;
 
-/// The routes by one link of a container, and how a plugin changes them.
+/// The routes by one link of a container, and the changes to them.
 #[derive(Debug, Clone, Copy)]
 pub struct Routes<'a> {
     /// The container.
@@ -39,7 +41,7 @@ impl Routes<'_> {
         Ok(all)
     }
 
-    /// Of these, the unicast ones that leave by the link, each with those of its next hops alone that do.
+    /// The unicast routes among `all` that leave by the link, each with only those of its next hops that do.
     pub fn own_of(&self, all: Vec<Stored>) -> Vec<Stored> {
         let index = self.link.index;
         let own = all
@@ -49,12 +51,12 @@ impl Routes<'_> {
             .collect()
     }
 
-    /// [`Routes::own_of`] all.
+    /// [`Routes::own_of`] the routes of every table.
     pub fn list(&self) -> Result<Vec<Stored>> {
         Ok(self.own_of(self.all()?))
     }
 
-    /// Adds a route, as a copy of one in another table. One that is there already is fine, and stays.
+    /// Adds a route, as a copy of one in another table. An existing one stays, without an error.
     pub fn copy(&self, route: &Stored, undo: &mut Undo) -> Result<()> {
         match self.side.rtnl.add_stored(route) {
             Err(err) if err.is(Errno::EEXIST) => Ok(()),
@@ -62,7 +64,7 @@ impl Routes<'_> {
         }
     }
 
-    /// Makes a route. One that is there already is fine, and stays.
+    /// Makes a route. An existing one stays, without an error.
     pub fn make(&self, spec: &RouteSpec, undo: &mut Undo) -> Result<()> {
         let spec = RouteSpec {
             protocol: Some(self.protocol),
@@ -71,7 +73,7 @@ impl Routes<'_> {
         self.copy(&self.link.stored(&spec), undo)
     }
 
-    /// Removes a route of [`Routes::list`]; one that is gone is fine. Next hops by other links stay.
+    /// Removes a route of [`Routes::list`]; a missing one is not an error. Next hops by other links stay.
     pub fn remove(&self, route: &Stored, undo: &mut Undo) -> Result<()> {
         let netns = self.netns.clone();
         let Some((whole, rest)) = self.shared(route)? else {
@@ -88,7 +90,7 @@ impl Routes<'_> {
         })
     }
 
-    /// Adds a route that is alone to its destination with its metric in its table. The same one may be there.
+    /// Adds a route; fails if another one has its destination and metric in the table. The same one may exist.
     pub fn make_alone(&self, spec: &RouteSpec, undo: &mut Undo) -> Result<()> {
         let route = self.link.stored(&RouteSpec {
             protocol: Some(self.protocol),
@@ -116,8 +118,8 @@ impl Routes<'_> {
         }
     }
 
-    /// Adds a copy of a route to a table that nothing leads to, where its next hop need not be reachable, nor its source be
-    /// an address.
+    /// Adds a copy of a route to a table that no rule leads to. There the next hop need not be reachable, nor the
+    /// source be an address of the link.
     pub fn park(&self, route: &Stored, table: u32, undo: &mut Undo) -> Result<()> {
         let parked = route.clone().in_table(table);
         match self.side.rtnl.add_stored(&parked) {
@@ -129,8 +131,8 @@ impl Routes<'_> {
         }
     }
 
-    /// DEL: deletes the routes that the plugin made, and moves those in the tables that have a `home` there. A route whose
-    /// place somebody has, or whose next hop nothing leads to any more, is deleted.
+    /// DEL: deletes the routes that the plugin made, and moves routes to the table that `home` names for theirs. A
+    /// route is deleted instead if its place is taken, or if its next hop is unreachable by now.
     pub fn put_back(&self, home: impl Fn(u32) -> Option<u32>, teardown: &mut Teardown) {
         let Some(routes) = listed(self.list(), teardown) else {
             return;
@@ -152,7 +154,7 @@ impl Routes<'_> {
         }
     }
 
-    /// Has undo delete a route, unless the kernel refused it.
+    /// Registers the route's deletion for undo, unless the kernel refused it.
     fn kept(
         &self,
         added: std::result::Result<(), Error>,
@@ -165,7 +167,7 @@ impl Routes<'_> {
         })
     }
 
-    /// The route that has `part` beside next hops by other links, and the latter alone. IPv6 deletes single next hops, and
+    /// The whole route that `part` is a share of, and the share of the other links. IPv6 deletes single next hops and
     /// needs neither.
     fn shared(&self, part: &Stored) -> Result<Option<(Stored, Stored)>> {
         if part.family() == Family::V6 || !part.has_several() {
@@ -182,6 +184,18 @@ impl Routes<'_> {
     }
 }
 
+/// The table of the VRF that the link is in, which its packets look up in the place of the main one.
+pub fn table_of_vrf(side: &Side, link: &Link) -> Result<Option<u32>> {
+    let Some(index) = link.controller else {
+        return Ok(None);
+    };
+    let controller = side.rtnl.link_by_index(index).map_err(kernel)?;
+    Ok(match controller.map(|link| link.kind) {
+        Some(Kind::Vrf { table }) => Some(table),
+        _ => None,
+    })
+}
+
 /// Puts a route back. One whose place somebody has, or whose next hop nothing leads to any more, is left out. A next hop is
 /// taken as on the link only where nothing else leads to it.
 pub fn put(side: &Side, route: &Stored) -> Result<()> {
@@ -195,7 +209,7 @@ pub fn put(side: &Side, route: &Stored) -> Result<()> {
     }
 }
 
-/// Deletes a route; one that is gone is fine.
+/// Deletes a route; a missing one is not an error.
 pub fn delete(side: &Side, route: &Stored) -> Result<()> {
     match side.rtnl.delete_stored(route) {
         Err(err) if err.is(Errno::ESRCH) => Ok(()),
@@ -213,14 +227,14 @@ fn listed(routes: Result<Vec<Stored>>, teardown: &mut Teardown) -> Option<Vec<St
     }
 }
 
-/// Whether the kernel found no way to a next hop.
+/// Returns whether the kernel found the next hop unreachable.
 fn is_unreachable(err: &Error) -> bool {
     [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL]
         .iter()
         .any(|errno| err.is(*errno))
 }
 
-/// A route is there now, whoever added it.
+/// Accepts a route that exists already.
 fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
     match added {
         Err(err) if err.is(Errno::EEXIST) => Ok(()),
@@ -228,7 +242,7 @@ fn is_there(added: std::result::Result<(), Error>) -> Result<()> {
     }
 }
 
-/// The same, or the interface has lost what the route needs: its addresses, or its place.
+/// The same. Also accepts that the interface has lost the route's requirements: its addresses, or its table.
 pub fn is_past(added: std::result::Result<(), Error>) -> Result<()> {
     const LOST: [Errno; 5] = [
         Errno::EEXIST,

@@ -1,4 +1,4 @@
-//! The other links on one parent. Where one of them is in the way of an ADD, the error names it.
+//! The other links on one parent. If one of them blocks an ADD, the error names it.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use linkspan_protocol::error::Failure;
 
 use crate::{Side, Sides};
 
-/// Adds to `failure` where the sibling of `own` is for which `is_in_the_way`: on the host, in the container, or in a
-/// namespace with a name. Elsewhere nobody can look. It is for an ADD that has failed.
+/// Adds to `failure` the place of the sibling of `own` that `is_in_the_way` picks: on the host, in the container, or
+/// in a named namespace. Other namespaces cannot be searched. For an ADD that has failed.
 pub fn blamed(
     failure: Failure,
     sides: &Sides,
@@ -42,8 +42,8 @@ pub fn blamed(
     failure
 }
 
-/// Whether `link`, which may be in any namespace, is born on `wanted`. Indexes are numbers of one namespace, so the other
-/// properties of the parent confirm it.
+/// Returns whether `link`, which may be in any namespace, is born on `wanted`. Indexes are numbers of one namespace,
+/// so the other properties of the parent confirm it.
 fn is_on(link: &Link, wanted: &Link) -> bool {
     let parent = link.peer().ok().flatten();
     parent.is_some_and(|found| {

@@ -72,14 +72,14 @@ impl Side {
         })
     }
 
-    /// A sandbox without the host. Fails where the sandbox is missing.
+    /// Opens the sandbox alone. Fails if the sandbox is missing.
     pub fn inside(path: &NetnsPath) -> Result<Self> {
         let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
         Self::visit(Context::new().map_err(kernel)?, netns, path)
     }
 
-    /// A sandbox without the host. `None` where the namespace is gone: the path is missing, or is a plain file that
-    /// lost its mount.
+    /// Opens the sandbox alone. `None` if the namespace is gone: the path is missing, or is a plain file that lost its
+    /// mount.
     pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
         match Netns::open(path.as_path()) {
             Ok(netns) => {

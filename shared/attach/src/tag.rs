@@ -16,7 +16,7 @@ pub fn holder(sandbox: &NetnsPath, ifname: &IfName) -> Result<Option<Owner>> {
         return Ok(None);
     };
     match sandbox.find(ifname.as_str())? {
-        Some(link) if link.kind == "veth" => {
+        Some(link) if link.kind.is_pair() => {
             Ok(host_end(&link)?.and_then(|host| Owner::parse(&host.alias)))
         }
         Some(link) => Ok(Owner::parse(&link.alias)),
@@ -42,7 +42,7 @@ pub(crate) fn delete_inside(call: &DelCall) -> Result<bool> {
 /// Returns whether the interface bears another attachment's tag. Interfaces of the Go suite bear none: the answer is
 /// no.
 fn is_anothers(link: &Link, own: &Owner) -> Result<bool> {
-    if link.kind != "veth" {
+    if !link.kind.is_pair() {
         return Ok(Owner::parse(&link.alias).is_some_and(|owner| owner != *own));
     }
     let Some(host) = host_end(link)? else {
@@ -54,14 +54,14 @@ fn is_anothers(link: &Link, own: &Owner) -> Result<bool> {
     })
 }
 
-/// The host's end of the veth `end`; `None` where the other end is not on the host.
+/// The host's end of the pair that `end` belongs to; `None` where the other end is not on the host.
 fn host_end(end: &Link) -> Result<Option<Link>> {
     let Some(index) = end.peer_index else {
         return Ok(None);
     };
     let host = Side::host()?.rtnl.link_by_index(index).map_err(kernel)?;
     // Where the other end is elsewhere, its index may be another link's here.
-    Ok(host.filter(|host| host.kind == "veth" && host.peer_index == Some(end.index)))
+    Ok(host.filter(|host| host.kind.is_pair() && host.peer_index == Some(end.index)))
 }
 
 /// Returns whether an ADD of `network` created this end of a pair and has not tagged it yet. The kernel takes a name

@@ -1,4 +1,4 @@
-//! Settings of a link that are configured, found, or remembered; the others are absent.
+//! Settings of a link that are configured, found, or remembered. Other settings are absent.
 
 use crate::kernel;
 use linkspan_netlink::error::Error;
@@ -19,7 +19,7 @@ pub struct Tuned {
     pub promisc: Option<bool>,
     /// Whether it receives every multicast.
     pub allmulti: Option<bool>,
-    /// How many packets its queue holds.
+    /// Length of its transmit queue in packets.
     pub tx_q_len: Option<u32>,
 }
 
@@ -35,12 +35,12 @@ impl Tuned {
         }
     }
 
-    /// Whether no setting is there.
+    /// Returns whether no setting is present.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Those of `self` that `other` has, too.
+    /// The settings of `self` that `other` has, too.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Tuned {
         }
     }
 
-    /// Those of `self`, and of `other` where `self` has none.
+    /// The settings of `self`, and those of `other` that `self` lacks.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Tuned {
         }
     }
 
-    /// Those of `self` that are the same in `other`.
+    /// The settings of `self` that are equal in `other`.
     #[must_use]
     pub fn agreed(self, other: Self) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Tuned {
         }
     }
 
-    /// Those of `self` that are not the same in `other`.
+    /// The settings of `self` that differ in `other`.
     #[must_use]
     pub fn unlike(self, other: Self) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Tuned {
         }
     }
 
-    /// Sets the link to it, up to the first refusal.
+    /// Applies the settings to the link, up to the first refusal.
     pub fn apply(self, link: &Link) -> Result<()> {
         let set = || -> std::result::Result<(), Error> {
             self.mac.map_or(Ok(()), |mac| link.set_mac(mac))?;
@@ -102,7 +102,7 @@ impl Tuned {
         set().map_err(kernel)
     }
 
-    /// Sets the link back to it, and tries every setting. A missing link is not an error. Returns the first failure.
+    /// Restores the settings of the link, trying each one. A missing link is not an error. Returns the first failure.
     pub fn restore(self, link: &Link) -> Result<()> {
         let steps = [
             self.mtu.map(|mtu| link.set_mtu(mtu)),
@@ -119,7 +119,7 @@ impl Tuned {
         failed.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Its form in the memory: one line.
+    /// The form in the memory: one line.
     pub fn text(&self) -> String {
         let switch = |on: bool| u8::from(on).to_string();
         let words = [

@@ -10,12 +10,34 @@ use linkspan_protocol::error::Failure;
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Interface, IpConfig};
 
+use crate::sysctl::{self, Sysctls, of_interface};
 use crate::{Side, forwarding, kernel};
 
-/// For `map_err` on a difference that one command ends: its hint.
+/// For `map_err` on a difference that one command mends: adds the hint.
 pub fn mended_by(side: &Side, command: &str) -> impl FnOnce(Failure) -> Failure {
     let hint = format!("run {}", side.command(command));
     move |failure| failure.hint(hint)
+}
+
+/// The same for an address that is missing. Where IPv6 is off on the link, that comes first: no address can be added then.
+fn without_address(
+    side: &Side,
+    link: &Link,
+    ip: IpAddr,
+    prefix: u8,
+) -> impl FnOnce(Failure) -> Failure {
+    let name = link.name.clone();
+    move |failure| {
+        let key = of_interface("ipv6", &name, "disable_ipv6");
+        let off = |sysctls: &Sysctls| sysctls.known(&key);
+        let is_off = ip.is_ipv6() && matches!(side.sysctl(off), Ok(Some(value)) if value == "1");
+        let command = if is_off {
+            sysctl::command(&key, "0")
+        } else {
+            format!("ip addr add {ip}/{prefix} dev {name}")
+        };
+        mended_by(side, &command)(failure)
+    }
 }
 
 /// Verifies that the link is set up.
@@ -52,7 +74,7 @@ pub fn container(
     interface(sandbox, item(call, promised)?, kind)
 }
 
-/// The same of any kind.
+/// The same for any kind.
 pub fn device(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<Link> {
     let promised = item(call, promised)?;
     let link = there(sandbox, &promised.name)?;
@@ -60,7 +82,7 @@ pub fn device(call: &CheckCall, sandbox: &Side, promised: &AddResult) -> Result<
     Ok(link)
 }
 
-/// The container's interface as the result tells it.
+/// The container's interface in the result.
 fn item<'a>(call: &CheckCall, promised: &'a AddResult) -> Result<&'a Interface> {
     let (ifname, path) = (call.attachment.ifname.as_str(), call.netns.to_string());
     let mine = |item: &&Interface| item.name == ifname && item.sandbox == path;
@@ -82,14 +104,14 @@ pub fn host_end(host: &Side, container: &Link, promised: &AddResult) -> Result<L
         };
         let peers =
             link.peer_index == Some(container.index) && container.peer_index == Some(link.index);
-        if link.kind == "veth" && peers {
+        if link.kind == container.kind.as_str() && peers {
             hardware_address(&link, item)?;
             return Ok(link);
         }
     }
     Err(mismatch(
         format!("host end of {}", container.name),
-        "a veth",
+        &format!("a {}", container.kind),
         "none",
     ))
 }
@@ -109,7 +131,7 @@ pub fn interface(side: &Side, promised: &Interface, kind: &str) -> Result<Link> 
     Ok(link)
 }
 
-/// The link of that name is there.
+/// The link with that name. Fails if it is missing.
 fn there(side: &Side, name: &str) -> Result<Link> {
     let found = side.find(name)?;
     found.ok_or_else(|| mismatch(format!("interface {name:?} in {side}"), "a link", "none"))
@@ -146,8 +168,7 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
                 &wanted.to_string(),
                 &list.join(", "),
             );
-            let command = format!("ip addr add {wanted} dev {}", link.name);
-            return Err(mended_by(sandbox, &command)(failure));
+            return Err(without_address(sandbox, link, wanted.ip(), wanted.prefix())(failure));
         }
         let host_only = wanted.prefix() == Family::of(wanted.ip()).host_prefix();
         let network = (wanted.network(), wanted.prefix());
@@ -165,8 +186,7 @@ pub fn addresses(sandbox: &Side, link: &Link, result: &AddResult) -> Result<()> 
 
 /// Verifies that `link` on the host has the address, and that the host forwards the family's packets for it.
 pub fn gateway(host: &Side, link: &Link, ip: IpAddr, prefix: u8) -> Result<()> {
-    let command = format!("ip addr add {ip}/{prefix} dev {}", link.name);
-    address(link, ip, prefix).map_err(mended_by(host, &command))?;
+    address(link, ip, prefix).map_err(without_address(host, link, ip, prefix))?;
     forwarding::verify(host, link, ip)
 }
 

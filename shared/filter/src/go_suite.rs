@@ -12,7 +12,7 @@ use linkspan_plugin::{GcCall, Result};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::ident::{ContainerId, NetworkName};
 
-use crate::iptables::{Iptables, deletion};
+use crate::iptables::{Iptables, deletion, program};
 use crate::{kernel, table};
 
 /// Length of a chain's name (`XT_EXTENSION_MAXNAMELEN` without the final NUL).
@@ -53,6 +53,21 @@ pub fn has_chain(netfilter: Option<&Netfilter>, family: Family, chain: &str) -> 
     Ok(native || xtables::nat_has_chain(family, chain).map_err(kernel)?)
 }
 
+/// The chains of a container in the table nat, as `iptables` names them: of published ports, and of masquerade.
+pub fn chains_of(network: &NetworkName, container: &ContainerId) -> Result<Vec<String>> {
+    let netfilter = table::open()?;
+    let mut found = Vec::new();
+    for family in Family::BOTH {
+        for infix in ["DN-", ""] {
+            let chain = chain(network, container, infix);
+            if has_chain(netfilter.as_ref(), family, &chain)? {
+                found.push(format!("{} -t nat {chain}", program(family)));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Removes a container's chain; see [`remove_chains`].
 pub fn remove_chain(netfilter: Option<&Netfilter>, parent: &str, chain: &str) -> Result<()> {
     remove_chains(netfilter, &[(parent, chain.to_owned())].into())
@@ -64,10 +79,18 @@ pub type Chains<'a> = BTreeSet<(&'a str, String)>;
 /// Removes chains, and the rules that jump there, in both families, from nf_tables and iptables-legacy. Reads
 /// iptables-legacy once, and executes iptables only if a chain is there.
 pub fn remove_chains(netfilter: Option<&Netfilter>, chains: &Chains<'_>) -> Result<()> {
-    for family in Family::BOTH {
-        if let Some(netfilter) = netfilter {
-            remove_native(netfilter, nat(family), chains)?;
+    if let Some(netfilter) = netfilter {
+        let tables = Family::BOTH.map(nat);
+        let of_table = |table| chains.iter().map(move |(_, chain)| (table, chain.as_str()));
+        let all: Vec<_> = tables.into_iter().flat_map(of_table).collect();
+        let there = netfilter.has_chains(&all).map_err(kernel)?;
+        let mut there: Vec<_> = all.iter().zip(there).filter(|(_, there)| *there).collect();
+        there.dedup_by_key(|((table, _), _)| *table);
+        for ((table, _), _) in there {
+            remove_native(netfilter, *table, chains)?;
         }
+    }
+    for family in Family::BOTH {
         remove_legacy(family, chains)?;
     }
     Ok(())
@@ -133,7 +156,7 @@ impl Register {
     }
 }
 
-/// The same for chains of one table. What leads from one of them to another goes as well.
+/// The same for chains of one table. Jumps between them go as well.
 pub(crate) fn remove_native(
     netfilter: &Netfilter,
     table: Table,
@@ -183,22 +206,26 @@ fn remove_legacy(family: Family, chains: &Chains<'_>) -> Result<()> {
     iptables.apply(&lines)
 }
 
-/// Deletes the rules of a chain in the reference's table whose comments `condemned` picks.
+/// Deletes the rules of chains in the reference's tables whose comments `condemned` picks. One look shows where these chains
+/// are.
 pub fn remove_rules(
     netfilter: &Netfilter,
-    table: Table,
-    chain: &str,
+    chains: &[(Table, &str)],
     condemned: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    table::transact(netfilter, || {
-        let mut batch = Batch::default();
-        for rule in netfilter.rules(table, chain).map_err(kernel)? {
-            if condemned(&rule.comment) {
-                batch.delete_rule(table, chain, rule.handle);
+    let there = netfilter.has_chains(chains).map_err(kernel)?;
+    for ((table, chain), _) in chains.iter().zip(there).filter(|(_, there)| *there) {
+        table::transact(netfilter, || {
+            let mut batch = Batch::default();
+            for rule in netfilter.rules(*table, chain).map_err(kernel)? {
+                if condemned(&rule.comment) {
+                    batch.delete_rule(*table, chain, rule.handle);
+                }
             }
-        }
-        Ok(batch)
-    })
+            Ok(batch)
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -88,6 +88,14 @@ impl Saved {
     }
 }
 
+/// What people type for a family.
+pub fn program(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
+}
+
 impl Iptables {
     /// The system's programs for a family, with the table `nat`.
     pub fn of(family: Family) -> Self {
@@ -109,8 +117,8 @@ impl Iptables {
         }
     }
 
-    /// Applies `lines` to a table of the older packet filter of a family, all of them or none. Executes one program; some
-    /// systems have no others than the usual ones.
+    /// Applies `lines` to a table of the older packet filter of a family, all of them or none. Executes one program;
+    /// some systems have only the usual ones.
     pub fn apply_legacy(family: Family, table: &'static str, lines: &[String]) -> Result<()> {
         let legacy = LEGACY.of_family(family).on(table);
         match legacy.restore(lines)? {
@@ -151,7 +159,7 @@ fn missing(program: &str) -> Failure {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that executes something which is no plugin: what changes iptables where it is in use"
+    reason = "the only place that executes a program other than a plugin: it changes iptables where that is in use"
 )]
 fn execute_if_found(program: &str, args: &[&str], input: &str) -> Result<Option<Output>> {
     let started = start(Command::new(program).args(args));

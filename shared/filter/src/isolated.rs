@@ -1,5 +1,5 @@
-//! Bridges whose ports are kept from each other: the plugin `firewall` says which, and `bridge` isolates a new port of
-//! such a bridge before it comes up. So no frame of a neighbour gets there before the policy does.
+//! Bridges with isolated ports. The plugin `firewall` names them, and `bridge` isolates a new port before the port
+//! comes up. So no frame of a neighbour gets there before the policy does.
 
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::{Datum, Fields};
@@ -10,10 +10,10 @@ use linkspan_plugin::Result;
 use crate::kernel;
 use crate::table::{self, TABLE};
 
-/// Such bridges.
+/// The names of these bridges.
 pub const PORTS: &Set = &Set::of("firewall_ports", &[Datum::IfName]).expiring();
 
-/// Whether it is one of them.
+/// Returns whether the bridge is one of them.
 pub fn is_isolated(bridge: &str) -> Result<bool> {
     let key = Element::of(Fields::default().ifname(bridge));
     let asked = Netfilter::open()

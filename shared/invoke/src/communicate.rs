@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{self, Pid};
 
 /// Starts `command` with pipes to and from it, in a process group of its own: a terminal sends Ctrl-C to the caller's
-/// group alone, and the caller decides when its children end.
+/// group alone, so the caller decides when its children end.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     command
         .stdin(Stdio::piped())
@@ -74,7 +74,7 @@ fn converse(
         if stopped && let Some(from) = stop {
             match (unistd::read(from, &mut [0])?, signals.next()) {
                 (1, Some(signal)) => end(child, signal)?,
-                // `stop` is closed, or both signals are sent.
+                // `stop` is closed, or both signals have been sent.
                 _ => stop = None,
             }
         }
@@ -98,7 +98,7 @@ fn ready(wanted: [Wanted<'_>; 4]) -> io::Result<[bool; 4]> {
     Ok(wanted.map(|wanted| wanted.is_some() && ready.next() == Some(true)))
 }
 
-/// Sends the child's group a signal. One that has ended meanwhile is waited for all the same.
+/// Sends the child's group a signal. A child that has ended meanwhile is reaped all the same.
 fn end(child: &Child, signal: Signal) -> io::Result<()> {
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
     match killpg(Pid::from_raw(group), signal) {
@@ -107,7 +107,7 @@ fn end(child: &Child, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// The pipe to the child, open as long as there is something to write.
+/// The pipe to the child, open until all input is written.
 struct Feed<'a> {
     pipe: Option<File>,
     left: &'a [u8],
@@ -117,7 +117,7 @@ impl<'a> Feed<'a> {
     fn new(pipe: Option<impl Into<OwnedFd>>, left: &'a [u8]) -> io::Result<Self> {
         let pipe = pipe.map(Into::into).map(File::from);
         if let Some(pipe) = &pipe {
-            // This changes our end alone: the child's end has flags of its own.
+            // Our end alone changes: the child's end has flags of its own.
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let mut feed = Self { pipe, left };
@@ -153,7 +153,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// A way from the child, until its end.
+/// A pipe from the child, until its end.
 struct Ear {
     pipe: Option<File>,
     heard: Vec<u8>,
@@ -191,7 +191,10 @@ impl Ear {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the children are what is tested")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the children are the subject of the test"
+)]
 mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
@@ -227,7 +230,7 @@ mod tests {
             ("", "1", Signal::SIGTERM),
             ("trap '' TERM;", "12", Signal::SIGKILL),
         ] {
-            // The child asks for its own end, when it is ready for it.
+            // The child reports when it is ready to be killed.
             let (told, stop) = io::pipe().unwrap();
             let stop = format!("/proc/$PPID/fd/{}", stop.as_raw_fd());
             let script = format!("{trap} printf {asked} >{stop}; sleep 100000 & wait");

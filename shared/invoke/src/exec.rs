@@ -15,19 +15,19 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::communicate::{communicate, start};
 
-/// How long an executable that is being written may stay so.
+/// How long to wait for an executable that is being written.
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Executes `exe` with the inherited environment and `env` on top, feeds it `stdin`, and returns its stdout.
 ///
-/// Its stderr is forwarded when it succeeded. When it failed, the error object that it printed comes back as it is;
-/// where it printed none, the failure has code 999 with the exit status, and is marked as in doubt: the plugin may have
-/// done part of its work.
+/// Forwards its stderr if it succeeded. If it failed, returns the error object that it printed. Without such an
+/// object, the failure has code 999 and the exit status, and is marked as in doubt: the plugin may have done part of
+/// its work.
 pub fn exec(exe: &Path, env: &[(&str, String)], stdin: &[u8]) -> Result<Vec<u8>, Failure> {
     exec_until(exe, env, stdin, None)
 }
 
-/// The same for a caller that may be asked to end: when `stop` becomes readable, the plugin is asked to end.
+/// The same for a caller that may be stopped: once `stop` is readable, the plugin is asked to end.
 pub fn exec_until(
     exe: &Path,
     env: &[(&str, String)],
@@ -51,7 +51,7 @@ pub fn exec_until(
     Err(failure(&name, output))
 }
 
-/// Executes this very program again, under the name `name` and with `args`. The answer is that of [`exec`].
+/// Executes this program again, under the name `name` and with `args`. Answers as [`exec`] does.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that executes plugins"
@@ -115,7 +115,7 @@ fn failure(name: &str, output: Output) -> Failure {
     let printed: Option<WireError> = Json::parse(&output.stdout)
         .and_then(|json| json.decode())
         .ok()
-        // Any JSON object decodes, also a configuration that the program only echoed.
+        // Any JSON object decodes, even a configuration that the program only echoed.
         .filter(|error: &WireError| error.code != 0 || !error.msg.is_empty());
     if let Some(error) = printed {
         return Failure::relayed(output.stdout, error);

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use linkspan_protocol::family::Family;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::error::Error;
@@ -38,20 +40,20 @@ pub struct Addr {
     pub dad_failed: bool,
     /// Scope as the kernel numbers it: 0 global, 253 link, 254 host.
     pub scope: u8,
-    /// Whether it stays until somebody removes it.
+    /// Whether it stays until it is removed.
     pub permanent: bool,
 }
 
-/// An address with all that the kernel tells of it.
+/// An address with all attributes of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAddr {
-    /// Its parts.
+    /// The decoded part.
     pub addr: Addr,
     message: AddressMessage,
 }
 
 impl Link {
-    /// The link's addresses of a family, whole.
+    /// The link's addresses of a family, with all attributes.
     pub fn stored_addrs(&self, family: Family) -> Result<Vec<StoredAddr>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = self.index;
@@ -63,7 +65,7 @@ impl Link {
         Ok(found.into_iter().filter_map(StoredAddr::of).collect())
     }
 
-    /// Adds an address as it was kept, without duplicate address detection; `EEXIST` where the link has it.
+    /// Adds a stored address, without duplicate address detection; `EEXIST` if the link has it.
     pub fn add_stored_addr(&self, stored: &StoredAddr) -> Result<(), Error> {
         let Addr { ip, prefix, .. } = stored.addr;
         let mut message = stored.message.clone();
@@ -110,6 +112,29 @@ impl Link {
         kernel.set(AddressFlags::Noprefixroute, flags.noprefixroute);
         if !kernel.is_empty() {
             message.attributes.push(AddressAttribute::Flags(kernel));
+        }
+        self.rtnl.change(
+            Attempt("add address", self.object(ip, prefix)),
+            NLM_F_CREATE | NLM_F_EXCL,
+            RouteNetlinkMessage::NewAddress(message),
+        )
+    }
+
+    /// Adds an address that the kernel takes for a source only where a route names it: one of IPv4 is of scope link, and
+    /// one of IPv6 is deprecated. `EEXIST` where the link has it.
+    pub fn add_addr_aside(&self, ip: IpAddr) -> Result<(), Error> {
+        let prefix = Family::of(ip).host_prefix();
+        let mut message = self.addr_message(ip, prefix);
+        if ip.is_ipv4() {
+            message.header.scope = AddressScope::Link;
+        } else {
+            let mut lifetime = CacheInfo::default();
+            lifetime.ifa_valid = u32::MAX;
+            let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
+            message.attributes.extend([
+                AddressAttribute::CacheInfo(lifetime),
+                AddressAttribute::Flags(flags),
+            ]);
         }
         self.rtnl.change(
             Attempt("add address", self.object(ip, prefix)),

@@ -1,4 +1,5 @@
-//! Routes in tables that nothing leads to, where the kernel would refuse them for a reason that does not matter there.
+//! Routes as they are kept in tables that no rule leads to. The kernel's objections to their next hops and sources do
+//! not matter there.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +11,7 @@ use netlink_packet_route::route::{
 use crate::stored::Stored;
 
 impl Stored {
-    /// The same route, whose next hops are on the link whatever other routes say, or are not.
+    /// The same route, with `onlink` set or cleared on its next hops.
     #[must_use]
     pub fn with_onlink(mut self, on: bool) -> Self {
         let has_gateway = self.hops().iter().any(|hop| hop.gw.is_some());
@@ -30,8 +31,8 @@ impl Stored {
         self
     }
 
-    /// The same route with its IPv4 source among the metrics, as `ssthresh`. In a VRF the kernel takes a source only in the
-    /// tables that the address itself is in.
+    /// The same route with its IPv4 source among the metrics, as `ssthresh`. In a VRF the kernel accepts a source only
+    /// in tables that have the address itself.
     #[must_use]
     pub fn with_source_aside(mut self) -> Self {
         let Some(IpAddr::V4(src)) = self.src() else {
@@ -82,7 +83,7 @@ impl Stored {
     }
 }
 
-/// Lower numbers are metrics. More segments than this are in no window.
+/// Lower values are real metrics: no window has more segments than this.
 const LOWEST: Ipv4Addr = Ipv4Addr::new(1, 0, 0, 0);
 
 #[cfg(test)]

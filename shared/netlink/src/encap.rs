@@ -1,4 +1,4 @@
-//! Routes whose packets go through a tunnel: where to, told by the route itself.
+//! Routes whose packets go through a tunnel. The route itself names the far end.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use netlink_packet_route::route::{
     RouteLwEnCapType, RouteLwTunnelEncap,
 };
 
-/// The far end of a tunnel, for a link that asks its routes for it ([`crate::link::Kind::Vxlan`]).
+/// The far end of a tunnel, for a link that takes it from its routes ([`crate::link::Kind::Vxlan`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encap {
-    /// The network within the tunnel; a VXLAN's identifier.
+    /// The tunnel's identifier, such as a VXLAN's VNI.
     pub id: u32,
     /// The address of the far end.
     pub remote: IpAddr,
 }
 
-/// UDP over IPv6 has a checksum, which receivers insist on.
+/// UDP over IPv6 with a checksum, which receivers require.
 const CHECKED: RouteIp6TunnelFlags = RouteIp6TunnelFlags::Key.union(RouteIp6TunnelFlags::Checksum);
 
 impl Encap {
-    /// Of a request. The identifier counts only where the flag says that there is one.
+    /// The attributes of a request. The kernel reads the identifier only with its flag.
     pub(crate) fn attributes(self) -> [RouteAttribute; 2] {
         let id = self.id.into();
         let (kind, items) = match self.remote {
@@ -49,7 +49,7 @@ impl Encap {
         ]
     }
 
-    /// Of an answer; `None` where it is a tunnel of another kind.
+    /// Decodes an answer; `None` for another kind of tunnel.
     pub(crate) fn of(items: &[RouteLwTunnelEncap]) -> Option<Self> {
         let (mut id, mut remote) = (0, None);
         for item in items {

@@ -1,5 +1,5 @@
-//! Who has an address: asks the stations of a link. The question comes from a sender without an address, so no station
-//! learns anything by it (RFC 5227 for ARP, RFC 4862 for IPv6).
+//! The holders of an address: asks the stations of a link. The question comes from a sender without an address, so no
+//! station learns from it (RFC 5227 for ARP, RFC 4862 for IPv6).
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
@@ -12,24 +12,24 @@ use socket2::Socket;
 
 use crate::packet;
 
-/// How often each question is sent: a frame may be lost.
+/// How often each question is sent, since frames may be lost.
 const SENT: u32 = 3;
 
 /// `ETH_P_ARP` and `ETH_P_IPV6`
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 
-/// Of ARP: Ethernet, IPv4, and the lengths of their addresses.
+/// The start of an ARP packet: Ethernet, IPv4, and the lengths of their addresses.
 const KINDS: [u8; 6] = [0, 1, 8, 0, 6, 4];
 const REQUEST: [u8; 2] = [0, 1];
 
-/// Of IPv6: the protocol, and the limit of hops of what no router has handed on.
+/// IPv6: the protocol, and the hop limit of packets that no router has forwarded.
 const ICMP: u8 = 58;
 const UNROUTED: u8 = 255;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 
-/// No frame that is of interest is longer.
+/// Relevant frames are not longer.
 const LONGEST: usize = 128;
 
 /// An address, and the hardware address of a station that answers for it.
@@ -76,7 +76,7 @@ fn listen(wires: &[(bool, Socket)], until: Instant, mut hear: impl FnMut(&[u8]))
         if wires.is_empty() || left.is_zero() {
             return Ok(());
         }
-        // A time limit has whole milliseconds.
+        // The timeout has whole milliseconds.
         poll(
             &mut fds,
             PollTimeout::try_from(left + TICK).unwrap_or(PollTimeout::MAX),
@@ -122,14 +122,14 @@ fn request(own: [u8; 6], ip: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// The sender of an ARP packet, of either kind, has the address that it gives as its own.
+/// The sender of an ARP packet, question or answer, holds its sender address.
 fn claim(frame: &[u8]) -> Option<Holder> {
     let (mac, ip) = (frame.get(22..28)?, frame.get(28..32)?);
     let ip: [u8; 4] = ip.try_into().ok()?;
     (frame.get(14..20)? == KINDS).then_some((ip.into(), mac.try_into().ok()?))
 }
 
-/// Goes to the group of stations whose addresses end as this one does.
+/// The question goes to the multicast group of stations whose addresses have the same end.
 fn solicitation(own: [u8; 6], ip: Ipv6Addr) -> Vec<u8> {
     let [.., a, b, c] = ip.octets();
     let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
@@ -148,7 +148,7 @@ fn solicitation(own: [u8; 6], ip: Ipv6Addr) -> Vec<u8> {
     frame
 }
 
-/// The internet checksum (RFC 1071) of parts of even lengths. Parts of zeros may be left out.
+/// The internet checksum (RFC 1071) of parts of even lengths. Zeros do not change it.
 fn checksum(parts: &[&[u8]]) -> u16 {
     let pairs = parts.iter().flat_map(|part| part.as_chunks().0);
     let sum = pairs.fold(0, |sum: u32, pair| {
@@ -158,7 +158,7 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !u16::try_from(sum).unwrap_or_default()
 }
 
-/// The target of a neighbour advertisement is at its sender.
+/// The target of a neighbour advertisement is its sender's address.
 fn advertisement(frame: &[u8]) -> Option<Holder> {
     let is = |at: usize, byte: u8| frame.get(at) == Some(&byte);
     if !(is(20, ICMP) && is(21, UNROUTED) && is(54, ADVERTISEMENT)) {
@@ -193,7 +193,7 @@ mod tests {
         let mut frame = solicitation(OWN, ip);
         assert_eq!(frame.len(), 14 + 40 + 24);
         assert_eq!(frame[..6], [0x33, 0x33, 0xff, 0xab, 0xcd, 0xef]);
-        // With its checksum, the whole sums up to zero.
+        // The sum over the packet and its checksum is zero.
         let sum = checksum(&[&frame[38..54], &[0, 24, 0, ICMP], &frame[54..]]);
         assert_eq!(sum, 0);
         assert_eq!(answer(&frame), None);

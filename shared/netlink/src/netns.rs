@@ -192,7 +192,7 @@ impl Netns {
     /// that.
     #[expect(
         clippy::panic,
-        reason = "the one place that may: nobody could go on from here"
+        reason = "the only place that may: continuing from here would be unsafe"
     )]
     fn come_home(&self) {
         if let Err(errno) = setns(&self.file, CloneFlags::CLONE_NEWNET) {
@@ -212,8 +212,8 @@ impl Netns {
         })
     }
 
-    /// The number that no other namespace has until the next boot (`SO_NETNS_COOKIE`, Linux 5.14). An inode's number is
-    /// given again as soon as its namespace is gone. `None` on an older kernel, and where we may not enter.
+    /// The number that no other namespace has until the next boot (`SO_NETNS_COOKIE`, Linux 5.14). The kernel reuses
+    /// an inode's number as soon as its namespace is gone. `None` on an older kernel, or without the right to enter.
     pub fn cookie(&self) -> Option<u64> {
         let (family, kind) = (AddressFamily::Unix, SockType::Datagram);
         let ask = || {

@@ -1,4 +1,4 @@
-//! The link at the other end of a veth, or below a child: whether its namespace lives, and its properties. A veth pair
+//! The link at the other end of a pair, or below a child: whether its namespace lives, and its properties. A pair
 //! disappears some time after the last user of its namespace has left.
 
 use netlink_packet_route::RouteNetlinkMessage;

@@ -92,8 +92,8 @@ impl Rtnl {
         Ok((seen, false))
     }
 
-    /// Sends one request. Fails where the reply lacks its end, since the connection was lost: the kernel may have
-    /// carried out the request or not.
+    /// Sends one request. Fails if the reply is cut off by a lost connection: the kernel may have carried out the
+    /// request or not.
     fn exchange<D: fmt::Display>(
         &self,
         attempt: &Attempt<'_, D>,

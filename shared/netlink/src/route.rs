@@ -33,7 +33,7 @@ pub struct RouteSpec {
     pub dst: (IpAddr, u8),
     /// Next hop; default: on the link.
     pub gw: Option<IpAddr>,
-    /// Whether to take the next hop as on the link, whatever the routes to it say.
+    /// Whether the next hop is taken as on the link, whatever the routes to it are.
     pub onlink: bool,
     /// The host's source address on this route.
     pub src: Option<IpAddr>,
@@ -47,9 +47,9 @@ pub struct RouteSpec {
     pub mtu: u32,
     /// Maximal segment size to advertise in bytes; 0 = not set.
     pub advmss: u32,
-    /// Who the route is from, as the kernel numbers it; `boot` where absent.
+    /// The origin of the route, as the kernel numbers it; default: `boot`.
     pub protocol: Option<u8>,
-    /// The far end, where the link is a tunnel that asks for it.
+    /// The far end, if the link is a tunnel that needs one.
     pub encap: Option<Encap>,
 }
 
@@ -66,11 +66,11 @@ pub struct Route {
     pub table: u32,
     /// Whether the route is from a router advertisement.
     pub advertised: bool,
-    /// Who it is from, as the kernel numbers it.
+    /// The origin of the route, as the kernel numbers it.
     pub protocol: u8,
-    /// The far end of the tunnel that it leads into.
+    /// The far end, if the route leads into a tunnel.
     pub encap: Option<Encap>,
-    /// Source address that the host itself uses on it.
+    /// The host's source address on this route.
     pub src: Option<IpAddr>,
 }
 
@@ -81,7 +81,7 @@ pub struct Lookup {
     pub local: bool,
     /// Index of the outgoing link.
     pub oif: Option<u32>,
-    /// Next hop; the destination itself where absent.
+    /// Next hop; absent if that is the destination itself.
     pub gw: Option<IpAddr>,
     /// The host's source address for the packet.
     pub src: Option<IpAddr>,
@@ -132,7 +132,7 @@ impl Link {
         self.rtnl.change(Attempt(action, object), flags, message)
     }
 
-    /// The route in words, and as the kernel takes it.
+    /// A description of the route, and the kernel's message for it.
     fn route_message(&self, spec: &RouteSpec) -> (String, RouteMessage) {
         let mut message = RouteMessage::default();
         let (dst, prefix) = spec.dst;
@@ -190,7 +190,7 @@ impl Link {
 }
 
 impl Rtnl {
-    /// Deletes a route of the main table that is from this one's protocol; nothing happens where it is gone.
+    /// Deletes a route of the main table by its fields, protocol included. A missing route is not an error.
     pub fn delete_route(&self, route: &Route) -> Result<(), Error> {
         let (dst, prefix) = route.dst;
         let mut message = RouteMessage::default();
@@ -217,10 +217,19 @@ impl Rtnl {
 
     /// Looks up the route of a packet to `dst`; `None` if there is no route.
     pub fn lookup(&self, dst: IpAddr) -> Result<Option<Lookup>, Error> {
+        self.lookup_from(None, dst)
+    }
+
+    /// The same of a packet that is from `src` already, which has to be an address of this namespace.
+    pub fn lookup_from(&self, src: Option<IpAddr>, dst: IpAddr) -> Result<Option<Lookup>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = kernel(Family::of(dst));
         message.header.destination_prefix_length = Family::of(dst).host_prefix();
         message.attributes = vec![RouteAttribute::Destination(dst.into())];
+        if let Some(src) = src {
+            message.header.source_prefix_length = Family::of(src).host_prefix();
+            message.attributes.push(RouteAttribute::Source(src.into()));
+        }
         let attempt = Attempt("look up the route to", dst);
         let found = match self.get(attempt, RouteNetlinkMessage::GetRoute(message)) {
             Err(err) if err.is(Errno::ENETUNREACH) || err.is(Errno::EHOSTUNREACH) => None,
@@ -251,6 +260,20 @@ impl Rtnl {
         let found = self.dump(Attempt("list", "routes"), &message)?;
         let routes = found.into_iter().flat_map(|route| Route::of(route, family));
         Ok(routes.filter(|route| route.table != LOCAL).collect())
+    }
+
+    /// The routes of the main table by one link.
+    pub fn routes_by(&self, link: &Link, family: Family) -> Result<Vec<Route>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = kernel(family);
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.attributes = vec![RouteAttribute::Oif(link.index)];
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(Attempt("list", "routes"), &message)?;
+        let routes = found.into_iter().flat_map(|route| Route::of(route, family));
+        Ok(routes
+            .filter(|route| route.table == MAIN && route.oif == Some(link.index))
+            .collect())
     }
 
     /// Destinations and prefix lengths of the routes of every table and type, without default routes.

@@ -31,8 +31,8 @@ pub struct Rule {
     pub mark: Option<Mark>,
     /// The table; `None` for a rule with another action.
     pub table: Option<u32>,
-    /// The number of the rule's owner. The kernel takes it for a group of links that the rule does not lead to, so it has to
-    /// be one that no link is in.
+    /// The number of the rule's owner. The kernel takes it for a link group whose packets the rule skips, so no link
+    /// may be in that group.
     pub owner: Option<u32>,
     /// The remaining fields of the kernel's reply, sent back unchanged.
     action: RuleAction,

@@ -51,12 +51,12 @@ impl Rtnl {
         self.put_stored("add route", route, NLM_F_CREATE)
     }
 
-    /// The same; `EEXIST` also where the destination has another route of that metric in that table.
+    /// The same; `EEXIST` also if the table has another route with that destination and metric.
     pub fn add_first_stored(&self, route: &Stored) -> Result<(), Error> {
         self.put_stored("add route", route, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Puts a route in the place of the one to its destination with its metric.
+    /// Replaces the route with the same destination and metric.
     pub fn replace_stored(&self, route: &Stored) -> Result<(), Error> {
         self.put_stored("replace route", route, NLM_F_CREATE | NLM_F_REPLACE)
     }
@@ -151,7 +151,7 @@ impl Stored {
         self.message.header.scope.into()
     }
 
-    /// The number of the one who made it.
+    /// The origin of the route, as the kernel numbers it.
     pub fn protocol(&self) -> u8 {
         self.message.header.protocol.into()
     }
@@ -190,7 +190,7 @@ impl Stored {
         several.unwrap_or_else(one)
     }
 
-    /// Whether it is of a form that can have several next hops.
+    /// Returns whether the route's form allows several next hops.
     pub fn has_several(&self) -> bool {
         let is_list = |attribute: &RouteAttribute| match attribute {
             RouteAttribute::MultiPath(_) => Some(()),
@@ -204,13 +204,13 @@ impl Stored {
         self.hops().iter().any(|hop| hop.oif == Some(index))
     }
 
-    /// The route with those of its next hops alone that leave by the link; `None` where no other next hop would be left out.
+    /// The route with only those of its next hops that leave by the link; `None` if all of them do.
     #[must_use]
     pub fn part_by(&self, index: u32) -> Option<Self> {
         self.part(|hop| hop.interface_index == index)
     }
 
-    /// The route with its other next hops alone; `None` where it has none.
+    /// The route with only its other next hops; `None` without any.
     #[must_use]
     pub fn part_beside(&self, index: u32) -> Option<Self> {
         self.part(|hop| hop.interface_index != index)
@@ -240,11 +240,11 @@ impl Stored {
         self
     }
 
-    /// The same route with all of its next hops by one link, which has another index in another namespace.
+    /// The same route with all of its next hops on the link with this index, for another namespace.
     #[must_use]
     pub fn by_link(mut self, index: u32) -> Self {
         let attributes = &mut self.message.attributes;
-        // A next hop that the kernel keeps by number stays behind, and the route tells it in full.
+        // A next hop object stays behind in its namespace, and the route has its content, too.
         attributes.retain(|attribute| !matches!(attribute, RouteAttribute::NhId(_)));
         for attribute in attributes {
             match attribute {

@@ -1,4 +1,4 @@
-//! A tap device: a link whose frames a program reads and writes. The kernel creates one over `/dev/net/tun` alone.
+//! A tap device: a link whose frames a program reads and writes. The kernel creates it only through `/dev/net/tun`.
 #![expect(
     unsafe_code,
     reason = "nix and rustix have no wrapper for the requests of /dev/net/tun"
@@ -27,21 +27,21 @@ const REQUEST: usize = 40;
 pub struct Tap {
     /// Name.
     pub name: String,
-    /// The user who may open it, beside those with `CAP_NET_ADMIN`.
+    /// The user who may open it, besides those with `CAP_NET_ADMIN`.
     pub owner: Option<u32>,
     /// The group that may open it.
     pub group: Option<u32>,
     /// Whether it can be opened several times at once, each time for a queue of its own.
     pub has_many_queues: bool,
-    /// Whether four bytes about it are before each frame.
+    /// Whether four bytes of information precede each frame.
     pub has_packet_info: bool,
-    /// Whether a header of virtio is before each frame.
+    /// Whether a virtio header precedes each frame.
     pub has_vnet_header: bool,
 }
 
 impl Tap {
-    /// Creates the device, down, in `netns`, or in the namespace of the thread. It stays when nobody has it open. Until the
-    /// last step it goes with this process. `EBUSY` where any link of the namespace has the name.
+    /// Creates the device, down, in `netns`, or in the namespace of the thread. The device persists when it is closed;
+    /// until that last step it goes with this process. `EBUSY` if a link of the namespace has the name.
     pub fn create(&self, netns: Option<&Netns>) -> Result<(), Error> {
         match netns {
             Some(netns) => netns.scope(|| self.create_here())?,
@@ -79,7 +79,7 @@ impl Tap {
         Ok(())
     }
 
-    /// The kernel has 16 bits for them.
+    /// The kernel has 16 bits for flags.
     fn flags(&self) -> u16 {
         let mut flags = IFF_TAP | IFF_TUN_EXCL;
         for (is_on, flag) in [
@@ -93,7 +93,7 @@ impl Tap {
     }
 }
 
-/// Whether the kernel has tap devices, and this process may open their driver.
+/// Verifies that the kernel has tap devices, and that this process may open their driver.
 pub fn can_be_created() -> Result<(), Error> {
     driver().map(drop)
 }
@@ -106,7 +106,7 @@ fn driver() -> Result<File, Error> {
 
 /// A request whose argument is a number.
 fn set(driver: &File, request: Ioctl, number: u32) -> Result<(), Errno> {
-    // SAFETY: these requests take a number in the place of a pointer, and the kernel reads no memory.
+    // SAFETY: these requests take a number in place of a pointer, and the kernel reads no memory.
     let done = unsafe { ioctl(driver.as_raw_fd(), request, c_ulong::from(number)) };
     Errno::result(done).map(drop)
 }

@@ -1,4 +1,5 @@
-//! Routes and rules as one word of text each, in which they outlive the process. The word is the kernel's message in hexadecimal digits.
+//! Routes and rules in the form of one word of text each, to be kept in files. The word is the kernel's message in
+//! hexadecimal digits.
 
 use linkspan_protocol::family::Family;
 use netlink_packet_core::{Emitable, Parseable};
@@ -10,12 +11,12 @@ use crate::rule::Rule;
 use crate::stored::Stored;
 
 impl Stored {
-    /// Its form in a file: one word.
+    /// The form in a file: one word.
     pub fn text(&self) -> String {
         written(&self.message)
     }
 
-    /// Reads [`Stored::text`]; `None` where it is malformed.
+    /// Reads [`Stored::text`]; `None` if malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let message = RouteMessage::parse(&bytes(text)?).ok()?;
         let family = family(message.header.address_family)?;
@@ -24,12 +25,12 @@ impl Stored {
 }
 
 impl Rule {
-    /// Its form in a file: one word.
+    /// The form in a file: one word.
     pub fn text(&self) -> String {
         written(&self.message())
     }
 
-    /// Reads [`Rule::text`]; `None` where it is malformed.
+    /// Reads [`Rule::text`]; `None` if malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let message = RuleMessage::parse(&bytes(text)?).ok()?;
         let family = family(message.header.family)?;

@@ -155,13 +155,13 @@ impl Batch {
         self.push(flags, table, message, (TRIAL, String::new()));
     }
 
-    /// Sees that the table has a chain of that name, which other chains can jump to.
+    /// Creates the chain, a target for jumps, if it is missing.
     pub fn ensure_chain(&mut self, table: Table, chain: &str) {
         let message = NfTablesMessage::NewChain(encode::chain_name(table, chain));
         self.push(NLM_F_CREATE, table, message, ("create", of(chain)));
     }
 
-    /// Adds a rule as `iptables-nft` would write it, at one end of a chain.
+    /// Adds a rule at one end of a chain, in the form of `iptables-nft`.
     pub fn add_filter_rule(&mut self, table: Table, chain: &str, rule: &FilterRule, end: End) {
         let message = encode::rule(table, chain, &rule.expressions());
         let flags = match end {
@@ -186,7 +186,7 @@ impl Batch {
         self.push(0, table, message, ("delete a rule of", of(chain)));
     }
 
-    /// Deletes an empty chain that nothing jumps to.
+    /// Deletes an empty chain without jumps to it.
     pub fn delete_chain(&mut self, table: Table, chain: &str) {
         let message = NfTablesMessage::DeleteChain(encode::chain_name(table, chain));
         self.push(0, table, message, ("delete", of(chain)));

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::addr::{MacAddr, number};
 use linkspan_protocol::family::Family;
 
 /// The type of a field. Its number is nft's (include/datatype.h); the kernel only stores it.
@@ -55,8 +55,8 @@ impl Datum {
         }
     }
 
-    /// Returns whether the field is in host byte order, as the kernel's own numbers are. For `nft` a name is, too: it would
-    /// show one in network order backwards.
+    /// Returns whether the field is in host byte order, like the kernel's own numbers. `nft` treats names so, too: it
+    /// would show a name in network order backwards.
     pub(crate) fn is_of_this_machine(self) -> bool {
         matches!(self, Self::Mark | Self::Group | Self::IfName)
     }
@@ -134,10 +134,61 @@ impl Fields {
         self
     }
 
+    /// The fields of these types as `nft` writes them.
+    pub fn text(&self, kinds: &[Datum]) -> String {
+        self.words(kinds).join(" . ")
+    }
+
+    /// The range from these fields to those of `last`, as `nft` writes it: each field by itself.
+    pub fn range_text(&self, last: &Self, kinds: &[Datum]) -> String {
+        let ends = self.words(kinds).into_iter().zip(last.words(kinds));
+        let words: Vec<String> = ends.map(|(first, last)| between(&first, &last)).collect();
+        words.join(" . ")
+    }
+
+    fn words(&self, kinds: &[Datum]) -> Vec<String> {
+        let mut read = self.read();
+        let word = |kind: &Datum| {
+            Some(match kind {
+                Datum::Ipv4 => read.ip(Family::V4)?.to_string(),
+                Datum::Ipv6 => read.ip(Family::V6)?.to_string(),
+                Datum::Protocol => match read.protocol()? {
+                    6 => "tcp".to_owned(),
+                    17 => "udp".to_owned(),
+                    132 => "sctp".to_owned(),
+                    other => other.to_string(),
+                },
+                Datum::Port => read.port()?.to_string(),
+                Datum::Mark => format!("{:#010x}", read.mark()?),
+                Datum::Group => read.group()?.to_string(),
+                Datum::IfName => format!("{:?}", read.ifname()?),
+                Datum::Ether => read.ether()?.to_string(),
+            })
+        };
+        kinds.iter().map_while(word).collect()
+    }
+
     /// Reads the fields in order.
     pub fn read(&self) -> Reader<'_> {
         Reader(&self.0)
     }
+}
+
+/// A field from one value to another: a network where it is one.
+fn between(first: &str, last: &str) -> String {
+    if first == last {
+        return first.to_owned();
+    }
+    let network = || {
+        let (from, to): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
+        let differing = number(from) ^ number(to);
+        let is_network =
+            differing & number(from) == 0 && differing & differing.wrapping_add(1) == 0;
+        let length =
+            u32::from(Family::of(from).host_prefix()).checked_sub(differing.count_ones())?;
+        is_network.then(|| format!("{first}/{length}"))
+    };
+    network().unwrap_or_else(|| format!("{first}-{last}"))
 }
 
 /// Takes fields off the front; `None` if a field is missing.
@@ -214,5 +265,15 @@ mod tests {
         assert_eq!(read.ip(Family::V4), Some(ip));
         assert_eq!((read.protocol(), read.port()), (Some(6), Some(8080)));
         assert_eq!(read.port(), None);
+        let (first, last) = (Fields::default(), Fields::default());
+        let range = [Datum::Ipv4, Datum::Ipv4, Datum::Port];
+        let first = first.ip(ip).ip([10, 2, 0, 0].into()).port(5);
+        let last = last.ip(ip).ip([10, 2, 255, 255].into()).port(9);
+        assert_eq!(
+            first.range_text(&last, &range),
+            "10.1.0.5 . 10.2.0.0/16 . 5-9"
+        );
+        let kinds = [Datum::IfName, Datum::Ipv4, Datum::Protocol, Datum::Port];
+        assert_eq!(fields.text(&kinds), "\"br0\" . 10.1.0.5 . tcp . 8080");
     }
 }

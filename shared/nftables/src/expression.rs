@@ -18,10 +18,10 @@ pub(crate) fn parts(expression: &[u8]) -> Option<(String, &[u8])> {
     Some((text(expression, NAME)?, data))
 }
 
-/// `payload`: a part of a header is loaded into a register.
+/// `payload` loads a part of a header into a register.
 pub(crate) struct Payload {
     pub(crate) register: Option<u32>,
-    /// Header, offset and length; `None` unless all three are there.
+    /// Header, offset and length; `None` if one is missing.
     pub(crate) field: Option<(u32, u32, u32)>,
 }
 
@@ -42,14 +42,14 @@ impl Payload {
     }
 }
 
-/// `meta`: the register and the key of what is loaded.
+/// `meta` loads metadata: the register and the key.
 pub(crate) fn meta(data: &[u8]) -> Option<(u32, u32)> {
     const REGISTER: u16 = 1;
     const KEY: u16 = 2;
     Some((big_endian(data, REGISTER)?, big_endian(data, KEY)?))
 }
 
-/// `cmp`: a register is compared with a value.
+/// `cmp` compares a register with a value.
 pub(crate) struct Comparison<'a> {
     pub(crate) register: u32,
     pub(crate) operator: u32,

@@ -4,12 +4,12 @@ use netlink_packet_core::DefaultNla;
 
 use crate::expr::{Expr, number, other};
 
-/// Counts packets and bytes, from nothing on.
+/// Counts packets and bytes from zero.
 pub(crate) fn counter() -> Expr {
     other("counter", Vec::new())
 }
 
-/// A match of the older packet filter, with its own data, as `iptables-nft` writes it.
+/// A match of iptables-legacy with its own data, in the form of `iptables-nft`.
 pub(crate) fn extension(name: &str, revision: u32, data: Vec<u8>) -> Expr {
     const NAME: u16 = 1;
     const REVISION: u16 = 2;

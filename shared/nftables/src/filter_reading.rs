@@ -9,7 +9,7 @@ use crate::extension::until_nul;
 use crate::filter_rule::{COMMENT, FilterRule, FoundFilterRule, Tracked, Verdict, Via, conntrack};
 use crate::port_rule::address;
 
-/// Of an answer to `NFT_MSG_GETRULE`.
+/// Decodes a reply to `NFT_MSG_GETRULE`.
 pub fn decode(object: &[u8]) -> Option<FoundFilterRule> {
     const EXPRESSIONS: u16 = 4;
     let found = rule(object)?;
@@ -37,16 +37,16 @@ enum Loaded {
     Output,
 }
 
-/// A rule, read expression by expression.
+/// A rule while its expressions are read.
 struct Reading {
     rule: FilterRule,
-    /// Whether its verdict was read, which has to be its last expression.
+    /// Whether the verdict was read. It must be the last expression.
     decided: bool,
     registers: BTreeMap<u32, Loaded>,
 }
 
 impl Reading {
-    /// One expression; `None` where it is none of those that a [`FilterRule`] is made of.
+    /// Reads one expression; `None` if a [`FilterRule`] has no such expression.
     fn take(&mut self, expression: &[u8]) -> Option<()> {
         let (name, data) = parts(expression)?;
         if self.decided {
@@ -101,7 +101,7 @@ impl Reading {
         };
         let plain = |ip: Option<IpAddr>| ip.filter(|_| !inverted);
         let via = || {
-            // Without the NUL that ends a name it is the beginning of one.
+            // A name without its final NUL is only a prefix.
             value.contains(&0).then_some(())?;
             let name = until_nul(value)?;
             Some(Via { name, inverted })
@@ -119,7 +119,7 @@ impl Reading {
     fn extension(&mut self, data: &[u8]) -> Option<()> {
         let (name, revision, data) = expression::extension(data)?;
         match name.as_str() {
-            // The rule's comment is read already.
+            // The rule's comment has been read already.
             COMMENT => {}
             conntrack::NAME if revision == conntrack::REVISION => {
                 self.rule.tracked = Some(Tracked::read(data?)?);

@@ -1,7 +1,7 @@
-//! A rule of the table `filter` as `iptables` writes it: a value, its text, and what nf_tables makes of it.
+//! A rule of the table `filter` in the form of `iptables`: a value, its text, and its nf_tables expressions.
 //!
-//! `iptables-nft` finds a rule by comparing it, field by field, with its arguments. So a rule of ours has the very
-//! expressions that `iptables-nft` would have written, and whoever has the arguments can delete it.
+//! `iptables-nft` finds a rule by comparing it, field by field, with its arguments. So our rules have exactly the
+//! expressions of `iptables-nft`, and an `iptables -D` with the same arguments deletes them.
 
 use std::net::IpAddr;
 
@@ -28,25 +28,25 @@ pub struct FilterRule {
     pub verdict: Verdict,
 }
 
-/// An interface that a packet comes or goes by.
+/// A condition on a packet's incoming or outgoing interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Via {
-    /// Its whole name.
+    /// The interface's name.
     pub name: String,
-    /// Whether it is any other one (`!`).
+    /// Whether the condition is inverted (`!`).
     pub inverted: bool,
 }
 
-/// What connection tracking says of a packet.
+/// A packet's state in connection tracking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracked {
     /// `--ctstate RELATED,ESTABLISHED`
     Answers,
-    /// `--ctstate DNAT --ctdir`: of a connection to a translated address, in that direction.
+    /// `--ctstate DNAT --ctdir`: in a connection to a translated address, in this direction.
     Translated(Direction),
 }
 
-/// What becomes of the packet.
+/// The verdict on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// `ACCEPT`
@@ -55,16 +55,16 @@ pub enum Verdict {
     Drop,
     /// `RETURN`
     Return,
-    /// To a chain and back.
+    /// Continues in a chain, and returns.
     Jump(String),
 }
 
-/// A rule as it was found, at its place.
+/// A rule found in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFilterRule {
-    /// What nf_tables deletes it by; 0 in the older packet filter.
+    /// The number for its deletion; 0 in iptables-legacy.
     pub handle: u64,
-    /// The rule; `None` where it has conditions that a [`FilterRule`] cannot have.
+    /// The rule; `None` if it has conditions that a [`FilterRule`] lacks.
     pub rule: Option<FilterRule>,
 }
 
@@ -72,7 +72,7 @@ pub struct FoundFilterRule {
 pub(crate) mod conntrack {
     pub(crate) const NAME: &str = "conntrack";
     pub(crate) const REVISION: u32 = 3;
-    /// All of it, aligned.
+    /// Size of the struct, aligned.
     pub(crate) const SIZE: usize = 168;
     pub(crate) const MATCH_FLAGS: usize = 146;
     pub(crate) const INVERT_FLAGS: usize = 148;
@@ -113,14 +113,14 @@ impl Tracked {
         data
     }
 
-    /// Reads the match's data; `None` where it asks for anything else.
+    /// Reads the match's data; `None` for any other condition.
     pub(crate) fn read(data: &[u8]) -> Option<Self> {
         let all = [
             Self::Answers,
             Self::Translated(Direction::Original),
             Self::Translated(Direction::Reply),
         ];
-        // Behind its last member the kernel tells what it likes.
+        // The bytes after the last used member have no meaning.
         let used = conntrack::STATES + 4;
         let is_it = |tracked: &Self| tracked.data().get(..used) == data.get(..used);
         all.into_iter().find(is_it)
@@ -141,7 +141,7 @@ impl FilterRule {
         }
     }
 
-    /// What `iptables-restore` reads behind the chain's name.
+    /// The text that `iptables-restore` reads after the chain's name.
     pub fn text(&self) -> String {
         let mut words = Vec::new();
         for (option, ip) in [("-s", self.source), ("-d", self.destination)] {
@@ -172,7 +172,7 @@ impl FilterRule {
         words.join(" ")
     }
 
-    /// What nf_tables makes of it.
+    /// The expressions for nf_tables.
     pub(crate) fn expressions(&self) -> Rule {
         let mut exprs = Vec::new();
         let address = |ip: IpAddr, v4: Header, v6: Header| match ip {
@@ -220,7 +220,7 @@ impl Via {
         })
     }
 
-    /// Every other one.
+    /// Every interface but that one.
     pub fn but(name: &str) -> Option<Self> {
         Some(Self {
             name: name.to_owned(),
@@ -229,7 +229,7 @@ impl Via {
     }
 
     fn comparison(&self) -> Expr {
-        // The NUL that ends the name counts, too: without it the name would be the beginning of one.
+        // The comparison includes the final NUL: without it the name would be a prefix.
         let name = [self.name.as_bytes(), &[0]].concat();
         if self.inverted {
             expr::differ(0, &name)

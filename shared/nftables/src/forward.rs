@@ -1,4 +1,4 @@
-//! Base chains of nf_tables at the hook `forward`, whoever made them. [`crate::legacy_forward`] reads the corresponding
+//! Base chains of nf_tables at the hook `forward`, of all owners. [`crate::legacy_forward`] reads the corresponding
 //! chain of iptables-legacy.
 
 use netlink_packet_netfilter::nftables::{

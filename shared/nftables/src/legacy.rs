@@ -112,7 +112,7 @@ impl NatRules {
             .collect()
     }
 
-    /// The names of its chains, those of the kernel's own hooks aside.
+    /// The names of its chains, without those of the kernel's hooks.
     pub(crate) fn chains(&self) -> impl Iterator<Item = &str> {
         self.chains.iter().map(|chain| chain.name.as_str())
     }
@@ -153,7 +153,7 @@ impl NatRules {
         rule
     }
 
-    /// Where the rules of a chain that somebody made begin, and where they end.
+    /// The range of a user-defined chain's rules.
     pub(crate) fn span(&self, chain: &str) -> Option<(usize, usize)> {
         let found = self.chains.iter().find(|known| known.name == chain)?;
         Some((found.first, found.end))

@@ -1,4 +1,4 @@
-//! Table `filter` of the older packet filter, read as rules. Nothing is executed for it.
+//! The table `filter` of iptables-legacy, read as rules, without executing a program.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub const FORWARD: &str = "FORWARD";
 
 /// `XT_TABLE_MAXNAMELEN`
 const NAME: usize = 32;
-/// Members of `struct ipt_getinfo`: where the chain of `NF_INET_FORWARD` begins, and where its policy is.
+/// Offsets in `struct ipt_getinfo`: the start of the chain at `NF_INET_FORWARD`, and its policy.
 const BEGIN: usize = NAME + 4 + 2 * 4;
 const POLICY: usize = BEGIN + 5 * 4;
 
@@ -65,7 +65,7 @@ const LAYOUTS: [Layout; 2] = [
 const IFNAME: usize = 16;
 
 impl LegacyFilter {
-    /// Reads the table; `None` where nobody has used it.
+    /// Reads the table; `None` if it was never used.
     pub fn read(family: Family) -> Result<Option<Self>, Error> {
         let table = xtables::used_table("filter", family)?;
         Ok(table.map(|raw| Self::of(&raw.info, raw.entries, family)))
@@ -80,12 +80,12 @@ impl LegacyFilter {
         }
     }
 
-    /// Whether there is a chain of that name.
+    /// Returns whether the table has the chain.
     pub fn has_chain(&self, chain: &str) -> bool {
         chain == FORWARD || self.rules.span(chain).is_some()
     }
 
-    /// Whether the table does anything to forwarded packets.
+    /// Returns whether the table has any effect on forwarded packets.
     pub fn is_effective(&self) -> bool {
         let Some((first, end)) = self.forward else {
             return false;
@@ -95,7 +95,7 @@ impl LegacyFilter {
         first < end || !accepts
     }
 
-    /// The rules of a chain; none where it is missing.
+    /// The rules of a chain; none if it is missing.
     pub fn rules(&self, chain: &str) -> Vec<FoundFilterRule> {
         let own = |first: usize, end: usize| {
             self.rules
@@ -113,7 +113,7 @@ impl LegacyFilter {
         };
         let entries = own(first, end).filter(|entry| entry.head().is_none());
         let mut found: Vec<_> = entries.map(|entry| self.found(&entry)).collect();
-        // The last entry is where the chain returns.
+        // The last entry is the return at the end of the chain.
         found.pop();
         found
     }
@@ -155,7 +155,7 @@ impl LegacyFilter {
         Some(rule)
     }
 
-    /// What a standard target, which has no name, does.
+    /// The verdict of a standard target, which has no name.
     fn verdict(&self, entry: &Entry<'_>) -> Option<Verdict> {
         /// `-NF_DROP - 1`, `-NF_ACCEPT - 1` and `XT_RETURN`
         const DROP: i32 = -1;
@@ -174,7 +174,7 @@ impl LegacyFilter {
 }
 
 impl Layout {
-    /// Reads the source (0) or the destination (1) where it is one address or any; `None` where it is something else.
+    /// Reads the source (0) or the destination (1), if it is one address or any; `None` otherwise.
     fn address(&self, entry: &[u8], which: usize, to: &mut Option<IpAddr>) -> Option<()> {
         /// `IPT_INV_SRCIP`; the next bit is that of the destination.
         const INVERTED: u8 = 0x08;
@@ -191,7 +191,7 @@ impl Layout {
         (!inverted && (is(0) || is(u8::MAX))).then_some(())
     }
 
-    /// The same of an interface.
+    /// The same for an interface.
     fn interface(&self, entry: &[u8], which: usize, to: &mut Option<Via>) -> Option<()> {
         /// `IPT_INV_VIA_IN`; the next bit is `IPT_INV_VIA_OUT`.
         const INVERTED: u8 = 0x01;
@@ -206,7 +206,7 @@ impl Layout {
         }
         let name = until_nul(field(&self.interfaces)?)?;
         let inverted = self.is_inverted(entry, INVERTED << which)?;
-        // The NUL that ends a whole name counts, too.
+        // The mask of a whole name covers the final NUL, too.
         let is_whole = counts > name.len();
         *to = Some(Via { name, inverted });
         is_whole.then_some(())

@@ -4,14 +4,14 @@
 //! - [`ruleset`]: the objects; [`expr`]: expressions of rules; [`datum`]: keys and values of sets and maps.
 //! - [`batch`]: a transaction; [`socket`]: commits it and reads objects; [`decode`]: replies; [`userdata`]: comments.
 //! - [`look`]: several questions in one request; [`found`]: objects found; [`changes`]: waiting for other writers.
-//! - [`survey`]: the whole content, whoever made it.
+//! - [`survey`]: the whole content, of all owners.
 //! - [`conntrack`]: listing tracked connections, and deleting single ones.
 //! - [`xtables`]: reading iptables-legacy; [`legacy`]: its table `nat`.
 //! - [`forward`], [`legacy_forward`]: the chains for forwarded packets in nf_tables and iptables-legacy.
 //! - [`filter_rule`]: rules of the table `filter` in the form of iptables; [`filter_reading`] and [`legacy_filter`] read
 //!   such rules.
 //! - [`port_rule`]: rules about ports in the form of other suites; [`port_reading`] reads such rules.
-//! - [`translation`]: those of them that send packets elsewhere, in either packet filter.
+//! - [`translation`]: the rules among them that translate destinations, in either packet filter.
 //!
 //! `netlink-packet-netfilter` lacks the attributes of nat, masq, fib and ct, so [`expr`] writes untyped ones, with the
 //! numbers of `linux/netfilter/nf_tables.h`.

@@ -98,6 +98,19 @@ impl Netfilter {
         Ok(answers.concat())
     }
 
+    /// Which of the chains are there. A chain whose table is missing is not.
+    pub fn has_chains(&self, chains: &[(Table, &str)]) -> Result<Vec<bool>, Error> {
+        let questions: Vec<_> = chains
+            .iter()
+            .map(|(table, name)| Question::Chain(*table, name))
+            .collect();
+        let there = |answer| match answer {
+            Answer::Refused(err) => Err(err),
+            answer => Ok(answer.chain().is_some()),
+        };
+        self.look(&questions)?.into_iter().map(there).collect()
+    }
+
     fn look_once(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, Error> {
         let whole = ("look up", "objects of nf_tables");
         let mut request = Vec::new();

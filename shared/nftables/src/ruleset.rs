@@ -106,7 +106,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// Where the kernel translates source addresses (`NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`).
+    /// The kernel's place for translation of source addresses (`NF_IP_PRI_NAT_SRC` of `linux/netfilter_ipv4.h`).
     pub const SOURCE_NAT: Self = Self {
         kind: ChainKind::Nat,
         hook: Hook::Postrouting,

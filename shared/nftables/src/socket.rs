@@ -1,5 +1,6 @@
 //! The connection to netfilter.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 
 use linkspan_protocol::family::Family;
@@ -35,6 +36,9 @@ const SMALL: usize = 64 << 10;
 /// A connection. It acts on the namespace in which it was opened.
 pub struct Netfilter {
     socket: Socket,
+    /// Where answers arrive. It is kept, because the heap would give so large a piece back after each answer, and the kernel
+    /// would clear its pages for the next one.
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl Netfilter {
@@ -46,7 +50,10 @@ impl Netfilter {
         socket.connect(&SocketAddr::new(0, 0)).map_err(fail())?;
         socket.set_ext_ack(true).map_err(fail())?;
         socket.set_cap_ack(true).map_err(fail())?;
-        Ok(Self { socket })
+        Ok(Self {
+            socket,
+            buffer: RefCell::new(Vec::with_capacity(BUFFER)),
+        })
     }
 
     /// Commits the batch. Returns the error of the first refused step.
@@ -170,7 +177,7 @@ impl Netfilter {
         self.list(("list the rules of", chain), table.family, request, read)
     }
 
-    /// The rules of a chain that `iptables-nft` has made; none where it or its table is missing.
+    /// The rules of a chain in the form of `iptables-nft`; none if the chain or its table is missing.
     pub fn filter_rules(&self, table: Table, chain: &str) -> Result<Vec<FoundFilterRule>, Error> {
         let request = NfTablesMessage::GetRule(encode::any_rule(table, chain));
         self.list(
@@ -181,8 +188,8 @@ impl Netfilter {
         )
     }
 
-    /// The first rules of such a chain, as many as one answer holds; none where it or its table is missing. The rest of the
-    /// list is left in the connection, which is of no use after that.
+    /// The first rules of such a chain, up to the size of one answer; none if the chain or its table is missing. The
+    /// other answers stay unread, so the connection must not be used again.
     pub fn first_filter_rules(
         self,
         table: Table,
@@ -308,11 +315,10 @@ impl Netfilter {
         flags: i32,
         lost: &mut Option<std::io::Error>,
     ) -> std::io::Result<Option<Vec<u8>>> {
-        let mut buffer = Vec::with_capacity(BUFFER);
         let mut attempts = 1..RECEIVE_ATTEMPTS;
         loop {
-            match self.socket.recv(&mut buffer, flags) {
-                Ok(_) => return Ok(Some(buffer)),
+            match self.receive_once(flags) {
+                Ok(answer) => return Ok(Some(answer)),
                 Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(err) if attempts.next().is_none() => return Err(err),
                 Err(err) if err.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
@@ -323,6 +329,15 @@ impl Netfilter {
                 Err(_) => {}
             }
         }
+    }
+}
+
+impl Netfilter {
+    fn receive_once(&self, flags: i32) -> std::io::Result<Vec<u8>> {
+        let mut buffer = self.buffer.borrow_mut();
+        buffer.clear();
+        self.socket.recv(&mut *buffer, flags)?;
+        Ok(buffer.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The content of nf_tables, whoever made it: sets of a table, and everything as lines to compare.
+//! The content of nf_tables, of all owners: sets of a table, and everything as lines to compare.
 
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_netfilter::nftables::{
@@ -171,7 +171,7 @@ struct Kind {
     request: fn() -> NfTablesMessage,
     /// Attributes that are names.
     names: &'static [u16],
-    /// Counters and handles, which change although nobody changes the object.
+    /// Counters and handles, which change although the object does not.
     counted: &'static [u16],
 }
 

@@ -1,4 +1,4 @@
-//! Rules that send packets of a port to another address, whoever made them.
+//! Rules of any owner that translate the destination of packets to a port.
 
 use linkspan_protocol::family::Family;
 use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleMessage};
@@ -9,19 +9,19 @@ use crate::port_rule::PortRule;
 use crate::ruleset::TableFamily;
 use crate::{Error, Netfilter, port_reading};
 
-/// A rule that translates destinations, and where it is.
+/// A rule that translates destinations, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translation {
-    /// Its table; empty in the older packet filter.
+    /// Its table; empty in iptables-legacy.
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// Its conditions, and where it leads.
+    /// Its conditions and destination.
     pub rule: PortRule,
 }
 
 impl Netfilter {
-    /// The rules of one family that send packets of ports elsewhere, in the order of the kernel.
+    /// The rules of one family that translate ports, in the kernel's order.
     pub fn translations(&self, family: TableFamily) -> Result<Vec<Translation>, Error> {
         let request = NfTablesMessage::GetRule(RuleMessage { attributes: vec![] });
         let read = |object: &[u8]| Translation::decode(object, family);
@@ -30,7 +30,7 @@ impl Netfilter {
 }
 
 impl NatRules {
-    /// The same of the older packet filter.
+    /// The same for iptables-legacy.
     pub fn translations(&self) -> Vec<Translation> {
         let of_chain = |chain: &str| {
             let rules = self.rules(chain).into_iter();
@@ -46,7 +46,7 @@ impl NatRules {
 }
 
 impl Translation {
-    /// Of an answer to `NFT_MSG_GETRULE`; `None` where the rule is another one.
+    /// Decodes a reply to `NFT_MSG_GETRULE`; `None` for any other rule.
     pub fn decode(object: &[u8], family: TableFamily) -> Option<Self> {
         const TABLE: u16 = 1;
         const CHAIN: u16 = 2;

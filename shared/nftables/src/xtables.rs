@@ -131,14 +131,14 @@ pub(crate) struct Raw {
     pub(crate) entries: Vec<u8>,
 }
 
-/// A table of one family; `None` where nobody has used it.
+/// A table of one family; `None` if it was never used.
 pub(crate) fn used_table(name: &str, family: Family) -> Result<Option<Raw>, Error> {
     if !is_used(name, family)? {
         return Ok(None);
     }
     let failed = |errno| Error::new("read", format!("table {name}"), errno as i32);
     match table(name, family, |_| true) {
-        // It went between the two looks.
+        // The table vanished between the two requests.
         Err(Errno::ENOENT) => Ok(None),
         found => found.map_err(failed),
     }

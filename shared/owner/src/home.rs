@@ -81,8 +81,8 @@ impl Home {
         })
     }
 
-    /// The home as a line; `None` where the path would not survive the round trip. An older release takes a line with a
-    /// cookie for none, and the attachment for alive.
+    /// The home as a line; `None` where the path would not survive the round trip. An older release ignores a line
+    /// with a cookie, and then counts the attachment as alive.
     pub fn text(&self) -> Option<String> {
         let path = self.path.to_str().filter(|path| !path.contains('\n'))?;
         let (dev, ino, mounts) = (self.dev, self.ino, self.mounts?);
@@ -93,7 +93,7 @@ impl Home {
         ))
     }
 
-    /// Where the namespace is, as bytes. Older releases read exactly these bytes.
+    /// The namespace's place, as bytes. Older releases read exactly these bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.dev.to_le_bytes());

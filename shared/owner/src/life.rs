@@ -87,7 +87,7 @@ impl Judge {
         let process = inhabited.and_then(|seen| seen.get(&home.ino));
         let is_inhabited = process.is_some_and(|process| {
             let netns = process.join("ns/net");
-            // A process that has ended meanwhile was inside as far as anybody knows.
+            // A process that has ended meanwhile counts as inside.
             fs::metadata(&netns).map_or(true, |meta| home.is_at(&netns, &meta))
         });
         if is_inhabited || host_end() == HostEnd::Lives {
@@ -128,7 +128,8 @@ impl Judge {
         if end == HostEnd::Lives {
             return Life::Alive;
         }
-        // A path below /proc vanishes with its process. Others may share the namespace, and nothing here can tell.
+        // A path below /proc vanishes with its process. Other processes may share the namespace, so the answer is
+        // unknown.
         let of_a_process = path.starts_with("/proc") && end == HostEnd::Untold;
         if unreachable || of_a_process || self.inhabited().is_none() {
             return Life::Unknown;

@@ -84,8 +84,8 @@ impl Owner {
         number(&self.network)
     }
 
-    /// An even number for things in the container that have no room for the line, such as rules. No person gives it to a
-    /// group of links.
+    /// An even number for things in the container that have no room for the line, such as rules. People give no such
+    /// group to links.
     pub fn number(&self) -> u32 {
         // `ip rule` shows a higher one as negative.
         (number(&self.line()) % (1 << 31)).max(1 << 16) & !1
@@ -107,11 +107,11 @@ impl Owner {
     }
 }
 
-/// The digest of a text, as a group of links that nobody gives.
+/// The digest of a text, as a link group outside the range that people use.
 fn number(text: &str) -> u32 {
     const OF_PEOPLE: u32 = 1 << 16;
     let number = hash::number(text);
-    // The kernel takes the highest one for none.
+    // The highest number means "unset" to the kernel.
     number.clamp(OF_PEOPLE, u32::MAX - 1)
 }
 

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use linkspan_protocol::error::Failure;
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use nix::errno::Errno;
 
@@ -18,6 +19,17 @@ use crate::home::Home;
 
 /// The longest file in bytes.
 const MAX: u64 = 32 * 1024;
+
+/// The directory of memories that a configuration names by `dataDir`; `default` where it names none. Returns code 7 for a
+/// path that is relative, or that cannot be.
+pub fn directory(text: &str, default: &str) -> Result<PathBuf, Failure> {
+    let dir = if text.is_empty() { default } else { text };
+    if Path::new(dir).is_absolute() && !dir.contains('\0') {
+        return Ok(dir.into());
+    }
+    let text = format!("dataDir {dir:?} is not an absolute path");
+    Err(Failure::config(text))
+}
 
 /// The file of one attachment.
 #[derive(Debug)]
@@ -57,10 +69,10 @@ impl Memory {
         self.try_read().unwrap_or_default()
     }
 
-    /// The same, but that it cannot be read is told.
+    /// The same, but returns the error of a failed read.
     pub fn try_read(&self) -> io::Result<Facts> {
         let bytes = match file::read(&self.path, MAX + 1) {
-            // A link in the place of the file is not followed.
+            // A symlink in place of the file is not followed.
             Err(err) if err.raw_os_error() == Some(Errno::ELOOP as i32) => None,
             read => read?,
         };

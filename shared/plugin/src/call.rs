@@ -32,17 +32,17 @@ impl Call {
         &self.env.ifname
     }
 
-    /// The configuration as it came, for those who hand it on.
+    /// The configuration as it came, for passing on.
     pub fn stdin(&self) -> &[u8] {
         &self.stdin
     }
 
-    /// Where the system's bus is, as the environment says; empty where it does not.
+    /// The address of the system's bus, from the environment; empty by default.
     pub fn system_bus(&self) -> &str {
         &self.env.system_bus
     }
 
-    /// The environment of a delegate that is asked to do `verb`.
+    /// The environment of a delegate for `verb`.
     pub(crate) fn delegate_env(&self, verb: Command) -> Vec<(&'static str, String)> {
         Var::ALL
             .into_iter()
@@ -104,7 +104,7 @@ call! {
 call! {
     /// GC.
     GcCall {
-        /// The attachments that stay; every other one of this network is gone.
+        /// The attachments that stay. All others of this network are gone.
         valid_attachments: HashSet<AttachmentId>,
     }
 }

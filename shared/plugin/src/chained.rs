@@ -9,7 +9,7 @@ use crate::{AddCall, Result};
 pub fn previous(call: &AddCall) -> Result<AddResult> {
     call.netconf.prev_result()?.ok_or_else(|| {
         Failure::config("must be called as chained plugin").hint(format!(
-            "put {} behind an interface plugin in the list",
+            "put {} after an interface plugin in the list",
             call.netconf.kind
         ))
     })

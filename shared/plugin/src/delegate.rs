@@ -19,23 +19,23 @@ pub fn locate(call: &Call) -> Result<()> {
     Ok(())
 }
 
-/// The IPAM plugin that gives an address back to a server over the interface that has it. It has to be asked while the
-/// interface is there.
+/// The IPAM plugin that returns an address to a server over the interface that has it. It must be called while the
+/// interface exists.
 const OVER_THE_INTERFACE: &str = "dhcp";
 
-/// Whether the IPAM plugin of that name speaks with a server over the interface: it sets the interface up before it asks, and
-/// releases the addresses before the interface is deleted.
+/// Returns whether the IPAM plugin of that name speaks with a server over the interface: it sets the interface up
+/// before it asks, and releases the addresses before the interface is deleted.
 pub fn is_over_the_interface(ipam: &str) -> bool {
     ipam == OVER_THE_INTERFACE
 }
 
-/// The same of the IPAM plugin of a call.
+/// The same for the IPAM plugin of a call.
 pub fn asks_over_the_interface(call: &Call) -> bool {
     is_over_the_interface(&call.netconf.ipam.kind)
 }
 
-/// Asks for addresses. Their release is on `undo` before the answer is read, and also where there is no answer. It runs
-/// as the last step, when nothing uses the addresses any more, because another attachment may get them from then on.
+/// Asks for addresses. Their release is on `undo` before the answer is read, and also if no answer comes. It runs as
+/// the last step, when nothing uses the addresses any more: another attachment may get them from then on.
 pub fn add(call: &AddCall, undo: &mut Undo) -> Result<AddResult> {
     let exe = find_ipam(call)?;
     let env = call.delegate_env(Command::Add);

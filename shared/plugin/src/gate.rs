@@ -10,7 +10,7 @@ use linkspan_protocol::version::{SpecVersion, numbers};
 
 use crate::Result;
 
-/// Whether the configuration's version allows the verb and is one that we speak.
+/// Verifies that we speak the configuration's version, and that it allows the verb.
 pub(crate) fn gate(command: Command, configured: &str) -> Result<SpecVersion> {
     let since = match command {
         Command::Check => Some((0, 4, 0)),

@@ -1,4 +1,4 @@
-//! The parts that plugins share which make an interface: addresses from IPAM, one teardown, one collection.
+//! The common parts of plugins that make an interface: addresses from IPAM, one teardown, one collection.
 
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::result::AddResult;
@@ -41,15 +41,15 @@ pub fn has_addresses(lease: &AddResult) -> Result<()> {
     Ok(())
 }
 
-/// Puts the name resolution of the configuration in the place of IPAM's, where the configuration has one.
+/// Replaces IPAM's name resolution by that of the configuration, if any.
 pub fn resolve_names(call: &AddCall, result: &mut AddResult) {
     if call.netconf.dns.is_present() {
         result.dns = call.netconf.dns.clone().into_dns();
     }
 }
 
-/// DEL: runs `steps`, which remove the interface and what leads to it, and then releases the addresses. An address that
-/// is released over the interface itself goes first.
+/// DEL: runs `steps`, which remove the interface and the references to it, and then releases the addresses. An address
+/// that is released over the interface itself goes first.
 pub fn detach(call: &DelCall, ipam: Ipam, steps: impl FnOnce(&mut Teardown)) -> Result<()> {
     let mut teardown = Teardown::default();
     let is_first = delegate::asks_over_the_interface(call);
@@ -64,8 +64,8 @@ pub fn detach(call: &DelCall, ipam: Ipam, steps: impl FnOnce(&mut Teardown)) -> 
     teardown.finish()
 }
 
-/// GC: deletes the interfaces of stale attachments, releases their addresses, and runs the `rest`. The order of the first two
-/// is as for [`detach`].
+/// GC: deletes the interfaces of stale attachments, releases their addresses, and runs the `rest`. The order of the
+/// first two is as in [`detach`].
 pub fn collect(
     call: &GcCall,
     ipam: Ipam,

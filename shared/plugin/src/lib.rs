@@ -14,6 +14,7 @@ pub mod process;
 pub mod serve;
 mod stderr;
 pub mod teardown;
+pub mod telemetry;
 mod transport;
 pub mod undo;
 
@@ -33,6 +34,7 @@ pub use call::{AddCall, Call, CheckCall, DelCall, GcCall, StatusCall};
 pub use serve::Reply;
 pub use stderr::warn;
 pub use teardown::Teardown;
+pub use telemetry::step;
 pub use undo::Undo;
 
 /// The outcome of a verb.
@@ -69,7 +71,7 @@ pub trait Plugin {
     /// Compares the attachment with what ADD promised.
     fn check(call: &CheckCall, plan: Self::Plan) -> Result<()>;
 
-    /// Removes what belongs to no valid attachment. Refused until the plugin can do it.
+    /// Removes the state of everything without a valid attachment. Refused until the plugin implements it.
     fn gc(_call: &GcCall, _conf: Self::Conf) -> Result<()> {
         let name = Self::NAMES.first().copied().unwrap_or_default();
         Err(Failure::new(
@@ -109,6 +111,11 @@ impl Entry {
         }
     }
 
+    /// The type's name.
+    pub fn name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or_default()
+    }
+
     /// Serves one call.
     pub fn serve(&self, env: &Env, stdin: serve::Stdin<'_>) -> Reply {
         (self.serve)(env, stdin)
@@ -119,7 +126,7 @@ impl Entry {
         (self.schema)()
     }
 
-    /// The path of the type that decodes its own keys. The documentation of keys comes from that type's.
+    /// The path of the type that decodes its own keys. That type documents the keys.
     pub fn conf(&self) -> &'static str {
         (self.conf)()
     }

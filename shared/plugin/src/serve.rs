@@ -7,7 +7,7 @@ use linkspan_protocol::addr::NetnsPath;
 use linkspan_protocol::command::Command;
 use linkspan_protocol::conf::{NetConf, ValidAttachment};
 use linkspan_protocol::env::Env;
-use linkspan_protocol::error::{ErrorCode, Failure};
+use linkspan_protocol::error::{ErrorCode, Failure, WireError};
 use linkspan_protocol::ident::{AttachmentId, ContainerId, IfName, NetworkName};
 use linkspan_protocol::json::Json;
 use linkspan_protocol::version::SpecVersion;
@@ -39,6 +39,12 @@ impl Reply {
             ok: true,
             ..Self::default()
         }
+    }
+
+    /// The error object that it prints, unless it is a success.
+    pub(crate) fn error(&self) -> Option<WireError> {
+        let printed = (!self.ok).then(|| Json::parse(&self.stdout).ok());
+        printed.flatten()?.decode().ok()
     }
 
     /// A success without output.
@@ -79,8 +85,8 @@ impl From<&Failure> for Reply {
     }
 }
 
-/// The release of the Go plugins that ours replace. Engines read the rest of the line as a semantic version, and use what
-/// that release can do.
+/// The release of the Go plugins that ours replace. Engines parse the rest of the line as a semantic version, and use
+/// the features of that release.
 const PEER: &str = "1.9.1";
 
 /// Serves one call of `P`.
@@ -107,7 +113,7 @@ fn dispatch<P: Plugin>(env: &Env, stdin: Stdin<'_>) -> Result<Reply> {
     let stdin = stdin()
         .map_err(|err| Failure::new(ErrorCode::IO, format!("error reading from stdin: {err}")))?;
     let json = Json::parse(&stdin).map_err(undecodable)?;
-    // DEL and GC have to work under a configuration that was edited since ADD.
+    // DEL and GC must work under a configuration that was edited since ADD.
     let lenient = matches!(command, Some(Command::Del | Command::Gc));
     let netconf = if lenient {
         NetConf::decode_leniently(&json)
@@ -311,7 +317,7 @@ mod tests {
 
     fn collect(list: &str) -> (u32, String) {
         let error = Json::parse(&served(list).stdout)
-            .and_then(|json| json.decode::<linkspan_protocol::error::WireError>())
+            .and_then(|json| json.decode::<WireError>())
             .unwrap();
         (error.code, error.msg)
     }

@@ -2,7 +2,7 @@
 
 use linkspan_protocol::error::Failure;
 
-use crate::Result;
+use crate::{Result, telemetry};
 
 /// Collects failures: the first one is reported, the others are noted on it.
 #[derive(Debug, Default)]
@@ -13,7 +13,10 @@ pub struct Teardown {
 impl Teardown {
     /// Runs a step and remembers its failure.
     pub fn run(&mut self, what: &str, step: impl FnOnce() -> Result<()>) {
-        match (step(), &mut self.first) {
+        let traced = telemetry::step(what);
+        let done = step();
+        traced.note(&done);
+        match (done, &mut self.first) {
             (Ok(()), _) => {}
             (Err(failure), None) => self.first = Some(failure),
             (Err(failure), Some(first)) => first.note(format!("{what}: {failure}")),

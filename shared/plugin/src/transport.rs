@@ -11,7 +11,7 @@ use linkspan_protocol::env::Env;
 use linkspan_protocol::error::{Failure, WireError};
 use linkspan_protocol::json::Json;
 
-use crate::{Entry, Result, stderr};
+use crate::{Entry, Result, stderr, telemetry};
 
 /// The plugins in this executable; empty where delegates are always executed.
 static HOUSE: OnceLock<&'static [&'static Entry]> = OnceLock::new();
@@ -23,14 +23,24 @@ pub(crate) fn at_home(entries: &'static [&'static Entry]) {
 
 /// Runs the delegate `exe`, and returns its output.
 pub(crate) fn ask(exe: &Path, env: &[(&'static str, String)], stdin: &[u8]) -> Result<Vec<u8>> {
+    let step = telemetry::step("ipam");
+    let done = run(exe, env, stdin);
+    step.note(&done);
+    done
+}
+
+fn run(exe: &Path, env: &[(&'static str, String)], stdin: &[u8]) -> Result<Vec<u8>> {
     let Some(entry) = own(exe) else {
-        return exec(exe, env, stdin);
+        let traced = telemetry::hand_on(env);
+        return exec(exe, traced.as_deref().unwrap_or(env), stdin);
     };
     let env = Env::from_lookup(|name| {
         let found = env.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.clone())
     });
+    let step = telemetry::named_step(|| format!("cni.{} {}", entry.name(), env.command));
     let reply = entry.serve(&env, &mut || Ok(stdin.to_vec()));
+    drop(step);
     stderr::complain(&reply.stderr);
     if reply.ok {
         return Ok(reply.stdout);

@@ -4,11 +4,11 @@ use std::fmt;
 
 use linkspan_protocol::error::Failure;
 
-use crate::Result;
+use crate::{Result, telemetry};
 
 type Step = Box<dyn FnOnce() -> Result<()>>;
 
-/// How to unmake everything that was made so far. The mechanism that makes a thing pushes its step right after.
+/// The steps that undo everything made so far. The mechanism that makes a thing pushes its step right after.
 ///
 /// This is courtesy towards the runtime, not a journal: a process that is killed undoes nothing, and DEL copes.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Adds the step that unmakes the last thing made.
+    /// Adds the step that undoes the last change.
     pub fn push(&mut self, label: &'static str, step: impl FnOnce() -> Result<()> + 'static) {
         self.steps.push((label, Box::new(step)));
     }
@@ -61,8 +61,15 @@ impl Undo {
 
     /// Runs the steps because of `failure`, and notes on it which of them failed.
     pub(crate) fn run(self, mut failure: Failure) -> Failure {
+        if self.steps.is_empty() {
+            return failure;
+        }
+        let _undo = telemetry::step("undo");
         for (label, step) in self.steps.into_iter().rev() {
-            if let Err(err) = step() {
+            let traced = telemetry::step(label);
+            let done = step();
+            traced.note(&done);
+            if let Err(err) = done {
                 failure.note(format!("undo failed to {label}: {err}"));
             }
         }

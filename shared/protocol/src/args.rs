@@ -19,7 +19,7 @@ pub fn parse(text: &str, known: &[&str]) -> Result<Vec<(String, String)>, Failur
             Some((key, value)) if !value.contains('=') => (key, value),
             Some((key, _)) => {
                 return Err(refuse(format!("ARGS: invalid pair {key:?}"))
-                    .hint("write CNI_ARGS as K=V;K=V, no value with another `=`"));
+                    .hint("write CNI_ARGS as K=V;K=V, with one `=` in each pair"));
             }
             // A pair without a key may be the rest of a secret value, so only its place is named.
             None => {

@@ -80,7 +80,7 @@ pub struct Env {
     pub path: String,
     /// `CNI_NETNS_OVERRIDE`
     pub netns_override: String,
-    /// `DBUS_SYSTEM_BUS_ADDRESS`, which is none of the protocol's.
+    /// `DBUS_SYSTEM_BUS_ADDRESS`, which is not part of the protocol.
     pub system_bus: String,
 }
 

@@ -1,4 +1,4 @@
-//! The two families of IP, and values that there is one of for each.
+//! The two families of IP, and pairs of values for them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,12 +16,12 @@ impl Family {
     /// Both, IPv4 first.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    /// That of an address.
+    /// The family of an address.
     pub const fn of(ip: IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The value of this family, of one for each.
+    /// The value for this family.
     pub fn pick<T>(self, v4: T, v6: T) -> T {
         match self {
             Self::V4 => v4,
@@ -29,7 +29,7 @@ impl Family {
         }
     }
 
-    /// The length of a prefix that has a single address.
+    /// The prefix length of a single address.
     pub const fn host_prefix(self) -> u8 {
         match self {
             Self::V4 => 32,
@@ -62,7 +62,7 @@ pub struct PerFamily<T> {
 }
 
 impl<T> PerFamily<T> {
-    /// Makes each value of its family.
+    /// Makes the value for each family.
     pub fn from_fn(mut make: impl FnMut(Family) -> T) -> Self {
         Self {
             v4: make(Family::V4),
@@ -70,7 +70,7 @@ impl<T> PerFamily<T> {
         }
     }
 
-    /// The value of the family.
+    /// The value for the family.
     pub fn of_family(self, family: Family) -> T {
         family.pick(self.v4, self.v6)
     }
@@ -80,7 +80,7 @@ impl<T> PerFamily<T> {
         self.of_family(Family::of(ip))
     }
 
-    /// The place of the family's value.
+    /// The family's value, to be changed.
     pub const fn get_mut(&mut self, family: Family) -> &mut T {
         match family {
             Family::V4 => &mut self.v4,

@@ -1,5 +1,4 @@
-//! Cases beside much that others have on the node: published ports, or rules of the older packet filter. What is there goes
-//! with the case.
+//! Cases on a crowded node: published ports, or rules of iptables-legacy. The crowd goes with the case.
 
 use std::fmt::Write;
 
@@ -10,16 +9,16 @@ use crate::chain::{Chain, List, Pod, Verb};
 use crate::process::{Cost, Mode};
 use crate::scenario::{Scenario, Who};
 
-/// What others have.
+/// The crowd.
 #[derive(Debug)]
 pub(crate) enum Company {
     /// The ports of another pod of the same suite.
     Ports(List, Pod),
-    /// So many rules in each family of the table `nat` of `iptables-legacy`.
+    /// This many rules in each family of the table `nat` of `iptables-legacy`.
     LegacyRules(usize),
 }
 
-/// A list whose pod comes and goes beside them.
+/// A list whose pod is attached and detached beside the crowd.
 #[derive(Debug)]
 pub(crate) struct Beside {
     pub(crate) chain: Chain,
@@ -28,7 +27,7 @@ pub(crate) struct Beside {
 
 const LEGACY: [&str; 2] = ["iptables-legacy-restore", "ip6tables-legacy-restore"];
 
-/// Whether the older packet filter can be filled; told where it cannot.
+/// Returns whether iptables-legacy can be filled; prints a line if not.
 pub(crate) fn has_legacy() -> bool {
     LEGACY.iter().all(|tool| skip::without(tool).is_some())
 }
@@ -55,7 +54,7 @@ impl Company {
     }
 }
 
-/// Makes table `nat` of both families anew, with these lines.
+/// Recreates the table `nat` of both families with these lines.
 fn fill(lines: &str) {
     for tool in LEGACY {
         let Some(tool) = skip::without(tool) else {

@@ -1,4 +1,4 @@
-//! The lists that are measured, each for us and for the suite that we are compared with.
+//! The measured lists, each for this suite and for the one that it is compared with.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use crate::beside::{self, Beside, Company};
 use crate::chain::{Chain, List, Pod, Verb};
 use crate::scenario::Who;
 
-/// So many that the kernel is busy for long after a DEL.
+/// So many ports that the kernel is busy for long after a DEL.
 const THOUSAND: &str = "pod chain, 1,000 ports";
 
-/// Ports whose flows have to be forgotten, in both families.
+/// Ports whose flows must be forgotten, in both families.
 const THOUSAND_UDP: &str = "portmap, 1,000 UDP ports";
 
-/// A port on one address of the host, where a look at all that is published would take long.
+/// A port on one address of the host, where listing all published ports would take long.
 const AMONG: &str = "portmap, hostIP among 3,000 ports";
 
 /// A pod on a node where another program has filled the older packet filter.
@@ -27,7 +27,7 @@ const CHECKED: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
 /// checks only containers with addresses of both families.
 const ALL: &[Verb] = &[Verb::Add, Verb::Check, Verb::Status, Verb::Del];
 
-/// Where the lists of one suite put what they make, apart from all others.
+/// The place for the files of one suite's lists, separate from all others.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) who: Who,
@@ -93,7 +93,7 @@ impl Place<'_> {
         self.list(vec![bridge, self.ports(case, (ports, "tcp"), &backend)])
     }
 
-    /// The chain that podman, nerdctl and Nomad write, as they write it: nobody names a backend.
+    /// The chain that podman, nerdctl and Nomad write, in their form, without a backend.
     fn engines(&self, case: u8) -> List {
         let mut list = self.pod(case, 1, false);
         let tuned = json!({ "dataDir": self.scratch.join("tuning") });
@@ -122,7 +122,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether a case leaves the kernel much to clear up.
+/// Returns whether a case leaves the kernel much to clean up.
 pub(crate) fn is_large(case: &str) -> bool {
     [THOUSAND, THOUSAND_UDP].contains(&case)
 }
@@ -167,12 +167,12 @@ pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
         verbs,
         pod: Pod::new(&format!("{:064x}", place.number)),
     };
-    // The Go suite executes iptables several times for each port, and is at it for minutes.
+    // The Go suite executes iptables several times for each port, and takes minutes.
     let bearable = |chain: &Chain| place.who == Who::Ours || !is_large(&chain.case);
     cases.into_iter().map(chain).filter(bearable).collect()
 }
 
-/// The result that portmap alone builds on.
+/// The previous result for portmap.
 fn before() -> Value {
     json!({
         "cniVersion": "1.0.0",
@@ -184,7 +184,7 @@ fn before() -> Value {
     })
 }
 
-/// Cases beside much that others have. The Go suite executes iptables several times for each of many ports.
+/// Cases on crowded nodes. The Go suite executes iptables several times for each of many ports.
 pub(crate) fn crowded(place: &Place<'_>) -> Vec<Beside> {
     let chain = |case: &str, list| Chain {
         case: case.to_owned(),

@@ -14,7 +14,7 @@ use crate::scenario::{Scenario, Who};
 /// Where plugins find `iptables`.
 const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is done to a list.
+/// The measured verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Add,
@@ -41,11 +41,11 @@ pub(crate) struct List {
     pub(crate) dir: PathBuf,
     /// Their configurations.
     pub(crate) plugins: Vec<Value>,
-    /// The result that the first one builds on.
+    /// The previous result of the first plugin.
     pub(crate) before: Option<Value>,
 }
 
-/// An attachment to be.
+/// A future attachment.
 #[derive(Debug)]
 pub(crate) struct Pod {
     sandbox: Sandbox,
@@ -63,7 +63,7 @@ impl Pod {
         }
     }
 
-    /// Runs the list's plugins, in the order of the verb; what they cost together.
+    /// Runs the list's plugins, in the order of the verb. Returns their total cost.
     pub(crate) fn run(&mut self, list: &List, verb: Verb, mode: &Mode) -> Cost {
         let mut total = Cost::default();
         let mut plugins: Vec<&Value> = list.plugins.iter().collect();
@@ -99,7 +99,7 @@ impl Pod {
     }
 }
 
-/// A list whose pod comes and goes.
+/// A list whose pod is attached and detached.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) case: String,
@@ -135,7 +135,7 @@ impl Scenario for Chain {
     }
 }
 
-/// A process that does nothing: what it takes to start this program and to end it.
+/// A process that does nothing: the cost of starting and ending this program.
 #[derive(Debug)]
 pub(crate) struct Nothing(pub(crate) PathBuf);
 

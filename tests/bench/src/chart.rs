@@ -18,7 +18,7 @@ fn x(ms: f64) -> f64 {
     LEFT + WIDTH * part
 }
 
-/// An SVG of the cases that were compared, or have a floor.
+/// An SVG of the cases with a comparison or a floor.
 pub(crate) fn svg(figures: &[Figure]) -> String {
     let shown = |figure: &&Figure| {
         let other = |who| by(figures, figure, who).is_some();

@@ -1,4 +1,4 @@
-//! Many pods: whether the last one is attached as fast as the tenth, and what happens when many come at once.
+//! Many pods: whether the last one is attached as fast as the tenth, and how many concurrent ADDs behave.
 
 use std::path::Path;
 use std::thread;
@@ -15,19 +15,19 @@ use crate::measure::{Effort, Figure, measure, progress};
 use crate::process::{Cost, Mode};
 use crate::scenario::{Scenario, Who};
 
-/// The pods that are looked at, by their number on the node.
+/// The measured pods, by their number on the node.
 const NUMBERS: [usize; 5] = [1, 10, 100, 1000, 2000];
 
-/// The one that the others are compared with.
+/// The pod that the others are compared with.
 const BASE: usize = 10;
 
-/// A bridge has 1,023 ports, of which the floor needs one as well.
+/// A bridge has 1,023 ports. The floor needs one, too.
 const ON_A_BRIDGE: usize = 1000;
 
-/// The Go suite looks at every rule of iptables again and again, and is at it for minutes with more.
+/// With more, the Go suite takes minutes: it reads every rule of iptables again and again.
 const BEARABLE: usize = 100;
 
-/// A network that pods come to.
+/// A network for the pods.
 struct Network {
     name: &'static str,
     list: List,
@@ -51,8 +51,8 @@ impl Network {
     }
 }
 
-/// A pod more comes and goes on a node that has 0, 9, 99, and so on up to `pods`; beside it, the kernel's own part of
-/// that on the same node.
+/// Attaches and detaches a pod on a node with 0, 9, 99, and so on up to `pods` others; beside it, the kernel's own
+/// part on the same node.
 pub(crate) fn growth(
     place: &Place<'_>,
     pods: usize,
@@ -91,8 +91,7 @@ pub(crate) fn growth(
     grown.collect()
 }
 
-/// Runs `act` in a namespace of its own that stands for the host, so that what it leaves in the packet filter is nobody
-/// else's.
+/// Runs `act` in a separate namespace as the host, so that the packet filter's state is separate, too.
 fn on_a_node<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     let node = || {
         Netns::isolate().unwrap();
@@ -139,13 +138,13 @@ fn grow(
         }
         figures.extend(measure(&mut scenarios, effort, scales));
     }
-    // At once, so that the kernel is not busy with it when something else is measured.
+    // At once, so that the kernel is not busy with it during the next measurement.
     let host = Rtnl::here(&Context::new().unwrap()).unwrap();
     host.delete_links(|link| link.kind == "veth").unwrap();
     figures
 }
 
-/// What so many runtimes at once came to.
+/// The outcome of concurrent runtimes.
 #[derive(Debug)]
 pub(crate) struct Throughput {
     pub(crate) who: Who,
@@ -154,7 +153,7 @@ pub(crate) struct Throughput {
     pub(crate) per_second: f64,
 }
 
-/// So many runtimes, each of which attaches and detaches a pod `rounds` times.
+/// Runtimes in parallel. Each one attaches and detaches a pod `rounds` times.
 pub(crate) fn parallel(
     place: &Place<'_>,
     runtimes: usize,
@@ -179,7 +178,7 @@ pub(crate) fn parallel(
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let per_second = costs.len() as f64 / spent;
     let of = |operation, which: fn(&[Cost; 2]) -> Cost| {
-        // What the others compute is counted, too, so that there is no time on a processor to tell.
+        // The processor time of the others is included, so it cannot be reported.
         let walls: Vec<Cost> = costs
             .iter()
             .map(which)

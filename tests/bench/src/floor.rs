@@ -1,5 +1,5 @@
-//! The floor: what the kernel itself takes for an attachment, told by one process that is there already. It sends what
-//! cannot be left out, and reads back nothing but what the result has to tell.
+//! The floor: the kernel's own time for an attachment, in one process that is running already. It sends the necessary
+//! requests, and reads only the values that the result needs.
 
 use std::fs;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ const TABLE: Table = Table {
     name: "bench",
 };
 
-/// What a published port has. Masquerade is the network's, and costs an attachment nothing.
+/// The elements of a published port. Masquerade belongs to the network, and costs an attachment nothing.
 const PUBLISH: &Set = &Set::of("publish", &[Datum::Protocol, Datum::Port])
     .to(&[Datum::Ipv4, Datum::Port])
     .expiring();
@@ -41,7 +41,7 @@ const NEIGHBOURS: &Set = &Set::of("neighbours", &[Datum::Ipv4, Datum::Ipv4])
 /// Elements, each with its set.
 type Elements = Vec<(&'static Set, Vec<Element>)>;
 
-/// What is told.
+/// The requests of one case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Work {
     Loopback,
@@ -49,10 +49,10 @@ pub(crate) enum Work {
     Bridge { six: bool, ports: Option<u16> },
 }
 
-/// The bridge of whoever has none given.
+/// The default bridge.
 const BRIDGE: &str = "benchfloor0";
 
-/// One attachment, again and again.
+/// One attachment, repeated.
 #[derive(Debug)]
 pub(crate) struct Floor {
     case: String,
@@ -91,7 +91,7 @@ fn six(last: u16) -> IpAddr {
     [0xfd00, 0x255, 0, 0, 0, 0, 0, last].into()
 }
 
-/// What each port of the pod has.
+/// The elements of each port of the pod.
 fn elements(ports: u16) -> Elements {
     if ports == 0 {
         return Vec::new();
@@ -125,7 +125,7 @@ fn elements(ports: u16) -> Elements {
 }
 
 impl Floor {
-    /// In the namespace that the thread is in.
+    /// Works in the namespace of the thread.
     pub(crate) fn new(case: &str, work: Work) -> Self {
         let context = Context::new().unwrap();
         let netns = Netns::create().unwrap();
@@ -142,7 +142,7 @@ impl Floor {
         }
     }
 
-    /// On the bridge of others, grown from another case.
+    /// On the bridge of others, as growth of another case.
     pub(crate) fn among(self, bridge: &str, base: Option<String>) -> Self {
         Self {
             on: bridge.to_owned(),
@@ -201,8 +201,8 @@ impl Floor {
             noprefixroute: true,
             ..AddrFlags::default()
         };
-        // Then its link-local address is in use at once, as that of a pod that has lived for two seconds is, and the kernel
-        // has as much to wait for when the link goes.
+        // Then the kernel uses its link-local address at once, like that of a pod that has lived for two seconds, and
+        // has the same waits when the link goes.
         let trusted = format!("/proc/sys/net/ipv6/conf/{}/accept_dad", host.name);
         fs::write(trusted, "0").unwrap();
         host.set_up().unwrap();

@@ -1,4 +1,4 @@
-//! host-local: one more attachment comes and goes, in pools that are empty, full, and in between.
+//! host-local: one more attachment in pools that are empty, full, and in between.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::process::{Cost, Mode, timed};
 use crate::scenario::{Scenario, Who};
 
-/// ADD and DEL in a pool with so many leases of others.
+/// ADD and DEL in a pool with this many other leases.
 #[derive(Debug)]
 struct Churn {
     who: Who,
@@ -25,21 +25,21 @@ struct Churn {
     rounds: usize,
 }
 
-/// A pool: its subnet, how many addresses it can give, and how many others have one, in words and in number.
+/// A pool: its subnet, its size, and the number of other leases, in words and as a number.
 pub(crate) type Pool = (&'static str, u32, &'static str, u32);
 
-/// The addresses of a /20 and of a /16 that can be given.
+/// The number of usable addresses of a /20 and of a /16.
 const TWENTY: u32 = 4093;
 const SIXTEEN: u32 = 65_533;
 
-/// What a node may have.
+/// Usual pools of a node.
 pub(crate) const NODE: [Pool; 3] = [
     ("10.1.0.0/20", TWENTY, "0 %", 0),
     ("10.1.0.0/20", TWENTY, "50 %", TWENTY / 2),
     ("10.1.0.0/20", TWENTY, "99 %", TWENTY / 100 * 99),
 ];
 
-/// What is rather large for one.
+/// Rather large pools for a node.
 pub(crate) const LARGE: [Pool; 6] = [
     ("10.1.0.0/16", SIXTEEN, "0 %", 0),
     ("10.1.0.0/16", SIXTEEN, "50 %", SIXTEEN / 2),
@@ -49,7 +49,7 @@ pub(crate) const LARGE: [Pool; 6] = [
     ("fd00:1::/64", u32::MAX, "60,000", 60_000),
 ];
 
-/// What is measured of the host-local in `plugins`.
+/// The measurements of the host-local in `plugins`.
 pub(crate) fn scenarios(
     who: Who,
     plugins: &Path,
@@ -97,7 +97,7 @@ impl Churn {
         mode.run(&call).1
     }
 
-    /// The address of the `n`th of the others, who came one after the other.
+    /// The address of the `n`th other lease, in order.
     fn address(&self, n: u32) -> String {
         if self.subnet.contains(':') {
             let low = u128::from(n) + 2;
@@ -123,7 +123,7 @@ impl Scenario for Churn {
     fn prepare(&mut self) {
         let dir = self.dir.join("net");
         fs::create_dir_all(&dir).unwrap();
-        // The free addresses of a pool that has been in use for long are anywhere.
+        // The free addresses of a pool that has been in use for long are scattered.
         let (size, leases) = (u64::from(self.size), u64::from(self.leases));
         let scattered = |n: u64| n * leases / size != (n + 1) * leases / size;
         let six = self.subnet.contains(':');
@@ -132,7 +132,7 @@ impl Scenario for Churn {
             let lease = dir.join(self.address(n));
             fs::write(lease, format!("{n:064x}x\r\neth0")).unwrap();
         }
-        // The first one takes stock of what it did not make.
+        // The first call builds the index.
         self.call("ADD", &Mode::Timed);
         self.call("DEL", &Mode::Timed);
     }
@@ -146,7 +146,7 @@ impl Scenario for Churn {
     }
 }
 
-/// What ADD would pay for a lease that is on the disk when it returns: fsync(2) of a file and of its directory.
+/// The cost that ADD would have for a lease on disk: fsync(2) of a file and of its directory.
 #[derive(Debug)]
 pub(crate) struct Sync {
     dir: PathBuf,

@@ -1,7 +1,7 @@
-//! What the plugins cost, measured as whole processes: `cargo run --release -p linkspan-bench`.
+//! The cost of plugins, measured as whole processes: `cargo run --release -p linkspan-bench`.
 //!
-//! A [`scenario::Scenario`] says what is done, [`measure`] does it round by round and takes the times, [`report`]
-//! prints them. Started under a plugin's name the program is that plugin, so one build is all that it takes.
+//! A [`scenario::Scenario`] is a sequence of operations, [`measure`] repeats it and takes the times, [`report`] prints
+//! them. Under a plugin's name the program is that plugin, so one build suffices.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -35,7 +35,7 @@ use nix::unistd::mkdtemp;
 use scenario::{Scenario, Who};
 use serde_json::json;
 
-/// The plugins that this program can be.
+/// The plugins in this program.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bridge::ENTRY,
     &linkspan_firewall::ENTRY,
@@ -49,7 +49,7 @@ const ENTRIES: &[&Entry] = &[
 /// The name under which this program ends at once.
 const NOTHING: &str = "nothing";
 
-/// Measures what the plugins cost, as whole processes, in namespaces of its own.
+/// Measures the cost of plugins, as whole processes, in namespaces of its own.
 #[derive(Debug, Parser)]
 struct Options {
     /// Measure the plugins of this directory instead of those built into the benchmark
@@ -61,7 +61,7 @@ struct Options {
     /// Rounds per case
     #[arg(long, value_name = "N", default_value_t = 200)]
     rounds: usize,
-    /// Seconds after which a case is over, whatever rounds it has had (but three)
+    /// Seconds after which a case ends, with three rounds at least
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     patience: u64,
     /// The most pods on one node, to see whether the 100th, the 1,000th and the 2,000th are as fast as the 10th
@@ -78,10 +78,10 @@ struct Options {
     /// Also measure host-local with pools of up to 65,533 leases, which take a minute or two to fill
     #[arg(long)]
     pools: bool,
-    /// Where the files of all this are kept; the default is the directory for temporary files
+    /// Directory for all files; the default is the directory for temporary files
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Only the cases whose name contains this
+    /// Only the cases whose name contains this text
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Also write the figures as JSON
@@ -112,7 +112,8 @@ fn main() -> ExitCode {
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let (figures, throughput) = everything(&options, &scratch);
     std::fs::remove_dir_all(&scratch).unwrap();
-    let machine = report::machine();
+    let own = options.plugins.as_ref().map(|dir| dir.join("bridge"));
+    let machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
     println!("{machine}\n\n{}", report::table(&figures));
     for Throughput {
         who,
@@ -146,7 +147,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Sets the loopback interface up, in the namespace that the thread is in.
+/// Sets the loopback interface up, in the thread's namespace.
 fn start_loopback() {
     let lo = Rtnl::here(&Context::new().unwrap())
         .and_then(|host| host.link_by_name("lo"))
@@ -154,7 +155,7 @@ fn start_loopback() {
     lo.unwrap().set_up().unwrap();
 }
 
-/// All that the options ask for.
+/// Every case that the options request.
 fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput>) {
     let links = links(scratch);
     let ours = options.plugins.as_deref().unwrap_or(&links);
@@ -199,7 +200,7 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     (figures, throughput)
 }
 
-/// Scenarios that take turns; what would disturb others comes after them.
+/// Scenarios that alternate. Scenarios that would disturb others come last.
 fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Scenario>>> {
     let mut together: Vec<Box<dyn Scenario>> = Vec::new();
     for place in places {
@@ -207,7 +208,7 @@ fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Sc
         together.extend(chains.map(|chain| -> Box<dyn Scenario> { Box::new(chain) }));
     }
     together.extend(floor::floors());
-    // Behind processes that leave the kernel nothing to clear up.
+    // After processes that leave the kernel nothing to clean up.
     together.insert(3, Box::new(chain::Nothing(links.join(NOTHING))));
     let many = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
     let many = many.collect();
@@ -236,8 +237,8 @@ fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Sc
     groups
 }
 
-/// A directory in which this program has every name that it answers to, installed as plugins are: hard links to one copy.
-/// What the linker wrote is in the page cache piece by piece and starts a fifth slower.
+/// A directory with all names of this program, installed as plugins are: hard links to one copy. The linker's own file
+/// is in the page cache in pieces, and starts a fifth slower.
 fn links(scratch: &Path) -> PathBuf {
     let bin = scratch.join("bin");
     std::fs::create_dir(&bin).unwrap();

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use crate::process::{Cost, Mode};
 use crate::scenario::{Scenario, Who};
 
-/// Rounds that each scenario has before patience ends.
+/// Rounds of each scenario before time can end it.
 const LEAST: usize = 3;
 
-/// What one operation of a scenario cost.
+/// The cost of one operation of a scenario.
 #[derive(Debug)]
 pub(crate) struct Figure {
     pub(crate) case: String,
     pub(crate) who: Who,
     pub(crate) base: Option<String>,
     pub(crate) operation: &'static str,
-    /// Each in ascending order.
+    /// In ascending order.
     walls: Vec<Duration>,
     cpus: Vec<Duration>,
-    /// KiB; 0 where nothing was weighed.
+    /// KiB; 0 without a measurement.
     pub(crate) peak: u64,
 }
 
@@ -52,7 +52,7 @@ impl Figure {
         self.walls.len()
     }
 
-    /// The time that `percent` of the rounds took at most.
+    /// The time within which `percent` of the rounds ended.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         percentile(&self.walls, percent)
     }
@@ -77,7 +77,7 @@ pub(crate) struct Effort {
     pub(crate) patience: u64,
 }
 
-/// Takes turns, so that what else the machine does falls on all scenarios alike.
+/// Alternates, so that other load of the machine affects all scenarios alike.
 pub(crate) fn measure(
     scenarios: &mut [Box<dyn Scenario>],
     effort: Effort,
@@ -93,7 +93,7 @@ pub(crate) fn measure(
             scenario.who()
         ));
         scenario.prepare();
-        // It also is the first round, in which what is shared comes into being.
+        // This is also the first round, which creates shared state.
         for (order, (_, cost)) in scenario.round(&weighed).into_iter().enumerate() {
             peaks.insert((at, order), cost.peak);
         }
@@ -133,7 +133,7 @@ pub(crate) fn measure(
     figures.collect()
 }
 
-/// Says what goes on, in one line where somebody looks on.
+/// Prints the progress, on one line of a terminal.
 pub(crate) fn progress(what: &str) {
     if stderr().is_terminal() {
         eprint!("\r\x1b[K{what}");

@@ -1,4 +1,4 @@
-//! One plugin process: how long it took, what it computed, and how much memory it had.
+//! One plugin process: its duration, processor time and memory.
 
 use std::ops::AddAssign;
 use std::os::unix::process::ExitStatusExt;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use linkspan_harness::call::{Call, Output};
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// The name under which this program runs its arguments and tells their peak memory.
+/// Under this name, the program runs its arguments and prints their peak memory.
 pub(crate) const SCALES: &str = "scales";
 
-/// What an operation cost: the processes that the runtime starts, and those that they start.
+/// The cost of an operation: of the processes that the runtime starts, and of their children.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
     /// From the start of a process to its end.
     pub(crate) wall: Duration,
     /// Time on a processor, in user space and in the kernel.
     pub(crate) cpu: Duration,
-    /// Peak memory of the largest process in KiB, where it was weighed.
+    /// Peak memory of the largest process in KiB, if measured.
     pub(crate) peak: u64,
 }
 
@@ -34,10 +34,10 @@ impl AddAssign for Cost {
 /// How a process is run.
 #[derive(Debug, Clone)]
 pub(crate) enum Mode {
-    /// As a runtime does it.
+    /// As a runtime runs it.
     Timed,
-    /// Below the program at this path, so that its memory and not ours is counted: until it executes the plugin, a child
-    /// has its parent's memory. Times mean nothing then.
+    /// Below the program at this path, so that its memory counts and not ours: until it executes the plugin, a child
+    /// has its parent's memory. Times are meaningless then.
     Weighed(PathBuf),
 }
 
@@ -65,7 +65,7 @@ impl Mode {
     }
 }
 
-/// Takes the time of `act`, and of the processor for `who`.
+/// Measures the time of `act`, and the processor time for `who`.
 pub(crate) fn timed<T>(who: UsageWho, act: impl FnOnce() -> T) -> (T, Cost) {
     let (cpu, start) = (processor(who), Instant::now());
     let done = act();
@@ -87,7 +87,7 @@ fn processor(who: UsageWho) -> Duration {
     micros(usage.user_time()) + micros(usage.system_time())
 }
 
-/// Runs the command, and tells the peak memory of the largest process on the last line of stderr.
+/// Runs the command, and prints the peak memory of the largest process on the last line of stderr.
 #[expect(
     clippy::disallowed_methods,
     reason = "the benchmark stands outside of the house"

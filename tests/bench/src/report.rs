@@ -1,6 +1,7 @@
 //! Figures for people and for programs.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,14 +15,14 @@ const HEAD: [&str; 11] = [
     "× floor",
 ];
 
-/// How many of the columns are words.
+/// The number of columns with words.
 const NAMES: usize = 3;
 
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// The figure of the same operation by somebody else.
+/// The figure of the same operation by another suite.
 pub(crate) fn by<'a>(all: &'a [Figure], figure: &Figure, who: Who) -> Option<&'a Figure> {
     let mut found = all.iter();
     found.find(|other| {
@@ -33,7 +34,7 @@ fn ratio(one: Duration, other: Duration) -> Option<f64> {
     (!other.is_zero()).then(|| one.as_secs_f64() / other.as_secs_f64())
 }
 
-/// How many times ours, in wall time and on a processor; of ours, how many times the case that it grew from.
+/// The factors to ours, in wall time and processor time; for ours, to the case that it grew from.
 fn against(figure: &Figure, all: &[Figure]) -> [Option<f64>; 2] {
     let other = match (figure.who, &figure.base) {
         (Who::Theirs, None) => by(all, figure, Who::Ours),
@@ -126,8 +127,8 @@ fn aligned(rows: &[[String; HEAD.len()]]) -> String {
     lines.concat()
 }
 
-/// The machine that all this was measured on.
-pub(crate) fn machine() -> Value {
+/// The machine, and the C library that the measured plugins are linked with.
+pub(crate) fn machine(plugin: &Path) -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let model = info
@@ -137,7 +138,18 @@ pub(crate) fn machine() -> Value {
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "processor": model.unwrap_or_default().trim_start_matches(['\t', ' ', ':']),
         "processors": info.lines().filter(|line| line.starts_with("processor")).count(),
+        "libc": libc(&fs::read(plugin).unwrap_or_default()),
     })
+}
+
+/// The banner of the C library that an executable has in it, which a great part of a start depends on; `None` where it has none.
+fn libc(executable: &[u8]) -> Option<String> {
+    const BANNER: &[u8] = b"GNU C Library (";
+    let mut windows = executable.windows(BANNER.len());
+    let at = windows.position(|some| some == BANNER)?;
+    let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
+    let banner = String::from_utf8_lossy(lines.next()?);
+    Some(banner.trim_end_matches('.').to_owned())
 }
 
 /// The figures as an array of objects.

@@ -1,17 +1,17 @@
-//! What a scenario is.
+//! Scenarios: operations to measure.
 
 use std::fmt;
 
 use crate::process::{Cost, Mode};
 
-/// Whose work is measured.
+/// The suite whose work is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     /// This suite.
     Ours,
-    /// The suite that it is compared with.
+    /// The suite for comparison.
     Theirs,
-    /// One process that is there already and does nothing but what the kernel has to be told.
+    /// One process that is running already and sends only the necessary requests.
     Floor,
 }
 
@@ -25,22 +25,22 @@ impl fmt::Display for Who {
     }
 }
 
-/// Something that is done again and again.
+/// Repeated operations.
 pub(crate) trait Scenario {
-    /// What is done, such as "pod chain"; the same whoever does it.
+    /// The name of the work, such as "pod chain"; the same for every suite.
     fn case(&self) -> String;
 
-    /// Who does it.
+    /// The suite that does it.
     fn who(&self) -> Who;
 
-    /// The case that its growth is measured by, if any.
+    /// The case that its growth is compared with, if any.
     fn base(&self) -> Option<String> {
         None
     }
 
-    /// Everything that comes before the first round.
+    /// The work before the first round.
     fn prepare(&mut self) {}
 
-    /// One round: what each operation cost.
+    /// One round, with the cost of each operation.
     fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)>;
 }

@@ -22,7 +22,7 @@ fn cells(line: &str) -> Vec<&str> {
     inner.split('|').map(str::trim).collect()
 }
 
-/// The row of a case and verb as documents have it, from ours to the floor.
+/// The row of a case and verb in the documents' form, from ours to the floor.
 fn rows() -> BTreeMap<String, Vec<String>> {
     let record: Value = serde_json::from_str(&read("docs/benchmark.json")).unwrap();
     let figures = record["figures"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! The benchmark runs, and its output can be read. What it measures is nobody's business here.
+//! The benchmark runs, and its output can be read. The figures do not matter here.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const BENCH: &str = env!("CARGO_BIN_EXE_linkspan-bench");
 
-/// What the benchmark tells of the cases that these options ask for, as JSON.
+/// The benchmark's JSON output for these options.
 fn told(lab: &Lab, options: &[&str]) -> Value {
     let json = lab.dir().join("figures.json").display().to_string();
     let bench = Call::new(BENCH.as_ref()).args(&["--rounds", "3", "--json", &json]);
@@ -17,7 +17,7 @@ fn told(lab: &Lab, options: &[&str]) -> Value {
     serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
 }
 
-/// Of each figure: case, operation, whose it is, and what it is compared with.
+/// Case, operation, suite and comparison of each figure.
 fn names(told: &Value) -> Vec<[String; 4]> {
     let figures = told["figures"].as_array().unwrap();
     let keys = ["case", "operation", "who", "base"];
@@ -36,7 +36,7 @@ fn figures_come_as_a_table_as_json_and_as_a_chart() {
         let bench = Call::new(BENCH.as_ref()).args(&["--rounds", "3", "--only", "loopback"]);
         let run = bench.args(&["--json", &json, "--svg", &svg]).run();
         let rows: Vec<_> = run.succeeded().lines().skip(2).collect();
-        // A head, a rule, and for each verb us and the floor.
+        // A head, a rule, and two rows for each verb: ours and the floor.
         assert_eq!(rows.iter().filter(|row| row.starts_with('|')).count(), 6);
         let figures: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
         let figures = figures["figures"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! One run of an executable, as a runtime would do it, and what came of it.
+//! One run of an executable, as a runtime would start it, and its outcome.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::lab::Sandbox;
 use crate::{forks, search};
 
-/// A run to be. Its environment holds nothing but what is set here, `PATH`, a bus that is not
-/// there, and how delegates are reached.
+/// A run to start. Its environment has only the variables set here, `PATH`, the address of a missing bus, and the way
+/// of reaching delegates.
 #[derive(Debug, Clone)]
 pub struct Call {
     exe: PathBuf,
@@ -20,21 +20,21 @@ pub struct Call {
     stdin: Vec<u8>,
 }
 
-/// A run under way.
+/// A running process.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     told: String,
 }
 
-/// A run that ended.
+/// A completed run.
 #[derive(Debug)]
 pub struct Output {
     /// Exit status; -1 after a signal.
     pub status: i32,
-    /// What it printed.
+    /// Its stdout.
     pub stdout: String,
-    /// What it complained of.
+    /// Its stderr.
     pub stderr: String,
     told: String,
 }
@@ -43,7 +43,7 @@ impl Call {
     /// A run of `exe`.
     pub fn new(exe: &Path) -> Self {
         const DELEGATE: &str = "LINKSPAN_DELEGATE";
-        // No test has anything to say to the machine's own services.
+        // Tests must not reach the machine's own services.
         let no_bus = ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
         let path = search::path();
         let env =
@@ -60,7 +60,7 @@ impl Call {
         }
     }
 
-    /// The same of another executable.
+    /// The same for another executable.
     #[must_use]
     pub fn exe(mut self, exe: &Path) -> Self {
         exe.clone_into(&mut self.exe);
@@ -98,7 +98,7 @@ impl Call {
         self
     }
 
-    /// Takes a variable away.
+    /// Removes a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.env.remove(name);
@@ -117,7 +117,7 @@ impl Call {
         self.env("CNI_NETNS", path)
     }
 
-    /// The attachment of `container`'s `eth0`; [`Call::env`] can still say otherwise.
+    /// The attachment of `container`'s `eth0`; [`Call::env`] can override it.
     #[must_use]
     pub fn of(self, container: &str, sandbox: &Sandbox) -> Self {
         self.env("CNI_CONTAINERID", container)
@@ -138,7 +138,7 @@ impl Call {
         self
     }
 
-    /// ADD that must succeed; the result.
+    /// ADD that must succeed; returns the result.
     pub fn add(&self) -> Value {
         self.clone().verb("ADD").run().json()
     }
@@ -180,7 +180,7 @@ impl Call {
             .stderr(Stdio::piped());
         let mut child = forks::start(&mut command)
             .unwrap_or_else(|err| panic_with(&format!("run {}: {err}", self.exe.display())));
-        // A configuration is far smaller than a pipe, so this cannot block; who needs no input may not read it.
+        // A configuration is far smaller than a pipe, so this cannot block. A program may leave its input unread.
         match child.stdin.take().unwrap().write_all(&self.stdin) {
             Err(err) if err.kind() != ErrorKind::BrokenPipe => panic_with(&err.to_string()),
             _ => Running {
@@ -211,17 +211,17 @@ impl Running {
         self.child.id()
     }
 
-    /// Kills it, if it has not ended.
+    /// Kills it, unless it has ended.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for a line of what it prints; empty where it ended before.
+    /// Waits for a line of its output; empty if it ended before.
     pub fn line(&mut self) -> String {
         let stdout = self.child.stdout.as_mut().unwrap();
         let (mut line, mut byte) = (String::new(), [0]);
-        // Byte by byte: what comes after the line is left to whoever waits for the end.
+        // Byte by byte: the output after the line is left for [`Running::wait`].
         while stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
             line.push(char::from(byte[0]));
         }
@@ -241,7 +241,7 @@ impl Running {
 }
 
 impl Output {
-    /// Asserts success; what was printed.
+    /// Asserts success; returns the output.
     pub fn succeeded(&self) -> &str {
         let Self {
             status,
@@ -253,12 +253,13 @@ impl Output {
         stdout
     }
 
-    /// Asserts success; what was printed, decoded.
+    /// Asserts success; returns the decoded output.
     pub fn json(&self) -> Value {
         serde_json::from_str(self.succeeded()).expect("JSON on stdout")
     }
 
-    /// Asserts a failure with exit status 1 and one error object of `code`; its `msg` and `details`, each of one line.
+    /// Asserts a failure with exit status 1 and one error object of `code`. Returns its `msg` and `details`, each of
+    /// one line.
     pub fn failed(&self, code: u64) -> String {
         let Self {
             status,

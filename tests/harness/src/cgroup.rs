@@ -1,4 +1,4 @@
-//! A control group of one test's own, in which container engines make theirs.
+//! A control group for one test, in which container engines create theirs.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -10,13 +10,13 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 
-/// Where everybody looks for control groups.
+/// The usual place of control groups.
 const USUAL: &str = "/sys/fs/cgroup";
 
-/// Long enough for the slowest machine; nothing waits for it when processes die.
+/// Long enough for the slowest machine. Usually processes end at once.
 const DEADLINE_MS: u16 = 20_000;
 
-/// The group. It is gone with the value, and every process in it but those of the test itself.
+/// The group. It is removed with the value, along with every process in it except those of the test itself.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     outer: PathBuf,
@@ -24,30 +24,30 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Moves this process into a new group, which is the root of all that is seen at the usual place: the hierarchy of
-    /// version 2, whatever the machine has. Nothing where groups are not ours to make, as for an ordinary user; engines
-    /// then do without.
+    /// Moves this process into a new group, which becomes the root of the hierarchy at the usual place: version 2,
+    /// whatever the machine has. Does nothing without the right to create groups, such as for an ordinary user;
+    /// engines then do without.
     pub(crate) fn enter(dir: &Path) -> Option<Self> {
         let outer = dir.join("cgroup");
         fs::create_dir(&outer).unwrap();
         mount_at(&outer);
         let own = outer.join(format!("linkspan-{}", Self::outer_id()));
         let entered = fs::create_dir(&own).and_then(|()| join(&own));
-        // The usual place is covered with all that is mounted on it. Something else is between the two hierarchies: the
+        // The usual place is covered with all mounts below it. A mount in between separates the two hierarchies: the
         // kernel refuses to mount a filesystem upon itself.
         unshare(CloneFlags::CLONE_NEWCGROUP).unwrap();
         let between = Some("tmpfs");
         mount(between, USUAL, between, MsFlags::empty(), None::<&str>).unwrap();
         mount_at(Path::new(USUAL));
         entered.ok()?;
-        // A group with processes of its own cannot hand controllers to those in it.
+        // A group with processes of its own cannot enable controllers for its children.
         let leaf = own.join("test");
         fs::create_dir(&leaf).unwrap();
         join(&leaf).unwrap();
         Some(Self { outer, own })
     }
 
-    /// The number of this process as the machine knows it: within its own namespace every test has the same.
+    /// The number of this process in the machine's view: within its own namespace every test has the same.
     fn outer_id() -> String {
         let mut link = fs::read_link("/proc/self/ns/pid")
             .unwrap()

@@ -34,7 +34,7 @@ impl Chain {
         }
     }
 
-    /// ADD of every plugin, in order; the last result.
+    /// ADD of every plugin, in order; returns the last result.
     pub fn add(&self) -> Value {
         let mut result = Value::Null;
         for (call, conf) in &self.calls {
@@ -51,7 +51,7 @@ impl Chain {
         }
     }
 
-    /// DEL of every plugin, in reverse order; without a previous result where `result` is null.
+    /// DEL of every plugin, in reverse order; without a previous result if `result` is null.
     pub fn del(&self, result: &Value) {
         for (call, conf) in self.calls.iter().rev() {
             let previous = json!({ "prevResult": result });

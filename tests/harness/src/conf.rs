@@ -1,4 +1,4 @@
-//! Configurations for the suites, and what is read of results.
+//! Configurations for the suites, and parts of results.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::lab::Lab;
 
-/// `base` with the members of `over`; a null member takes away.
+/// `base` with the members of `over`; a null member removes one.
 #[must_use]
 pub fn with(mut base: Value, over: &Value) -> Value {
     let (Some(members), Some(over)) = (base.as_object_mut(), over.as_object()) else {
@@ -72,6 +72,22 @@ pub fn bridge(lab: &Lab, over: &Value) -> Value {
     with(base, over)
 }
 
+/// A list that keeps all that it keeps in the lab's own directories.
+#[must_use]
+pub fn in_lab_alone(lab: &Lab, mut list: Value) -> Value {
+    for plugin in list["plugins"].as_array_mut().unwrap() {
+        if let Some(ipam) = plugin.get_mut("ipam") {
+            ipam["dataDir"] = json!(lab.leases());
+        }
+        for kind in ["host-device", "host-reach", "tuning"] {
+            if plugin["type"] == kind {
+                plugin["dataDir"] = json!(lab.dir().join(kind));
+            }
+        }
+    }
+    list
+}
+
 /// A link of the host for others to be born on, which is made where it is missing: one end of a pair.
 pub fn master(lab: &Lab) -> &'static str {
     const MASTER: &str = "master0";
@@ -87,17 +103,22 @@ pub fn master(lab: &Lab) -> &'static str {
     MASTER
 }
 
-/// A configuration of `plugin` that works.
+/// A working configuration of `plugin`.
 #[must_use]
 pub fn good(lab: &Lab, plugin: &str) -> Value {
     let base = json!({ "cniVersion": "1.1.0", "name": "net", "type": plugin });
     match plugin {
         "bridge" => bridge(lab, &json!({})),
-        // The test makes the device.
+        // The test creates the device.
         "host-device" => {
             let dir = lab.dir().join("host-device");
             let over = json!({ "device": "nic0", "dataDir": dir, "ipam": host_local(lab, &["10.1.0.0/16"]) });
             with(base, &over)
+        }
+        "host-reach" => {
+            let previous = json!({ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.0.7/16" }] });
+            let dir = lab.dir().join("host-reach");
+            with(base, &json!({ "dataDir": dir, "prevResult": previous }))
         }
         "loopback" => base,
         "firewall" | "route-override" | "sbr" => {

@@ -1,11 +1,11 @@
-//! Chance that can be had again.
+//! Reproducible random numbers.
 
-/// Numbers that look random and are the same in every run (splitmix64).
+/// Pseudo-random numbers, the same in every run (splitmix64).
 #[derive(Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// Those of one seed.
+    /// The numbers from one seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -18,12 +18,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// One below `limit`.
+    /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    /// One of `items`; none where there are none.
+    /// One of `items`; `None` if empty.
     pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let at = self.below(items.len().max(1) as u64);
         items.get(usize::try_from(at).unwrap())

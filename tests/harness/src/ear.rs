@@ -1,4 +1,4 @@
-//! Hearing which addresses are announced on a wire.
+//! Listens for announced addresses on a wire.
 
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use linkspan_netlink::netns::Netns;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// What a namespace receives of ARP and of IPv6, from then on.
+/// The ARP and IPv6 packets that a namespace receives.
 #[derive(Debug)]
 pub struct Ear([Socket; 2]);
 
 impl Ear {
-    /// Begins to hear what is announced to `netns`.
+    /// Listens for announcements to `netns`.
     #[must_use]
     pub fn of(netns: &Netns) -> Self {
         const ARP: u16 = 0x0806;
@@ -27,7 +27,7 @@ impl Ear {
         }))
     }
 
-    /// The addresses that were announced since, each as often as it was, but for those that are valid on one link alone.
+    /// The addresses announced since then, once per announcement, without link-local ones.
     #[must_use]
     pub fn announced(&self) -> Vec<IpAddr> {
         let [arp, ipv6] = &self.0;
@@ -53,7 +53,7 @@ fn frames(mut socket: &Socket) -> Vec<Vec<u8>> {
     }
 }
 
-/// An announcement asks for the address that it comes from.
+/// An ARP announcement asks for its sender's address.
 fn of_arp(frame: &[u8]) -> Option<IpAddr> {
     let address = |at: usize| -> Option<Ipv4Addr> {
         let octets: [u8; 4] = frame.get(at..at + 4)?.try_into().ok()?;

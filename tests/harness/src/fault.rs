@@ -1,4 +1,4 @@
-//! System calls that fail, and processes that die at one: strace does both to a program that knows nothing of it.
+//! Failing system calls, and processes killed at one: strace injects both into unmodified programs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,46 +6,46 @@ use std::path::{Path, PathBuf};
 
 use crate::call::{Call, Output};
 
-/// A program that is still running then has hung.
+/// A program that is still running after this time has hung.
 const DEADLINE: &str = "20";
 
-/// Where a run can be hit: the `nth` call of that name.
+/// A place for a fault in a run: the `nth` call with that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
     /// The system call.
     pub name: String,
     /// Counted from 1, among calls of the same name.
     pub nth: usize,
-    /// The call as strace showed it in a run that nobody disturbed.
+    /// The call as strace showed it in an undisturbed run.
     pub shown: String,
 }
 
-/// What happens there.
+/// The fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The call fails.
     Error,
-    /// The call fails, and so does each later one of that name.
+    /// The call fails, and each later one with that name.
     Errors,
     /// The process is killed before the call is carried out.
     Kill,
 }
 
-/// What came of a run that was to be hit.
+/// The outcome of a run with a fault.
 #[derive(Debug)]
 pub struct Hit {
-    /// Of the process.
+    /// The output of the process.
     pub output: Output,
-    /// Whether the fault took place: a run may make fewer calls than the one before.
+    /// Whether the fault occurred: a run may make fewer calls than the one before.
     pub injected: bool,
-    /// Whether it had to be ended.
+    /// Whether the process had to be ended.
     pub hung: bool,
 }
 
-/// Ends a run with the last of its processes: whoever is killed leaves children behind, which hold this descriptor too.
+/// The run ends with the last of its processes: children of a killed process hold this descriptor, too.
 const TO_THE_END: [&str; 4] = ["sh", "-c", "exec \"$@\" 3>&1", "sh"];
 
-/// The variable with the words that a stand-in for a program puts before it.
+/// The variable with the command that a program's stand-in puts before the program.
 pub const STRACE: &str = "STRACE";
 
 /// Runs programs below strace, with its log in a directory.
@@ -64,7 +64,7 @@ impl Tracer {
         }
     }
 
-    /// The same for a program that the called one executes, which has a stand-in: nothing else is traced.
+    /// The same for a program that the called one executes, which has a stand-in. Only that program is traced.
     #[must_use]
     pub fn of_child(self) -> Self {
         Self {
@@ -73,15 +73,15 @@ impl Tracer {
         }
     }
 
-    /// A run without faults, and where one could happen.
+    /// A run without faults, and the places for faults in it.
     pub fn points(&self, call: &Call) -> (Output, Vec<Point>) {
         let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
         let output = self.run(call, &names.join(","), &[]);
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let mut counts = BTreeMap::new();
         let mut points = Vec::new();
-        // Each line begins with the number of the process. What it executes is followed no further: that has points of
-        // its own.
+        // Each line begins with the number of the process. Executed programs are not followed: their calls have
+        // separate places.
         let calls = log.lines().filter_map(|line| line.split_once(' '));
         let first = log.split(' ').next().unwrap_or_default();
         for (_, shown) in calls.filter(|(process, _)| *process == first) {
@@ -105,7 +105,7 @@ impl Tracer {
         (output, points)
     }
 
-    /// A run that is hit.
+    /// A run with a fault.
     pub fn hit(&self, call: &Call, point: &Point, fault: Fault) -> Hit {
         let Point { name, nth, .. } = point;
         let errno = errno(name).unwrap_or("EIO");
@@ -122,7 +122,7 @@ impl Tracer {
         };
         Hit {
             injected: log.contains(done),
-            // The status of timeout(1) when the time is up.
+            // The exit status of timeout(1) after the time limit.
             hung: output.status == 124,
             output,
         }
@@ -131,13 +131,13 @@ impl Tracer {
     fn run(&self, call: &Call, names: &str, more: &[&str]) -> Output {
         let log = self.log.to_string_lossy();
         let trace = format!("trace={names}");
-        // Not --seccomp-bpf, which is quicker: with it strace 6.1 injects no signals.
+        // Without --seccomp-bpf, which is faster: with it strace 6.1 injects no signals.
         let strace = [
             "timeout", DEADLINE, "strace", "-qq", "-f", "-b", "execve", "-s", "64", "-e", &trace,
             "-o", &log,
         ];
         let strace = [&strace[..], more].concat();
-        // What an earlier run has left is not this one's.
+        // Removes the log of an earlier run.
         drop(fs::remove_file(&self.log));
         if self.child {
             let call = call.clone().env(STRACE, &strace.join(" "));
@@ -150,13 +150,13 @@ impl Tracer {
 }
 
 impl Point {
-    /// Whether the call gives the caller its answer.
+    /// Returns whether the call writes the answer to the caller.
     pub fn answers(&self) -> bool {
         self.shown.starts_with("write(1, ")
     }
 
-    /// Whether the call can change anything that outlives the process: to be killed at any other is to be killed at the
-    /// next one of these.
+    /// Returns whether the call can change anything that outlives the process. Death at any other call equals death at
+    /// the next one of these.
     pub fn modifies(&self) -> bool {
         match self.name.as_str() {
             "sendto" | "sendmsg" => !["RTM_GET", "NLM_F_DUMP"]
@@ -170,7 +170,7 @@ impl Point {
     }
 }
 
-/// Calls whose failure the plugins have to bear, each with an error that it can have.
+/// Calls whose failure the plugins must handle, each with a possible error.
 const FAILURES: [(&str, &str); 39] = [
     ("bind", "ENOMEM"),
     ("clone3", "EAGAIN"),
@@ -213,7 +213,7 @@ const FAILURES: [(&str, &str); 39] = [
     ("write", "ENOSPC"),
 ];
 
-/// Of these, those that change something whatever their arguments, and those that wait for a child which does.
+/// Those of them that change something whatever their arguments, and those that wait for a child which does.
 const MODIFYING: [&str; 17] = [
     "execve",
     "fsync",
@@ -239,8 +239,8 @@ fn errno(name: &str) -> Option<&'static str> {
     failure.map(|(_, errno)| *errno)
 }
 
-/// Whether a failure there is the plugin's to bear: not what happens before `main`, not a look at a socket that has
-/// nothing yet, not the waking of its own event loop, which cannot fail.
+/// Returns whether plugins must handle a failure there. Excluded are calls before `main`, reads from an empty socket,
+/// and the wake-up of the plugin's own event loop, which cannot fail.
 fn matters(line: &str) -> bool {
     let foreign = [
         "= -1 ",

@@ -1,11 +1,11 @@
-//! Telling what a test has tried: a figure is worth reading when the test passes.
+//! Figures of passed tests: the amount of work that a test has done.
 
 use crate::said::say;
 
-/// How a line of a figure begins.
+/// The prefix of a figure's line.
 pub(crate) const MARK: &str = "FIGURE ";
 
-/// Says a figure.
+/// Prints a figure.
 pub fn tell(what: &str) {
     say(MARK, what);
 }

@@ -1,10 +1,10 @@
-//! Children, and what they hold before they execute their program.
+//! Children, and their state before they execute their program.
 //!
-//! A child has a copy of each descriptor of this process until then, whatever thread starts it. So a file that another
-//! thread has written and closed may still be open for writing, and executing it is `ETXTBSY`.
+//! Until then a child has a copy of each descriptor of this process, whichever thread starts it. So a file that
+//! another thread has written and closed may still be open for writing, and executing it fails with `ETXTBSY`.
 //!
-//! A child also ignores the signals that this process ignores, as one does that nohup(1) or the `&` of a script has started.
-//! Then a test would wait for ever for what a signal does.
+//! A child also inherits ignored signals, for example from nohup(1) or a script's `&`. Then a test would wait for ever
+//! for a signal's effect.
 #![expect(
     unsafe_code,
     reason = "what a child does before it executes its program"
@@ -39,10 +39,10 @@ static IGNORED: LazyLock<bool> = LazyLock::new(|| {
     SENT.iter().any(|sent| mask >> (*sent as i32 - 1) & 1 == 1)
 });
 
-/// Starts a child, which ignores no signal that tests send. All of a test's children are started here.
+/// Starts a child that ignores none of the tests' signals. Tests start all their children here.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     if *IGNORED {
-        // SAFETY: signal(2) may be called between fork(2) and execve(2), and nothing else is.
+        // SAFETY: signal(2) may be called between fork(2) and execve(2), and it is the only call.
         unsafe { command.pre_exec(heed) };
     }
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,7 @@ fn heed() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a child without input to its end; what it says.
+/// Runs a child without input to its end. Returns its output.
 pub fn output(command: &mut Command) -> io::Result<Output> {
     command
         .stdin(Stdio::null())
@@ -66,7 +66,7 @@ pub fn output(command: &mut Command) -> io::Result<Output> {
     start(command)?.wait_with_output()
 }
 
-/// Writes a file that is to be executed: no child is started meanwhile, so that none gets a copy of its descriptor.
+/// Writes a file that will be executed. No child is started meanwhile, so none gets a copy of the file's descriptor.
 pub fn none<T>(write: impl FnOnce() -> T) -> T {
     let _none = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     write()

@@ -1,4 +1,4 @@
-//! Frames as bytes, for what no ordinary socket sends: a forged source, a tag of a VLAN.
+//! Frames as bytes that ordinary sockets cannot send: with a forged source or a VLAN tag.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use linkspan_netlink::netns::Netns;
 use linkspan_netlink::packet;
 use socket2::Socket;
 
-/// The type of a frame that no protocol answers to (IEEE 802, for experiments).
+/// An `EtherType` without a protocol (IEEE 802, for experiments).
 pub const EXPERIMENT: u16 = 0x88b5;
 
-/// The destination of a frame for everybody.
+/// The broadcast hardware address.
 pub const EVERYBODY: [u8; 6] = [0xff; 6];
 
 /// Bytes before the payload: destination, source, type.
 const HEADER: usize = 14;
 
-/// How long a frame may take that is under way.
+/// Time limit for a frame that was sent.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A packet socket on one link, for frames of [`EXPERIMENT`].
@@ -29,7 +29,7 @@ impl Wire {
         Self(netns.scope(|| open(ifname)).unwrap().unwrap())
     }
 
-    /// Sends a frame from `source`; one with a `tag` where that is a VLAN.
+    /// Sends a frame from `source`, with the VLAN `tag` if given.
     pub fn send(&self, source: [u8; 6], tag: Option<u16>, payload: &[u8]) {
         const TAGGED: u16 = 0x8100;
         let tag = tag.map(|vlan| [TAGGED.to_be_bytes(), vlan.to_be_bytes()].concat());
@@ -43,7 +43,7 @@ impl Wire {
         self.0.send(&frame.concat()).unwrap();
     }
 
-    /// The payload of the next frame that came in.
+    /// The payload of the next incoming frame.
     pub fn receive(&self) -> Vec<u8> {
         let mut buffer = [0; 2048];
         let len = (&self.0).read(&mut buffer).unwrap();

@@ -1,4 +1,4 @@
-//! Calls of gRPC over a socket of the node: as much of HTTP/2 and of protocol buffers as short messages take.
+//! gRPC calls over a socket of the node, with the parts of HTTP/2 and protocol buffers that short messages need.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -64,7 +64,7 @@ impl Message {
         self.0.push(value.to_le_bytes()[0]);
     }
 
-    /// The numbers under a field, of which booleans are some.
+    /// The numbers in a field, booleans included.
     pub fn numbers(&self, field: u8) -> Vec<usize> {
         let of_field = |(key, value)| match value {
             Field::Number(number) if key == field => Some(number),
@@ -73,7 +73,7 @@ impl Message {
         self.fields().into_iter().filter_map(of_field).collect()
     }
 
-    /// The messages under a field.
+    /// The messages in a field.
     pub fn messages(&self, field: u8) -> Vec<Self> {
         let of_field = |(key, value)| match value {
             Field::Bytes(bytes) if key == field => Some(Self(bytes)),
@@ -82,7 +82,7 @@ impl Message {
         self.fields().into_iter().filter_map(of_field).collect()
     }
 
-    /// The texts under a field.
+    /// The texts in a field.
     pub fn texts(&self, field: u8) -> Vec<String> {
         let text = |message: Self| String::from_utf8(message.0).unwrap();
         self.messages(field).into_iter().map(text).collect()
@@ -100,7 +100,7 @@ impl Message {
                     rest = after;
                     Field::Bytes(bytes.to_vec())
                 }
-                // Of a fixed width, which nobody here asks for.
+                // A fixed width, which no message here has.
                 kind => {
                     rest = &rest[if kind == 1 { 8 } else { 4 }..];
                     continue;
@@ -126,7 +126,7 @@ fn take_varint(rest: &mut &[u8]) -> usize {
     digits.fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f))
 }
 
-/// What `method` answers. Of an error there is its name alone, for its text is compressed; the engine's log has it.
+/// The answer of `method`. An error has only its name, since its text is compressed; the engine's log has the text.
 pub fn call(socket: &Path, method: &str, request: &Message) -> Result<Message, String> {
     let told = |err: io::Error| format!("{method}: {err}");
     let mut stream = UnixStream::connect(socket).map_err(told)?;
@@ -155,7 +155,7 @@ fn exchange(
             DATA => answer.extend(payload),
             HEADERS if flags & END_STREAM == 0 => {}
             HEADERS | RST_STREAM | GOAWAY => {
-                // Five bytes come before a message; an error has none.
+                // Five bytes precede a message; an error has no message.
                 let message = answer.get(5..).map(|bytes| Message(bytes.to_vec()));
                 return Ok(message.ok_or_else(|| format!("{method} failed")));
             }
@@ -164,7 +164,7 @@ fn exchange(
     }
 }
 
-/// The headers of a call: indices of HPACK's static table where it has them, and literals that are not to be kept.
+/// The headers of a call: indexes of HPACK's static table if possible, and literals without indexing.
 fn headers(method: &str) -> Vec<u8> {
     const POST: u8 = 0x83;
     const HTTP: u8 = 0x86;

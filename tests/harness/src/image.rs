@@ -1,4 +1,4 @@
-//! A root file system of nothing but busybox, and an OCI image of it: no registry is asked for anything.
+//! A root file system with only busybox, and an OCI image of it, made without a registry.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::forks;
 /// Debian's busybox-static.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// What a container is told of where its programs are.
+/// A container's variable for its programs' directory.
 const PATH: &str = "PATH=/bin";
 
 /// The file system, made below `dir`.
@@ -35,7 +35,7 @@ pub(crate) fn rootfs(dir: &Path) -> PathBuf {
     root
 }
 
-/// The least of a `config.json` that every OCI runtime takes: a container of the file system that executes `args`.
+/// A minimal `config.json` that every OCI runtime accepts: a container of the file system that executes `args`.
 pub(crate) fn spec(dir: &Path, args: &[&str]) -> Value {
     let kinds = ["pid", "mount", "network", "ipc", "uts"];
     json!({
@@ -50,7 +50,7 @@ pub(crate) fn spec(dir: &Path, args: &[&str]) -> Value {
     })
 }
 
-/// An OCI archive below `dir` with one image, which is called `name` and does nothing for a long time.
+/// An OCI archive below `dir` with one image, `name`, whose program sleeps for long.
 pub(crate) fn archive(dir: &Path, name: &str) -> PathBuf {
     let layout = dir.join("layout");
     let blobs = layout.join("blobs/sha256");

@@ -1,4 +1,4 @@
-//! Kinds of links with the settings that they have where none are asked for.
+//! Kinds of links with default settings.
 
 use linkspan_netlink::link::{Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode};
 
@@ -11,7 +11,7 @@ pub fn macvlan() -> Kind {
     })
 }
 
-/// An ipvlan that hands on frames.
+/// An ipvlan in mode `l2`.
 #[must_use]
 pub fn ipvlan() -> Kind {
     Kind::Ipvlan(Ipvlan {

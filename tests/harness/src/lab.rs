@@ -22,7 +22,7 @@ pub use crate::sandbox::Sandbox;
 use crate::call::Call;
 use crate::{figure, forks, said, skip};
 
-/// The plugins that the bundle answers for.
+/// The plugins in the bundle.
 pub const PLUGINS: &[&str] = &[
     "bandwidth",
     "bridge",
@@ -31,6 +31,7 @@ pub const PLUGINS: &[&str] = &[
     "firewall",
     "host-device",
     "host-local",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",
@@ -46,7 +47,7 @@ pub const PLUGINS: &[&str] = &[
     "vrf",
 ];
 
-/// Where Debian puts the Go plugins, and the variable that says where else they are.
+/// Debian's directory of the Go plugins, and the variable for another one.
 const GO: &str = "/usr/lib/cni";
 const CARDS: &str = "LINKSPAN_CARDS";
 const GO_ELSEWHERE: &str = "LINKSPAN_GO_PLUGINS";
@@ -54,7 +55,7 @@ const GO_ELSEWHERE: &str = "LINKSPAN_GO_PLUGINS";
 /// Set for a test that runs below another process of the same test: its name.
 const NESTED: &str = "LINKSPAN_TEST";
 
-/// The directory of the Go plugins, to swap with; where it is absent the test skips, loudly.
+/// The directory of the Go plugins, for swaps. If it is missing, the test is skipped with a line.
 pub fn go_plugins(what: &str) -> Option<&'static Path> {
     static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let dir = PathBuf::from(std::env::var_os(GO_ELSEWHERE).unwrap_or_else(|| GO.into()));
@@ -68,7 +69,7 @@ pub fn go_plugins(what: &str) -> Option<&'static Path> {
     FOUND.as_deref()
 }
 
-/// A test's world. It stays on the thread whose namespace plays the host.
+/// A test's world. It stays on the thread whose namespace acts as the host.
 #[derive(Debug)]
 pub struct Lab {
     host: Netns,
@@ -76,9 +77,9 @@ pub struct Lab {
     bundle: PathBuf,
 }
 
-/// Runs `body` in a world of its own, where `bundle` is the executable under test.
+/// Runs `body` in a separate world, with `bundle` as the executable under test.
 ///
-/// Without root the test is run again below `unshare -rn`; where user namespaces are refused it is skipped, loudly.
+/// Without root the test runs again below `unshare -rn`. Without user namespaces it is skipped with a line.
 pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
     let name = test_name::<F>();
     if !geteuid().is_root() {
@@ -88,7 +89,7 @@ pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
         unshare(CloneFlags::CLONE_NEWNET).expect("unshare the network namespace");
         body(&Lab::new(Path::new(bundle)));
     };
-    // A thread of its own: the test runner's thread may be the main one and must stay where it is.
+    // A separate thread: the test runner's thread may be the main one, which must stay in its namespace.
     let ended = thread::scope(|scope| {
         let builder = thread::Builder::new().name(name.clone());
         builder.spawn_scoped(scope, world).unwrap().join()
@@ -98,8 +99,8 @@ pub fn in_lab<F: FnOnce(&Lab) + Send>(bundle: &str, body: F) {
     }
 }
 
-/// Runs `body` where the host is the machine itself, whose cards have these addresses of PCI. Only a machine that was made
-/// for the test names any; elsewhere the test is skipped, loudly.
+/// Runs `body` with the machine itself as the host. Its cards have these PCI addresses. Only a machine made for the
+/// test names any; elsewhere the test is skipped with a line.
 pub fn in_lab_with_cards<F: FnOnce(&Lab, &[String])>(bundle: &str, body: F) {
     let Ok(cards) = std::env::var(CARDS) else {
         return skip::tell_of(
@@ -111,7 +112,7 @@ pub fn in_lab_with_cards<F: FnOnce(&Lab, &[String])>(bundle: &str, body: F) {
     body(&Lab::new(Path::new(bundle)), &cards);
 }
 
-/// The path of the running test; with a single test thread only the type of its body knows it.
+/// The path of the running test. With a single test thread, only the type of its body has it.
 pub(crate) fn test_name<F>() -> String {
     match thread::current().name() {
         Some(name) if name != "main" => name.to_owned(),
@@ -124,7 +125,7 @@ pub(crate) fn test_name<F>() -> String {
     }
 }
 
-/// The name of the running test, also where it is not that of its thread.
+/// The name of the running test, even if its thread has another name.
 pub(crate) fn own_name() -> String {
     let thread = thread::current();
     let known = thread.name().filter(|name| *name != "main");
@@ -193,13 +194,13 @@ impl Lab {
         lab
     }
 
-    /// Waits until the host has so many veth pairs: a namespace ends some time after its last process and descriptor.
+    /// Waits until the host has so many pairs: a namespace ends some time after its last process and descriptor.
     pub fn until_pairs(&self, count: usize) {
         let rtnl = self.rtnl();
         let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
         let is_there = || {
             let links = rtnl.links()?;
-            let pairs = links.iter().filter(|link| link.kind == "veth");
+            let pairs = links.iter().filter(|link| link.kind.is_pair());
             Ok((pairs.count() == count).then_some(()))
         };
         assert_eq!(
@@ -208,7 +209,7 @@ impl Lab {
         );
     }
 
-    /// The namespace that plays the host.
+    /// The namespace that acts as the host.
     pub fn host(&self) -> &Netns {
         &self.host
     }
@@ -233,14 +234,14 @@ impl Lab {
         self.dir.join("bin")
     }
 
-    /// A plugin of somebody else in `CNI_PATH`: a few words of shell.
+    /// A foreign plugin in `CNI_PATH`: a shell script.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
         self.script_at(self.bin().join(name), body)
     }
 
-    /// A few words of shell in a file of the test's directory.
+    /// A shell script in a file of the test's directory.
     pub fn script_at(&self, path: PathBuf, body: &str) -> PathBuf {
-        // Written under another name first: the one that it replaces may be running.
+        // Written under another name first: the replaced file may be running.
         let draft = self.dir.join("draft");
         forks::none(|| fs::write(&draft, format!("#!/bin/sh\n{body}\n"))).unwrap();
         fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
@@ -248,7 +249,7 @@ impl Lab {
         path
     }
 
-    /// Where configurations made by [`crate::conf`] keep leases.
+    /// The directory of leases for configurations from [`crate::conf`].
     pub fn leases(&self) -> PathBuf {
         self.dir.join("leases")
     }
@@ -299,7 +300,7 @@ fn temporary_directory() -> PathBuf {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("linkspan-lab-{}-{next}", id()));
         match fs::create_dir(&dir) {
-            // A machine counts its processes by itself, so that one of another may have this number.
+            // A machine has separate process numbers, so another one's process may have the same number.
             Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
             made => {
                 made.unwrap();

@@ -1,4 +1,4 @@
-//! A machine of one test's own, as far as mounts, processes, namespaces and the boot id go.
+//! A separate machine for one test: mounts, processes, namespaces and boot id.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::call::Call;
 use crate::lab::{test_name, tried_in};
 use crate::{forks, skip};
 
-/// Tells the test that runs inside from the one that starts it.
+/// Set for the test that runs inside.
 const INSIDE: &str = "LINKSPAN_TEST_MACHINE";
 const USER: &str = "--map-root-user";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Runs `body` where it may mount and sees no foreign process: the test runs again below `unshare`. It is skipped,
-/// loudly, where that is refused.
+/// Runs `body` where it may mount and sees no foreign process: the test runs again below `unshare`. If that is
+/// refused, the test is skipped with a line.
 pub fn in_machine<F: FnOnce()>(body: F) {
     in_machine_as(&test_name::<F>(), body);
 }
@@ -25,7 +25,7 @@ pub fn in_machine<F: FnOnce()>(body: F) {
 /// The same for the test `name`.
 pub(crate) fn in_machine_as(name: &str, body: impl FnOnce()) {
     let user: &[&str] = if is_root() { &[] } else { &[USER] };
-    // The first process of the machine is a shell, because the orphans of others are its own: it waits for any child.
+    // The machine's first process is a shell, which waits for any child and so reaps orphans.
     let machine = [
         "--mount",
         "--net",
@@ -45,7 +45,7 @@ pub(crate) fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// Runs `body` as root of a user namespace, where it sees processes that it may not look into.
+/// Runs `body` as root of a user namespace, where it sees processes that it may not examine.
 pub fn in_user_namespace<F: FnOnce()>(body: F) {
     below_unshare(&test_name::<F>(), &[USER, "--mount", "--net"], body);
 }
@@ -63,8 +63,8 @@ fn below_unshare(name: &str, args: &[&str], body: impl FnOnce()) {
     tried_in(unshare.args(args).env(INSIDE, name), name);
 }
 
-/// The call by an ordinary user, who becomes root of a user namespace where the call says so; `None` where that is refused,
-/// which is told.
+/// The call by an ordinary user, as root of a user namespace if the call requires it. Returns `None`, with a line, if
+/// that is refused.
 pub fn by_ordinary_user(call: Call) -> Option<Call> {
     const NOBODY: [&str; 4] = [
         "setpriv",
@@ -72,7 +72,7 @@ pub fn by_ordinary_user(call: Call) -> Option<Call> {
         "--regid=65534",
         "--clear-groups",
     ];
-    // Root of a user namespace that knows one user is an ordinary user already.
+    // Root of a user namespace with only one user is an ordinary user already.
     let users = fs::read_to_string("/proc/self/uid_map").unwrap();
     let knows_all = users.trim_end().ends_with(&u32::MAX.to_string());
     let user: &[&str] = if knows_all { &NOBODY } else { &[] };
@@ -85,13 +85,14 @@ pub fn by_ordinary_user(call: Call) -> Option<Call> {
     Some(if knows_all { call.under(user) } else { call })
 }
 
-/// Hides what is in `dir` below an empty folder. Only for use in a machine of one's own, with which the folder goes.
+/// Hides the content of `dir` below an empty folder. Only for use in a separate machine, with which the folder goes.
 pub fn make_empty(dir: &Path) {
     let tmpfs = Some("tmpfs");
     mount(tmpfs, dir, tmpfs, MsFlags::empty(), None::<&str>).unwrap();
 }
 
-/// Whether the kernel labels by SELinux; its files are made visible, with the machine for their end. Told where it does not.
+/// Returns whether the kernel labels by SELinux; prints a line if not. Makes SELinux's files visible until the
+/// machine's end.
 pub fn has_selinux() -> bool {
     let dir = Path::new("/sys/fs/selinux");
     let is_there = || dir.join("enforce").exists();
@@ -102,7 +103,7 @@ pub fn has_selinux() -> bool {
     is_there()
 }
 
-/// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a machine of one's own.
+/// Makes `dir` read-only, also for root, until it is unmounted. Only for use in a separate machine.
 pub fn make_read_only(dir: &Path) {
     let bind = |flags| {
         mount(
@@ -122,12 +123,12 @@ pub fn unmount(dir: &Path) {
     umount(dir).unwrap();
 }
 
-/// The boot id of the machine that the test is in; it changes as often as the test wants.
+/// The boot id of the test's machine, which the test can change.
 #[derive(Debug)]
 pub struct BootId(PathBuf);
 
 impl BootId {
-    /// Takes the place of the kernel's.
+    /// Replaces the kernel's.
     #[must_use]
     pub fn replaced(dir: &Path) -> Self {
         let file = dir.join(format!("boot_id-{}", id()));
@@ -144,7 +145,7 @@ impl BootId {
         boot
     }
 
-    /// The machine has booted once more.
+    /// Simulates a reboot of the machine.
     pub fn set(&self, boot: u32) {
         fs::write(&self.0, format!("{boot:08x}-0000-4000-8000-000000000000\n")).unwrap();
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::skip;
 
-/// The objects of a manifest; none where this machine cannot read YAML, which is told.
+/// The objects of a manifest; `None`, with a line, if this machine cannot read YAML.
 pub fn objects(file: &Path) -> Option<Vec<Value>> {
     const SCRIPT: &str =
         "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";

@@ -1,4 +1,4 @@
-//! Devices of the host that can be lent: one end of a pair stands for hardware.
+//! Devices of the host to lend: one end of a pair acts as hardware.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -11,8 +11,7 @@ use linkspan_protocol::family::Family;
 
 use crate::lab::Lab;
 
-/// The device `name`, up, unless it has been made before. The other end of its wire stays on the host, up, and has these
-/// addresses.
+/// The device `name`, up, created if missing. The other end of its wire stays on the host, up, with these addresses.
 pub fn make(lab: &Lab, name: &str, wire: &[(&str, u8)]) {
     let (rtnl, far) = (lab.rtnl(), format!("w-{name}"));
     if rtnl.link_by_name(&far).unwrap().is_some() {
@@ -35,8 +34,7 @@ pub fn make(lab: &Lab, name: &str, wire: &[(&str, u8)]) {
     link(name).set_up().unwrap();
 }
 
-/// Gives the device an address of a subnet of 24 bits, a route to another one, and a rule that leads to that, unless it has
-/// them, or is lent.
+/// Gives the device an address of a /24, a route to another one, and a rule for that, unless it has them or is lent.
 pub fn configure(lab: &Lab, name: &str, ip: &str, dst: &str) {
     const TABLE: u32 = 77;
     let Some(link) = lab.rtnl().link_by_name(name).unwrap() else {

@@ -1,7 +1,7 @@
-//! A node of one test's own, for container engines as they are: their directories, their control groups, their plugins.
+//! A node for one test, for unmodified container engines: their directories, control groups and plugins.
 //!
-//! It is a machine with a laboratory in it. What an engine finds at its usual paths is the machine's, and what it writes
-//! there goes with the test: `/run` is empty, `/etc`, `/opt` and `/var/lib` are overlaid.
+//! It is a machine with a laboratory in it. Engines find the machine's files at their usual paths, and their own files
+//! there go with the test: `/run` is empty, `/etc`, `/opt` and `/var/lib` are overlaid.
 
 use std::fs;
 use std::net::IpAddr;
@@ -22,19 +22,19 @@ use crate::lab::{Lab, in_lab, test_name};
 use crate::machine;
 use crate::{forks, skip, table};
 
-/// Where containers, and the upper halves of the overlays, are.
+/// The directory of containers, and of the overlays' upper halves.
 const HOME: &str = "/run/node";
 
-/// Where engines look for plugins.
+/// The engines' directory of plugins.
 const BIN: &str = "/opt/cni/bin";
 
-/// Where the plugins are that [`Node::witness`] stands before.
+/// The directory of the plugins behind [`Node::witness`].
 const BEHIND: &str = "/opt/cni/behind";
 
-/// Where engines look for networks.
+/// The engines' directory of networks.
 const NET_D: &str = "/etc/cni/net.d";
 
-/// What engines execute beside plugins.
+/// The engines' path for programs other than plugins.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const WITNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/doubles/witness");
@@ -42,25 +42,25 @@ const WITNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/doubles/witness");
 /// Long enough for the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What an engine may need of the machine.
+/// An engine's requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum As {
-    /// A user namespace will do.
+    /// A user namespace suffices.
     AnyUser,
-    /// Devices, quotas and control groups of its own.
+    /// Separate devices, quotas and control groups.
     Root,
 }
 
-/// A node. It goes with the test, and so does every process on it.
+/// A node. It goes with the test, along with every process on it.
 #[derive(Debug)]
 pub struct Node<'a> {
-    /// The network of the node, and the world around it.
+    /// The node's network, and the world around it.
     pub lab: &'a Lab,
     _cgroup: Option<Cgroup>,
 }
 
-/// Runs `body` on a node with our plugins installed. It is skipped, loudly, where one of `tools` is not installed, and
-/// where the node cannot be made.
+/// Runs `body` on a node with our plugins installed. Skipped with a line if one of `tools` is missing, or the node
+/// cannot be made.
 pub fn in_node<F: FnOnce(&Node<'_>) + Send>(bundle: &str, user: As, tools: &[&str], body: F) {
     let name = test_name::<F>();
     if skip::lacks(&name, tools) {
@@ -96,7 +96,7 @@ fn mount_places() {
         let overlay = Some("overlay");
         mount(overlay, place, overlay, MsFlags::empty(), Some(&*layers)).unwrap();
     }
-    // Not beneath an overlay: an engine may make its own there, and whoever is no root cannot copy a directory up.
+    // Not below an overlay: an engine may make its own there, and an ordinary user cannot copy a directory up.
     for place in [
         "/etc/cni",
         "/opt/cni",
@@ -139,7 +139,7 @@ impl Node<'_> {
         call.env("PATH", PATH).env("HOME", HOME)
     }
 
-    /// Starts a daemon, which ends with the node; what it says is in a file of its name at home.
+    /// Starts a daemon, which ends with the node. Its output is in a file with its name at home.
     pub fn daemon(&self, program: &str, args: &[&str]) -> Running {
         const SCRIPT: &str = r#"log=$0; exec "$@" >>"$log" 2>&1"#;
         let log = self.home().join(format!("{program}.log"));
@@ -167,7 +167,7 @@ impl Node<'_> {
         call.args(args).run().json()
     }
 
-    /// What is remembered to be attached, as `CONTAINER INTERFACE`; every engine of libcni remembers it in one place.
+    /// The remembered attachments, as `CONTAINER INTERFACE`. Every engine with libcni remembers them in one place.
     pub fn attached(&self) -> Vec<String> {
         let list = self.linkspan(&["list", "--json"]);
         let of = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
@@ -177,13 +177,13 @@ impl Node<'_> {
             .collect()
     }
 
-    /// The ports that are published, as `linkspan ports` tells them.
+    /// The published ports, from `linkspan ports`.
     pub fn ports(&self) -> Vec<Value> {
         let ports = self.linkspan(&["ports", "--json"]);
         ports.as_array().unwrap().clone()
     }
 
-    /// The addresses that are taken in every network.
+    /// The leased addresses of every network.
     pub fn leases(&self) -> Vec<String> {
         let files = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
         let networks = files(PathBuf::from("/var/lib/cni/networks"));
@@ -200,8 +200,8 @@ impl Node<'_> {
         links.into_iter().map(|link| link.name).collect()
     }
 
-    /// Asserts that no attachment, lease, port or pair is left, nor anything in our table. Pairs go with their namespaces, which the kernel takes
-    /// apart some time after the last process has ended.
+    /// Asserts that no attachment, lease, port or pair is left, and that our table is empty. Pairs go with their
+    /// namespaces, which the kernel removes some time after the last process has ended.
     pub fn is_clean(&self) {
         let left = (self.attached(), self.leases(), self.ports());
         assert_eq!(left, (Vec::new(), Vec::new(), Vec::new()));
@@ -215,7 +215,7 @@ impl Node<'_> {
         assert!(gone.unwrap().is_some(), "{:?}", self.links());
     }
 
-    /// From here on, a witness notes how each of `plugins` is called, and has the plugin answer.
+    /// From here on, a witness records each call of `plugins`, and lets the plugin answer.
     pub fn witness(&self, plugins: &[&str]) {
         fs::create_dir_all(BEHIND).unwrap();
         for name in plugins {
@@ -225,7 +225,7 @@ impl Node<'_> {
         }
     }
 
-    /// What the witness has noted since the last look, in its order.
+    /// The calls recorded since the last look, in order.
     pub fn asked(&self) -> Vec<Value> {
         let notes = self.home().join("asked");
         let noted = fs::read_to_string(&notes).unwrap_or_default();

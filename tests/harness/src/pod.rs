@@ -1,4 +1,4 @@
-//! A pod of a network on a bridge, and the ports that it publishes.
+//! A pod of a network on a bridge, and its published ports.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::conf::{addresses, bridge, with};
 use crate::lab::{Lab, Sandbox};
 
-/// A pod of the network `net` on a bridge, masqueraded, with the ports that it publishes.
+/// A pod of the network `net` on a bridge, masqueraded, with its published ports.
 #[derive(Debug)]
 pub struct Pod {
     /// Its namespace.
@@ -19,9 +19,9 @@ pub struct Pod {
     pub bridge: Value,
     /// Configuration of portmap.
     pub portmap: Value,
-    /// What the interface plugin answered.
+    /// The result of the interface plugin.
     pub result: Value,
-    /// What the plugins find in their environment.
+    /// The environment for the plugins.
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -31,14 +31,14 @@ pub fn mapping(protocol: &str, host_port: u16) -> Value {
     json!({ "hostPort": host_port, "containerPort": 80, "protocol": protocol })
 }
 
-/// The port, by TCP and by UDP.
+/// The port, with TCP and UDP.
 #[must_use]
 pub fn both(host_port: u16) -> Value {
     json!([mapping("tcp", host_port), mapping("udp", host_port)])
 }
 
 impl Pod {
-    /// A pod that is attached to the bridge, and publishes nothing yet.
+    /// A pod that is attached to the bridge, without published ports yet.
     pub fn attach(lab: &Lab, id: &str, mappings: &Value) -> Self {
         let over = json!({ "ipMasq": true, "hairpinMode": true });
         Self::attach_to(lab, id, bridge(lab, &over), mappings)
@@ -60,7 +60,7 @@ impl Pod {
             "cniVersion": bridge["cniVersion"],
             "name": bridge["name"],
             "type": "portmap",
-            // A port that somebody living has is refused at once.
+            // A port of a living container is refused at once.
             "portWaitSeconds": 0,
             "runtimeConfig": { "portMappings": mappings },
         });
@@ -76,7 +76,7 @@ impl Pod {
         pod
     }
 
-    /// A pod as [`Pod::attach`] makes it, with its ports published.
+    /// A pod as from [`Pod::attach`], with its ports published.
     pub fn published(lab: &Lab, id: &str, mappings: &Value) -> Self {
         let pod = Self::attach(lab, id, mappings);
         assert_eq!(pod.portmap(lab).add(), pod.result);
@@ -106,7 +106,7 @@ impl Pod {
         self.environment.iter().fold(call, set)
     }
 
-    /// ADD of portmap, which is refused since the port is that container's.
+    /// ADD of portmap, which is refused because that container has the port.
     pub fn is_refused_for(&self, lab: &Lab, port: &str, container: &str) {
         let told = self.portmap(lab).verb("ADD").run().failed(999);
         let owner = format!("host port {port} is already published for container {container},");

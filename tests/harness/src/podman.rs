@@ -1,17 +1,18 @@
-//! What podman needs to be told on a node of a test.
+//! Podman's configuration on a test's node.
 
 use std::fs;
 
-/// For containers that are in no pod: they need no control groups, which the node may not have.
+/// For containers without a pod, which need no control groups: the node may lack them.
 pub const NO_GROUPS: &str = r#"
 [containers]
 cgroups = "disabled"
 "#;
 
-/// For all commands about pods, which podman does not make without control groups: the OCI runtime makes no use of them.
+/// For all commands about pods, which podman does not create without control groups: the OCI runtime does not use
+/// them.
 pub const UNUSED_GROUPS: [&str; 2] = ["--runtime-flag", "cgroup-manager=disabled"];
 
-/// What the node has not got, and no more: a journal.
+/// Replaces only the journal, which the node lacks.
 const ENGINE: &str = r#"
 [engine]
 cgroup_manager = "cgroupfs"
@@ -19,7 +20,7 @@ events_logger = "none"
 runtime = "crun"
 "#;
 
-/// Without layers, which want a file system of their own.
+/// Without layers, which need a separate file system.
 const STORAGE: &str = r#"
 [storage]
 driver = "vfs"
@@ -27,7 +28,7 @@ graphroot = "/var/lib/containers/storage"
 runroot = "/run/containers/storage"
 "#;
 
-/// Configures it, with `sections` beside what every test needs.
+/// Configures podman, with `sections` in addition to the tests' common ones.
 pub fn configure(sections: &str) {
     fs::create_dir_all("/etc/containers").unwrap();
     let containers = format!("{sections}{ENGINE}");

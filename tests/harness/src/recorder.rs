@@ -1,4 +1,4 @@
-//! A test double for a plugin, which notes how it is called: what a runtime does is what its plugins see.
+//! A test double for a plugin that records its calls.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -28,18 +28,18 @@ impl Recorder {
         }
     }
 
-    /// The call with what the doubles need in its environment.
+    /// The call with the doubles' environment.
     #[must_use]
     pub fn watch(&self, call: Call) -> Call {
         call.env("RECORDER_LOG", &self.log.to_string_lossy())
     }
 
-    /// Where the doubles write, which they read in `RECORDER_LOG`.
+    /// The doubles' log, which they find in `RECORDER_LOG`.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The calls since the last look, in their order.
+    /// The calls since the last look, in order.
     pub fn calls(&self) -> Vec<Value> {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         drop(fs::remove_file(&self.log));

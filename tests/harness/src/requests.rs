@@ -1,11 +1,11 @@
-//! What a call asks of the kernel, as strace shows it.
+//! A call's requests to the kernel, as strace shows them.
 
 use std::fs;
 
 use crate::call::Call;
 use crate::lab::Lab;
 
-/// Runs the call, which has to succeed. Its requests to netlink sockets, one to a line; a batch is one.
+/// Runs the call, which must succeed. Returns its requests to netlink sockets, one per line; a batch is one.
 ///
 /// The caller asks [`crate::skip::can_trace`] first.
 pub fn requests(lab: &Lab, call: Call) -> Vec<String> {

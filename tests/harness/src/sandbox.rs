@@ -8,7 +8,7 @@ use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use rustix::io::fcntl_dupfd_cloexec;
 
-/// The least number of a descriptor that a path tells, and how many follow before the first is taken again.
+/// The lowest descriptor number in a path, and the count of numbers before the first is reused.
 const LEAST: i32 = 512;
 const TURN: i32 = 400;
 
@@ -17,7 +17,7 @@ const TURN: i32 = 400;
 pub struct Sandbox {
     /// The namespace.
     pub netns: Netns,
-    /// The descriptor that the path tells.
+    /// The descriptor in the path.
     shown: OwnedFd,
 }
 
@@ -25,7 +25,7 @@ impl Sandbox {
     /// Holds a namespace.
     ///
     /// The number in its path is a high one. Other threads open files all the time and get the lowest free number, so
-    /// a path of low numbers would lead to their things as soon as the sandbox is gone.
+    /// a low number in a path would lead to their files once the sandbox is gone.
     pub fn new(netns: Netns) -> Self {
         static NEXT: AtomicI32 = AtomicI32::new(0);
         let least = LEAST + NEXT.fetch_add(1, Ordering::Relaxed).rem_euclid(TURN);

@@ -1,9 +1,9 @@
-//! Where programs of the system are.
+//! Paths of the system's programs.
 
 use std::path::{Path, PathBuf};
 
-/// The directories of `PATH`, and beside each `bin` its `sbin`, which an ordinary user's `PATH` may lack. A program that is
-/// in none of them is not installed as far as tests go.
+/// The directories of `PATH`, each `bin` with its `sbin`, which an ordinary user's `PATH` may lack. For tests, a
+/// program in none of them is not installed.
 pub(crate) fn path() -> String {
     let given = std::env::var("PATH").unwrap_or_default();
     let mut dirs: Vec<String> = given.split(':').map(str::to_owned).collect();
@@ -16,7 +16,7 @@ pub(crate) fn path() -> String {
     dirs.join(":")
 }
 
-/// The file that is executed by this name.
+/// The file for a program's name.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let files = path();
     let mut files = files.split(':').map(|dir| Path::new(dir).join(name));

@@ -1,4 +1,4 @@
-//! Something that listens, and whom it can be reached by.
+//! A server, and the ways to reach it.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,15 +10,15 @@ use linkspan_netlink::netns::Netns;
 
 use crate::world::HOST;
 
-/// How long a packet that must not arrive is waited for; one that does arrive is there in a fraction of it.
+/// The wait for a packet that must not arrive. A packet that does arrive takes a fraction of it.
 const SILENCE: Duration = Duration::from_millis(40);
 
-/// Long enough for the slowest machine; nothing waits for it when a port is free.
+/// Long enough for the slowest machine. Usually the port is free at once.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 const STRAY: &[u8; 5] = b"stray";
 
-/// Something that listens in a namespace, by both protocols and in both families.
+/// A server in a namespace, with both protocols and in both families.
 #[derive(Debug)]
 pub struct Server {
     tcp: TcpListener,
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// One that listens at `address`.
+    /// A server at `address`.
     pub fn new(netns: &Netns, address: SocketAddr) -> Self {
         Self {
             tcp: at(netns, || once_free(|| TcpListener::bind(address))).unwrap(),
@@ -34,13 +34,13 @@ impl Server {
         }
     }
 
-    /// One that listens at `port` of every address of a family.
+    /// A server at `port` of every address of a family.
     pub fn of(netns: &Netns, port: u16, six: bool) -> Self {
         let any = any(six);
         Self::new(netns, SocketAddr::new(any, port))
     }
 
-    /// Asserts that both protocols come through to it; whom it sees.
+    /// Asserts that the server gets packets with both protocols. Returns the source that it sees.
     pub fn answers(&self, from: &Netns, address: SocketAddr) -> IpAddr {
         let udp = udp_through(from, &self.udp, address)
             .unwrap_or_else(|err| panic_at("udp", address, &err));
@@ -50,11 +50,11 @@ impl Server {
         tcp.ip()
     }
 
-    /// Asserts that nothing that is sent to `address` comes to it.
+    /// Asserts that packets to `address` do not reach the server.
     pub fn is_spared(&self, from: &Netns, address: SocketAddr) {
         let unbound = (any(address.is_ipv6()), 0);
         let client = at(from, || UdpSocket::bind(unbound)).unwrap();
-        // An unreachable destination may be refused here already.
+        // The kernel may already refuse an unreachable destination here.
         drop(client.send_to(STRAY, address));
         let connected = at(from, || TcpStream::connect_timeout(&address, SILENCE));
         self.tcp.set_nonblocking(true).unwrap();
@@ -67,15 +67,15 @@ impl Server {
         );
         self.udp.set_read_timeout(Some(SILENCE)).unwrap();
         let mut buffer = [0; STRAY.len()];
-        // What comes late of an earlier exchange is no stray.
+        // Drops late packets of an earlier exchange.
         while self.udp.recv_from(&mut buffer).is_ok() {
             assert_ne!(&buffer, STRAY, "udp to {address}");
         }
     }
 }
 
-/// Binds a port that an earlier server may have given up just now. A child of another thread has a copy of that server's
-/// socket until it has executed its program.
+/// Binds a port that an earlier server may have released just now. A child of another thread has a copy of that
+/// server's socket until it has executed its program.
 pub fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let until = Instant::now() + DEADLINE;
     loop {
@@ -101,8 +101,8 @@ fn any(six: bool) -> IpAddr {
     }
 }
 
-/// Asserts that `host_port` leads to `port` of the pod by both protocols and in both families: from the host by its own
-/// addresses and those of its loopback interface, from `others` and from the pod itself.
+/// Asserts that `host_port` leads to `port` of the pod with both protocols and in both families: from the host by its
+/// own and its loopback addresses, from `others` and from the pod itself.
 pub fn is_published(host: &Netns, others: &[&Netns], pod: &Netns, (host_port, port): (u16, u16)) {
     for (six, lo) in [(false, "127.0.0.1"), (true, "::1")] {
         let server = Server::of(pod, port, six);

@@ -1,30 +1,30 @@
-//! Telling what a test run did not prove: one line for each test and reason. [`skipped`] counts them at the end of a run.
+//! Lines for skipped tests, one for each test and reason. [`skipped`] counts them at the end of a run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use linkspan_netlink::link::{Kind, LinkSpec, Vlan};
+use linkspan_netlink::link::{Kind, LinkSpec, Netkit, Vlan};
 use linkspan_netlink::rtnl::Rtnl;
 
 use crate::lab::{is_nested, own_name};
 use crate::said::say;
 use crate::{forks, kind, search};
 
-/// How a line of what was skipped begins.
+/// The prefix of a skip's line.
 pub(crate) const MARK: &str = "SKIPPED ";
 
-/// Says that the running test, or a part of it, was skipped. The reason is what comes behind the last colon.
+/// Reports that the running test, or a part of it, is skipped. The reason follows the last colon.
 pub fn tell(why: &str) {
     tell_of(&own_name(), why);
 }
 
-/// The same of the test `name`.
+/// The same for the test `name`.
 pub(crate) fn tell_of(name: &str, why: &str) {
     let exe = std::env::current_exe().unwrap_or_default();
     let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
-    // Cargo puts a number behind the name of a test binary.
+    // Cargo appends a number to the name of a test binary.
     let binary = stem
         .rsplit_once('-')
         .map_or(&*stem, |(binary, _)| binary)
@@ -32,21 +32,21 @@ pub(crate) fn tell_of(name: &str, why: &str) {
     tell_line(&format!("{binary} {name}: {why}"));
 }
 
-/// Says a line, unless this process has said it before.
+/// Prints a line once per process.
 pub(crate) fn tell_line(line: &str) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     if told.insert(line.to_owned()) {
         say(MARK, line);
-        // A test that runs below another one is counted by that one, which says its lines again.
+        // If a test runs below another one, the outer one repeats and counts its lines.
         if !is_nested() {
-            // Where the register cannot be written, the line has been said all the same.
+            // If the register cannot be written, the line was still printed.
             drop(skipped::note(line));
         }
     }
 }
 
-/// Where a tool of the system is; none where it is not installed, which is told.
+/// The path of a system tool; `None`, with a line, if it is not installed.
 pub fn without(name: &str) -> Option<PathBuf> {
     let found = search::find(name);
     if found.is_none() {
@@ -55,13 +55,18 @@ pub fn without(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Whether the kernel has links of that kind; told where it has none.
+/// Returns whether the kernel has links of that kind; prints a line if not.
 pub fn has_kind(rtnl: &Rtnl, kind: &Kind) -> bool {
     let is_known = rtnl.knows(kind).unwrap();
     if !is_known {
         tell(&format!("this kernel has no links of kind {kind}"));
     }
     is_known
+}
+
+/// Whether the kernel has pairs of that kind; told where it has none.
+pub fn has_pair(rtnl: &Rtnl, device: &str) -> bool {
+    device != "netkit" || has_kind(rtnl, &Kind::Netkit(Netkit::OPEN))
 }
 
 /// Whether the kernel's bridges have VLANs; told where they have none.
@@ -76,11 +81,12 @@ pub fn has_bridge_vlans(rtnl: &Rtnl) -> bool {
     probe.filtering.is_some()
 }
 
-/// Whether the kernel has what the plugin needs beyond links and addresses; told where it has not.
+/// Returns whether the kernel has the plugin's further requirements, besides links and addresses; prints a line if
+/// not.
 pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     match plugin {
         "dummy" => has_kind(rtnl, &Kind::Dummy),
-        "macvlan" => has_kind(rtnl, &kind::macvlan()),
+        "host-reach" | "macvlan" => has_kind(rtnl, &kind::macvlan()),
         "ipvlan" => has_kind(rtnl, &kind::ipvlan()),
         "vlan" => has_kind(rtnl, &Kind::Vlan(Vlan::of(1))),
         "tap" => has_tap(),
@@ -89,7 +95,7 @@ pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
     }
 }
 
-/// Whether this user may make tap devices; told where not.
+/// Returns whether this user may make tap devices; prints a line if not.
 pub fn has_tap() -> bool {
     let found = linkspan_netlink::tap::can_be_created();
     if let Err(err) = &found {
@@ -98,7 +104,7 @@ pub fn has_tap() -> bool {
     found.is_ok()
 }
 
-/// Whether the test `name` lacks any of these tools, which is told.
+/// Returns whether the test `name` lacks any of these tools, with a line if so.
 pub(crate) fn lacks(name: &str, tools: &[&str]) -> bool {
     let is_absent = |tool: &&str| search::find(tool).is_none();
     let absent: Vec<&str> = tools.iter().copied().filter(is_absent).collect();
@@ -110,7 +116,7 @@ pub(crate) fn lacks(name: &str, tools: &[&str]) -> bool {
     true
 }
 
-/// Whether strace is there and may trace; told where it is not.
+/// Returns whether strace is there and may trace; prints a line if not.
 pub fn can_trace(what: &str) -> bool {
     let mut probe = Command::new("strace");
     probe.args(["-qq", "-o", "/dev/null", "true"]);

@@ -1,4 +1,4 @@
-//! What a namespace looks like, as lines that can be compared.
+//! The state of a namespace, as lines to compare.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use linkspan_protocol::family::Family;
 
 use crate::lab::{Lab, Sandbox};
 
-/// Links, addresses, routes and rules of a namespace, sorted; readable when two of them differ.
+/// Links, addresses, routes and rules of a namespace, sorted. A difference of two is readable.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot(Vec<String>);
 
@@ -56,7 +56,7 @@ fn kernel_state(rtnl: &Rtnl) -> Vec<String> {
             "link {} {} {:02x?} mtu {} in {:?} up {}",
             link.name, link.kind, link.mac, link.mtu, link.controller, link.up
         ));
-        // One may go meanwhile.
+        // The link may be gone by now.
         if let Some(now) = link.settings().unwrap() {
             lines.push(format!(
                 "link {} promisc {} allmulti {} queue {}",
@@ -89,7 +89,7 @@ fn kernel_state(rtnl: &Rtnl) -> Vec<String> {
     lines
 }
 
-/// What the kernel adds of its own accord, some time after a link came up.
+/// Returns whether the kernel adds the address itself, some time after a link came up.
 fn comes_by_itself(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,

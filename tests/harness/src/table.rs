@@ -1,4 +1,4 @@
-//! What stands in nf_tables, read as the plugins read it: no `nft` is needed.
+//! The content of nf_tables, read as the plugins read it, without `nft`.
 
 use std::fmt::Write;
 
@@ -16,12 +16,12 @@ pub fn netfilter(lab: &Lab) -> Netfilter {
     lab.host().scope(Netfilter::open).unwrap().unwrap()
 }
 
-/// The elements of our table that attachments own, as sorted lines: `SET: KEY[ - LAST KEY][ -> VALUE] of OWNER`.
+/// The elements of attachments in our table, as sorted lines: `SET: KEY[ - LAST KEY][ -> VALUE] of OWNER`.
 pub fn elements(lab: &Lab) -> Vec<String> {
     elements_in(lab, TABLE)
 }
 
-/// The same of a table.
+/// The same for one table.
 pub fn elements_in(lab: &Lab, table: Table) -> Vec<String> {
     listed(lab, table, true)
 }
@@ -45,7 +45,7 @@ fn listed(lab: &Lab, table: Table, owned: bool) -> Vec<String> {
     lines
 }
 
-/// Everything in the host's nf_tables, ours and others', as lines that differ where anything but a counter does.
+/// The whole content of the host's nf_tables, as lines that differ by everything except counters.
 pub fn everything(lab: &Lab) -> Vec<String> {
     netfilter(lab).everything().unwrap()
 }
@@ -61,7 +61,7 @@ fn line(set: &FoundSet, element: &Element) -> String {
     format!("{line} of {}", element.comment)
 }
 
-/// The fields as `nft` prints them; all bytes where their types are not known.
+/// The fields as `nft` prints them; all bytes if their types are unknown.
 fn text(types: Option<&[Datum]>, fields: &Fields) -> String {
     let mut read = fields.read();
     let each = types.unwrap_or_default().iter().map(|datum| match datum {

@@ -1,4 +1,4 @@
-//! Tools of the system that look where we have made something.
+//! System tools that show our state.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,25 +7,25 @@ use crate::call::Call;
 use crate::lab::Lab;
 use crate::skip;
 
-/// What a tool prints; `None` where it is not installed, which is told.
+/// The output of a tool; `None`, with a line, if it is not installed.
 pub fn tool(name: &str, args: &[&str]) -> Option<String> {
     let call = Call::new(&skip::without(name)?).args(args);
-    // The lock of iptables is otherwise a file of the machine's, and root's alone.
+    // By default, the lock of iptables is a file of the machine, and only root may use it.
     let run = call.env("XTABLES_LOCKFILE", "/dev/null").run();
     Some(run.succeeded().to_owned())
 }
 
-/// What `nft` prints.
+/// The output of `nft`.
 pub fn nft(args: &[&str]) -> Option<String> {
     tool("nft", args)
 }
 
-/// All that is in nf_tables, to be read; [`crate::table::everything`] compares without `nft`.
+/// The whole content of nf_tables, for readers; [`crate::table::everything`] compares without `nft`.
 pub fn ruleset() -> Option<String> {
     nft(&["list", "ruleset"])
 }
 
-/// The rules that iptables has, of both kinds and families, in which a text occurs.
+/// The rules of iptables, of both kinds and families, that contain the text.
 pub fn iptables_rules(container: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for save in [
@@ -35,14 +35,14 @@ pub fn iptables_rules(container: &str) -> Vec<String> {
         "ip6tables-legacy-save",
     ] {
         let listed = tool(save, &["-t", "nat"]).unwrap_or_default();
-        // `iptables-save` writes quotes in comments behind a backslash.
+        // `iptables-save` escapes quotes in comments.
         let own = |line: &&str| line.replace('\\', "").contains(container);
         rules.extend(listed.lines().filter(own).map(str::to_owned));
     }
     rules
 }
 
-/// A PATH on which `iptables` is the one of the older packet filter; `None` where it is not installed.
+/// A PATH with iptables-legacy as `iptables`; `None` if it is not installed.
 pub fn older_iptables(lab: &Lab) -> Option<String> {
     let multi = skip::without("xtables-legacy-multi")?;
     let dir = lab.dir().join("older");

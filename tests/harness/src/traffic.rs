@@ -1,4 +1,4 @@
-//! Packets between namespaces, by sockets that are born where they belong.
+//! Packets between namespaces, from sockets created in the right namespace.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
@@ -12,7 +12,7 @@ use linkspan_netlink::watch::Watch;
 use linkspan_protocol::family::Family;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Sends a word from `from` to `ip` in `to` and back, by UDP and by TCP.
+/// Sends a word from `from` to `ip` in `to` and back, with UDP and TCP.
 pub fn flows(from: &Netns, to: &Netns, ip: IpAddr) {
     udp(from, to, ip).unwrap_or_else(|err| lost("UDP", ip, &err));
     tcp(from, to, ip).unwrap_or_else(|err| lost("TCP", ip, &err));
@@ -23,7 +23,7 @@ fn lost(protocol: &str, ip: IpAddr, err: &io::Error) {
     panic!("{protocol} to {ip}: {err}");
 }
 
-/// Waits until a link has its link-local IPv6 address, from which a router has to speak; the link's index.
+/// Waits until a link has its link-local IPv6 address, which a router must send from. Returns the link's index.
 pub fn wait_for_link_local(netns: &Netns, name: &str) -> u32 {
     /// `RT_SCOPE_LINK` of linux/rtnetlink.h
     const LINK: u8 = 253;
@@ -40,8 +40,8 @@ pub fn wait_for_link_local(netns: &Netns, name: &str) -> u32 {
     link.index
 }
 
-/// A router advertisement (RFC 4861) of the prefix `fd66::/64`, from the link `index` in `from`, and of a default route for
-/// so many seconds; none with 0.
+/// A router advertisement (RFC 4861) of the prefix `fd66::/64`, from the link `index` in `from`, and of a default
+/// route for this many seconds; none with 0.
 pub fn advertise_router(from: &Netns, index: u32, seconds: u16) -> io::Result<()> {
     const TYPE_AND_HOPS: [u8; 6] = [134, 0, 0, 0, 64, 0];
     const TIMES: [u8; 8] = [0; 8];
@@ -51,7 +51,7 @@ pub fn advertise_router(from: &Netns, index: u32, seconds: u16) -> io::Result<()
     let message = [&header[..], &PREFIX, &prefix.octets()].concat();
     let raw = || Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6));
     let socket = at(from, raw)?;
-    // Only a station of the link itself can send with 255 hops left.
+    // Only stations of the link itself can send with a hop limit of 255.
     socket.set_multicast_hops_v6(255)?;
     let all_nodes = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
     socket.send_to(&message, &all_nodes.into()).map(drop)

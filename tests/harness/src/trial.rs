@@ -1,4 +1,4 @@
-//! Calls that have to be refused, and to change nothing.
+//! Calls that must be refused, and must change nothing.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::conf::{good, master, with};
 use crate::lab::{Lab, Sandbox};
 use crate::snapshot::Snapshot;
 
-/// A container on a host, both as they are to stay.
+/// A container on a host, both in their initial state.
 #[derive(Debug)]
 pub struct Trial<'a> {
     lab: &'a Lab,
@@ -16,7 +16,7 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Begins with the host as it is, but for the [`master`], and a new container.
+    /// Starts with the host as it is, plus the [`master`], and a new container.
     pub fn new(lab: &'a Lab) -> Self {
         master(lab);
         let sandbox = lab.sandbox();
@@ -28,21 +28,21 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// `verb` of `plugin` with everything as it should be, but for `over` in its configuration.
+    /// `verb` of `plugin` with a valid configuration, changed by `over`.
     pub fn call(&self, plugin: &str, verb: &str, over: &Value) -> Call {
         let conf = with(good(self.lab, plugin), over);
         let call = self.lab.plugin(plugin).of("pod", &self.sandbox);
         call.conf(&conf).verb(verb)
     }
 
-    /// Asserts that `call` fails with `code`, says so, and that everything is as it was.
+    /// Asserts that `call` fails with `code` and this text, and changed nothing.
     pub fn refused(&self, call: &Call, code: u64, says: &str) {
         let told = call.run().failed(code);
         assert!(told.contains(says), "{says:?} is not in {told:?}");
         self.unchanged(&told);
     }
 
-    /// Asserts that everything is as it was.
+    /// Asserts that nothing changed.
     pub fn unchanged(&self, after: &str) {
         let now = (
             Snapshot::of_host(self.lab),

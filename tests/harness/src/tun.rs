@@ -1,5 +1,5 @@
-//! Devices of user space: a tunnel as a VPN makes it, with two tun devices and a thread that carries packets from one to
-//! the other, and the queues of a tap device.
+//! Userspace devices: a tunnel like a VPN's, with two tun devices and a thread that carries packets between them, and
+//! the queues of a tap device.
 #![expect(
     unsafe_code,
     reason = "nix has no wrapper for the request that makes a tun device"
@@ -26,7 +26,7 @@ pub const NAME: &str = "tun0";
 /// Longer than any packet of a device with the usual MTU.
 const PACKET: usize = 2048;
 
-/// A tunnel, as long as it is kept.
+/// A tunnel, for as long as the value lives.
 #[derive(Debug)]
 pub struct Tunnel {
     stop: UnixStream,
@@ -34,7 +34,7 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel between two namespaces, whose ends are down; `None` where this user has no tun devices, which is told.
+    /// A tunnel between two namespaces, with its ends down; `None`, with a line, if this user has no tun devices.
     pub fn between(near: &Netns, far: &Netns) -> Option<Self> {
         let ends = (device(near), device(far));
         let (Ok(near), Ok(far)) = ends else {
@@ -58,7 +58,7 @@ impl Drop for Tunnel {
     }
 }
 
-/// Carries packets between the two devices until it is told to stop.
+/// Carries packets between the two devices until stopped.
 fn carry(devices: &[File; 2], stopped: &UnixStream) {
     let mut packet = [0; PACKET];
     loop {
@@ -74,7 +74,7 @@ fn carry(devices: &[File; 2], stopped: &UnixStream) {
         }
         for (ready, from, to) in [(first, 0, 1), (second, 1, 0)] {
             if ready {
-                // A device that is down takes no packet, as a wire that is cut.
+                // A device that is down takes no packet, like a cut wire.
                 let read = (&devices[from]).read(&mut packet);
                 drop(read.and_then(|len| (&devices[to]).write(&packet[..len])));
             }
@@ -82,14 +82,15 @@ fn carry(devices: &[File; 2], stopped: &UnixStream) {
     }
 }
 
-/// Opens the device of a namespace: packets of the network layer, with nothing before them.
+/// Opens the device of a namespace: network layer packets without a header before them.
 fn device(netns: &Netns) -> io::Result<File> {
     let file = driver(netns)?;
     attach(&file, NAME, libc::IFF_TUN | libc::IFF_NO_PI)?;
     Ok(file)
 }
 
-/// Opens so many queues of a tap device that is there, as the user and the group of these numbers, who have no capabilities.
+/// Opens this many queues of an existing tap device, as the user and the group with these numbers, without
+/// capabilities.
 pub fn queues(
     netns: &Netns,
     (name, flags): (&str, i32),
@@ -106,7 +107,7 @@ pub fn queues(
         let mut files = files.iter();
         files.try_for_each(|file| attach(file, name, libc::IFF_TAP | flags))
     };
-    // A user is a matter of a thread.
+    // User ids belong to a thread.
     let attached = thread::scope(|scope| {
         let attacher = Builder::new().name("queues".to_owned());
         let attacher = attacher.spawn_scoped(scope, attach_all).unwrap();
@@ -124,9 +125,9 @@ fn driver(netns: &Netns) -> io::Result<File> {
     netns.scope(open).map_err(io::Error::other)?
 }
 
-/// Makes the file one of a device, which is made where it is missing and this user may.
+/// Attaches the file to a device, which is created if it is missing and this user may.
 fn attach(file: &File, name: &str, flags: i32) -> io::Result<()> {
-    /// Size of `struct ifreq`: a name and a union, of which the flags come first.
+    /// Size of `struct ifreq`: a name and a union whose flags come first.
     const REQUEST: usize = 40;
     let mut request = [0u8; REQUEST];
     request[..name.len()].copy_from_slice(name.as_bytes());

@@ -1,4 +1,4 @@
-//! The world outside, as the demonstration has it, and others on links of the host's own.
+//! The world outside, as in the demonstration, and further stations on links of the host.
 
 use std::fs;
 use std::net::IpAddr;
@@ -16,10 +16,10 @@ use crate::lab::{Lab, Sandbox};
 /// The host's addresses towards [`another_node`], IPv4 first.
 pub const SIDE: [&str; 2] = ["198.51.100.1", "2001:db8:1::1"];
 
-/// That node's own addresses, IPv4 first.
+/// The other node's addresses, IPv4 first.
 pub const OTHER: [&str; 2] = ["198.51.100.2", "2001:db8:1::2"];
 
-/// A pair of links between the host and somebody whose end is `eth0`.
+/// A pair of links between the host and a station whose end is `eth0`.
 #[derive(Debug, Clone, Copy)]
 pub struct Cable<'a> {
     /// The host's end.
@@ -28,7 +28,7 @@ pub struct Cable<'a> {
     pub bridge: Option<u32>,
     /// The host's addresses on it.
     pub near: &'a [&'a str],
-    /// The other's addresses.
+    /// The station's addresses.
     pub far: &'a [&'a str],
 }
 
@@ -37,7 +37,7 @@ pub fn beyond(lab: &Lab) -> Sandbox {
     Sandbox::new(outside::world(lab.host()).unwrap())
 }
 
-/// Another node behind the host, on the host's link `side0`: it and the world know the way to each other.
+/// Another node behind the host, on the host's link `side0`. It and the world have routes to each other.
 pub fn another_node(lab: &Lab, world: &Sandbox) -> Sandbox {
     let other = lab.sandbox();
     let cable = Cable {
@@ -52,7 +52,7 @@ pub fn another_node(lab: &Lab, world: &Sandbox) -> Sandbox {
     other
 }
 
-/// Puts somebody on a link of the host's.
+/// Connects a station to a link of the host.
 pub fn plug(lab: &Lab, far: &Sandbox, cable: Cable<'_>) {
     let here = lab.rtnl();
     here.create_pair(
@@ -73,7 +73,7 @@ pub fn plug(lab: &Lab, far: &Sandbox, cable: Cable<'_>) {
     bring_up((lab.host(), &near), (&far.netns, &there));
 }
 
-/// Makes gateways the way out of a namespace, by its link of that name.
+/// Adds default routes through gateways to a namespace, by its link with that name.
 pub fn lead(from: &Sandbox, link: &str, gateways: &[&str]) {
     let link = from.rtnl().link_by_name(link).unwrap().unwrap();
     for gateway in gateways {

@@ -1,5 +1,5 @@
-//! Tests of one binary run side by side, and start children all the time: a file that one of them has written can be
-//! executed all the same, and a port that it has given up can be had again.
+//! Tests of one binary run in parallel, and start children all the time. Still, a file that one of them has written
+//! can be executed, and a port that it has released can be bound again.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,7 +16,7 @@ const ROUNDS: usize = 300;
 const OTHERS: usize = 3;
 const TRUE: &str = "/bin/true";
 
-/// Has the others end, also where a round failed.
+/// Ends the others, even if a round failed.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -25,7 +25,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Runs `round` as often as that, beside the others.
+/// Runs `round` repeatedly, beside the others.
 fn beside_others(round: fn(&Lab)) {
     in_lab(TRUE, |lab| {
         let enough = AtomicBool::new(false);

@@ -1,5 +1,5 @@
-//! Any bytes as a plugin's configuration, through `serve` of every plugin, up to where a plugin would touch something:
-//! the namespace is missing, nothing can be delegated, and host-local is only asked whether it could.
+//! Any bytes as a plugin's configuration, through `serve` of every plugin, up to the point where a plugin would change
+//! something: the namespace is missing, delegation is impossible, and host-local only gets STATUS.
 
 use linkspan_protocol::json::Json;
 
@@ -26,6 +26,7 @@ pub(crate) fn target(data: &[u8]) {
         serve(&linkspan_tuning::ENTRY, &nowhere(verb), data);
     }
     for verb in ["ADD", "CHECK"] {
+        serve(&linkspan_host_reach::ENTRY, &nowhere(verb), data);
         serve(&linkspan_route_override::ENTRY, &nowhere(verb), data);
         serve(&linkspan_vrf::ENTRY, &nowhere(verb), data);
         serve(&linkspan_sbr::ENTRY, &nowhere(verb), data);

@@ -1,4 +1,5 @@
-//! Any bytes as a frame to a client of DHCP, as what is in one, as a message of IPv6, and as one of the daemon's socket.
+//! Any bytes as a frame to a DHCP client, as the content of one, as a `DHCPv6` message, and as a message on the
+//! daemon's socket.
 
 use linkspan_dhcp::{examine, examine_call, examine_six};
 

@@ -1,4 +1,4 @@
-//! Any text as the `CNI_*` variables, each ended by a NUL, in the order of `Var::ALL`; and what they are made of.
+//! Any text as the `CNI_*` variables, each ended by a NUL, in the order of `Var::ALL`; and as their parts.
 
 use linkspan_protocol::addr::{Cidr, MacAddr, parse_ip};
 use linkspan_protocol::args;
@@ -20,7 +20,7 @@ pub(crate) fn target(data: &[u8]) {
         match var {
             Var::Command => given.command = value,
             Var::ContainerId => given.container_id = value,
-            // Wherever they would lead, it is below nothing.
+            // Paths are below a missing directory.
             Var::Netns if !value.is_empty() => given.netns = format!("{NOWHERE}/{value}"),
             Var::Path if !value.is_empty() => {
                 given.path = format!("{NOWHERE}/{}", value.replace(':', "/"));
@@ -47,7 +47,7 @@ fn served(given: &Env) {
     }
     serve(&linkspan_portmap::ENTRY, &of("ADD"), CONF);
     serve(&linkspan_host_local::ENTRY, &of("STATUS"), CONF);
-    // The arguments alone, whatever the rest is.
+    // The arguments alone, with valid other variables.
     let alone = Env {
         args: given.args.clone(),
         ..nowhere("ADD")
@@ -60,7 +60,7 @@ fn served(given: &Env) {
     serve(&linkspan_host_local::ENTRY, &alone, CONF);
 }
 
-/// What was understood is understood again as it is written.
+/// Decoded values decode again from their own text.
 fn parts(given: &Env) {
     if let Ok(pairs) = args::parse(&given.args, &["IP", "MAC"]) {
         for (_, value) in pairs {

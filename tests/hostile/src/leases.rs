@@ -1,8 +1,8 @@
-//! Any files in a store of leases, between calls of host-local: no address is given twice, and nobody's is lost.
+//! Any files in a store of leases, between calls of host-local: no address is given twice, and no lease is lost.
 //!
-//! The bytes are files, each behind a line `=== NAME`. A name that ends in `/` is a directory, in `@` a symbolic link to
-//! the bytes, in `|` a FIFO, and in `~` a file that gets the bytes behind its first 80, which leaves the seal of an
-//! index whole.
+//! The bytes are files, each after a line `=== NAME`. A name that ends in `/` is a directory, in `@` a symbolic link
+//! to the bytes, in `|` a FIFO, and in `~` a file whose first 80 bytes are kept, so that the seal of an index stays
+//! valid.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -19,10 +19,10 @@ use crate::reply::{nowhere, serve};
 use crate::scratch;
 
 const POOL: &str = "10.1.0.0/29";
-/// Of the five addresses that the pool gives, and of as many of IPv6, some have to be taken when they are all asked for.
+/// The pool has five addresses, and as many of IPv6. Some are taken when all are requested.
 const EARLY: [&str; 2] = ["a", "b"];
 const LATE: [&str; 5] = ["c", "d", "e", "f", "g"];
-/// So that files that hold nothing but a head reach the bits behind it.
+/// Keeps the head of a file, so that the bytes reach the bits after it.
 const HEAD: u64 = 80;
 
 pub(crate) fn target(data: &[u8]) {
@@ -36,7 +36,7 @@ pub(crate) fn target(data: &[u8]) {
         for id in LATE {
             store.add(id);
         }
-        // One more time, now that all has been seen: whoever has addresses must not get others.
+        // Again, with all leases known: an owner of addresses must not get others.
         store.add(LATE[0]);
         store.call("STATUS", "", &json!({}));
         store.del(EARLY[0]);
@@ -48,7 +48,7 @@ pub(crate) fn target(data: &[u8]) {
 
 struct Store<'a> {
     dir: &'a Path,
-    /// Records may be missing under a good seal; then DEL cannot know what it leaves.
+    /// Records may be missing under a good seal; then DEL cannot find the leases that it leaves.
     tampered: bool,
 }
 
@@ -77,7 +77,7 @@ impl Store<'_> {
         )
     }
 
-    /// Every lease, as the Go plugin would read it: the address, and whose it is.
+    /// Every lease, as the Go plugin would read it: the address, and its owner.
     fn leases(&self) -> BTreeMap<String, String> {
         let entries = fs::read_dir(self.dir.join("net")).into_iter().flatten();
         let mut found = BTreeMap::new();
@@ -95,7 +95,7 @@ impl Store<'_> {
         found
     }
 
-    /// ADD, which must not take what is another's; the addresses, where it succeeded.
+    /// ADD, which must not take another's address; returns the addresses on success.
     fn add(&self, id: &str) -> Option<Vec<String>> {
         let before = self.leases();
         let reply = self.call("ADD", id, &json!({}));
@@ -129,7 +129,7 @@ impl Store<'_> {
         Some(ips)
     }
 
-    /// DEL, which must take its own and nothing else.
+    /// DEL, which must release its own addresses and no others.
     fn del(&self, id: &str) {
         let mut before = self.leases();
         let reply = self.call("DEL", id, &json!({}));
@@ -163,13 +163,13 @@ fn lease(id: &str) -> String {
     format!("{id}\r\neth0")
 }
 
-/// Whether a file of that name can be a lease.
+/// Returns whether a file of that name can be a lease.
 fn is_address(name: &str) -> bool {
     let ip = name.parse::<std::net::IpAddr>();
     ip.is_ok_and(|ip| ip.to_string() == name)
 }
 
-/// Whether a file of that content is somebody's.
+/// Returns whether a file with that content has an owner.
 fn is_lease(text: &str) -> bool {
     use linkspan_protocol::ident::{ContainerId, IfName};
     match text.split_once("\r\n") {
@@ -178,7 +178,7 @@ fn is_lease(text: &str) -> bool {
     }
 }
 
-/// Leaves the files that the bytes say, as far as they can be made.
+/// Creates the files that the bytes describe, as far as possible.
 fn plant(dir: &Path, data: &[u8]) {
     const MARK: &[u8] = b"\n=== ";
     let data = [b"\n", data].concat();
@@ -188,7 +188,7 @@ fn plant(dir: &Path, data: &[u8]) {
         let end = find(rest, b"\n").unwrap_or(rest.len());
         let name = String::from_utf8_lossy(&rest[..end]).into_owned();
         rest = rest.get(end + 1..).unwrap_or_default();
-        // The line's end belongs to the next mark.
+        // The end of the line belongs to the next mark.
         let content = &rest[..find(rest, MARK).unwrap_or(rest.len())];
         rest = &rest[content.len()..];
         entry(dir, &name, content);
@@ -199,7 +199,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// What cannot be made is not there.
+/// Skips impossible files.
 fn entry(dir: &Path, name: &str, content: &[u8]) {
     let plain = name.trim_end_matches(['/', '@', '|', '~']);
     let inside = |path: &Path| {
@@ -227,7 +227,7 @@ fn entry(dir: &Path, name: &str, content: &[u8]) {
         Some("@") => {
             let target = String::from_utf8_lossy(content);
             let target = target.trim_end_matches('\n');
-            // What is written through it must not leave the directory, nor harm the machine.
+            // Writes through the link must not leave the directory, nor harm the machine.
             if inside(Path::new(target)) || target == "/dev/zero" {
                 drop(symlink(target, &path));
             }

@@ -1,8 +1,8 @@
-//! What no input may do: functions of bytes that panic where it did.
+//! Properties for any input: functions of bytes that panic if a property fails.
 //!
-//! [`TARGETS`] is the only list of them. Each has a corpus in `fuzz/corpus`, is run over changes of it by `tests/short`,
-//! and without end by cargo-fuzz. None of them executes anything, changes the network, or writes outside of a
-//! directory of its own.
+//! [`TARGETS`] is their only list. Each has a corpus in `fuzz/corpus`. `tests/short` runs it over changes of the
+//! corpus, and cargo-fuzz runs it without end. They execute no programs, do not change the network, and write only
+//! into a directory of their own.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +22,7 @@ mod results;
 mod rtnetlink;
 mod scratch;
 
-/// What must hold for any bytes; it panics where it does not.
+/// Checks the properties for any bytes; panics if one fails.
 pub type Target = fn(&[u8]);
 
 /// Every target under its name.

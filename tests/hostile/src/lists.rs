@@ -25,7 +25,7 @@ pub(crate) fn target(data: &[u8]) {
     });
 }
 
-/// As a file of a directory like `/etc/cni/net.d`, which holds no other.
+/// As a file of a directory like `/etc/cni/net.d`, alone in it.
 fn loaded(dir: &Path, data: &[u8]) {
     let nets = dir.join("net.d");
     fs::create_dir(&nets).unwrap();
@@ -38,7 +38,7 @@ fn loaded(dir: &Path, data: &[u8]) {
         };
         assert!(!list.plugins.is_empty());
         assert!(list.plugins.iter().all(|plugin| !plugin.kind().is_empty()));
-        // By its name only a .conflist is a list.
+        // By name, only a .conflist is a list.
         if name == "10.conflist" || NetworkList::of_single(data).is_ok() {
             let again = confdir::load(&nets, &list.name).unwrap();
             assert_eq!(again.name, list.name);
@@ -46,7 +46,7 @@ fn loaded(dir: &Path, data: &[u8]) {
     }
 }
 
-/// What is stored is found as it was.
+/// A stored entry is read back unchanged.
 fn remembered(dir: &Path, list: &NetworkList) {
     let Ok(network) = list.network() else {
         return;
@@ -75,7 +75,7 @@ fn remembered(dir: &Path, list: &NetworkList) {
     assert!(cache.all().unwrap().entries.is_empty());
 }
 
-/// As an entry that somebody else left in the cache.
+/// As a foreign entry in the cache.
 fn found(dir: &Path, data: &[u8]) {
     let results = dir.join("foreign/results");
     fs::create_dir_all(&results).unwrap();

@@ -1,4 +1,4 @@
-//! Any bytes as an answer of netfilter: elements, rules, chains and connections, and what we keep beside elements.
+//! Any bytes as an answer of netfilter: elements, rules, chains and connections, and our records in elements.
 
 use linkspan_nftables::conntrack::Flow;
 use linkspan_nftables::datum::Fields;
@@ -25,7 +25,7 @@ pub(crate) fn target(data: &[u8]) {
         }
         Err(err) => assert_eq!(err.errno(), 0),
     }
-    // What is cut in the middle of a header is no answer, but may hold objects.
+    // A truncated header is not an answer, but may contain objects.
     read(data);
     for family in Family::BOTH {
         let table = NatRules::of(data.to_vec(), family);
@@ -33,7 +33,7 @@ pub(crate) fn target(data: &[u8]) {
     }
 }
 
-/// The attributes as any of the objects; whose they are is told by who asked.
+/// The attributes as any of the objects; the asker knows their kind.
 fn read(object: &[u8]) {
     decode::elements(object).iter().for_each(used);
     decode::rule(object);
@@ -47,7 +47,7 @@ fn read(object: &[u8]) {
     let _rule = forward::Rule::decode(object);
     let _chain = forward::chain(object, TableFamily::Inet);
     for family in Family::BOTH {
-        // A description of the table, and its entries behind it.
+        // A description of the table, followed by its entries.
         let (info, entries) = object.split_at(object.len().min(84));
         let _legacy = LegacyForward::decode(info, entries, family);
         let filter = LegacyFilter::of(info, entries.to_vec(), family);
@@ -73,7 +73,7 @@ fn used(element: &Element) {
     parts.into_iter().flatten().for_each(fields);
 }
 
-/// Each way in which our sets are read.
+/// All readings of our sets.
 fn fields(fields: &Fields) {
     for family in Family::BOTH {
         let mut read = fields.read();

@@ -1,4 +1,4 @@
-//! What a plugin may print, whatever it was given.
+//! The permitted output of a plugin, for any input.
 
 use linkspan_plugin::serve::Stdin;
 use linkspan_plugin::{Entry, Reply};
@@ -7,10 +7,10 @@ use linkspan_protocol::json::Json;
 use linkspan_protocol::wire;
 use serde_json::{Map, Value};
 
-/// Nothing is at this path, and nothing can be below it.
+/// A path that does not exist and cannot be created.
 pub(crate) const NOWHERE: &str = "/nonexistent";
 
-/// The environment of an attachment that has no namespace, and no plugin to delegate to.
+/// The environment of an attachment without a namespace, and without a plugin to delegate to.
 pub(crate) fn nowhere(verb: &str) -> Env {
     Env {
         command: verb.to_owned(),
@@ -36,7 +36,7 @@ fn judge(reply: &Reply, env: &Env) {
         return;
     }
     match reply.stderr.strip_suffix('\n') {
-        // GC says why it collects nothing.
+        // GC explains that it collects nothing.
         Some(told) if reply.ok && env.command == "GC" => one_line(told),
         _ => assert_eq!(reply.stderr, ""),
     }
@@ -54,13 +54,13 @@ fn judge(reply: &Reply, env: &Env) {
     }
 }
 
-/// The one object that the bytes are.
+/// The single object in the bytes.
 fn object(stdout: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(stdout)
         .unwrap_or_else(|err| panic!("{err}: {}", String::from_utf8_lossy(stdout)))
 }
 
-/// Whether it is an error object as the spec has it.
+/// Verifies an error object of the spec.
 fn refusal(error: &Map<String, Value>) {
     for (key, value) in error {
         match key.as_str() {
@@ -75,7 +75,7 @@ fn refusal(error: &Map<String, Value>) {
     );
 }
 
-/// Says something, on one line.
+/// Verifies a text of one line.
 pub(crate) fn one_line(text: &str) {
     assert!(!text.is_empty() && !text.contains(['\n', '\r']), "{text:?}");
 }

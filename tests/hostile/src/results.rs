@@ -1,5 +1,5 @@
-//! Results of every version: what was decoded is encoded and decoded again; and results made of the bytes, whatever
-//! a version can express of them.
+//! Results of every version: decoded, encoded and decoded again; and results made from the bytes, as far as a version
+//! can express them.
 
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::error::WireError;
@@ -15,7 +15,7 @@ pub(crate) fn target(data: &[u8]) {
     written(&made(&mut Feed(data)));
 }
 
-/// The bytes as a result that somebody printed.
+/// The bytes as a printed result.
 fn read(data: &[u8]) {
     let Ok(json) = Json::parse(data) else {
         return;
@@ -42,7 +42,7 @@ fn read(data: &[u8]) {
 /// The same result in every other version.
 fn converted(json: &Json, result: &AddResult, own: SpecVersion) {
     for to in SpecVersion::ALL {
-        // `json` may leave its version out, so that it is told.
+        // `json` may lack its version, so it is passed.
         let encoded = if own < SpecVersion::V0_3_0 && to < SpecVersion::V0_3_0 {
             convert(json, own.as_str(), Some(to)).map(|(text, _)| text)
         } else {
@@ -55,7 +55,7 @@ fn converted(json: &Json, result: &AddResult, own: SpecVersion) {
     }
 }
 
-/// A result as a plugin would make it.
+/// A result as a plugin would return it.
 fn written(result: &AddResult) {
     for version in SpecVersion::ALL {
         match encode(result, version) {
@@ -65,7 +65,7 @@ fn written(result: &AddResult) {
     }
 }
 
-/// Asserts that `text` tells of `result` what `version` can.
+/// Asserts that `text` has the parts of `result` that `version` can express.
 fn same((text, told): (String, SpecVersion), result: &AddResult, version: SpecVersion) -> String {
     assert_eq!(told, version);
     let json = Json::parse(text.as_bytes()).unwrap();
@@ -75,7 +75,7 @@ fn same((text, told): (String, SpecVersion), result: &AddResult, version: SpecVe
     text
 }
 
-/// Bytes that decide what is made of them; zero when they have run out.
+/// Bytes that control the construction; zero after their end.
 struct Feed<'a>(&'a [u8]);
 
 impl Feed<'_> {
@@ -106,7 +106,7 @@ impl Feed<'_> {
         String::from_utf8_lossy(taken).into_owned()
     }
 
-    /// As every configuration and every result writes them: an IPv4-mapped address is an IPv4 one.
+    /// In the form of every configuration and result: an IPv4-mapped address is an IPv4 one.
     fn cidr(&mut self) -> Cidr {
         let text = if self.byte() & 1 == 0 {
             let ip = std::net::Ipv4Addr::from(self.array::<4>());

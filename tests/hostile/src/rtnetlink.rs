@@ -1,5 +1,4 @@
-//! Any bytes as an answer of rtnetlink, taken apart as our connection does it: one message after the other, and what
-//! cannot be decoded is left out.
+//! Any bytes as an answer of rtnetlink, split as our connection does it: message by message, without undecodable ones.
 
 use std::cell::OnceCell;
 
@@ -15,7 +14,7 @@ use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 
 thread_local! {
-    /// A link belongs to a connection; nothing is sent over it.
+    /// A link belongs to a connection, which sends nothing here.
     static RTNL: OnceCell<Rtnl> = const { OnceCell::new() };
 }
 

@@ -1,4 +1,4 @@
-//! A directory of one thread's own, which goes with the thread.
+//! A directory for one thread, removed with the thread.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ impl Drop for Scratch {
     }
 }
 
-/// Runs `body` with the thread's directory, which is empty at first, and again afterwards.
+/// Runs `body` with the thread's directory, which is empty before and after.
 pub(crate) fn within<T>(body: impl FnOnce(&Path) -> T) -> T {
     SCRATCH.with(|Scratch(dir)| {
         let done = body(dir);
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            // One that failed before may have left anything.
+            // An earlier failure may have left files.
             fs::remove_dir_all(&path)
                 .or_else(|_no_directory| fs::remove_file(&path))
                 .unwrap();

@@ -1,7 +1,7 @@
-//! The register of what a run of tests has skipped: each test binary writes its lines, and the last one counts them.
+//! The register of skipped tests of a run: each test binary writes its lines, and the last one counts them.
 //!
-//! A run is one process of cargo, which is the parent of every test binary. The register is a file beside the binaries. It
-//! may hold lines of runs that never came to their end; the next count removes them.
+//! A run is one process of cargo, the parent of every test binary. The register is a file beside the binaries. It may
+//! have lines of unfinished runs; the next count removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Pid, getppid};
 
-/// Writes a line: the test, what of it was skipped, and why, with a colon behind each but the last.
+/// Writes a line: the test, the skipped part, and the reason, with a colon after each but the last.
 pub fn note(line: &str) -> io::Result<()> {
     let file = OpenOptions::new()
         .create(true)
@@ -19,7 +19,7 @@ pub fn note(line: &str) -> io::Result<()> {
     file?.write_all(format!("{}\t{line}\n", run()?).as_bytes())
 }
 
-/// The count of this run's lines, to be printed. The register begins anew.
+/// The count of this run's lines, for printing. Empties the register.
 pub fn count() -> io::Result<String> {
     let register = register()?;
     let lines = match fs::read_to_string(&register) {
@@ -30,7 +30,7 @@ pub fn count() -> io::Result<String> {
     Ok(told(&lines, &run()?))
 }
 
-/// How many tests have lines of `run`, and how many lines there are for each reason.
+/// The number of tests with lines of `run`, and the number of lines for each reason.
 fn told(lines: &str, run: &str) -> String {
     let own = lines.lines().filter_map(|line| line.split_once('\t'));
     let own = own.filter_map(|(of, line)| (of == run).then_some(line));
@@ -59,13 +59,13 @@ fn register() -> io::Result<PathBuf> {
     Ok(dir.join("skipped"))
 }
 
-/// Tells this process of cargo from every other: its number, which may be given again, and when it began.
+/// Identifies this process of cargo: its number, which may be reused, and its start time.
 fn run() -> io::Result<String> {
     let cargo = getppid();
     Ok(format!("{cargo}-{}", start(cargo)?))
 }
 
-/// The 22nd field of `proc_pid_stat(5)`. The second one is a name in parentheses that may hold anything.
+/// The 22nd field of `proc_pid_stat(5)`. The second one is a name in parentheses with any characters.
 fn start(process: Pid) -> io::Result<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields);

@@ -1,4 +1,5 @@
-//! The end of a run: what it has not proved. It runs without the test harness, which shows nothing of tests that pass.
+//! The end of a run: the count of skipped tests. Runs without the test harness, which hides the output of passed
+//! tests.
 #![expect(
     clippy::disallowed_methods,
     reason = "it is its own main, and is asked for a list of its tests by an argument"

@@ -22,7 +22,7 @@ fn the_same_rates_are_made_in_the_container() {
         let result = limits.add();
         limits.check(&result);
         let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
-        // What leaves by it is what comes from the container.
+        // Packets that leave by it come from the container.
         assert_eq!(bucket(&eth0).unwrap().rate, 2000);
         let inside = ifbs(&sandbox.rtnl());
         assert_eq!(bucket(&inside[0]).unwrap().rate, 1000);

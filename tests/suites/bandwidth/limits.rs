@@ -24,12 +24,12 @@ fn each_direction_has_its_bucket_and_del_takes_them_away() {
             return;
         };
         let limits = call(lab, "dummy", &sandbox, &previous, &both());
-        // A second ADD makes the same anew.
+        // A second ADD recreates the same state.
         for _twice in 0..2 {
             let result = limits.add();
             let interfaces = result["interfaces"].as_array().unwrap();
             assert_eq!(interfaces.len(), 4);
-            // The name that the Go plugin gives.
+            // The Go plugin's name.
             let ifb = lab.rtnl().link_by_name("bwp1b29d9511ed2").unwrap().unwrap();
             assert_eq!(interfaces[3]["name"], ifb.name);
             assert_eq!(interfaces[3].get("sandbox"), None);

@@ -1,4 +1,4 @@
-//! `bandwidth`: the kernel's numbers for each direction, what others have on the link, and what is left by whom.
+//! `bandwidth`: the kernel's numbers for each direction, others' state on the link, and leftovers of either suite.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -27,7 +27,7 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const ADDRESS: &str = "10.1.0.7";
 const GATEWAY: &str = "10.1.0.1";
 
-/// What runtimes hand over as the burst: containerd, CRI-O, and an old kubelet.
+/// The bursts that runtimes pass: containerd, CRI-O, and an old kubelet.
 const CONTAINERD: u64 = (1 << 32) - 1;
 const CRIO: u64 = 8 * ((1 << 32) - 1) - 1;
 const KUBELET: u64 = (1 << 31) - 1;
@@ -68,7 +68,7 @@ fn by_runtime(rate: u64, burst: u64) -> Value {
     } } })
 }
 
-/// Whether the kernel has what the plugin needs; told where it lacks any of it.
+/// Returns whether the kernel meets the plugin's requirements; prints a line if not.
 fn is_able(lab: &Lab) -> bool {
     let rtnl = lab.rtnl();
     let spec = LinkSpec::new("probe", Kind::Ifb);
@@ -93,7 +93,7 @@ fn is_able(lab: &Lab) -> bool {
     tried.is_ok()
 }
 
-/// A container that is attached and not shaped yet.
+/// A container that is attached, but not shaped yet.
 struct Shaped {
     sandbox: Sandbox,
     /// The result of its interface plugin.
@@ -103,7 +103,7 @@ struct Shaped {
 }
 
 impl Shaped {
-    /// One of the container `dummy`; none where the kernel lacks what the plugin needs.
+    /// A pair of the container `dummy`; `None` if the kernel lacks the plugin's requirements.
     fn new(lab: &Lab) -> Option<Self> {
         is_able(lab).then(|| {
             let sandbox = lab.sandbox();
@@ -128,7 +128,7 @@ fn bucket(link: &Link) -> Option<Bucket> {
     link.root_qdisc().unwrap().and_then(|root| root.bucket)
 }
 
-/// The links that packets wait in.
+/// The ifbs.
 fn ifbs(rtnl: &Rtnl) -> Vec<Link> {
     let links = rtnl.links().unwrap().into_iter();
     links.filter(|link| link.name.starts_with("bwp")).collect()

@@ -1,4 +1,4 @@
-//! What others have put on the link stays, and what is left behind is collected.
+//! Others' state on the link stays, and leftovers are collected.
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::tool::tool;
@@ -40,7 +40,7 @@ fn a_clsact_of_somebody_else_is_used_and_left() {
             let limits = call(lab, "dummy", &sandbox, &previous, &both());
             let result = limits.add();
             limits.check(&result);
-            // Ours comes behind theirs.
+            // Ours comes after theirs.
             let hook = if kind == "clsact" {
                 Hook::ClsactIngress
             } else {
@@ -131,7 +131,7 @@ fn del_without_a_container_takes_the_link_and_a_late_one_nothing_else() {
         let theirs = pair(lab, "other", &other).add();
         let neighbour = call(lab, "other", &other, &theirs, &both());
         let result = neighbour.add();
-        // By a path that another container has by now.
+        // By a path that belongs to another container by now.
         limits.netns(&other.path()).del();
         neighbour.check(&result);
         assert_eq!(ifbs(&lab.rtnl()).len(), 1);
@@ -148,7 +148,7 @@ fn gc_deletes_the_links_of_its_own_network_alone() {
             return;
         };
         call(lab, "dummy", &sandbox, &previous, &both()).add();
-        // One that does not tell whose it is, as the Go plugin's.
+        // One without an owner's name, like the Go plugin's.
         let foreign = LinkSpec::new("bwp000000000000", Kind::Ifb);
         lab.rtnl().create(&foreign).unwrap();
         let gc = |network: &str, valid: Value| {
@@ -189,7 +189,7 @@ fn gc_leaves_the_queues_of_an_administrator_whatever_the_group_of_the_link() {
             ifname: IfName::parse("eth0").unwrap(),
         };
         let gone = Owner::of(&NetworkName::parse("mynet").unwrap(), &attachment);
-        // A group is any number that somebody chose.
+        // Anybody may choose any group number.
         end.tag("", gone.group()).unwrap();
         let rate = Bucket {
             rate: 1000,

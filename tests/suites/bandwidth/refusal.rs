@@ -1,4 +1,4 @@
-//! What is refused, and what CHECK tells.
+//! Refusals, and differences found by CHECK.
 
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::in_lab;

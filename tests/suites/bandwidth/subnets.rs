@@ -1,4 +1,4 @@
-//! Networks that are shaped, and networks that are not. A bucket that holds no frame tells which is which.
+//! Shaped and unshaped networks. A bucket smaller than a frame shows the difference.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
@@ -19,7 +19,7 @@ use crate::{LINKSPAN, Shaped, call, ifbs, queues};
 const NEAR: &str = "10.1.0.1";
 const FAR: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-/// Whether a datagram does not come through.
+/// Returns whether a datagram is lost.
 fn is_stopped(from: &Netns, to: &Netns, ip: &str) -> bool {
     let ip: IpAddr = ip.parse().unwrap();
     let server = to.scope(|| UdpSocket::bind((ip, 0)).unwrap()).unwrap();

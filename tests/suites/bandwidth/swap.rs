@@ -1,4 +1,4 @@
-//! Each suite checks, and takes away, what the other has made.
+//! Each suite checks, and removes, the other's state.
 
 use linkspan_harness::lab::{go_plugins, in_lab};
 use linkspan_netlink::tc_filter::Hook;
@@ -61,7 +61,7 @@ fn the_wrapped_numbers_of_the_go_plugin_are_accepted() {
                 let result = theirs.conf(&conf(&over)).after(&previous).add();
                 let ours = call(lab, "dummy", &sandbox, &result, &over);
                 ours.check(&result);
-                // An ADD of ours makes them right.
+                // An ADD of ours corrects them.
                 ours.add();
                 assert!(bucket(&host_end(lab, &previous)).unwrap().limit >= 128 << 10);
                 ours.del();

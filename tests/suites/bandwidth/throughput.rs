@@ -1,4 +1,4 @@
-//! How much comes through: a bulk flow settles at the rate, whatever burst the runtime has sent.
+//! Throughput: a bulk flow settles at the rate, whatever burst the runtime sent.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,13 +13,13 @@ use linkspan_netlink::netns::Netns;
 
 use crate::{ADDRESS, CONTAINERD, GATEWAY, LINKSPAN, Shaped, by_runtime, call};
 
-/// Long enough for a count that no single frame matters in.
+/// Long enough that a single frame does not affect the count.
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// Long enough for the slowest machine, and for the largest burst to pass.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What has come in by a link so far, in bytes; each thread sees the links of its own namespace.
+/// The bytes that a link has received. Each thread sees the links of its own namespace.
 fn came(netns: &Netns, link: &str) -> u64 {
     let links = at(netns, || fs::read_to_string("/proc/thread-self/net/dev")).unwrap();
     let mut lines = links.lines().map(str::trim_start);
@@ -28,7 +28,7 @@ fn came(netns: &Netns, link: &str) -> u64 {
     first.unwrap().parse().unwrap()
 }
 
-/// One end of a flow: where it is, its address, and the link by which packets come to it.
+/// One end of a flow: its namespace, its address, and the link that receives its packets.
 #[derive(Clone, Copy)]
 struct End<'a> {
     netns: &'a Netns,
@@ -36,8 +36,8 @@ struct End<'a> {
     link: &'static str,
 }
 
-/// Asserts that a bulk flow is within a tenth of `rate`, in bits a second, as soon as the burst is through. A window that
-/// a busy machine has spoilt is followed by another one.
+/// Asserts that a bulk flow is within a tenth of `rate`, in bits per second, after the burst. A window that a busy
+/// machine spoilt is followed by another one.
 fn settles(from: End<'_>, to: End<'_>, rate: u32) {
     let ip: IpAddr = to.ip.parse().unwrap();
     let listener = at(to.netns, || TcpListener::bind((ip, 0))).unwrap();
@@ -46,7 +46,7 @@ fn settles(from: End<'_>, to: End<'_>, rate: u32) {
         scope.spawn(|| {
             let mut client = connect(from.netns, address).unwrap();
             client.set_write_timeout(None).unwrap();
-            // It ends when the receiver has seen enough.
+            // Ends when the receiver has seen enough.
             let bulk = vec![0; 1 << 16];
             while client.write_all(&bulk).is_ok() {}
         });

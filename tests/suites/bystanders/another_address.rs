@@ -1,5 +1,5 @@
-//! From a loopback address to another address of the host, and back: to ports that nobody publishes, that pods publish by
-//! the other protocol (21000, 21001), or on another address (21003).
+//! From a loopback address to another address of the host, and back: to ports that are not published, that pods
+//! publish with the other protocol (21000, 21001), or on another address (21003).
 
 use crate::{Kind, conversation};
 

@@ -1,25 +1,25 @@
-//! The answer that a bystander got, and the right one.
+//! A bystander's answer, and the right one.
 
 /// One answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    /// When, and who asked whom.
+    /// The time, the caller and the callee.
     pub(crate) what: String,
-    /// What is right.
+    /// The right answer.
     pub(crate) right: String,
-    /// What came of it.
+    /// The actual answer.
     pub(crate) got: String,
 }
 
 impl Answer {
-    /// The same, and when it was.
+    /// The same, with its time.
     pub(crate) fn at(self, when: &str) -> Self {
         let what = format!("{when}: {}", self.what);
         Self { what, ..self }
     }
 }
 
-/// Asserts that all are right, and names each one that is not.
+/// Asserts that all are right, and lists the wrong ones.
 pub(crate) fn assert_right(answers: &[Answer]) {
     let wrong = answers.iter().filter(|answer| answer.got != answer.right);
     let told = |answer: &Answer| {

@@ -1,5 +1,5 @@
-//! A wire with addresses of 127.0.0.0/8, as some switches have them between their cards: the host's own loopback address
-//! is 127.0.0.1 alone, and its link to the card routes the rest of them.
+//! A wire with addresses of 127.0.0.0/8, as between the cards of some switches: the host's own loopback address is
+//! only 127.0.0.1, and the others are routed by its link to the card.
 
 use linkspan_harness::lab::Sandbox;
 use linkspan_harness::world::{Cable, plug, set_sysctl};
@@ -38,7 +38,7 @@ fn build(stage: &mut Stage<'_>) {
     }
 }
 
-/// Leaves 127.0.0.1 on `lo`, and takes the rest of its network away.
+/// Keeps 127.0.0.1 on `lo`, and removes the rest of its network.
 fn narrow_loopback(rtnl: &Rtnl) {
     let lo = rtnl.link_by_name("lo").unwrap().unwrap();
     let ip = "127.0.0.1".parse().unwrap();

@@ -1,8 +1,8 @@
-//! Tables of who calls whom, and the calls.
+//! Tables of calls, and the calls.
 //!
-//! A line of a table is a call: the caller and the address that it calls from, the address that it calls, who answers and
-//! the address where that one listens, and the address that the one who answers sees. `-` in the place of who answers
-//! is nobody, and the call has to be refused. Each line is a call by TCP and one by UDP, unless its last word says which.
+//! A line of a table is a call: the caller and its address, the called address, the server and its listening address,
+//! and the source that the server sees. `-` as the server means that there is none, and the call must be refused. Each
+//! line is a call with TCP and one with UDP, unless its last word names the protocol.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -21,13 +21,13 @@ use crate::stage::Stage;
 /// Long enough for the slowest machine; nothing waits for it when packets flow.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How often a datagram is sent within the deadline: the kernel may drop one while it finds out who its neighbour is.
+/// How often a datagram is sent within the deadline: the kernel may drop one while it resolves its neighbour.
 const ATTEMPTS: u32 = 6;
 
 /// How often each side speaks, and is heard, in a turn.
 const ROUNDS: u8 = 3;
 
-/// The first word of a caller by UDP, that may come more than once.
+/// The first word of a UDP caller, which may come more than once.
 const HELLO: [u8; 2] = [b'h', 0];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Transport {
     Udp,
 }
 
-/// Who speaks first.
+/// The side that speaks first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum First {
     Caller,
@@ -48,13 +48,13 @@ pub(crate) enum First {
 pub(crate) struct Row<'a> {
     pub(crate) transport: Transport,
     pub(crate) caller: &'a str,
-    /// Where it calls from; absent where the kernel may choose.
+    /// The caller's address; absent if the kernel may choose.
     pub(crate) from: Option<SocketAddr>,
-    /// Whom it calls.
+    /// The called address.
     pub(crate) to: SocketAddr,
-    /// Who answers and where it listens; absent where nobody does.
+    /// The server and its listening address; absent for a call without a server.
     pub(crate) server: Option<(&'a str, SocketAddr)>,
-    /// Whom the server is to see.
+    /// The source that the server should see.
     pub(crate) seen: Option<IpAddr>,
 }
 
@@ -110,7 +110,7 @@ impl<'a> Row<'a> {
         seen.unwrap_or_else(|| "refused".to_owned())
     }
 
-    /// Whom the server saw, when both have heard each other.
+    /// The source that the server saw, after both have heard each other.
     pub(crate) fn is_answered(&self, stage: &Stage<'_>) -> io::Result<IpAddr> {
         let mut conversation = Conversation::open(stage, self)?;
         conversation.speak(First::Server)?;
@@ -136,12 +136,12 @@ impl std::fmt::Display for Row<'_> {
     }
 }
 
-/// A connection, or what is one to both sides of a flow of datagrams.
+/// A connection, or a flow of datagrams that both sides treat as one.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     caller: Socket,
     server: Socket,
-    /// Whom the server sees.
+    /// The source that the server sees.
     pub(crate) seen: SocketAddr,
     said: u8,
 }
@@ -175,7 +175,7 @@ impl Conversation {
         })
     }
 
-    /// Both speak, one after the other, and hear what the other says.
+    /// Both speak, one after the other, and hear each other.
     pub(crate) fn speak(&mut self, first: First) -> io::Result<()> {
         let (one, other) = match first {
             First::Caller => (&self.caller, &self.server),
@@ -218,7 +218,7 @@ impl Row<'_> {
         let socket = self.socket(stage.netns(self.caller))?;
         if self.transport == Transport::Tcp {
             socket.set_reuse_address(true)?;
-            // The next call with the same addresses is not to meet what is left of this one.
+            // The next call with the same addresses must not meet remains of this one.
             socket.set_linger(Some(Duration::ZERO))?;
         }
         if let Some(from) = self.from {
@@ -228,7 +228,7 @@ impl Row<'_> {
         Ok(socket)
     }
 
-    /// Sees that the host tracks no flow of an earlier call: a new call is to be a new flow.
+    /// Ensures that the host tracks no flow of an earlier call: a new call must be a new flow.
     fn forget(&self, stage: &Stage<'_>, from: SocketAddr) {
         const UDP: u8 = 17;
         let flow = Flow {
@@ -256,7 +256,7 @@ impl Row<'_> {
     }
 }
 
-/// Says hello until the server has heard it, and has the server speak to this caller alone.
+/// Says hello until the server has heard it, and connects the server to this caller alone.
 fn hello(row: &Row<'_>, caller: &Socket, server: Socket) -> io::Result<(Socket, SockAddr)> {
     caller.connect(&row.to.into())?;
     server.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
@@ -275,7 +275,7 @@ fn hello(row: &Row<'_>, caller: &Socket, server: Socket) -> io::Result<(Socket, 
     Ok((server, seen))
 }
 
-/// How a call to nobody is refused.
+/// The refusal of a call without a server.
 fn refusal(row: &Row<'_>, caller: &Socket) -> io::Error {
     let call = || {
         caller.connect_timeout(&row.to.into(), DEADLINE)?;

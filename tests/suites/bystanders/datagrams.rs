@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 const WORD: &[u8; 4] = b"many";
 
-/// Who says it from which address and by which link, to whom, and who hears it on which link.
+/// Speaker, its address and link, destination, listener and its link.
 const TABLE: &str = "
     # speaker  from                 by   to                    listener  on
     host       127.0.0.1:20009      lo   224.0.0.251:20007     host      lo
@@ -62,7 +62,7 @@ fn answer(stage: &Stage<'_>, line: &str) -> Answer {
     }
 }
 
-/// One who speaks or listens, and by which link.
+/// A speaker or listener, and its link.
 struct End<'a> {
     netns: &'a Netns,
     link: Link,
@@ -88,7 +88,7 @@ impl<'a> End<'a> {
     }
 }
 
-/// Whom the listener heard.
+/// The source that the listener saw.
 fn heard(speaker: &End<'_>, listener: &End<'_>) -> io::Result<IpAddr> {
     let (to, link) = (listener.address, listener.link.index);
     let hearing = listener.socket()?;

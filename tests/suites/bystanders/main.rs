@@ -1,8 +1,8 @@
-//! Bystanders have nothing to do with pods. They get the same answers before the first pod, beside pods with hundreds of
-//! ports, and after the last DEL.
+//! Bystanders have nothing to do with pods. They get the same answers before the first pod, beside pods with hundreds
+//! of ports, and after the last DEL.
 //!
-//! A kind of bystander is a file: who is there, and a table of who calls whom ([`conversation`]). Source and destination
-//! ports in the tables are ports that pods publish ([`pods`]), wherever that could matter.
+//! A kind of bystander is a file: its setup, and a table of calls ([`conversation`]). Source and destination ports in
+//! the tables are ports that pods publish ([`pods`]), wherever that could matter.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,13 +36,13 @@ use stage::Stage;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
-/// A kind of bystander: how it comes onto the stage, and what it gets when it asks.
+/// A kind of bystander: its setup, and its answers.
 struct Kind {
     build: fn(&mut Stage<'_>),
     ask: fn(&Stage<'_>) -> Vec<Answer>,
 }
 
-/// Every kind, but for those that need a host of their own.
+/// Every kind, except those that need a separate host.
 const KINDS: [Kind; 9] = [
     loopback::KIND,
     another_address::KIND,
@@ -55,7 +55,7 @@ const KINDS: [Kind; 9] = [
     service::KIND,
 ];
 
-/// Asks before the first pod, beside the pods, and after the last DEL: the right answers, each time.
+/// Asks before the first pod, beside the pods, and after the last DEL, and expects the right answers each time.
 fn check(lab: &Lab, kinds: &[Kind], pods: &Pods) {
     let mut stage = Stage::new(lab);
     for kind in kinds {
@@ -68,7 +68,7 @@ fn check(lab: &Lab, kinds: &[Kind], pods: &Pods) {
     };
     let before: Vec<Answer> = ask("before the first pod");
     if before.is_empty() {
-        // The machine lacks something, and that has been told.
+        // The machine lacks something, and a line was printed.
         return;
     }
     assert_right(&before);
@@ -168,8 +168,8 @@ fn another_bridge_with_the_pods_subnet() {
     });
 }
 
-/// The rules of iptables are the Go suite's, and of the same priority as those of other tables. Where somebody else
-/// publishes the same port, the one who came last has it, so that there is none.
+/// The rules of iptables are the Go suite's, and of the same priority as those of other tables. Of two publishers of a
+/// port the later one would get its packets, so no port is published twice here.
 fn by_iptables(backend: Backend) -> Pods {
     let taken = [suite::TAKEN, service::TAKEN];
     Pods::usual().without(&taken).by(backend)

@@ -1,4 +1,4 @@
-//! The host's own addresses, to themselves and to each other.
+//! The host's own addresses, calling themselves and each other.
 
 use crate::{Kind, conversation};
 

@@ -1,4 +1,4 @@
-//! The pods beside whom everybody else has to get the same answers.
+//! The pods beside the bystanders.
 
 use std::net::SocketAddr;
 
@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 
 use crate::stage::Stage;
 
-/// How many ports a pod publishes.
+/// The number of ports of a pod.
 const PORTS: usize = 50;
 
-/// How ports are published, and pods masqueraded.
+/// The way of publishing ports and masquerading pods.
 pub(crate) struct Backend {
     /// Keys of the interface plugin and of portmap.
     keys: [Value; 2],
     environment: Vec<(&'static str, String)>,
 }
 
-/// The ports that are published.
+/// The pods' published ports.
 pub(crate) struct Pods {
     ports: Vec<u16>,
     special: Vec<Value>,
@@ -44,9 +44,9 @@ impl Backend {
         Some(Self::older(lab, "/usr/sbin:/sbin:/usr/bin:/bin".to_owned()))
     }
 
-    /// The iptables of that PATH.
+    /// The iptables on that PATH.
     pub(crate) fn older(lab: &Lab, path: String) -> Self {
-        // The lock is one for the whole machine otherwise.
+        // By default the whole machine shares one lock.
         let lock = lab.dir().join("xtables.lock").display().to_string();
         Self {
             keys: [
@@ -59,8 +59,9 @@ impl Backend {
 }
 
 impl Pods {
-    /// By both protocols, in both families and on every address of the host: the ports 20000 to 20199. Besides 21000 by
-    /// UDP alone, 21001 by TCP alone, 21002 on the loopback addresses, 21003 on the address of the link to the world.
+    /// With both protocols, in both families and on every address of the host: the ports 20000 to 20199. Also 21000
+    /// with UDP only, 21001 with TCP only, 21002 on the loopback addresses, 21003 on the address of the link to the
+    /// world.
     pub(crate) fn usual() -> Self {
         let at = |address: &str, port| {
             ["tcp", "udp"]
@@ -81,7 +82,7 @@ impl Pods {
         }
     }
 
-    /// The same, where the host has no way to the pods.
+    /// The same, if the host has no route to the pods.
     pub(crate) fn unreachable() -> Self {
         Self {
             reachable: false,
@@ -89,7 +90,7 @@ impl Pods {
         }
     }
 
-    /// These ports, by both protocols.
+    /// These ports, with both protocols.
     pub(crate) fn of(ports: Vec<u16>) -> Self {
         Self {
             ports,
@@ -109,7 +110,7 @@ impl Pods {
         Self { backend, ..self }
     }
 
-    /// Attaches the pods, dual-stack, with portmap and masquerade, and sees that the first port is published.
+    /// Attaches the pods, dual-stack, with portmap and masquerade, and verifies that the first port is published.
     pub(crate) fn attach(&self, stage: &Stage<'_>) -> Vec<Pod> {
         let mut mappings: Vec<Vec<Value>> = Vec::new();
         for some in self.ports.chunks(PORTS) {

@@ -10,15 +10,15 @@ use crate::stage::Stage;
 
 pub(crate) const KIND: Kind = Kind { build, ask };
 
-/// The ports that the kernel chooses among, and how many of them are published.
+/// The ports that the kernel chooses from, and the number of published ones among them.
 const FIRST: u16 = 40000;
 const LAST: u16 = 40599;
 const PUBLISHED: u16 = 300;
 
-/// How many calls there are of each transport and family.
+/// The number of calls for each transport and family.
 const CALLS: usize = 300;
 
-/// How many of them may fail before there are no more: each one that is lost takes until its deadline.
+/// Calls stop after this many failures: each lost one takes until its deadline.
 const PATIENCE: usize = 3;
 
 pub(crate) fn pods() -> Pods {
@@ -68,7 +68,7 @@ fn calls(stage: &Stage<'_>, row: &Row<'_>) -> String {
             Err(_) => lost += 1,
         }
     }
-    // Some hundred are to be expected.
+    // Some hundred are expected.
     if lost == 0 && from_published < CALLS / 10 {
         return format!("only {from_published} from published ports");
     }

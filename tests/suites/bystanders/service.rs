@@ -1,5 +1,5 @@
-//! Services as kube-proxy makes them, of a backend that is not a pod: on an address that is nobody's, on a port of the
-//! node (30080), and on one that a pod of ours publishes, too (20160).
+//! Services like kube-proxy's, with a backend that is not a pod: on an address without an owner, on a port of the node
+//! (30080), and on one that a pod of ours publishes, too (20160).
 
 use std::net::IpAddr;
 
@@ -34,7 +34,7 @@ fn build(stage: &mut Stage<'_>) {
         for port in [30080, TAKEN] {
             rules.push(forward_port(None, port, (backend, 8443)));
         }
-        // The host needs some way to it.
+        // The host needs some route to it.
         let len = if service.is_ipv6() { 128 } else { 32 };
         let way = RouteSpec {
             gw: Some(backend),

@@ -1,4 +1,4 @@
-//! A host that routes, the world on one link of it, another node on a second, and who comes beside them.
+//! A host that routes, the world on one link of it, another node on a second, and further stations beside them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ use linkspan_protocol::family::Family;
 
 use crate::standing::Standing;
 
-/// Who is there.
+/// The stations.
 pub(crate) struct Stage<'a> {
     pub(crate) lab: &'a Lab,
-    /// Conversations that go on while pods come and go.
+    /// Conversations that last while pods come and go.
     pub(crate) standing: RefCell<Vec<Standing>>,
-    /// Before the namespaces that it leads to.
+    /// Declared before the namespaces that it leads to.
     pub(crate) tunnel: Option<Tunnel>,
     others: BTreeMap<&'static str, Sandbox>,
 }
@@ -33,8 +33,8 @@ impl<'a> Stage<'a> {
         for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             set_sysctl(lab.host(), key, "1");
         }
-        // Until its link-local address is known to be unique, some two seconds, the host asks for no neighbour on behalf of
-        // somebody whom it forwards for.
+        // Until duplicate address detection of its link-local address ends, some two seconds, the host resolves no
+        // neighbour for packets that it forwards.
         set_sysctl(lab.host(), "ipv6/conf/default/accept_dad", "0");
         let world = beyond(lab);
         let other = another_node(lab, &world);
@@ -46,14 +46,14 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Somebody new.
+    /// Adds a station.
     pub(crate) fn enter(&mut self, name: &'static str) -> &Sandbox {
         let sandbox = self.lab.sandbox();
         set_sysctl(&sandbox.netns, "ipv6/conf/default/accept_dad", "0");
         self.others.entry(name).or_insert(sandbox)
     }
 
-    /// The namespace of somebody who is there.
+    /// The namespace of a station.
     pub(crate) fn netns(&self, name: &str) -> &Netns {
         match name {
             "host" => self.lab.host(),
@@ -61,8 +61,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Waits until everybody's addresses are everybody's own: the kernel takes those of IPv6 for its own some time after
-    /// they were added, and what is sent to one before that goes out to look for a neighbour.
+    /// Waits until all addresses are local: the kernel accepts IPv6 addresses some time after they were added, and
+    /// before that looks for a neighbour that has them.
     pub(crate) fn settle(&self) {
         let context = Context::new().unwrap();
         let others = self.others.values().map(|other| &other.netns);
@@ -76,7 +76,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Makes a table of somebody else's on the host.
+    /// Makes a foreign table on the host.
     pub(crate) fn rules(&self, name: &'static str, chains: &[Chain]) {
         let table = Table {
             family: nftables::TableFamily::Inet,
@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Asks again and again, for no event tells it. The kernel's own work may have to wait for that of other tests.
+/// Polls, since no event reports it. The kernel's own work may have to wait for that of other tests.
 fn until_own(rtnl: &Rtnl, ip: IpAddr) {
     const DEADLINE: Duration = Duration::from_secs(60);
     let begun = Instant::now();

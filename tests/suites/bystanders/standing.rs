@@ -1,7 +1,7 @@
-//! Connections that were there before the first pod, and go on while ports are published and withdrawn: from and to ports
-//! that nobody publishes yet. A server on such a port keeps its connections when a pod publishes the port.
+//! Connections from before the first pod that last while ports are published and withdrawn: from and to ports that are
+//! not published yet. A server on such a port keeps its connections when a pod publishes the port.
 //!
-//! A flow of UDP to a published port moves to the pod on purpose. So the table has none.
+//! A UDP flow to a published port moves to the pod on purpose, so the table has none.
 
 use std::net::SocketAddr;
 
@@ -23,22 +23,22 @@ pub(crate) const TRACKED: Kind = Kind {
     ask,
 };
 
-/// On a host that begins to track with the first pod, and meets these connections in the middle. Those of TCP alone: a
-/// datagram to a published port could be the first of its flow. The rules of iptables are the Go suite's, and take
-/// the middle of a connection for its beginning.
+/// On a host that starts to track with the first pod, and meets these connections midway. Only TCP: a datagram to a
+/// published port could be the first of its flow. The rules of iptables are the Go suite's, and take the middle of a
+/// connection for its start.
 pub(crate) const UNTRACKED: Kind = Kind {
     build: |stage| open(stage, &[Transport::Tcp]),
     ask,
 };
 
-/// A conversation that goes on.
+/// A lasting conversation.
 pub(crate) struct Standing {
     what: String,
     first: First,
     conversation: Conversation,
 }
 
-/// Looks at the state of connections, and does nothing about it.
+/// Looks at the state of connections, without any effect.
 fn track(stage: &Stage<'_>) {
     let chain = |name, hook| Chain {
         name,
@@ -54,16 +54,16 @@ fn track(stage: &Stage<'_>) {
     };
     let chains = [chain("input", Hook::Input), chain("output", Hook::Output)];
     stage.rules("firewall", &chains);
-    // A flow that nobody has heard of for half a minute is a new one otherwise, and the pods may take as long to come.
+    // Otherwise a flow without packets for half a minute counts as new, and the pods may take as long.
     for key in ["udp_timeout", "udp_timeout_stream"] {
         let key = format!("netfilter/nf_conntrack_{key}");
         set_sysctl(stage.lab.host(), &key, "3600");
     }
 }
 
-/// Each of the table twice: with the server who speaks first when somebody speaks again, and with the caller.
+/// Each line of the table twice: the server continues the conversation in one, and the caller in the other.
 fn open(stage: &mut Stage<'_>, transports: &[Transport]) {
-    /// How far apart the ports of the two are.
+    /// The distance between the ports of the two.
     const APART: u16 = 20;
     stage.settle();
     for row in rows(TABLE).filter(|row| transports.contains(&row.transport)) {

@@ -1,5 +1,5 @@
-//! Another suite's containers: a bridge with two of them, masqueraded, one of which publishes 20150 of the host, as a pod
-//! of ours does, and 20300. Rules of others come before ours, so that what was theirs stays theirs.
+//! Another suite's containers: a bridge with two of them, masqueraded. One publishes 20150 of the host, as a pod of
+//! ours does, and 20300. Foreign rules come before ours, so their ports stay theirs.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub(crate) const KIND: Kind = Kind {
     ask: |stage| conversation::answers(stage, TABLE),
 };
 
-/// The port that it publishes as a pod of ours does.
+/// A port that a pod of ours publishes, too.
 pub(crate) const TAKEN: u16 = 20150;
 
 const BRIDGE: &str = "theirs0";

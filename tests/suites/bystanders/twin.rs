@@ -1,5 +1,5 @@
-//! Another bridge with the subnet of our pods, which was there first, so that the host's way leads there: its stations,
-//! one of which has the address of a pod, are seen as themselves.
+//! Another, earlier bridge with the subnet of our pods, so that the host's route leads there: its stations keep their
+//! own addresses, although one of them has the address of a pod.
 
 use linkspan_harness::lab::Lab;
 use linkspan_harness::world::{Cable, lead, plug};
@@ -23,7 +23,7 @@ const STATIONS: [(&str, &str, [&str; 2]); 2] = [
 fn build(stage: &mut Stage<'_>) {
     let lab = stage.lab;
     let index = bridge(lab, "twin0", 18);
-    // The pods' bridge has its addresses already, because ADD would not give it those of another link.
+    // The pods' bridge has its addresses already, because ADD would refuse those of another link.
     bridge(lab, "br0", 19);
     for (name, port, far) in STATIONS {
         let station = stage.enter(name);
@@ -38,7 +38,7 @@ fn build(stage: &mut Stage<'_>) {
     }
 }
 
-/// A bridge that has the gateway's addresses.
+/// A bridge with the gateway's addresses.
 fn bridge(lab: &Lab, name: &str, last: u8) -> u32 {
     let host = lab.rtnl();
     host.create(&LinkSpec {

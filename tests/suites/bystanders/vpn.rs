@@ -1,4 +1,4 @@
-//! A VPN: a tun device of the host's that a process in user space serves, to an office behind it.
+//! A VPN: a tun device of the host, served by a process in user space, to an office behind it.
 
 use linkspan_harness::tun::{NAME, Tunnel};
 use linkspan_harness::world::{add_address, lead};

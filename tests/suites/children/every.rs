@@ -1,10 +1,11 @@
-//! What works with each of the plugins: traffic, announcements, every way to tell the master, CHECK, DEL and GC.
+//! Common behaviour of the plugins: traffic, announcements, every way to name the master, CHECK, DEL and GC.
 
 use std::net::IpAddr;
 
 use linkspan_harness::conf::{addresses, host_local};
 use linkspan_harness::lab::Sandbox;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::tool::tool;
 use linkspan_harness::traffic;
 use linkspan_harness::world::{self, Cable};
 use linkspan_netlink::link::{Kind, Link, LinkSpec};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::wire::{GATEWAYS, MASTER, Wire, each, eth0, link};
 
-/// Packets pass between the station and the container, by every address of a result.
+/// Packets pass between the station and the container, with every address of a result.
 fn answers(wire: &Wire<'_>, sandbox: &Sandbox, result: &Value) {
     for ip in addresses(result) {
         traffic::flows(&wire.far.netns, &sandbox.netns, ip);
@@ -64,7 +65,7 @@ fn an_attachment_reaches_the_wire_and_leaves_nothing() {
 #[test]
 fn each_address_is_announced_once_and_its_new_owner_reached() {
     each(|wire| {
-        // So that both get the same addresses, one after the other.
+        // Both get the same addresses, one after the other.
         let ranges = json!([
             [{ "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.7", "rangeEnd": "10.1.0.7" }],
             [{ "subnet": "fd00:1::/64", "rangeStart": "fd00:1::7", "rangeEnd": "fd00:1::7" }],
@@ -76,7 +77,7 @@ fn each_address_is_announced_once_and_its_new_owner_reached() {
             let call = wire.call(&format!("pod{turn}"), &sandbox, &json!({ "ipam": ipam }));
             let ear = wire.listen();
             let result = call.add();
-            // The station knows the neighbour from the announcement, whatever it knew before.
+            // The announcement updates the station's neighbour.
             for ip in addresses(&result) {
                 traffic::flows(&wire.far.netns, &sandbox.netns, ip);
             }
@@ -140,14 +141,14 @@ fn the_master_is_that_of_the_default_route_where_none_is_named() {
             };
             let prefix = if gateway.is_ipv4() { 24 } else { 64 };
             wire.master().del_addr(ip.parse().unwrap(), prefix).unwrap();
-            // The default route is gone, which DEL does not need.
+            // The default route is gone. DEL does not need it.
             call.del();
             assert!(eth0(&sandbox).is_none());
         }
     });
 }
 
-/// A link of the container to the station, in the place of the host's.
+/// A link of the container to the station, instead of the host's.
 fn inside(wire: &Wire<'_>, sandbox: &Sandbox) -> Link {
     let master = wire.master();
     master.set_down().unwrap();
@@ -180,7 +181,7 @@ fn the_master_may_be_in_the_container() {
         wire.status(&within).run().succeeded();
         call.del();
         assert_eq!(Snapshot::of_sandbox(&sandbox), before);
-        // By its place in the result before, which tells where it is.
+        // By its place in the previous result, which has its side.
         let previous = json!({
             "cniVersion": "1.1.0",
             "interfaces": [{ "name": "elsewhere" }, { "name": "net1", "sandbox": sandbox.path() }],
@@ -239,7 +240,7 @@ fn a_master_of_the_host_may_be_on_a_bond_or_a_link_with_another_mtu() {
     });
 }
 
-/// Older kernels look for the name of a new link beside its master, too.
+/// Older kernels also look for the name of a new link in the master's namespace.
 #[test]
 fn a_link_of_the_host_may_have_the_name_that_the_containers_gets() {
     each(|wire| {
@@ -256,7 +257,7 @@ fn a_link_of_the_host_may_have_the_name_that_the_containers_gets() {
         answers(wire, &sandbox, &result);
         call.check(&result);
         call.del();
-        // A second one, as the same ADD would make it that is killed before it gives the name: DEL finds it.
+        // A second one, as the same ADD makes it before it is killed: DEL finds it.
         call.add();
         let link = eth0(&sandbox).unwrap();
         link.set_down().unwrap();
@@ -324,5 +325,32 @@ fn sysctls_are_written_before_the_interface_is_up() {
             .run()
             .failed(7);
         assert!(told.contains("is not one of the interface"), "{told}");
+    });
+}
+
+#[test]
+fn a_master_may_be_told_by_an_alternative_name() {
+    const ALTERNATIVE: &str = "a-master-of-more-than-15-letters";
+    each(|wire| {
+        let add = [
+            "link",
+            "property",
+            "add",
+            "dev",
+            MASTER,
+            "altname",
+            ALTERNATIVE,
+        ];
+        if tool("ip", &add).is_none() {
+            return;
+        }
+        let over = json!({ "master": ALTERNATIVE });
+        let sandbox = wire.lab.sandbox();
+        let call = wire.call("pod", &sandbox, &over);
+        let result = call.add();
+        answers(wire, &sandbox, &result);
+        call.check(&result);
+        wire.status(&over).run().succeeded();
+        call.del();
     });
 }

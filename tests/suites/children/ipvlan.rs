@@ -1,4 +1,4 @@
-//! What `ipvlan` alone has: modes, addresses of the result before, and an address that a sibling has.
+//! `ipvlan` only: modes, addresses of the previous result, and an address that a sibling has.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,7 @@ fn on_layer_3_the_masters_namespace_routes() {
     of("ipvlan", |wire| {
         for mode in ["l3", "l3s"] {
             let sandbox = wire.lab.sandbox();
-            // An address that the wire knows no other way to than by the host.
+            // An address to which the wire's only route is through the host.
             let ipam = fixed(&["10.2.0.7/32"]);
             let call = wire.call("pod", &sandbox, &json!({ "mode": mode, "ipam": ipam }));
             let result = call.add();
@@ -92,7 +92,7 @@ fn a_chained_one_takes_master_and_addresses_of_the_result_before() {
         assert_eq!(result["interfaces"][0]["name"], "eth0");
         traffic::flows(&wire.far.netns, &sandbox.netns, [10, 1, 0, 9].into());
         call.check(&result);
-        // STATUS has no result before, and no default route is needed.
+        // STATUS has no previous result, and no default route is needed.
         let status = json!({ "master": null, "ipam": null });
         wire.status(&status).run().succeeded();
         let two =

@@ -1,4 +1,4 @@
-//! What `macvlan` alone has: modes, MAC addresses, and how its links are in each other's way.
+//! `macvlan` only: modes, MAC addresses, and conflicts between its links.
 
 use linkspan_harness::conf::addresses;
 use linkspan_harness::kind;
@@ -33,7 +33,7 @@ fn modes_and_the_broadcast_queue_are_as_they_are_asked_for() {
             let found = settings(&sandbox);
             let expected = if mode.is_empty() { "bridge" } else { mode };
             assert_eq!(found.mode.name(), expected);
-            // Linux 5.10 does not tell it.
+            // Linux 5.10 does not report it.
             assert!(found.broadcast_queue.is_none_or(|len| len == 500));
             call.check(&result);
             let other = if expected == "vepa" {

@@ -1,5 +1,5 @@
-//! `macvlan`, `ipvlan` and `vlan`: links of a container on a link of the host, or of the container. [`every`] and [`unhappy`]
-//! have what is true of each of them, and a module for each what is its own.
+//! `macvlan`, `ipvlan` and `vlan`: links of a container on a link of the host, or of the container. [`every`] and
+//! [`unhappy`] test their common behaviour, and a module for each tests the rest.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -38,8 +38,8 @@ fn either_suite_detaches_what_the_other_attached() {
             assert_eq!(Snapshot::of_sandbox(&sandbox), inside);
             assert_eq!(Snapshot::of_host(wire.lab), host);
 
-            // Both say the same but for the MAC, which may be random, the addresses, which are next in turn, and the MTU.
-            // Debian 12's release writes an empty `dns`.
+            // Both answers are equal except for the MAC, which may be random, the addresses, which are next in turn,
+            // and the MTU. Debian 12's release writes an empty `dns`.
             let comparable = |mut result: Value| {
                 result["interfaces"][0]["mac"] = json!("");
                 result["interfaces"][0]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::wire::{Wire, each, eth0, link, of};
 
-/// Asks for these addresses, and looks whether somebody has one.
+/// Requests these addresses, with or without the check.
 fn over(addresses: &[&str], is_checked: bool) -> Value {
     let addresses: Vec<Value> = addresses
         .iter()
@@ -50,7 +50,7 @@ fn an_address_that_a_station_has_is_refused_before_it_is_set() {
             assert!(told.contains(&expected), "{told}");
             assert_eq!(Snapshot::of_sandbox(&sandbox), inside);
             assert_eq!(Snapshot::of_host(wire.lab), host);
-            // The station has learned nothing of it.
+            // The station has learned nothing from the question.
             let known = wire.far.rtnl().neighbours().unwrap();
             let asked: Vec<IpAddr> = ["10.1.0.7", "10.1.0.8", "fd00:1::7", "fd00:1::8"]
                 .map(|ip| ip.parse().unwrap())
@@ -59,7 +59,7 @@ fn an_address_that_a_station_has_is_refused_before_it_is_set() {
                 !known.iter().any(|one| asked.contains(&one.ip)),
                 "{known:?}"
             );
-            // Nobody looks where it is not asked for.
+            // Without the key, ADD does not look.
             let call = wire.call("pod", &sandbox, &over(&addresses, false));
             call.add();
             call.del();

@@ -1,4 +1,4 @@
-//! What fails with each of the plugins, how it is told, and that nothing is left of it.
+//! Failures of each plugin, their messages, and that nothing is left.
 
 use std::fs;
 use std::ops::RangeFrom;
@@ -16,11 +16,10 @@ use serde_json::json;
 use crate::LINKSPAN;
 use crate::wire::{MASTER, PLUGINS, Wire, each, eth0};
 
-/// VLANs to have one for each attachment: the kernel may take a while to clear a namespace that is gone, and its VLAN is taken
-/// until then.
+/// A VLAN for each attachment: the kernel may take a while to remove a namespace, and its VLAN is taken until then.
 const VLANS: RangeFrom<u16> = 200..;
 
-/// What somebody does to the interface.
+/// A change of the interface by others.
 type Change = fn(&Link);
 
 #[test]
@@ -92,7 +91,7 @@ fn a_failed_add_leaves_nothing_that_is_in_the_way_of_the_next() {
         let sandbox = wire.lab.sandbox();
         let (host, inside) = (Snapshot::of_host(wire.lab), Snapshot::of_sandbox(&sandbox));
         let missing = json!({ "ipam": { "type": "missing" } });
-        // No link with IPv6 has this MTU.
+        // Too small for a link with IPv6.
         let small = json!({ "mtu": 1000 });
         let mut unreachable = json!({ "ipam": host_local(wire.lab, &["10.1.0.0/24"]) });
         unreachable["ipam"]["routes"] = json!([{ "dst": "10.9.0.0/16", "gw": "10.8.0.1" }]);
@@ -111,7 +110,7 @@ fn a_failed_add_leaves_nothing_that_is_in_the_way_of_the_next() {
             call.add();
             call.del();
         }
-        // A result that this version has no form for.
+        // This version cannot express the result.
         if wire.plugin != "ipvlan" {
             let old = json!({ "cniVersion": "0.2.0", "ipam": null });
             wire.call("pod", &sandbox, &old)
@@ -147,7 +146,7 @@ fn check_compares_every_promise() {
                 link.set_mtu(1300).unwrap();
             }),
             ("hardware address of \"eth0\"", |link| {
-                // An ipvlan has that of its master.
+                // An ipvlan has the hardware address of its master.
                 if link.set_mac([2, 0, 0, 0, 0, 8]).is_err() {
                     link.delete().unwrap();
                 }
@@ -272,11 +271,11 @@ fn del_spares_what_is_anothers() {
         let result = call.add();
         let theirs = wire.call("other", &other, &json!({ "vlanId": 101 }));
         theirs.add();
-        // The path is that of another container by now.
+        // The path belongs to another container by now.
         call.after(&result).netns(&other.path()).del();
         assert!(eth0(&other).is_some() && eth0(&sandbox).is_some());
         assert_eq!(wire.lab.leased("net").len(), 2);
-        // A link without a tag, as the Go plugin makes them, is the attachment's.
+        // A link without a tag, like the Go plugin's, counts as the attachment's.
         eth0(&sandbox).unwrap().set_alias("").unwrap();
         call.del();
         assert!(eth0(&sandbox).is_none());

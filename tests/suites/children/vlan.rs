@@ -1,4 +1,4 @@
-//! What `vlan` alone has: tags and priorities, VLANs on VLANs, and the one link that a VLAN of a master has.
+//! `vlan` only: tags and priorities, VLANs on VLANs, and the single link of a VLAN on a master.
 
 use linkspan_harness::conf::{addresses, with};
 use linkspan_harness::lab::Sandbox;
@@ -104,7 +104,7 @@ fn the_holder_of_a_vlan_is_named() {
         let holder = wire.lab.rtnl().link_by_name("nic0.100").unwrap();
         holder.unwrap().delete().unwrap();
         call.add();
-        // The container that has it is not to be found by everybody, and its VLAN stays with it.
+        // Not every process can find the container that has it, so its VLAN stays taken.
         let other = wire.lab.sandbox();
         let told = wire
             .call("other", &other, &json!({}))

@@ -1,4 +1,4 @@
-//! A wire behind the host's link `nic0`, with a station on it that hears what is announced.
+//! A wire behind the host's link `nic0`, with a station on it that hears announcements.
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{host_local, with};
@@ -28,7 +28,7 @@ pub(crate) struct Wire<'a> {
     pub(crate) far: Sandbox,
 }
 
-/// Runs the test with each plugin, in a lab of its own, where the kernel has its links.
+/// Runs the test with each plugin, in separate labs, if the kernel has its links.
 pub(crate) fn each(body: fn(&Wire<'_>)) {
     for plugin in PLUGINS {
         of(plugin, body);
@@ -112,7 +112,7 @@ impl<'a> Wire<'a> {
         self.lab.rtnl().link_by_name(MASTER).unwrap().unwrap()
     }
 
-    /// Begins to hear what is announced.
+    /// Listens for announcements.
     pub(crate) fn listen(&self) -> Ear {
         Ear::of(&self.far.netns)
     }

@@ -1,11 +1,11 @@
-//! What containerd asks of the plugins.
+//! containerd's requests to the plugins.
 
 use serde_json::{Value, json};
 
 use crate::{BRIDGE, Cri, PORTS, with_containerd};
 
-/// What a witness has noted, as plugin, interface and version: the loopback interface is attached beside the rest, so
-/// they come in no order.
+/// The recorded calls, as plugin, interface and version. The loopback interface is attached in parallel, so the order
+/// varies.
 fn told(asked: &[Value], verb: &str) -> Vec<[String; 3]> {
     let mut told: Vec<_> = asked
         .iter()
@@ -19,7 +19,7 @@ fn told(asked: &[Value], verb: &str) -> Vec<[String; 3]> {
     told
 }
 
-/// What docs/clients.md tells.
+/// As docs/clients.md describes.
 #[test]
 fn containerd_asks_of_the_plugins_what_the_documentation_tells() {
     with_containerd(BRIDGE, |cri, daemon| {
@@ -30,7 +30,7 @@ fn containerd_asks_of_the_plugins_what_the_documentation_tells() {
         let stopped = cri.node.asked();
         cri.remove(&pod);
         let removed = cri.node.asked();
-        // containerd 1 takes the list for one of 1.0.0, and asks nobody how it is.
+        // containerd 1 reads the list as one of 1.0.0, and does not call STATUS.
         let version = cri.node.call("containerd", &["--version"]).run();
         let is_first = version.succeeded().contains(" 1.") || version.stdout.contains(" v1.");
         let version = if is_first { "1.0.0" } else { "1.1.0" };
@@ -69,7 +69,7 @@ fn containerd_asks_of_the_plugins_what_the_documentation_tells() {
                 !is_removed,
                 "{netns}"
             );
-            // Keys in the case of Go's fields, and a result unless all is gone already.
+            // Keys in the case of Go's fields, and a result unless the attachment is gone already.
             if call["as"] == "portmap" {
                 let first = &call["conf"]["runtimeConfig"]["portMappings"][0];
                 let mapping = json!({

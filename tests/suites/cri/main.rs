@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent;
 mod asked;
 mod pods;
 mod template;
@@ -31,7 +32,7 @@ const BRIDGE: &str = include_str!("../../../conf-examples/bridge.conflist");
 
 const DOCUMENTATION: &str = include_str!("../../../docs/clients.md");
 
-/// What a node of a test has not got, and no more: a registry, control groups, layers.
+/// Replaces only the parts that a test's node lacks: a registry, control groups, layers.
 const CONTAINERD: &str = r#"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "docker.io/library/sleeper:latest"
@@ -42,13 +43,13 @@ restrict_oom_score_adj = true
 snapshotter = "native"
 "#;
 
-/// Long enough for the slowest machine; nothing waits for it when containerd starts.
+/// Long enough for the slowest machine. Usually containerd starts at once.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where containers have the program of `bundle/examples/udp-echo.rs`.
+/// The path in containers of the program from `bundle/examples/udp-echo.rs`.
 const UDP_ECHO: &str = "/udp-echo";
 
-/// Where it is on this machine, once cargo has built the examples, as it does before it runs all tests.
+/// Its path on this machine. cargo builds the examples before it runs all tests.
 fn udp_echo() -> PathBuf {
     Path::new(LINKSPAN).with_file_name("examples/udp-echo")
 }
@@ -62,7 +63,7 @@ struct Cri<'a> {
     node: &'a Node<'a>,
 }
 
-/// A pod that runs.
+/// A running pod.
 struct Pod {
     id: String,
     config: Message,
@@ -87,7 +88,8 @@ fn with_containerd(network: &str, body: impl FnOnce(&Cri<'_>, Running) + Send) {
             "--snapshotter",
             "native",
         ];
-        // containerd 2 has its transfer service do that, which wants platforms for the snapshotter in its configuration.
+        // containerd 2 uses its transfer service for that, which requires platforms for the snapshotter in its
+        // configuration.
         let help = node.call("ctr", &["images", "import", "--help"]).run();
         let local: &[&str] = if help.succeeded().contains("--local") {
             &["--local"]
@@ -96,14 +98,14 @@ fn with_containerd(network: &str, body: impl FnOnce(&Cri<'_>, Running) + Send) {
         };
         let import = [&import[..], local, &[image.to_str().unwrap()]].concat();
         node.call("ctr", &import).run().succeeded();
-        // It looks for images when it starts, and sooner or later else.
+        // It looks for images at its start; otherwise much later.
         daemon.kill();
         let daemon = cri.start();
         body(&cri, daemon);
     });
 }
 
-/// What the runtime service answers.
+/// The runtime service's answer.
 fn asked(method: &str, request: &Message) -> Result<Message, String> {
     let socket = Path::new("/run/containerd/containerd.sock");
     let path = format!("/runtime.v1.RuntimeService/{method}");
@@ -128,7 +130,7 @@ impl Cri<'_> {
             return false;
         };
         let conditions = answer.messages(1)[0].messages(1);
-        // containerd 2 tells of outdated settings as well.
+        // containerd 2 reports outdated settings, too.
         ["RuntimeReady", "NetworkReady"].iter().all(|wanted| {
             let told = conditions.iter().find(|one| one.texts(1) == [*wanted]);
             told.is_some_and(|one| one.numbers(2) == [1])
@@ -148,7 +150,7 @@ impl Cri<'_> {
         asked(method, request).map_err(told)
     }
 
-    /// Runs a pod that publishes ports, as protocol, host's and container's port.
+    /// Runs a pod with published ports, as protocol, host's and container's port.
     fn run(&self, name: &str, ports: &[(u16, u16, u16)]) -> Pod {
         self.run_annotated(name, ports, &[])
     }
@@ -180,7 +182,7 @@ impl Cri<'_> {
         Pod { id, config }
     }
 
-    /// Runs a container of a pod, called by its program; it has [`UDP_ECHO`] beside what is in the image.
+    /// Runs a program as a pod's container; the container has [`UDP_ECHO`] in addition to the image.
     fn serve(&self, pod: &Pod, command: &[&str]) {
         let image = Message::default().text(1, IMAGE);
         let metadata = Message::default().text(1, command[0].trim_start_matches('/'));

@@ -1,4 +1,4 @@
-//! Pods that come, are reached, and go.
+//! Pods that are created, reached and removed.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind::{ConnectionRefused, WouldBlock};
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
 
-/// The outcome of `attempt` when it is not refused, and not without a reply: a container counts as started before its
-/// program listens, and datagrams may be lost.
+/// The outcome of `attempt`, retried after refusals and lost replies: a container counts as started before its program
+/// listens, and datagrams may be lost.
 fn unless_refused<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
     let until = Instant::now() + DEADLINE;
     let is_early = |err: &io::Error| [ConnectionRefused, WouldBlock].contains(&err.kind());
@@ -30,7 +30,7 @@ fn unless_refused<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
     }
 }
 
-/// Asserts that busybox's web server is what answers at `address`: it has no such file.
+/// Asserts that busybox's web server answers at `address`, with an error for a missing file.
 fn serves_http(from: &Netns, address: SocketAddr) {
     let mut stream = unless_refused(|| connect(from, address));
     stream.write_all(b"GET /none HTTP/1.0\r\n\r\n").unwrap();
@@ -39,7 +39,7 @@ fn serves_http(from: &Netns, address: SocketAddr) {
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
-/// How long one datagram is waited for.
+/// Time limit for one datagram.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asserts that a datagram comes back from `address`.
@@ -138,8 +138,8 @@ fn twenty_pods_start_and_end_at_once() {
     });
 }
 
-/// There is one address of each family, so that the second pod has what the first had: the port, and the addresses under
-/// which everybody's neighbour table has the first one's hardware.
+/// There is one address of each family, so the second pod gets the first one's: the port, and addresses for which
+/// neighbour tables have the first one's hardware address.
 #[test]
 fn a_pod_that_comes_in_anothers_place_is_reached_at_once() {
     let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
@@ -164,7 +164,7 @@ fn a_pod_that_comes_in_anothers_place_is_reached_at_once() {
     });
 }
 
-/// The annotations that users write, and the burst that containerd adds to them. Both buckets go with the pod.
+/// The users' annotations, and the burst that containerd adds. Both buckets go with the pod.
 #[test]
 fn a_pod_has_the_rates_of_its_annotations() {
     let mut list: Value = serde_json::from_str(BRIDGE).unwrap();

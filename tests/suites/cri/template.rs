@@ -1,4 +1,4 @@
-//! The list that containerd makes of a template when kubelet tells it the node's parts.
+//! The list that containerd makes from a template when kubelet sends it the node's parts.
 
 use std::fs;
 use std::thread;
@@ -46,7 +46,7 @@ fn the_template_becomes_the_list_of_the_nodes_parts() {
         let addresses: Vec<String> = addresses.collect();
         assert_eq!(addresses, ["10.244.4.2", "fd44:0:0:4::2"]);
         cri.end(&pod);
-        // What is there stays, whatever part the node has by then.
+        // An existing list stays, whatever the node's part is by then.
         tell_parts("10.244.5.0/24");
         assert_eq!(
             fs::read_to_string(cri.node.net_d().join(MADE)).unwrap(),
@@ -56,7 +56,7 @@ fn the_template_becomes_the_list_of_the_nodes_parts() {
     });
 }
 
-/// Tells containerd as kubelet does, once it listens.
+/// Sends the parts to containerd as kubelet does, once it listens.
 fn tell_parts(parts: &str) {
     let network = Message::default().text(1, parts);
     let config = Message::default().message(1, &network);

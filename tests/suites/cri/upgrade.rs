@@ -1,4 +1,4 @@
-//! A node that goes from the Go plugins to ours and back, with pods on it, as docs/clients.md has it done.
+//! A node that switches from the Go plugins to ours and back, with pods on it, as in docs/clients.md.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
     if skip::without("iptables-save").is_none() {
         return;
     }
-    // Of one family, since the Go plugins wait two seconds for duplicates of an IPv6 address.
+    // With one family only, since the Go plugins wait two seconds for duplicates of an IPv6 address.
     let mut list: Value = serde_json::from_str(BRIDGE).unwrap();
     list["plugins"][0]["ipam"]["ranges"] = json!([[{ "subnet": "10.230.0.0/16" }]]);
     with_containerd(&list.to_string(), |cri, daemon| {
@@ -82,7 +82,7 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
         assert_eq!(go_chains(), [""; 0]);
         assert_eq!((cri.node.leases().len(), cri.node.ports().len()), (1, 2));
 
-        // They cannot detach what is in a packet filter that they do not know: the node is to be drained before.
+        // They cannot remove state from a packet filter that they do not know: the node must be drained first.
         install_go(cri, go);
         is_reached(&new_netns, 9090);
         drop(new_netns);
@@ -98,7 +98,7 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
     });
 }
 
-/// With the packet filter that both suites know, nothing has to be drained.
+/// With the packet filter that both suites know, the node need not be drained.
 #[test]
 fn the_go_plugins_detach_what_ours_attached_in_iptables() {
     let Some(go) = go_plugins("a node that goes back") else {

@@ -1,5 +1,5 @@
-//! `bridge`, `macvlan` and `ipvlan` on a segment with a server of its own: the address is asked for and given back over
-//! the container's interface.
+//! `bridge`, `macvlan` and `ipvlan` on a segment with a test server: the address is requested and released over the
+//! container's interface.
 
 use std::os::fd::AsFd;
 
@@ -58,7 +58,7 @@ fn a_failed_add_and_gc_give_the_address_back() {
         let segment = Segment::new(lab);
         let server = Segment::server(3600, 1);
         let _daemon = segment.daemon();
-        // Nobody has this gateway, but the kernel knows no way to it.
+        // No station has this gateway, but the kernel has no route to it.
         server.now(|manners| manners.options = vec![(33, vec![192, 168, 7, 0, 10, 99, 0, 1])]);
         let pod = Container {
             id: "c1".to_owned(),

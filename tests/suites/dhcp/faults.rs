@@ -1,5 +1,5 @@
-//! A system call of the plugin fails, or the plugin is killed at one: one DEL gives the address back, and the daemon
-//! goes on.
+//! A system call of the plugin fails, or the plugin is killed at one: one DEL releases the address, and the daemon
+//! continues.
 
 use linkspan_harness::fault::{Fault, Tracer};
 use linkspan_harness::lab::in_lab;
@@ -10,7 +10,7 @@ use crate::LINKSPAN;
 use crate::segment::{Segment, until};
 use crate::server::{DISCOVER, RELEASE, REQUEST};
 
-/// The most system calls of the plugin that can fail: the budget of ADD and of DEL.
+/// Maximum number of the plugin's system calls that can fail: the budget of ADD and of DEL.
 const BUDGET: [usize; 2] = [17, 16];
 
 #[test]
@@ -105,7 +105,7 @@ fn an_address_of_an_add_that_nobody_waits_for_is_given_back_by_the_next_daemon_a
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
         let server = Segment::server(3600, 3);
-        // The server gives the address, and its word does not reach us.
+        // The server gives the address, but its answer is lost.
         server.now(|manners| manners.mute = true);
         let pod = segment.container("c1");
         let call = segment.call(&pod, &json!({}));

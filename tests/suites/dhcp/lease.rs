@@ -1,4 +1,4 @@
-//! The life of a lease: renewed, rebound, rejected, run out, and remembered by the next daemon.
+//! The life of a lease: renewed, rebound, rejected, expired, and taken over by the next daemon.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Servers as they are installed, and the other suite's plugin and daemon.
+//! Unmodified servers, and the other suite's plugin and daemon.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,8 @@ fn udhcpd_has_its_only_address_back_each_time() {
             pid.display()
         );
         let conf = file(lab, "udhcpd.conf", &text);
-        // It looks for users of the address by ARP before each offer: for 200 ms, where two seconds are its default.
+        // Before each offer, the server looks for users of the address by ARP: for 200 ms, instead of its default of
+        // two seconds.
         let _server = Foreign::start(lab, &exe, &["-f", "-a", "200", &conf], "started");
         let _daemon = segment.daemon();
         ten_turns(&segment);
@@ -204,7 +205,7 @@ fn either_suites_plugin_talks_to_either_suites_daemon() {
             call.after(&result).verb("CHECK").run().succeeded();
             results.push(result);
             call.del();
-            // A server's kernel drops the other daemon's release, which comes from no address.
+            // A server's kernel drops the other daemon's release, which has no source address.
             if daemon == bin {
                 server.next(RELEASE);
             }
@@ -213,7 +214,7 @@ fn either_suites_plugin_talks_to_either_suites_daemon() {
             assert!(told.starts_with(error), "{told}");
             running.kill();
             drop(fs::remove_file(&running.socket));
-            // The address of the next one: the other daemon's release is not believed.
+            // The next address: the server ignored the other daemon's release.
             server.now(|manners| manners.pool = 9);
         }
         for result in &results {

@@ -1,4 +1,4 @@
-//! The verbs, the messages that servers see, and what becomes of their answers.
+//! The verbs, the messages to servers, and the results of their answers.
 
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::in_lab;

@@ -1,4 +1,4 @@
-//! Many attachments under one daemon: what it costs, and that nothing is left of those that went.
+//! Many attachments with one daemon: its cost, and that removed ones leave nothing.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use crate::LINKSPAN;
 use crate::segment::{Container, Daemon, Segment, until};
 
-/// For how many seconds attachments come and go; more than the usual where it is said.
+/// The number of seconds in which attachments come and go; longer than usual if set.
 const SECONDS: &str = "LINKSPAN_DHCP_SECONDS";
-const USUAL: u64 = 25;
+const USUAL: u64 = 8;
 
-/// What the daemon uses.
+/// The daemon's use of resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Use {
     descriptors: usize,
@@ -48,14 +48,15 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
         const MANY: usize = 200;
         let segment = Segment::new(lab);
         let server = Segment::server(10, 240);
-        // An address has another owner every few seconds, and nobody here announces that, so a neighbour knows the one before.
+        // An address changes its owner every few seconds without an announcement, so a neighbour knows the previous
+        // one.
         server.now(|manners| manners.shouts = true);
         let mut daemon = segment.daemon_of(&lab.bin(), &["-timeout", "2s"]);
         let status = lab
             .plugin("dhcp")
             .conf(&segment.conf(&json!({})))
             .verb("STATUS");
-        // A daemon listens before it has all of its own descriptors, and has them when it answers.
+        // A daemon listens before it has all of its own descriptors, but has them when it answers.
         status.run().succeeded();
         let idle = used(&daemon);
         let pods: Vec<Container> = (0..MANY)
@@ -104,7 +105,7 @@ fn attachments_that_come_and_go_leave_nothing_behind() {
         }
         until("every address is given back", || server.given() == 0);
         assert_eq!(segment.kept(), 0);
-        // The connection that found the daemon may have been counted at the start.
+        // The connection of the readiness check may have been counted at the start.
         until("every descriptor is closed", || {
             used(&daemon).descriptors <= idle.descriptors
         });

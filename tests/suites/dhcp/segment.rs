@@ -29,7 +29,7 @@ pub(crate) const WIRE: &str = "wire";
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Waits for what others do.
+/// Waits for a change by others.
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
@@ -132,7 +132,7 @@ impl<'a> Segment<'a> {
         daemon
     }
 
-    /// The daemon as a service manager starts it, with its socket as the first descriptor behind the usual three.
+    /// The daemon as a service manager starts it, with its socket as the first descriptor after the standard three.
     pub(crate) fn daemon_of_a_manager(&self) -> (Daemon, PathBuf) {
         let socket = self.lab.dir().join("cni/dhcp.sock");
         fs::create_dir(socket.parent().unwrap()).unwrap();
@@ -177,7 +177,7 @@ impl<'a> Segment<'a> {
         call.conf(&self.conf(over))
     }
 
-    /// How many leases are in files.
+    /// The number of stored leases.
     pub(crate) fn kept(&self) -> usize {
         let entries = fs::read_dir(self.lab.dir().join("cni/dhcp.leases"));
         let names = entries
@@ -191,7 +191,7 @@ impl<'a> Segment<'a> {
 }
 
 impl Container {
-    /// Does what the plugin that makes the interface does with the result.
+    /// Applies the result as the interface plugin would.
     pub(crate) fn configure(&self, result: &Value) -> IpAddr {
         let link = self.sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
         let addresses = addresses(result);

@@ -1,4 +1,4 @@
-//! A DHCP server of the tests' own, which does what it is told to do wrong, and tells what it saw.
+//! A DHCP server for tests, which misbehaves as configured, and reports the received messages.
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
@@ -14,7 +14,7 @@ use nix::sys::socket::sockopt::Ipv4PacketInfo;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Longer than the slowest machine needs for what is waited for.
+/// Longer than the slowest machine needs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) const DISCOVER: u8 = 1;
@@ -27,7 +27,7 @@ const NAK: u8 = 6;
 /// The server's address.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
-/// What the server does.
+/// The server's behaviour.
 #[derive(Debug, Clone, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -36,25 +36,25 @@ pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) struct Manners {
     /// Option 51.
     pub(crate) lease: u32,
-    /// How many addresses there are.
+    /// The number of addresses.
     pub(crate) pool: u8,
     /// More options of its answers.
     pub(crate) options: Vec<(u8, Vec<u8>)>,
-    /// It does not hear what is sent to it alone.
+    /// It ignores unicast messages.
     pub(crate) deaf_to_unicast: bool,
-    /// It does not hear anything.
+    /// It ignores all messages.
     pub(crate) deaf: bool,
-    /// It gives addresses, and its word of that is lost.
+    /// It gives addresses, but its answer is lost.
     pub(crate) mute: bool,
-    /// It answers by broadcast whoever asks.
+    /// It always answers by broadcast.
     pub(crate) shouts: bool,
-    /// It rejects whoever has an address.
+    /// It rejects clients that have an address.
     pub(crate) rejects: bool,
-    /// Each answer comes behind so many frames that make no sense.
+    /// The number of malformed frames before each answer.
     pub(crate) noise: usize,
 }
 
-/// A message that came.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) kind: u8,
@@ -63,7 +63,7 @@ pub(crate) struct Seen {
     pub(crate) client: Ipv4Addr,
     pub(crate) broadcast: bool,
     pub(crate) options: BTreeMap<u8, Vec<u8>>,
-    /// Their codes as they came.
+    /// Their codes in the received order.
     pub(crate) order: Vec<u8>,
     pub(crate) length: usize,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One on the link of that name, in this thread's namespace.
+    /// Starts a server on the link with that name, in this thread's namespace.
     pub(crate) fn start(link: &str, manners: Manners) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
         socket.set_reuse_address(true).unwrap();
@@ -124,7 +124,7 @@ impl Server {
         while self.seen.try_recv().is_ok() {}
     }
 
-    /// How many addresses are given.
+    /// The number of addresses in use.
     pub(crate) fn given(&self) -> usize {
         self.leases.lock().unwrap().len()
     }
@@ -181,7 +181,7 @@ impl Work {
         let client = seen.options[&61].clone();
         let mut leases = self.leases.lock().unwrap();
         if seen.kind == RELEASE {
-            // As dnsmasq and others do, it believes the sender of the address alone.
+            // Like dnsmasq and others, it accepts this only from the address itself.
             if seen.source == seen.client && leases.get(&client) == Some(&seen.client) {
                 leases.remove(&client);
             }

@@ -15,7 +15,7 @@ const RANGE6: &str = "--dhcp-range=fd77::10,fd77::10,64,2m";
 fn dnsmasq_gives_an_address_a_prefix_a_router_and_has_it_back() {
     in_lab(LINKSPAN, |lab| {
         let segment = Segment::new(lab);
-        // A bridge without a port has no carrier, and so no address of its own.
+        // A bridge without a port has no carrier, so it gets no address.
         let pods = ["c0", "c1"].map(|id| segment.container(id));
         wait_for_link_local(lab.host(), WIRE);
         let more = [

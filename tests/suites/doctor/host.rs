@@ -84,7 +84,7 @@ fn a_lock_that_another_process_holds_is_named() {
         let lock = File::open(lab.leases().join("net/lock")).unwrap();
         lock.lock().unwrap();
         let kill = format!("-> kill {}", std::process::id());
-        clinic.says("WARN store-locked net: ", &kill);
+        clinic.says("FAIL store-locked net: ", &kill);
         drop(lock);
         clinic.is_well();
     });

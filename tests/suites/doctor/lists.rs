@@ -1,4 +1,4 @@
-//! Faults of configurations, and of what they need of the host.
+//! Faults of configurations, and of their requirements on the host.
 
 use linkspan_harness::conf::host_local;
 use linkspan_harness::lab::in_lab;
@@ -107,7 +107,7 @@ fn what_a_list_needs_of_the_host_is_named() {
         fs::write(&resolv_conf, "search example\nnameserver 127.0.0.53\n").unwrap();
         clinic.rewrite(|list| list["plugins"][0]["ipam"]["resolvConf"] = json!(resolv_conf));
         clinic.says("WARN resolver net: ", "/run/systemd/resolve/resolv.conf\"");
-        // Nothing else names a value that the plugin refuses.
+        // No other check finds a value that the plugin refuses.
         clinic.rewrite(|list| {
             list["plugins"][0]["ipam"]["ranges"][0][0]["rangeStart"] = json!("10.2.0.9");
         });

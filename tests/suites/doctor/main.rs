@@ -1,4 +1,4 @@
-//! `linkspan doctor`: each broken state of a node is made, and the line about it is read.
+//! `linkspan doctor`: each test makes a fault of a node, and reads the line about it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -55,7 +55,7 @@ impl<'a> Clinic<'a> {
         clinic
     }
 
-    /// Makes a default route of IPv4.
+    /// Adds a default IPv4 route.
     fn leave_by(&self, link: &str, gateway: &str) {
         let route = RouteSpec {
             gw: gateway.parse().ok(),
@@ -101,7 +101,7 @@ impl<'a> Clinic<'a> {
         self.call(&["doctor"]).run()
     }
 
-    /// One line begins and ends so, and the exit status is that of a failure where it is one.
+    /// A line has this beginning and end, and the exit status fits.
     fn says(&self, begin: &str, end: &str) {
         let ran = self.doctor();
         let is_it = |line: &str| line.starts_with(begin) && line.ends_with(end);
@@ -156,7 +156,7 @@ fn a_healthy_node_yields_nothing_and_is_not_changed() {
     });
 }
 
-/// Ids are texts of small letters with hyphens behind the constructors of a finding.
+/// Ids are texts of small letters with hyphens, in constructors of findings.
 #[test]
 fn every_fault_is_in_the_document() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

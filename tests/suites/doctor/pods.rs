@@ -35,7 +35,7 @@ fn faults_of_a_pod_are_named() {
             )
         };
         if stp("1").is_some() {
-            // A port that comes up is listened to first, for half a minute.
+            // A port that comes up listens first, for half a minute.
             end.set_down().unwrap();
             end.set_up().unwrap();
             let mend = format!("ip link set {} up", end.name);

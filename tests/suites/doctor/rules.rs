@@ -1,4 +1,4 @@
-//! Faults in packet filters, and ports that others have.
+//! Faults in packet filters, and ports in use by others.
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::tool::tool;

@@ -1,4 +1,4 @@
-//! What is done after a fault, and what has to be true then.
+//! Recovery after a fault, and the state that it must reach.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,6 +7,7 @@ use std::thread;
 use linkspan_harness::call::Output;
 use linkspan_harness::fault::{Fault, Hit, Point, Tracer};
 use linkspan_harness::lab::{Lab, in_lab};
+use linkspan_harness::thorough::sample;
 use linkspan_harness::{figure, skip};
 use serde_json::Value;
 
@@ -16,8 +17,8 @@ use crate::site::{Case, Site};
 /// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
 const HOSTS: usize = 6;
 
-/// A failed ADD that could not undo.
-const STRANDED: &str = "stranded, then DEL";
+/// An everyday run takes one of so many points, and others for each trial.
+const SELDOM: usize = 4;
 
 /// One way to be hit and to recover.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +60,7 @@ const fn trial(verb: &'static str, fault: Fault, recovery: Recovery) -> Trial {
     }
 }
 
-/// What happened, counted, and what should not have.
+/// The outcomes, counted, and the failures.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<String, usize>,
@@ -109,9 +110,11 @@ fn strike_one(lab: &Lab, (case, host): (Case, usize), tally: &Mutex<Tally>) {
     let course = Course::of(&site, &tracer);
     let trials: &[Trial] = if case.of_child { &OF_CHILD } else { &TRIALS };
     // The first that cannot be mended ends it.
-    trials
-        .iter()
-        .try_for_each(|trial| hit_everywhere((&site, &tracer, &course), (*trial, host), tally));
+    trials.iter().enumerate().try_for_each(|(nth, trial)| {
+        let struck = course.points(*trial, nth).skip(host).step_by(HOSTS);
+        let struck: Vec<_> = struck.collect();
+        hit_everywhere((&site, &tracer, &course.result), (*trial, &struck), tally)
+    });
 }
 
 /// Runs that nobody disturbed, and where they could be.
@@ -133,8 +136,8 @@ impl Course {
         }
     }
 
-    /// Where a trial strikes on the `host`th of the hosts.
-    fn points(&self, trial: Trial, host: usize) -> impl Iterator<Item = &Point> {
+    /// Where the `nth` trial strikes.
+    fn points(&self, trial: Trial, nth: usize) -> impl Iterator<Item = &Point> {
         let all = if trial.verb == "ADD" {
             &self.of_add
         } else {
@@ -143,28 +146,25 @@ impl Course {
         let struck = all
             .iter()
             .filter(move |point| trial.fault != Fault::Kill || point.modifies());
-        struck.skip(host).step_by(HOSTS)
+        sample(struck, nth, SELDOM)
     }
 }
 
 /// `None` where the host could not be mended.
 fn hit_everywhere(
-    (site, tracer, course): (&Site<'_>, &Tracer, &Course),
-    (trial, host): (Trial, usize),
+    (site, tracer, result): (&Site<'_>, &Tracer, &Value),
+    (trial, points): (Trial, &[&Point]),
     tally: &Mutex<Tally>,
 ) -> Option<()> {
     if trial.recovery == Recovery::Gc && !site.is_on_host() {
         return Some(());
     }
-    for point in course.points(trial, host) {
+    for &point in points {
         if trial.verb == "DEL" {
             site.call("ADD").run().succeeded();
         }
         let hit = tracer.hit(&site.call(trial.verb), point, trial.fault);
-        let outcome = outcome(site, trial, point, (&hit, &course.result));
-        if trial.recovery != Recovery::ByItself || outcome == Ok(STRANDED) {
-            site.refill();
-        }
+        let outcome = outcome(site, trial, point, (&hit, result));
         let outcome = outcome.and_then(|outcome| site.changed().map_or(Ok(outcome), Err));
         let mut tally = tally.lock().unwrap();
         match outcome {
@@ -220,10 +220,10 @@ fn outcome(
         Fault::Kill | Fault::Error | Fault::Errors => explains(hit)?,
     }
     match trial.recovery {
-        // Who cannot come back from the container's namespace must not go on, not even to undo.
+        // A process that cannot return from the container's namespace must stop, even without an undo.
         Recovery::ByItself if hit.output.stdout.contains("return to netns") => {
             ended("DEL", &site.call("DEL").run())?;
-            Ok(STRANDED)
+            Ok("stranded, then DEL")
         }
         Recovery::ByItself => {
             if let Some(changed) = site.changed() {
@@ -267,7 +267,7 @@ fn is_whole(site: &Site<'_>, hit: &Hit, result: &Value) -> Result<(), String> {
     ended("CHECK", &site.call("CHECK").after(&printed).run())
 }
 
-/// Whoever cannot answer says so where it still can, and has given no answer.
+/// A process that cannot answer reports that if it still can, and has printed no answer.
 fn complains(hit: &Hit) -> Result<(), String> {
     let Output { stdout, stderr, .. } = &hit.output;
     if stdout.is_empty() && stderr.starts_with("cannot write the answer: ") {

@@ -1,4 +1,4 @@
-//! The same for plugins that execute something: their IPAM plugin, and the programs of iptables.
+//! The same for plugins that execute programs: their IPAM plugin, and iptables.
 
 use std::fs;
 
@@ -12,14 +12,14 @@ use crate::aftermath::withstands;
 use crate::site::{Case, stand_in};
 use crate::{DUAL, V4, guarded, on_bridge, pair, ports};
 
-/// What the plugins find in their environment.
+/// The environment of the plugins.
 type Environment = Vec<(&'static str, String)>;
 
 fn delegates_are_executed(_: &Lab) -> Environment {
     vec![("LINKSPAN_DELEGATE", "exec".to_owned())]
 }
 
-/// A stand-in for `host-local` in `CNI_PATH`, which is not our inode and is executed therefore.
+/// A stand-in for `host-local` in `CNI_PATH`. It is not our inode, so it is executed.
 fn host_local_dies(lab: &Lab) -> Environment {
     let path = lab.bin().join("host-local");
     let real = lab.dir().join("host-local");
@@ -35,7 +35,7 @@ fn preferred(dir: &str) -> Environment {
 
 fn the_older_iptables_is_preferred(lab: &Lab) -> Environment {
     let mut environment = preferred(&older_iptables(lab).unwrap());
-    // The lock is one for the whole machine otherwise.
+    // By default the whole machine shares one lock.
     let lock = lab.dir().join("xtables.lock").display().to_string();
     environment.push(("XTABLES_LOCKFILE", lock));
     environment

@@ -1,5 +1,5 @@
-//! Nothing is lost when a system call fails or the process dies at it: a failed ADD leaves the host and the container
-//! as they were, and after anything else one DEL, or one GC, makes them so.
+//! Nothing is lost if a system call fails or the process dies at it. A failed ADD leaves the host and the container in
+//! their initial state. After any other fault, one DEL or one GC restores it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -42,7 +42,7 @@ fn pair(lab: &Lab, subnets: &[&str]) -> Value {
     )
 }
 
-/// The port by both protocols.
+/// The port with both protocols.
 fn ports(port: u16) -> Value {
     let mapping =
         |protocol: &str| json!({ "hostPort": port, "containerPort": 80, "protocol": protocol });
@@ -89,6 +89,28 @@ fn a_macvlan() {
 }
 
 #[test]
+fn a_macvlan_that_asks_for_others_with_its_addresses() {
+    withstands(Case::first("macvlan, conflictCheck", |lab, _| {
+        let over =
+            json!({ "master": master(lab), "conflictCheck": true, "ipam": host_local(lab, DUAL) });
+        vec![conf("macvlan", &over)]
+    }));
+}
+
+#[test]
+fn a_device_that_asks_for_others_with_its_addresses() {
+    withstands(Case::first("host-device, conflictCheck", |lab, port| {
+        let name = format!("nic{port}");
+        nic::make(lab, &name, &[("10.1.0.1", 16)]);
+        let dir = lab.dir().join("host-device");
+        let over = json!({
+            "device": name, "dataDir": dir, "conflictCheck": true, "ipam": host_local(lab, V4),
+        });
+        vec![conf("host-device", &over)]
+    }));
+}
+
+#[test]
 fn a_device_of_the_host() {
     withstands(Case::first("host-device", |lab, port| {
         let name = format!("nic{port}");
@@ -105,6 +127,35 @@ fn an_ipvlan() {
         let over = json!({ "master": master(lab), "mtu": 1400, "ipam": host_local(lab, DUAL) });
         vec![conf("ipvlan", &over)]
     }));
+}
+
+#[test]
+fn host_reach_behind_a_macvlan() {
+    withstands(Case::second("macvlan and host-reach", |lab, _| {
+        reached(lab, master(lab))
+    }));
+}
+
+#[test]
+fn host_reach_on_a_master_of_its_own() {
+    withstands(Case::second(
+        "macvlan and host-reach, first",
+        |lab, port| {
+            let name = format!("nic{port}");
+            nic::make(lab, &name, &[]);
+            reached(lab, &name)
+        },
+    ));
+}
+
+/// A macvlan on a master, which the host reaches.
+fn reached(lab: &Lab, master: &str) -> Vec<Value> {
+    let over = json!({ "master": master, "ipam": host_local(lab, DUAL) });
+    let dir = lab.dir().join("host-reach");
+    vec![
+        conf("macvlan", &over),
+        conf("host-reach", &json!({ "dataDir": dir })),
+    ]
 }
 
 #[test]
@@ -179,6 +230,13 @@ fn a_pair() {
 fn a_dual_stack_pair() {
     withstands(Case::first("ptp, dual stack", |lab, _| {
         vec![pair(lab, DUAL)]
+    }));
+}
+
+#[test]
+fn a_netkit_pair() {
+    withstands(Case::first("ptp with netkit, dual stack", |lab, _| {
+        vec![with(pair(lab, DUAL), &json!({ "device": "netkit" }))]
     }));
 }
 

@@ -1,4 +1,5 @@
-//! The memory of an attachment: whatever hits the process while it remembers or forgets, DEL ends and nothing stays.
+//! The memory of an attachment: whatever fault hits the process while it writes or deletes the memory, DEL succeeds
+//! and nothing stays.
 
 use std::fs;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::{LINKSPAN, V4, on_bridge};
 
-/// Where each of them is kept, below the cache.
+/// The directory of the memories, below the cache.
 const MEMORY: &str = "cache/linkspan";
 
 fn linkspan(lab: &Lab, verb: &str, netns: &str) -> Call {
@@ -45,7 +46,7 @@ fn what_is_remembered_is_forgotten() {
             }
             let (_, points) = tracer.points(&call(verb));
             call("del").run().succeeded();
-            // Its content is the only text that begins so.
+            // Only its content has these prefixes.
             let of_memory = ["cache/linkspan", "\"boot "];
             let points = points.into_iter();
             for point in

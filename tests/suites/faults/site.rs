@@ -1,4 +1,4 @@
-//! A host with one container that stays, and one that comes and goes.
+//! A host with one container that stays, and one that is attached and detached.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,26 +12,22 @@ use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::{table, tool};
 use linkspan_netlink::link::{Kind, LinkSpec};
-use linkspan_netlink::route::MAIN;
 use linkspan_netlink::rtnl::Rtnl;
-use linkspan_netlink::stored::Stored;
-use linkspan_protocol::family::Family;
-use nix::errno::Errno;
 use serde_json::{Value, json};
 
 /// The plugins of a list for the pod that publishes this port.
 pub(crate) type Plugins = fn(&Lab, u16) -> Vec<Value>;
 
-/// What is called, and how.
+/// The call to test.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Which of the plugins is hit.
+    /// The index of the tested plugin.
     step: usize,
     plugins: Plugins,
-    /// Prepares the host; what its plugins find in their environment.
+    /// Prepares the host; returns the environment of its plugins.
     prepare: fn(&Lab) -> Vec<(&'static str, String)>,
-    /// Whether a program is hit that the plugin executes, and that has a stand-in.
+    /// Whether the fault hits a program that the plugin executes, and that has a stand-in.
     pub(crate) of_child: bool,
 }
 
@@ -47,14 +43,16 @@ impl Case {
         }
     }
 
-    /// Whether the kernel has what the plugins need.
+    /// Returns whether the kernel meets the plugins' requirements.
     pub(crate) fn can_attach(&self, lab: &Lab) -> bool {
         let plugins = (self.plugins)(lab, 8080);
         let mut kinds = plugins.iter().filter_map(|conf| conf["type"].as_str());
-        kinds.all(|kind| skip::can_attach(&lab.rtnl(), kind))
+        let has_kinds = kinds.all(|kind| skip::can_attach(&lab.rtnl(), kind));
+        let mut pairs = plugins.iter().filter_map(|conf| conf["device"].as_str());
+        has_kinds && pairs.all(|device| skip::has_pair(&lab.rtnl(), device))
     }
 
-    /// The one behind the interface plugin.
+    /// The plugin after the interface plugin.
     pub(crate) fn second(name: &'static str, plugins: Plugins) -> Self {
         Self {
             step: 1,
@@ -62,12 +60,12 @@ impl Case {
         }
     }
 
-    /// On a host that is prepared.
+    /// On a prepared host.
     pub(crate) fn on(self, prepare: fn(&Lab) -> Vec<(&'static str, String)>) -> Self {
         Self { prepare, ..self }
     }
 
-    /// The program with a stand-in is what is hit.
+    /// The fault hits the program with a stand-in.
     pub(crate) fn of_child(self) -> Self {
         Self {
             of_child: true,
@@ -76,15 +74,15 @@ impl Case {
     }
 }
 
-/// The container that stays, so that bridge, table and forwarding, which are shared, are there before.
+/// The container that stays, so that the shared bridge, table and forwarding exist before.
 const NEIGHBOUR: &str = "neighbour";
 const POD: &str = "pod";
 
-/// All that a plugin may touch, as sorted lines.
+/// All state that a plugin may change, as sorted lines.
 #[derive(PartialEq, Eq)]
 struct State(Vec<String>);
 
-/// The host at the step of the list that is to be hit.
+/// The host at the tested step of the list.
 pub(crate) struct Site<'a> {
     lab: &'a Lab,
     sandbox: Sandbox,
@@ -93,13 +91,11 @@ pub(crate) struct Site<'a> {
     environment: Vec<(&'static str, String)>,
     pub(crate) of_child: bool,
     settings: Vec<PathBuf>,
-    /// The routes of the container, where a process that dies takes them with it.
-    flushed: Vec<Stored>,
     before: State,
 }
 
 impl<'a> Site<'a> {
-    /// The neighbour is attached, and the pod by the plugins before the one that is hit.
+    /// The neighbour is attached, and the pod by the plugins before the tested one.
     pub(crate) fn new(lab: &'a Lab, case: Case) -> Self {
         let environment = (case.prepare)(lab);
         let (sandbox, neighbour) = (lab.sandbox(), lab.sandbox());
@@ -122,13 +118,12 @@ impl<'a> Site<'a> {
         lo.set_up().unwrap();
         lo.set_down().unwrap();
         if conf["type"] == "vrf" {
-            // The kernel adds a rule with the first one, and never takes it away.
+            // The kernel adds a rule with the first one, and never removes it.
             let first = LinkSpec::new("first", Kind::Vrf { table: 1 });
             sandbox.rtnl().create(&first).unwrap();
             let first = sandbox.rtnl().link_by_name("first").unwrap().unwrap();
             first.delete().unwrap();
         }
-        let flushed = flushed(&sandbox, &conf);
         let settings = settings();
         let before = state(lab, &sandbox, &settings);
         Self {
@@ -139,7 +134,6 @@ impl<'a> Site<'a> {
             conf,
             environment,
             of_child: case.of_child,
-            flushed,
             before,
         }
     }
@@ -150,7 +144,7 @@ impl<'a> Site<'a> {
         environed(call, &self.environment).env(STAND_IN_FOR, verb)
     }
 
-    /// GC where the neighbour alone is valid.
+    /// GC with only the neighbour as valid.
     pub(crate) fn gc(&self) -> Output {
         let valid = json!([{ "containerID": NEIGHBOUR, "ifname": ifname(&self.conf) }]);
         let conf = with(
@@ -160,7 +154,7 @@ impl<'a> Site<'a> {
         self.call("GC").conf(&conf).run()
     }
 
-    /// What is not as it was before the plugin was called.
+    /// The differences from the state before the plugin was called.
     pub(crate) fn changed(&self) -> Option<String> {
         let now = state(self.lab, &self.sandbox, &self.settings);
         if now == self.before {
@@ -177,18 +171,8 @@ impl<'a> Site<'a> {
         Some(format!("changed: {}", lines.join("; ")))
     }
 
-    /// Makes the routes that the kernel flushed before the process died, as the next ADD of the interface plugin would.
-    pub(crate) fn refill(&self) {
-        for route in &self.flushed {
-            match self.sandbox.rtnl().add_stored(route) {
-                Err(err) if err.is(Errno::EEXIST) => {}
-                added => added.unwrap(),
-            }
-        }
-    }
-
-    /// Whether the plugin keeps anything on the host: what is in the container alone goes with it, and GC does not learn
-    /// where that is.
+    /// Returns whether the plugin has state on the host. State in the container goes with it, and GC does not know its
+    /// place.
     pub(crate) fn is_on_host(&self) -> bool {
         const INSIDE: [&str; 9] = [
             "dummy",
@@ -207,21 +191,6 @@ impl<'a> Site<'a> {
     pub(crate) fn dir(&self) -> &Path {
         self.lab.dir()
     }
-}
-
-/// The kernel flushes the routes of an interface that gets into a VRF or out of it, and nothing but the process has them then.
-fn flushed(sandbox: &Sandbox, conf: &Value) -> Vec<Stored> {
-    if conf["type"] != "vrf" {
-        return Vec::new();
-    }
-    let rtnl = sandbox.rtnl();
-    let mut routes = Family::BOTH.map(|family| rtnl.stored_routes(family).unwrap());
-    for routes in &mut routes {
-        routes.retain(|route| route.table() == MAIN && !route.is_of_the_kernel());
-        // Routes to next hops come before those that use them.
-        routes.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
-    }
-    routes.concat()
 }
 
 fn ifname(conf: &Value) -> &'static str {
@@ -244,7 +213,8 @@ fn environed(call: Call, environment: &[(&str, String)]) -> Call {
     environment.iter().fold(call, set)
 }
 
-/// The verb for which a stand-in lets its program be hit: what a failed ADD undoes by another one is not.
+/// The verb for which a stand-in passes the fault on to its program. A failed ADD's undo uses another verb, which gets
+/// no fault.
 const STAND_IN_FOR: &str = "STAND_IN_FOR";
 
 /// A stand-in for the program `real`.
@@ -284,7 +254,7 @@ fn leases(lab: &Lab) -> Vec<String> {
     lab.leased("net").into_iter().map(told).collect()
 }
 
-/// What packets wait in, and what leads them there.
+/// The ifbs, and the filters that redirect to them.
 fn queues(rtnl: &Rtnl) -> Vec<String> {
     let mut lines = Vec::new();
     for link in rtnl.links().unwrap() {
@@ -295,7 +265,7 @@ fn queues(rtnl: &Rtnl) -> Vec<String> {
     lines
 }
 
-/// What tuning and host-device keep.
+/// The files of tuning and host-device.
 fn backups(lab: &Lab) -> Vec<String> {
     let dirs =
         ["tuning", "tuning/.linkspan", "host-device"].map(|dir| fs::read_dir(lab.dir().join(dir)));
@@ -306,7 +276,7 @@ fn backups(lab: &Lab) -> Vec<String> {
         .collect()
 }
 
-/// What is noted on the devices of the host.
+/// The aliases of the host's devices.
 fn notes(lab: &Lab) -> Vec<String> {
     let links = lab.rtnl().links().unwrap().into_iter();
     let devices = links.filter(|link| link.name.starts_with("nic"));
@@ -315,7 +285,7 @@ fn notes(lab: &Lab) -> Vec<String> {
         .collect()
 }
 
-/// The older packet filter, where somebody has used it; to look would make its tables.
+/// iptables-legacy, if it was used; a look would create its tables.
 fn legacy() -> Vec<String> {
     let mut lines = Vec::new();
     for family in ["ip", "ip6"] {
@@ -324,7 +294,7 @@ fn legacy() -> Vec<String> {
             let saved = tool::tool(&format!("{family}tables-legacy-save"), &[]);
             let saved = saved.unwrap_or_default();
             let told = saved.lines().filter(|line| !line.starts_with('#'));
-            // A chain's line ends in what was counted.
+            // A chain's line ends with counters.
             let uncounted = |line: &str| line.split(" [").next().unwrap_or_default().to_owned();
             lines.extend(told.map(uncounted));
         }
@@ -332,7 +302,7 @@ fn legacy() -> Vec<String> {
     lines
 }
 
-/// The files of what outlives an attachment: the host's settings for all links, and for those that stay.
+/// The files of settings that outlive an attachment: the host's settings for all links, and for links that stay.
 fn settings() -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from("/proc/sys/net/ipv4/ip_forward")];
     for family in ["ipv4", "ipv6"] {

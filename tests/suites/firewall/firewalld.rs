@@ -1,4 +1,4 @@
-//! firewalld over the system's bus: one of the test's own, and a bus without it.
+//! firewalld over the system's bus: a test double, and a bus without it.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::service::Firewalld;
 use crate::{LINKSPAN, Pod};
 
-/// The bus at which [`Firewalld`] is, and the address of it.
+/// The bus with [`Firewalld`], and its address.
 fn started(lab: &Lab) -> (Firewalld, String) {
     let path = lab.dir().join("bus");
     let firewalld = Firewalld::start(&path);
@@ -37,7 +37,7 @@ fn addresses_are_sources_of_the_zone_by_name_and_where_it_runs() {
             let expected = sources.map(|source| (source.to_owned(), "trusted".to_owned()));
             assert_eq!(firewalld.zones(), expected.into());
             call.check(&pod.result);
-            // A reload forgets it, and `restore` puts it back.
+            // A reload forgets it, and `restore` adds it again.
             firewalld.reload();
             let told = call.clone().verb("CHECK").run().failed(999);
             assert!(told.contains("10.1.0.2/32 in trusted zone"), "{told}");
@@ -65,7 +65,7 @@ fn an_address_in_another_zone_is_refused_and_the_zone_is_named() {
         firewalld.put("fd00:1::2/128", "public");
         let told = at(&pod.firewall(lab), &bus).verb("ADD").run().failed(999);
         assert!(told.contains("zone public"), "{told}");
-        // The address that was added before is undone, and the other one stays where it is.
+        // The address that was added first is removed, and the other one keeps its place.
         assert_eq!(firewalld.zones().len(), 1);
         assert_eq!(elements(lab), [""; 0]);
         at(&pod.firewall(lab), &bus).del();
@@ -130,7 +130,7 @@ fn without_firewalld_a_bus_is_nobodys_obstacle() {
     });
 }
 
-/// firewalld as it is, on a bus and with files of its own. It says what becomes of the sources of the zone.
+/// The real firewalld, on a bus and with files of its own. It prints the sources of the zone.
 const SCRIPT: &str = r#"
     set -e
     mount -t tmpfs none /run
@@ -182,7 +182,7 @@ fn what_a_reload_of_firewalld_forgets_is_told_and_put_back() {
     });
 }
 
-/// A bus at that path on which everybody may do everything.
+/// A bus at that path that permits everything.
 fn bus_conf(path: &Path) -> String {
     format!(
         "<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
@@ -199,6 +199,6 @@ fn refuses(lab: &Lab, pod: &Pod, bus: &str) {
         let told = at(call, bus).verb(verb).run().failed(code);
         assert!(told.contains("firewalld does not run"), "{told}");
     }
-    // Nothing is left where there is nothing.
+    // DEL without state changes nothing.
     at(&pod.firewall(lab), bus).del();
 }

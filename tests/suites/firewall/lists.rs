@@ -1,4 +1,4 @@
-//! The lists that engines write, as they are but for where leases and settings are kept, and for plugins of others.
+//! The engines' lists, unchanged except for directories of leases and settings, and for foreign plugins.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::{LINKSPAN, NATIVE, about, saved};
 
 const LISTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suites/runtime/lists");
 
-/// Attaches, compares and detaches by the list of an engine. `iptables` tells whether its rules are looked for.
+/// Attaches, compares and detaches with an engine's list. `iptables` tells whether to look for its rules.
 fn serves(lab: &Lab, name: &str, iptables: bool) {
     let text = fs::read_to_string(format!("{LISTS}/{name}.conflist")).unwrap();
     let mut list: Value = serde_json::from_str(&text).unwrap();

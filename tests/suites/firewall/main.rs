@@ -1,5 +1,4 @@
-//! `firewall`: who is let through and who is not, by each backend, with packets; whose the rules are; and the swap with the
-//! Go plugin.
+//! `firewall`: accepted and dropped packets, with each backend; the owners of rules; and the swap with the Go plugin.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -31,7 +30,7 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const NATIVE: [&str; 2] = ["iptables-nft", "ip6tables-nft"];
 const OLDER: [&str; 2] = ["iptables-legacy", "ip6tables-legacy"];
 
-/// A container on a bridge, behind which firewall is called.
+/// A container on a bridge, for firewall to follow.
 struct Pod {
     sandbox: Sandbox,
     id: &'static str,
@@ -57,7 +56,7 @@ fn network(lab: &Lab, number: usize) -> Value {
 }
 
 impl Pod {
-    /// A container that is attached to a bridge, and not yet let through.
+    /// A container that is attached to a bridge, before firewall.
     fn on_bridge(lab: &Lab, id: &'static str, number: usize, over: &Value) -> Self {
         let sandbox = lab.sandbox();
         let bridge = network(lab, number);
@@ -139,14 +138,14 @@ fn about(programs: [&str; 2], text: &str) -> Vec<String> {
     lines
 }
 
-/// Both families drop what nobody lets through; false where that kind of iptables is not installed.
+/// Both families drop by default; returns false if that kind of iptables is not installed.
 fn drop_by_default(programs: [&str; 2]) -> bool {
     programs
         .iter()
         .all(|program| tool(program, &["-w", "-P", "FORWARD", "DROP"]).is_some())
 }
 
-/// A datagram comes through and its echo comes back.
+/// A datagram arrives, and its echo comes back.
 fn reaches(from: &Netns, to: &Netns, ip: IpAddr) {
     let server = at(to, || UdpSocket::bind((ip, 0))).unwrap();
     let address = server.local_addr().unwrap();
@@ -154,7 +153,7 @@ fn reaches(from: &Netns, to: &Netns, ip: IpAddr) {
     assert!(came.is_ok(), "{address}: {came:?}");
 }
 
-/// No datagram comes through to `server`. The time is for packets that should not be: a short one can only hide them.
+/// No datagram reaches `server`. The time is for packets that should not arrive: a shorter time can only miss some.
 fn is_kept_from(from: &Netns, server: &UdpSocket, address: SocketAddr) {
     let any = if address.is_ipv4() {
         "0.0.0.0:0"

@@ -1,16 +1,18 @@
-//! Whose the rules are: an attachment's, and not an address's.
+//! Rules belong to an attachment, not to an address.
 
+use linkspan_filter::table::TABLE;
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::{Lab, in_lab};
-use linkspan_harness::table::{elements, everything, shared};
+use linkspan_harness::table::{elements, everything, netfilter, shared};
 use linkspan_harness::tool::{older_iptables, tool};
+use linkspan_nftables::Batch;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, NATIVE, OLDER, Pod, about, saved};
 
 const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Each way in which rules are kept.
+/// Each place of rules.
 fn everywhere(test: fn(&Lab, &Value, &str, Option<[&str; 2]>)) {
     let iptables = json!({ "backend": "iptables" });
     in_lab(LINKSPAN, |lab| test(lab, &json!({}), SYSTEM, None));
@@ -26,7 +28,7 @@ fn everywhere(test: fn(&Lab, &Value, &str, Option<[&str; 2]>)) {
     });
 }
 
-/// How many rules of iptables an address of the pod has, at least.
+/// Minimum number of iptables rules for an address of the pod.
 fn rules(pod: &Pod, kind: Option<[&str; 2]>) -> usize {
     let Some(kind) = kind else { return 2 };
     let each = pod.addresses().into_iter();
@@ -51,6 +53,35 @@ fn a_late_del_takes_nothing_from_the_addresss_new_owner() {
         assert_eq!(rules(&pod, kind), if kind.is_some() { 0 } else { 2 });
         assert_eq!(elements(lab), [""; 0]);
         new.after(&pod.result).verb("CHECK").run().failed(999);
+    });
+}
+
+/// Takes away what the first layout did not have.
+fn forget_holders(lab: &Lab) {
+    let mut batch = Batch::default();
+    batch.flush_chain(TABLE, "firewall");
+    batch.delete_chain(TABLE, "firewall");
+    for set in ["firewall_holders_v4", "firewall_holders_v6"] {
+        batch.delete_set(TABLE, set);
+    }
+    batch.ensure_chain(TABLE, "firewall");
+    netfilter(lab).commit(batch).unwrap();
+}
+
+#[test]
+fn addresses_of_the_first_layout_are_their_owners() {
+    everywhere(|lab, over, path, kind| {
+        let pod = Pod::on_bridge(lab, "old", 0, over).with_path(path);
+        pod.firewall(lab).add();
+        forget_holders(lab);
+        let new = pod.firewall(lab).env("CNI_CONTAINERID", "new");
+        new.add();
+        pod.firewall(lab).del();
+        assert_eq!(rules(&pod, kind), 2);
+        new.check(&pod.result);
+        new.del();
+        assert_eq!(rules(&pod, kind), if kind.is_some() { 0 } else { 2 });
+        assert_eq!((elements(lab), shared_policies(lab)), (vec![], vec![]));
     });
 }
 
@@ -86,6 +117,20 @@ fn shared_policies(lab: &Lab) -> Vec<String> {
 }
 
 #[test]
+fn a_result_that_has_lost_an_address_hides_nothing_from_del() {
+    everywhere(|lab, over, path, kind| {
+        let pod = Pod::on_bridge(lab, "pod", 0, over).with_path(path);
+        pod.firewall(lab).add();
+        assert_eq!(elements(lab).len(), 2);
+        let mut told = pod.result.clone();
+        told["ips"].as_array_mut().unwrap().truncate(1);
+        pod.firewall(lab).after(&told).del();
+        assert_eq!((elements(lab), shared_policies(lab)), (vec![], vec![]));
+        assert_eq!(rules(&pod, kind), if kind.is_some() { 0 } else { 2 });
+    });
+}
+
+#[test]
 fn a_policy_goes_with_the_last_container_of_its_bridge() {
     everywhere(|lab, over, path, kind| {
         let over = with(over.clone(), &json!({ "ingressPolicy": "isolated" }));
@@ -98,7 +143,7 @@ fn a_policy_goes_with_the_last_container_of_its_bridge() {
         pods[0].detach(lab);
         assert!(there() && !shared_policies(lab).is_empty());
         pods[1].check(lab);
-        // Somebody else's container, of whom our table knows nothing, is still there.
+        // Another container, without state in our table, still exists.
         let other = Pod::on_bridge(lab, "other", 0, &over);
         pods[1].alone(lab).del();
         assert!(there() && !shared_policies(lab).is_empty() || kind.is_none());

@@ -1,4 +1,4 @@
-//! Packets: who reaches whom, by each backend and in both families.
+//! Packets: reachability with each backend and in both families.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -66,16 +66,16 @@ fn rules_of_the_administrator_win() {
     });
 }
 
-/// How the packet filter comes by the packets.
+/// The way of packets to the packet filter.
 #[derive(Debug, Clone, Copy)]
 struct World {
     /// The kind of iptables that is in use; none for our table alone.
     kind: Option<[&'static str; 2]>,
-    /// Whether it sees what passes bridges; `None` where the kernel cannot do that.
+    /// Whether it sees bridged packets; `None` if the kernel cannot do that.
     bridge_netfilter: bool,
 }
 
-/// Sets up the world; false where it cannot be.
+/// Sets up the world; returns false if that is impossible.
 fn prepare(lab: &Lab, world: World) -> bool {
     if world.kind == Some(OLDER) && older_iptables(lab).is_none() {
         return false;
@@ -94,7 +94,8 @@ fn prepare(lab: &Lab, world: World) -> bool {
     true
 }
 
-/// A test in each world. An ordinary user's test runs as a whole for each laboratory, so each world has its own.
+/// A test in each world. An ordinary user's test reruns as a whole for each laboratory, so each world has a separate
+/// one.
 macro_rules! in_each_world {
     ($(#[$doc:meta])* $name:ident, $test:expr) => {
         $(#[$doc])*
@@ -146,7 +147,7 @@ fn in_world(kind: Option<[&'static str; 2]>, bridge_netfilter: bool, test: fn(&L
     });
 }
 
-/// Publishes port 8080 of the host as the pod's port 80, of UDP; the server there, in each family.
+/// Publishes UDP port 8080 of the host as the pod's port 80. Returns the server there, in each family.
 fn published(lab: &Lab, pod: &Pod) -> Vec<(UdpSocket, SocketAddr)> {
     let mapping = json!({ "hostPort": 8080, "containerPort": 80, "protocol": "udp" });
     let conf = json!({
@@ -159,7 +160,7 @@ fn published(lab: &Lab, pod: &Pod) -> Vec<(UdpSocket, SocketAddr)> {
     call.conf(&conf).after(&pod.result).add();
     let server = |ip: IpAddr| {
         let server = at(&pod.sandbox.netns, || UdpSocket::bind((ip, 80))).unwrap();
-        // An address of the host that is on no bridge with pods.
+        // An address of the host that is not on a bridge with pods.
         let host = match Family::of(ip) {
             Family::V4 => "10.9.0.1:8080",
             Family::V6 => "[fd00:9::1]:8080",
@@ -174,8 +175,8 @@ fn uplink(lab: &Lab) -> Pod {
     Pod::on_bridge(lab, "uplink", 9, &json!({}))
 }
 
-/// Who reaches whom under a policy: a neighbour on the bridge, and a pod on another bridge with the policy; each by address
-/// and by the published port. The host and the world reach everybody.
+/// Reachability under a policy: a neighbour on the bridge, and a pod on another bridge with the policy; each by
+/// address and by the published port. The host and the world reach everything.
 fn matrix(lab: &Lab, world: World, over: &Value, expected: [bool; 4]) {
     let outside = uplink(lab);
     outside.firewall(lab).add();
@@ -250,7 +251,7 @@ in_each_world!(
     }
 );
 
-/// A first container of its bridge, which comes before the bridge's policy. Nothing but the figure tells for how long.
+/// The first container of a bridge, before the bridge's policy. Only the figure shows the duration.
 fn unguarded(lab: &Lab, id: &'static str, number: usize, over: &Value) -> Pod {
     let pod = Pod::on_bridge(lab, id, number, over);
     let begun = Instant::now();
@@ -263,7 +264,7 @@ fn unguarded(lab: &Lab, id: &'static str, number: usize, over: &Value) -> Pod {
     pod
 }
 
-/// The second container of a bridge is guarded when bridge is through, and before firewall is called.
+/// The second container of a bridge is guarded after bridge, and before firewall is called.
 fn before_its_policy(lab: &Lab, world: World, policy: &str) {
     let over = json!({ "ingressPolicy": policy });
     let uplink = uplink(lab);

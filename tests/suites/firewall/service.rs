@@ -1,4 +1,4 @@
-//! A bus with nothing on it but firewalld, as far as the plugin asks it.
+//! A bus with a test double of firewalld, with only the plugin's methods.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use std::thread;
 /// Sources, each with its zone.
 type Zones = BTreeMap<String, String>;
 
-/// firewalld, on a bus of its own.
+/// firewalld, on a separate bus.
 #[derive(Debug, Clone)]
 pub(crate) struct Firewalld {
     zones: Arc<Mutex<Zones>>,
@@ -41,7 +41,7 @@ impl Firewalld {
         self.zones.lock().unwrap().clone()
     }
 
-    /// What a reload does to sources that are in no file.
+    /// Forgets the sources without a file, like a reload.
     pub(crate) fn reload(&self) {
         self.zones.lock().unwrap().clear();
     }
@@ -58,7 +58,7 @@ impl Firewalld {
             line.clear();
             reader.read_line(&mut line)?;
             match line.trim_start_matches('\0').trim_end() {
-                // Which ways are there?
+                // The client asks for the mechanisms.
                 "AUTH" => stream.write_all(b"REJECTED EXTERNAL\r\n")?,
                 "BEGIN" => {}
                 "AUTH EXTERNAL" => stream.write_all(b"DATA\r\n")?,
@@ -70,7 +70,7 @@ impl Firewalld {
         }
         loop {
             let call = Call::read(&mut reader)?;
-            // A signal of somebody else comes first.
+            // A foreign signal comes first.
             stream.write_all(&signal())?;
             stream.write_all(&self.answer(&call))?;
         }
@@ -173,7 +173,7 @@ impl Call {
     }
 }
 
-/// A message that answers nothing.
+/// A message that is not an answer.
 fn signal() -> Vec<u8> {
     let mut fields = vec![3, 1, b's', 0];
     fields.extend(string("NameAcquired"));

@@ -1,4 +1,4 @@
-//! The rules are the Go plugin's, byte for byte, and either suite checks and removes what the other has made.
+//! The rules equal the Go plugin's byte for byte, and either suite checks and removes the other's rules.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn of_go(call: &Call, go: &Path) -> Call {
         .env("CNI_PATH", &go.to_string_lossy())
 }
 
-/// Two containers on each of two bridges, with the policies that the Go plugin has.
+/// Two containers on each of two bridges, with the Go plugin's policies.
 fn pods(lab: &Lab, go: &Path, path: &str) -> Vec<Pod> {
     let policies = policies(lab, go);
     let pod = |(id, number): (&'static str, usize)| {
@@ -30,7 +30,7 @@ fn pods(lab: &Lab, go: &Path, path: &str) -> Vec<Pod> {
     [("a", 0), ("b", 1), ("c", 0), ("d", 1)].map(pod).into()
 }
 
-/// Policies for the two bridges. The older Go plugin knows one less, and has other comments in its rules.
+/// Policies for the two bridges. The older Go plugin lacks one, and has other comments in its rules.
 fn policies(lab: &Lab, go: &Path) -> [&'static str; 2] {
     let pod = Pod::on_bridge(lab, "probe", 2, &json!({ "ingressPolicy": "isolated" }));
     let probe = of_go(&pod.firewall(lab).conf(&pod.conf), go);
@@ -41,7 +41,7 @@ fn policies(lab: &Lab, go: &Path) -> [&'static str; 2] {
     ["open", "open"]
 }
 
-/// What is in nf_tables, without our own table.
+/// The content of nf_tables, without our own table.
 fn natives(lab: &Lab) -> Vec<String> {
     let mut lines = everything(lab);
     lines.retain(|line| !line.contains(" linkspan"));
@@ -136,7 +136,7 @@ fn exchange(lab: &Lab, path: &str, kind: [&str; 2]) {
         for (adds, other) in [(&theirs, &ours), (&ours, &theirs)] {
             adds.add();
             if policy == "isolated" {
-                // The Go plugin leaves the bridge's port open, and our CHECK tells that.
+                // The Go plugin leaves the bridge's port open, and our CHECK reports that.
                 ours.add();
             }
             for call in [adds, other] {
@@ -149,7 +149,7 @@ fn exchange(lab: &Lab, path: &str, kind: [&str; 2]) {
             for ip in pod.addresses() {
                 assert_eq!(about(kind, &ip.to_string()), [""; 0], "{ip}");
             }
-            // Elements and a policy, of which the Go plugin's DEL knows nothing, go with a DEL of ours.
+            // Elements and a policy, which the Go plugin's DEL does not know, go with a DEL of ours.
             ours.del();
         }
         pod.detach(lab);

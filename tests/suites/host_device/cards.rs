@@ -1,4 +1,4 @@
-//! Two cards of a machine of the test's own, on one wire: what only hardware does, which outlives its container.
+//! Two cards of a test machine, on one wire: behaviour of hardware only, which outlives its container.
 
 use std::fs;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ const DRIVER: &str = "/sys/bus/pci/drivers/virtio-pci";
 /// The gateway of the container, on the card that stays at home.
 const GATEWAY: &str = "10.1.0.1";
 
-/// The card that is lent, and its name on the host.
+/// The lent card, and its name on the host.
 struct Card<'a> {
     lab: &'a Lab,
     address: &'a str,
@@ -56,7 +56,7 @@ impl Card<'_> {
         assert_eq!(self.lab.leased("net"), [""; 0]);
     }
 
-    /// The end of a container, after which the kernel sends the card home.
+    /// The end of a container, after which the kernel returns the card.
     fn dies(&self, sandbox: Sandbox) -> Link {
         let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
         drop(sandbox);
@@ -143,7 +143,7 @@ fn lends(card: &Card<'_>, gateway: IpAddr) {
     card.is_at_home();
 }
 
-/// Killed and restarted: the next ADD has the card with the settings of before; so has GC, and so has a late DEL.
+/// Killed and restarted: the next ADD restores the card's settings; so does GC, and so does a late DEL.
 fn heals(card: &Card<'_>) {
     let dead = card.lab.sandbox();
     card.add("dead", &dead);
@@ -170,7 +170,7 @@ fn heals(card: &Card<'_>) {
     card.is_at_home();
 }
 
-/// The kernel gives the card another name where the host has one that is called as it was in the container.
+/// The kernel gives the card another name if the host has a link with its name in the container.
 fn heals_beside_its_name(card: &Card<'_>) {
     pair(card.lab, "net1", "net1-far", [2, 0, 0, 0, 0, 9]);
     let dead = card.lab.sandbox();
@@ -184,7 +184,7 @@ fn heals_beside_its_name(card: &Card<'_>) {
     on_host(card.lab, "net1").delete().unwrap();
 }
 
-/// The driver goes while the container has the card, and comes back.
+/// The driver is unbound while the container has the card, and bound again.
 fn comes_home_without_a_driver(card: &Card<'_>) {
     let sandbox = card.lab.sandbox();
     let call = card.add("pod", &sandbox);
@@ -226,7 +226,7 @@ fn heals_a_loan_of_the_reference(card: &Card<'_>) {
     assert_eq!((&*link.name, link.up), ("net1", false));
     let sandbox = card.lab.sandbox();
     card.add("next", &sandbox).del();
-    // The reference notes the name alone.
+    // The reference notes only the name.
     let link = on_host(card.lab, &card.name);
     assert_eq!((&*link.alias, link.up), ("", false));
 }

@@ -1,4 +1,4 @@
-//! DEL from every state: without a namespace, without a result, without a note, without a name, and in the middle.
+//! DEL from every state: without a namespace, a result, an alias or a name, and midway.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -20,11 +20,11 @@ fn del_works_without_a_namespace_and_without_a_result() {
             let sandbox = lab.sandbox();
             let call = call(lab, ("pod", &sandbox), &json!({}));
             call.add();
-            // The namespace lives on at ADD's path, so that the device is there.
+            // The namespace lives on at ADD's path, with the device in it.
             call.clone().netns(path).del();
             is_at_home(lab, &before);
         }
-        // A result that makes no sense, and a configuration that names no device any more.
+        // A malformed result, and a configuration that names no device any more.
         for over in [
             json!({ "prevResult": "x" }),
             json!({ "device": null }),
@@ -48,7 +48,7 @@ fn del_finds_the_device_under_another_name_and_without_its_note() {
             let call = call(lab, ("pod", &sandbox), &json!({}));
             call.add();
             let link = within(&sandbox, "net1").unwrap();
-            // All that a container with rights may do to it.
+            // Every change that a privileged container can make.
             link.set_down().unwrap();
             link.set_mtu(1400).unwrap();
             link.set_mac([2, 0, 0, 0, 0, 8]).unwrap();
@@ -80,13 +80,13 @@ fn a_device_that_is_on_its_way_arrives() {
         link.set_name(NIC).unwrap();
         call.del();
         is_at_home(lab, &before);
-        // One that was killed later has sent it home, and not yet taken the note off.
+        // One that was killed later has returned the device, and not yet removed the alias.
         call.add();
         let link = within(&sandbox, "net1").unwrap();
         link.move_to(lab.host().as_fd(), NIC).unwrap();
         call.del();
         is_at_home(lab, &before);
-        // An ADD that was killed has put the note on it, and no more.
+        // A killed ADD has set the alias, and nothing more.
         call.add();
         let link = within(&sandbox, "net1").unwrap();
         link.move_to(lab.host().as_fd(), NIC).unwrap();
@@ -149,7 +149,7 @@ fn del_spares_what_is_anothers() {
         is_at_home(lab, &before);
         let pod = call(lab, ("pod", &sandbox), &json!({}));
         let result = pod.add();
-        // Its path is that of another container by now, which has the device.
+        // The path belongs to another container by now, which has the device.
         late.del();
         pod.check(&result);
         // The path of the host itself.

@@ -1,4 +1,4 @@
-//! A device that came home without a DEL gets its name and settings back, by GC or by the next ADD.
+//! A device that returned without a DEL gets its name and settings back, by GC or by the next ADD.
 
 use std::os::fd::AsFd;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::{LINKSPAN, NIC, call, files, is_at_home, nic, on_host, within};
 
-/// Lends the device, and sends it home as the kernel does with hardware when a container dies: down, under the name that it
-/// had there.
+/// Lends the device, and returns it as the kernel does with hardware after a container's end: down, under its name in
+/// the container.
 fn dies(lab: &Lab, id: &str) {
     let sandbox = lab.sandbox();
     call(lab, (id, &sandbox), &json!({})).add();
@@ -35,13 +35,13 @@ fn gc_heals_it() {
         dies(lab, "dead");
         gc(lab).run().succeeded();
         is_at_home(lab, &before);
-        // A living container that the runtime does not know any more gives it back as well.
+        // A living container that the runtime does not know gives it back as well.
         let sandbox = lab.sandbox();
         call(lab, ("unknown", &sandbox), &json!({})).add();
         gc(lab).run().succeeded();
         is_at_home(lab, &before);
         assert!(within(&sandbox, "net1").is_none());
-        // One that is valid keeps it.
+        // A valid one keeps it.
         let pod = call(lab, ("pod", &sandbox), &json!({}));
         pod.add();
         let valid = json!([{ "containerID": "pod", "ifname": "net1" }]);
@@ -84,7 +84,7 @@ fn the_next_add_heals_it_whatever_it_goes_by() {
             assert_eq!((&*link.alias, link.mtu), (NIC, 1480), "{over}");
             assert_eq!(link.mac, before.settings.mac.unwrap());
             pod.check(&result);
-            // Only the lease of the dead one is left of it, which is GC's of the pool.
+            // Only the dead one's lease is left, which is for the pool's GC.
             assert_eq!(files(lab), ["net:pod:net1"]);
             pod.del();
             gc(lab).run().succeeded();
@@ -102,7 +102,7 @@ fn a_loan_of_another_suite_is_healed_by_its_note() {
             ("net1", json!({ "device": "net1" })),
             ("dev7", json!({ "device": "dev7" })),
         ] {
-            // The reference's note, and no memory.
+            // The reference's alias, without a memory.
             let link = on_host(lab, NIC);
             link.set_down().unwrap();
             link.set_alias(NIC).unwrap();
@@ -114,7 +114,7 @@ fn a_loan_of_another_suite_is_healed_by_its_note() {
             pod.del();
             assert_eq!(on_host(lab, NIC).alias, "", "{over}");
         }
-        // A note of an administrator is none.
+        // An administrator's alias does not count.
         on_host(lab, NIC).set_alias("uplink").unwrap();
         let sandbox = lab.sandbox();
         let pod = call(lab, ("pod", &sandbox), &json!({}));

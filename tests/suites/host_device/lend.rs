@@ -1,8 +1,9 @@
-//! The loan as it is asked for, and every promise of CHECK.
+//! The configured loan, and every promise of CHECK.
 
 use linkspan_harness::conf::{addresses, host_local};
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::tool::tool;
 use linkspan_harness::traffic;
 use linkspan_netlink::link::Link;
 use linkspan_protocol::family::Family;
@@ -43,6 +44,32 @@ fn a_device_is_lent_with_addresses_and_comes_home_as_it_was() {
             is_at_home(lab, &before);
             assert_eq!(Snapshot::of_host(lab), host);
             assert!(within(&sandbox, "net1").is_none());
+        }
+    });
+}
+
+#[test]
+fn a_device_by_an_alternative_name_comes_home_with_all_of_its_names() {
+    const ALTERNATIVE: &str = "a-name-of-more-than-15-letters";
+    in_lab(LINKSPAN, |lab| {
+        let before = nic(lab);
+        for name in [ALTERNATIVE, "short"] {
+            let add = ["link", "property", "add", "dev", NIC, "altname", name];
+            if tool("ip", &add).is_none() {
+                return;
+            }
+        }
+        for name in [ALTERNATIVE, "short"] {
+            let sandbox = lab.sandbox();
+            let call = call(lab, ("pod", &sandbox), &json!({ "device": name }));
+            let result = call.add();
+            assert_eq!(within(&sandbox, "net1").unwrap().alias, NIC);
+            call.check(&result);
+            call.del();
+            is_at_home(lab, &before);
+            for name in [NIC, ALTERNATIVE, "short"] {
+                assert_eq!(on_host(lab, name).name, NIC);
+            }
         }
     });
 }
@@ -106,7 +133,7 @@ fn the_names_of_host_and_container_may_be_taken_on_the_other_side() {
     });
 }
 
-/// What somebody does to the interface.
+/// A change of the interface by others.
 type Change = fn(&Link);
 
 #[test]
@@ -137,7 +164,7 @@ fn check_compares_every_promise() {
             change(&within(&sandbox, "net1").unwrap());
             let failed = call.after(&result).verb("CHECK").run().failed(999);
             assert!(failed.contains(told), "{failed}");
-            // What became of it does not matter to DEL.
+            // DEL does not depend on the change.
             call.after(&result).del();
             is_at_home(lab, &before);
         }

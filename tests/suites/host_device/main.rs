@@ -1,5 +1,5 @@
-//! `host-device`: a device of the host is lent to a container and comes home as it was, from every state in which DEL, GC
-//! or the next ADD may find it.
+//! `host-device`: a device of the host is lent to a container and returned with its settings, from every state in
+//! which DEL, GC or the next ADD may find it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,6 +14,7 @@ mod network;
 mod refusal;
 mod swap;
 mod sysfs;
+mod taken;
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -32,10 +33,10 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const NIC: &str = "nic0";
 const WIRE: &str = "wire0";
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
-/// Nobody has noted that but the administrator.
+/// Only the administrator has noted that.
 const ALIAS: &str = "uplink of rack 7";
 
-/// All that a device shall have again when it is at home.
+/// All settings that the device must have again at home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     settings: Settings,
@@ -53,7 +54,7 @@ fn state(lab: &Lab, name: &str) -> Option<State> {
     })
 }
 
-/// A pair of which one end stands for hardware; nothing of it is as the kernel makes it.
+/// A pair with one end as hardware; none of its settings is the kernel's default.
 fn nic(lab: &Lab) -> State {
     pair(lab, NIC, WIRE, MAC);
     let nic = on_host(lab, NIC);
@@ -112,7 +113,7 @@ fn memory(lab: &Lab) -> String {
     lab.dir().join("host-device").display().to_string()
 }
 
-/// What is remembered, by file names.
+/// The files of the memory, by name.
 fn files(lab: &Lab) -> Vec<String> {
     let entries = fs::read_dir(memory(lab)).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
@@ -122,7 +123,7 @@ fn files(lab: &Lab) -> Vec<String> {
     names
 }
 
-/// The device is at home as it was, and nothing is remembered or leased.
+/// The device is at home in its former state, and no memory or lease is left.
 fn is_at_home(lab: &Lab, before: &State) {
     assert_eq!(state(lab, NIC).as_ref(), Some(before));
     assert_eq!(files(lab), [""; 0]);

@@ -1,5 +1,4 @@
-//! The network that the host has on a device: the container gets it, the host gets it back, and neither loses it by an ADD
-//! that fails.
+//! The host's network on a device: the container gets it, the host gets it back, and a failed ADD does not lose it.
 
 use std::os::fd::AsFd;
 
@@ -24,7 +23,7 @@ fn cidr(text: &str) -> Cidr {
     Cidr::parse(text).unwrap()
 }
 
-/// A device with all that a host may have on it, and the router at the other end of its wire.
+/// A device with every part of a host's network, and the router at the other end of its wire.
 fn configured(lab: &Lab) -> Sandbox {
     nic(lab);
     let router = lab.sandbox();
@@ -68,7 +67,7 @@ fn configured(lab: &Lab) -> Sandbox {
     }
     for (from, table) in [
         ("10.7.0.0/24", TABLE),
-        // These are for others.
+        // Routes and rules for others.
         ("10.9.0.0/24", TABLE),
         ("10.7.0.0/25", TABLE + 1),
     ] {
@@ -139,7 +138,7 @@ fn the_container_gets_the_hosts_network_and_the_result_tells_it() {
         pod.check(&result);
         pod.after(&result).del();
         assert_eq!(Snapshot::of_sandbox(&sandbox), inside);
-        // As with the reference, the host's network manager gives the device its addresses.
+        // As with the reference, the host's network manager configures the addresses again.
         assert!(
             on_host(lab, NIC)
                 .addrs(Some(Family::V4))
@@ -155,7 +154,7 @@ fn the_addresses_of_ipam_come_before_those_of_the_host() {
     in_lab(LINKSPAN, |lab| {
         let _router = configured(lab);
         let sandbox = lab.sandbox();
-        // One of them is the host's, too.
+        // One of them is also the host's.
         let ipam = json!({ "type": "static", "addresses": [{ "address": "10.1.0.9/16" }, { "address": "10.7.0.5/24" }] });
         let over = json!({ "ipam": ipam, "useInterfaceNetwork": true });
         let pod = call(lab, ("pod", &sandbox), &over);
@@ -183,11 +182,11 @@ fn the_host_gets_its_network_back_where_it_is_asked_for() {
             pod.check(&result);
             pod.after(&result).del();
             assert_eq!(Snapshot::of_host(lab), host);
-            // What is remembered counts, whatever the configuration says by then.
+            // The memory counts, whatever the configuration is by then.
             pod.add();
             call(lab, ("pod", &sandbox), &json!({})).netns("").del();
             assert_eq!(Snapshot::of_host(lab), host);
-            // The device came home by itself, and the next ADD has all of it again.
+            // The kernel returned the device, and the next ADD has its whole network again.
             pod.add();
             let link = within(&sandbox, "net1").unwrap();
             link.move_to(lab.host().as_fd(), "net1").unwrap();

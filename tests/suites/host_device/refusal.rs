@@ -1,4 +1,4 @@
-//! Loans that cannot be: nothing is changed, and the error says what to do.
+//! Impossible loans: nothing changes, and the error gives the remedy.
 
 use linkspan_harness::conf::host_local;
 use linkspan_harness::lab::in_lab;
@@ -17,7 +17,7 @@ fn a_failed_add_gives_the_device_back() {
         let missing = json!({ "ipam": { "type": "missing" } });
         let mut unreachable = json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) });
         unreachable["ipam"]["routes"] = json!([{ "dst": "10.9.0.0/16", "gw": "10.8.0.1" }]);
-        // An answer that is not read is taken for a failure.
+        // An unread answer counts as a failure.
         let old = json!({ "cniVersion": "0.2.0", "ipam": null });
         let unwritable = json!({ "dataDir": "/proc/none" });
         for over in [missing, unreachable, old, unwritable] {

@@ -1,4 +1,4 @@
-//! Either suite takes back what the other has lent, and both answer the same.
+//! Either suite returns the other's devices, and both answer the same.
 
 use linkspan_harness::lab::{go_plugins, in_lab};
 use serde_json::{Value, json};
@@ -33,13 +33,13 @@ fn either_suite_takes_back_what_the_other_has_lent() {
         theirs.check(&second);
         theirs.after(&second).del();
         assert_eq!(state(lab, NIC).unwrap().settings, before.settings);
-        // What we remember of it is forgotten by a DEL or GC that comes anyway.
+        // A later DEL or GC forgets our memory of it.
         ours.after(&second).del();
         assert_eq!(files(lab), [""; 0]);
 
-        // Both say the same but for the addresses, which are next in turn.
+        // Both answers are equal except for the addresses, which are next in turn.
         let comparable = |mut result: Value| {
-            // The reference of Debian 12 tells an empty one.
+            // The reference of Debian 12 writes an empty one.
             let dns = result.as_object_mut().unwrap().remove("dns");
             assert!(dns.is_none_or(|dns| dns == json!({})));
             for ip in result["ips"].as_array_mut().unwrap() {

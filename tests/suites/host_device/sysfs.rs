@@ -1,5 +1,5 @@
-//! The search by the place on a bus, in a tree of files that the test makes in the place of sysfs: functions of PCI with
-//! drivers of every sort, auxiliary devices, and several devices at one place.
+//! The search by the place on a bus, in a tree of test files instead of sysfs: PCI functions with all kinds of
+//! drivers, auxiliary devices, and several devices at one place.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -57,13 +57,13 @@ fn with_tree(body: impl FnOnce(&Lab, &State) + Send) {
     });
 }
 
-/// A call whose configuration names the device by `over` alone.
+/// A call whose configuration names the device only by `over`.
 fn call(lab: &Lab, sandbox: &Sandbox, over: &Value) -> Call {
     let over = with(json!({ "device": null }), over);
     crate::call(lab, ("pod", sandbox), &over)
 }
 
-/// The device is lent by `over`, and comes home.
+/// The device is lent by `over`, and returned.
 fn is_lent(lab: &Lab, before: &State, over: &Value) -> Value {
     let sandbox = lab.sandbox();
     let call = call(lab, &sandbox, over);
@@ -86,7 +86,7 @@ fn a_device_is_found_by_its_function_and_the_result_names_that() {
         let older = with(by_config.clone(), &json!({ "cniVersion": "1.0.0" }));
         let result = is_lent(lab, before, &older);
         assert_eq!(result["interfaces"][0]["pciID"], Value::Null);
-        // The runtime's comes before that of the configuration.
+        // The runtime's key takes precedence over the configuration's.
         let by_runtime =
             json!({ "pciBusID": "0000:00:09.0", "runtimeConfig": { "deviceID": PCI } });
         let result = is_lent(lab, before, &by_runtime);
@@ -94,10 +94,10 @@ fn a_device_is_found_by_its_function_and_the_result_names_that() {
         let path = json!({ "kernelpath": format!("{DEVICES}/{PCI}") });
         let result = is_lent(lab, before, &path);
         assert_eq!(result["interfaces"][0]["pciID"], Value::Null);
-        // The name comes before all others.
+        // The name takes precedence over all others.
         let named = with(by_runtime, &json!({ "device": NIC }));
         is_lent(lab, before, &named);
-        // A function that has gone meanwhile stands in nobody's way.
+        // A function that has gone meanwhile does not matter.
         let sandbox = lab.sandbox();
         let call = call(lab, &sandbox, &by_config);
         let result = call.add();
@@ -155,7 +155,7 @@ fn a_function_for_a_program_is_not_touched_and_gets_addresses_alone() {
             function(&address, Some(driver));
             is_for_a_program(lab, &json!({ "pciBusID": address }), &address);
         }
-        // The configuration says so of a driver of the kernel.
+        // The configuration says so about a kernel driver.
         entry(&function(PCI, Some("mlx5_core")), NIC, 0);
         is_for_a_program(lab, &json!({ "pciBusID": PCI, "DPDKMode": true }), PCI);
         is_at_home(lab, before);
@@ -258,7 +258,7 @@ fn a_device_that_came_home_by_itself_is_healed_by_an_add_that_goes_by_its_functi
         let dead = lab.sandbox();
         let id = with(json!({ "device": null }), &by_function);
         crate::call(lab, ("dead", &dead), &id).add();
-        // The end of its container sends hardware home down, under the name that it had there.
+        // After its container's end, hardware comes back down, under its name there.
         let link = within(&dead, "net1").unwrap();
         link.move_to(std::os::fd::AsFd::as_fd(lab.host()), "net1")
             .unwrap();
@@ -276,6 +276,6 @@ fn is_at_home_after(lab: &Lab, before: &State, over: &Value) {
     call.check(&result);
     call.after(&result).del();
     assert_eq!(crate::state(lab, NIC).as_ref(), Some(before));
-    // The lease of the dead one is the pool's to collect.
+    // The pool collects the dead one's lease.
     assert_eq!(crate::files(lab), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! `linkspan back`, and the way that it shows, walked with the Go plugins.
+//! `linkspan back`, and its steps, executed with the Go plugins.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn the_other_plugins_take_over_when_nothing_is_left_to_do() {
         list(&json!(["1.0.0"]));
         assert_eq!(back().succeeded(), "");
 
-        // One that is attached without rules of ours passes over, and so does the next.
+        // An attachment without rules of ours can be kept, and so can the next one.
         let kept = lab.sandbox();
         node.add("net", "kept", &kept);
         assert_eq!(back().succeeded(), "");

@@ -38,7 +38,7 @@ fn the_dead_of_all_networks_are_freed_and_counted() {
             "deleted 1, failed 0, attached 1\n".to_owned(),
         );
         assert_eq!(gc(&["net"]), one);
-        // A network whose list is gone is remembered by its attachments.
+        // A network without its list is known from its attachments.
         fs::remove_file(lab.dir().join("net.d/20-other.conflist")).unwrap();
         let rest = (
             0,

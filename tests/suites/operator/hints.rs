@@ -1,4 +1,4 @@
-//! The hints of CHECK are the commands that mend what it found.
+//! The hints of CHECK are the commands that mend the differences.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,11 @@ use std::path::Path;
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;
+use serde_json::json;
 
 use crate::{LINKSPAN, Node};
 
-/// Runs words of shell on the host.
+/// Runs shell commands on the host.
 fn shell(words: &str) {
     let sh = Call::new(Path::new("/bin/sh"));
     sh.args(&["-ec", words]).run().succeeded();
@@ -17,11 +18,12 @@ fn shell(words: &str) {
 
 #[test]
 fn the_hint_of_check_mends_what_it_found() {
-    if skip::without("nsenter").is_none() || skip::without("ip").is_none() {
+    let tools = ["nsenter", "ip", "sysctl"];
+    if tools.iter().any(|tool| skip::without(tool).is_none()) {
         return;
     }
     in_lab(LINKSPAN, |lab| {
-        let node = Node::new(lab);
+        let node = Node::of(lab, &json!({ "mtu": 1400 }));
         let inside = format!("nsenter --net={}", node.pod.path());
         let host_end = {
             let told = node.call(&["inspect", "c1", "--json"]).run().json();
@@ -30,6 +32,9 @@ fn the_hint_of_check_mends_what_it_found() {
             veth["name"].as_str().unwrap().to_owned()
         };
         for broken in [
+            &format!("ip link set {host_end} mtu 1300"),
+            "echo 1 >/proc/sys/net/ipv6/conf/br0/disable_ipv6",
+            &format!("{inside} sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
             "ip link set br0 down",
             "ip addr del 10.1.0.1/16 dev br0",
             "echo 0 >/proc/sys/net/ipv4/ip_forward",
@@ -41,7 +46,7 @@ fn the_hint_of_check_mends_what_it_found() {
         ] {
             shell(broken);
             let mut hints = Vec::new();
-            // What went with it is mended by the next hint.
+            // The next hint mends the consequences.
             while hints.len() < 5 {
                 let told = node.call(&["check", "c1"]).run();
                 if told.status == 0 {
@@ -67,15 +72,12 @@ fn the_hint_of_check_mends_what_it_found() {
 fn a_full_pool_names_the_command_that_frees_the_dead() {
     in_lab(LINKSPAN, |lab| {
         let node = Node::new(lab);
-        let ipam = serde_json::json!({ "type": "host-local", "dataDir": lab.leases(),
+        let ipam = json!({ "type": "host-local", "dataDir": lab.leases(),
             "ranges": [[{ "subnet": "10.9.0.0/30" }]], "reclaim": false });
-        let plugin = linkspan_harness::conf::bridge(
-            lab,
-            &serde_json::json!({ "bridge": "br9", "ipam": ipam }),
-        );
-        node.write("20-two.conflist", "two", &serde_json::json!([plugin]));
+        let plugin = linkspan_harness::conf::bridge(lab, &json!({ "bridge": "br9", "ipam": ipam }));
+        node.write("20-two.conflist", "two", &json!([plugin]));
         node.add_dead("two", "dead");
-        // Nor does the store say more of the dead.
+        // The store has no more data about the dead one.
         let record = lab.leases().join(".linkspan/two/dead:eth0");
         fs::remove_file(record).unwrap();
         lab.until_pairs(1);

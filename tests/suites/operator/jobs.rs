@@ -1,4 +1,4 @@
-//! The page of everyday jobs: each of its commands does what the page says.
+//! The page of everyday jobs: each of its commands works as described.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{LINKSPAN, Node};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/jobs.md");
 
-/// The words of shell that come first: namespaces and plugins of a directory that is this test's alone.
+/// The first shell commands: namespaces, and plugins in a directory of this test.
 const WORLD: &str = r#"
 set -e
 mount -t tmpfs none /run
@@ -20,7 +20,7 @@ mount -t tmpfs none /opt
 linkspan() { "$LINKSPAN" --cache-dir "$CACHE" "$@"; }
 "#;
 
-/// A job: its heading, what happens before its command, the exit status, and a part of the output.
+/// A job: its heading, the preparation, the exit status, and a part of the output.
 type Job = (&'static str, &'static str, i32, &'static str);
 
 const JOBS: [Job; 10] = [
@@ -81,7 +81,7 @@ fn list(lab: &Lab, name: &str, (of, range): (&str, &str)) -> Value {
     json!({ "cniVersion": "1.1.0", "name": name, "plugins": [plugin, portmap] })
 }
 
-/// Runs all jobs up to one, in namespaces of mounts of their own; the output is that of the last.
+/// Runs all jobs up to one, in separate mount namespaces; returns the output of the last.
 fn shell(lab: &Lab, script: &str) -> Output {
     let path = |name: &str| lab.dir().join(name).to_str().unwrap().to_owned();
     let sh = Call::new("unshare".as_ref()).args(&["-m", "sh", "-c", script]);

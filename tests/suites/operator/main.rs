@@ -1,10 +1,11 @@
-//! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of what nothing needs.
+//! The command line as an operator uses it: JSON, exit statuses, completion, and the removal of unused state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod back;
 mod collect;
 mod completion;
 mod hints;
+mod inspect;
 mod jobs;
 mod json;
 mod remove;
@@ -29,9 +30,14 @@ struct Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(lab: &'a Lab) -> Self {
+        Self::of(lab, &json!({}))
+    }
+
+    /// The same with more keys of the bridge.
+    fn of(lab: &'a Lab, keys: &Value) -> Self {
         let node = Self::empty(lab);
         let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
-        let plugins = json!([bridge(lab, &json!({})), portmap]);
+        let plugins = json!([bridge(lab, keys), portmap]);
         node.write("10-net.conflist", "net", &plugins);
         node.add("net", "c1", &node.pod);
         node
@@ -67,7 +73,8 @@ impl<'a> Node<'a> {
             .env("TMPDIR", &self.path("tmp"))
     }
 
-    /// An attachment whose namespace is gone. Only its path is remembered: another test's namespace may get its number.
+    /// An attachment whose namespace is gone. Only its path is remembered: another test's namespace may get its
+    /// number.
     fn add_dead(&self, network: &str, id: &str) {
         let sandbox = self.lab.sandbox();
         let path = self.lab.dir().join(format!("of-{id}"));

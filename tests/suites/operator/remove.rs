@@ -1,4 +1,4 @@
-//! `linkspan clear`, `uninstall` and `install`: nothing is taken from what lives, and a wrong place is told.
+//! `linkspan clear`, `uninstall` and `install`: living attachments lose nothing, and a wrong directory is reported.
 
 use std::fs;
 use std::path::Path;
@@ -50,11 +50,20 @@ fn uninstall_removes_what_install_made_and_no_other_file() {
         assert!(!Path::new(&dir).exists());
         node.call(&["install", "-p", &dir]).run().succeeded();
         let path = |name: &str| Path::new(&dir).join(name);
-        // Another suite's plugin, and one of ours that was replaced.
+        // Another suite's plugin, and a replaced one of ours.
         fs::write(path("calico"), "kept").unwrap();
         fs::remove_file(path("bridge")).unwrap();
         fs::write(path("bridge"), "kept").unwrap();
         let uninstall = |args: &[&str]| node.call(&[&["uninstall", &dir], args].concat()).run();
+        let list = Path::new(&node.path("net.d")).join("10-net.conflist");
+        let told = uninstall(&["--conflist", "10-net.conflist"]);
+        assert!(told.status == 1 && list.exists());
+        let outside = uninstall(&["--conflist", "../net.d/10-net.conflist", "--dry-run"]);
+        assert!(
+            outside.stderr.contains("is not the name of a file"),
+            "{}",
+            outside.stderr
+        );
         let told = uninstall(&[]);
         assert_eq!(told.status, 1);
         assert!(
@@ -67,7 +76,9 @@ fn uninstall_removes_what_install_made_and_no_other_file() {
         assert_eq!(dry.succeeded().lines().count(), PLUGINS.len());
         assert!(path("portmap").exists());
         node.call(&["del", "c1"]).run().succeeded();
-        assert_eq!(uninstall(&[]).succeeded().lines().count(), PLUGINS.len());
+        let told = uninstall(&["--conflist", "10-net.conflist"]);
+        assert_eq!(told.succeeded().lines().count(), PLUGINS.len() + 1);
+        assert!(!list.exists());
         let mut left: Vec<_> = fs::read_dir(&dir)
             .unwrap()
             .map(|file| file.unwrap().file_name())

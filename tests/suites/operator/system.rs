@@ -1,4 +1,4 @@
-//! `linkspan validate` of a whole directory: each fault that lists have beside each other and beside the host.
+//! `linkspan validate` of a whole directory: each conflict of lists with each other and with the host.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Node};
 
-/// A directory with the network `one`, and what is told of it.
+/// A directory with the network `one`.
 struct Directory<'a>(Node<'a>);
 
 impl Directory<'_> {
@@ -25,7 +25,7 @@ impl Directory<'_> {
         self.0.write("20-two.conflist", name, &json!([plugin]));
     }
 
-    /// Asserts the exit status, and that a line of the second list begins and ends so.
+    /// Asserts the exit status, and that a line about the second list has this beginning and end.
     fn says(&self, args: &[&str], status: i32, begin: &str, end: &str) {
         let told = self.0.call(&[&["validate"], args].concat()).run();
         let prefix = format!("{}: {begin}", self.0.path("net.d/20-two.conflist"));
@@ -94,7 +94,7 @@ fn a_warning_fails_where_it_is_asked_to() {
             json!([directory.bridge("br9", &["10.9.0.0/16"], &json!({})), { "type": "portmap" }]);
         directory.0.write("20-two.conflist", "two", &plugins);
         directory.says(&[], 0, "warning: portmap never gets a port", "to it");
-        // The key of editors is neither a fault nor a note.
+        // The editors' key is neither a fault nor a note.
         let file = directory.0.path("net.d/20-two.conflist");
         let list = fs::read_to_string(&file).unwrap();
         fs::write(
@@ -110,7 +110,7 @@ fn a_warning_fails_where_it_is_asked_to() {
             directory.0.path("bin/bridge")
         );
         directory.says(&["-v"], 0, &place, "");
-        // An engine looks for plugins in its directory alone.
+        // An engine looks for plugins only in its directory.
         let file = directory.0.path("net.d/20-two.conflist");
         let told = directory
             .0

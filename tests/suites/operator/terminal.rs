@@ -1,4 +1,6 @@
-//! Output as people get it: colours on a terminal, lines about plugin calls, and a reader that goes away.
+//! Output for people: colours on a terminal, lines about plugin calls, and a reader that goes away.
+
+use std::fs;
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::skip;
@@ -18,7 +20,7 @@ fn a_line_tells_of_each_plugin_call_and_no_value_of_an_argument() {
         let lines: Vec<&str> = told
             .stderr
             .lines()
-            .filter(|line| line.contains("STATUS"))
+            .filter(|line| line.contains("/bin/") && line.contains(" STATUS "))
             .collect();
         assert_eq!(lines.len(), 2, "{}", told.stderr);
         let begin = format!("{}/bridge STATUS ", node.path("bin"));
@@ -26,6 +28,9 @@ fn a_line_tells_of_each_plugin_call_and_no_value_of_an_argument() {
             lines[0].starts_with(&begin) && lines[0].ends_with(" ms, code 0"),
             "{lines:?}"
         );
+        // A plugin's steps are below it.
+        let step = |line: &str| line.starts_with("  ipam ") && line.ends_with(" ms");
+        assert!(told.stderr.lines().any(step), "{}", told.stderr);
         let told = node.call(&["-vv", "check", "c1"]).run();
         assert!(
             told.stderr.contains("  CNI_CONTAINERID c1\n"),
@@ -104,5 +109,40 @@ fn colours_are_for_terminals_that_want_them() {
                 .stdout
                 .contains('\u{1b}')
         );
+    });
+}
+
+#[test]
+fn an_install_on_a_slow_disk_tells_how_far_it_is() {
+    in_lab(LINKSPAN, |lab| {
+        if skip::without("script").is_none() || !skip::can_trace("install") {
+            return;
+        }
+        let node = Node::empty(lab);
+        // Each piece takes so long that all of them take three seconds.
+        let pieces = fs::metadata(LINKSPAN).unwrap().len() >> 20;
+        let delay = format!("inject=fdatasync:delay_exit={}", 3_000_000 / pieces.max(1));
+        let strace = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fdatasync",
+            "-e",
+            &delay,
+        ];
+        let terminal = r#"exec script -qec "$(printf '%q ' "$0" "$@")" /dev/null"#;
+        let install = node.call(&["install", "-p", &node.path("opt")]);
+        let told = install
+            .under(&strace)
+            .under(&["bash", "-c", terminal])
+            .run();
+        let told = told.succeeded();
+        assert!(told.contains("\rinstalling: KiB "), "{told:?}");
+        // The line is gone when all is done.
+        let (_, after) = told.rsplit_once("\r\x1b[K").unwrap();
+        assert!(after.contains("installed "), "{told:?}");
     });
 }

@@ -1,4 +1,4 @@
-//! Beside ports that are not in our table: those of the Go suite, and ours of the backend `iptables`.
+//! Ports outside of our table: those of the Go suite, and ours of the backend `iptables`.
 
 use linkspan_harness::conf::{bridge, host_local};
 use linkspan_harness::lab::in_lab;
@@ -16,7 +16,7 @@ fn on(host_ip: &str, protocol: &str, port: u16) -> Value {
     mapping
 }
 
-/// The first pod's ports: one on all addresses by two protocols, and one on a single address.
+/// The first pod's ports: one on all addresses with two protocols, and one on a single address.
 fn three() -> Value {
     json!([
         mapping("tcp", 8080),
@@ -25,7 +25,7 @@ fn three() -> Value {
     ])
 }
 
-/// All that is in any packet filter.
+/// The whole content of every packet filter.
 fn filters() -> (Option<String>, Vec<String>) {
     (ruleset(), iptables_rules("CNI-"))
 }
@@ -33,7 +33,7 @@ fn filters() -> (Option<String>, Vec<String>) {
 #[test]
 fn a_port_that_others_publish_is_refused_with_its_owner() {
     in_lab(LINKSPAN, |lab| {
-        // What the host's attachments share is there.
+        // The host's shared state exists.
         Pod::published(lab, "warm", &json!([mapping("tcp", 9)])).detach(lab);
         for other in OTHERS {
             let Some(first) = other.publish(lab, "first", &three()) else {
@@ -67,8 +67,8 @@ fn a_port_that_others_publish_is_refused_with_its_owner() {
                 assert_eq!(after, before, "{other:?} {wanted}");
                 second.bridge(lab).del();
             }
-            // An address of its own does not meet another one, nor the other family, though iptables' shared chain names
-            // the port in both.
+            // A single address conflicts neither with another one nor with the other family, though iptables' shared
+            // chain names the port in both.
             for wanted in [
                 on("192.0.2.1", "tcp", 8081),
                 on("::1", "tcp", 8081),
@@ -139,7 +139,7 @@ fn a_container_has_its_port_once_on_two_networks() {
 fn a_port_of_a_container_that_is_gone_is_free() {
     in_lab(LINKSPAN, |lab| {
         for other in OTHERS {
-            // Its address is somebody else's now: IPAM has given the only one away.
+            // Another attachment has its address now: IPAM has given the only one.
             let Some(first) = other.publish(lab, "first", &three()) else {
                 continue;
             };
@@ -165,7 +165,7 @@ fn a_port_of_a_container_that_is_gone_is_free() {
             heir.detach(lab);
             first.detach(lab);
 
-            // Its network is no more.
+            // Its network does not exist any more.
             let Some(first) = other.publish(lab, "first", &three()) else {
                 continue;
             };
@@ -283,7 +283,7 @@ fn every_backend_is_listed() {
                 "unknown",
                 other.backend(),
             ];
-            // Nothing of it is ours, so that `clear` would remove nothing.
+            // None of it is ours, so `clear` would remove nothing.
             assert_eq!((&*lines[5], lines.len()), (&row[..], 6), "{other:?}");
             pod.detach(lab);
             assert_eq!(lab.linkspan(&["ports", "--json"]).run().json(), json!([]));

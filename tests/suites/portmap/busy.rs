@@ -1,5 +1,5 @@
-//! Keys that come and go so fast that the kernel cannot keep up: it makes the set's table anew, and refuses elements until it
-//! has (`EBUSY`).
+//! Keys that come and go faster than the kernel can follow: it rebuilds the set's table, and refuses elements
+//! meanwhile (`EBUSY`).
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::LINKSPAN;
 
 const SET: &Set = &Set::of("ports", &[Datum::Port]).expiring();
 
-/// What one owner has there.
+/// The element of one owner.
 fn element(port: u16) -> Element {
     Element {
         key: Fields::default().port(port),

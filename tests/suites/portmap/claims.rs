@@ -121,12 +121,12 @@ fn one_owner_has_a_port_on_several_addresses() {
         let pod = Pod::published(lab, "pod", &several);
         pod.portmap(lab).check(&pod.result);
         let (first, claims) = (elements(lab), shared(lab));
-        // Once more, as after a lost answer.
+        // Again, as after a lost answer.
         pod.portmap(lab).add();
         assert_eq!((elements(lab), shared(lab)), (first, claims));
         pod.portmap(lab).del();
         assert_eq!(shared(lab), [""; 0]);
-        // Of those with one destination the widest is the mapping.
+        // Of mappings with one destination, the widest is published.
         let published = |mappings: &Value| {
             let over = json!({ "runtimeConfig": { "portMappings": mappings } });
             pod.portmap_with(lab, &over).add();
@@ -174,7 +174,7 @@ fn an_add_to_free_ports_asks_for_no_list_and_no_generation() {
     });
 }
 
-/// A publication that somebody took apart: its mappings are gone, and the rest is there.
+/// A publication taken apart by hand: its mappings are gone, and the rest is there.
 #[test]
 fn what_is_left_of_a_publication_is_in_nobodys_way() {
     in_lab(LINKSPAN, |lab| {
@@ -200,7 +200,7 @@ fn what_is_left_of_a_publication_is_in_nobodys_way() {
     });
 }
 
-/// An element that none of us made.
+/// A foreign element.
 #[test]
 fn a_port_of_somebody_else_in_our_table_is_refused() {
     in_lab(LINKSPAN, |lab| {

@@ -1,4 +1,4 @@
-//! A table that somebody took apart: the next ADD mends all of it, and elements stay.
+//! A damaged table: the next ADD repairs all of it, and elements stay.
 
 use linkspan_filter::table::TABLE;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::{LINKSPAN, Pod, at, both, mapping};
 
-/// What no set's name begins with.
+/// Matches the prefix of no set.
 const NOTHING: &str = "-";
 
-/// A container whose ports are published in a whole table, and the world that asks for them.
+/// A container with published ports in a whole table, and the world as their client.
 struct Living {
     world: Sandbox,
     pod: Pod,
@@ -32,8 +32,8 @@ impl Living {
         }
     }
 
-    /// Damages the table, has another container attached, and asserts that all is whole again, but for the elements of
-    /// sets whose names begin with `lost`.
+    /// Damages the table, attaches another container, and asserts that all is whole again, except for the elements of
+    /// sets with the prefix `lost`.
     fn survives(&self, lab: &Lab, damage: Batch, lost: &str) {
         let mut before = elements(lab);
         before.retain(|line| !line.starts_with(lost));
@@ -44,7 +44,7 @@ impl Living {
             assert!(now.contains(line), "{line}\n{now:#?}");
         }
         if lost != NOTHING {
-            // An ADD once more puts back what went with the set.
+            // Another ADD restores the elements that went with the set.
             self.pod.portmap(lab).add();
         }
         for (pod, port) in [(&self.pod, 8080), (&other, 9080)] {
@@ -74,7 +74,7 @@ fn each_chain_that_was_flushed_or_deleted_comes_back() {
         assert!(chains.len() > 8, "{chains:?}");
         for chain in &chains {
             living.survives(lab, flushed(std::slice::from_ref(chain)), NOTHING);
-            // Nothing may jump to a chain that is deleted.
+            // A chain can be deleted only without jumps to it.
             let mut damage = flushed(&chains);
             damage.delete_chain(TABLE, chain);
             living.survives(lab, damage, NOTHING);
@@ -110,7 +110,7 @@ fn each_set_that_was_replaced_or_deleted_comes_back() {
     });
 }
 
-/// What an administrator keeps in our table.
+/// An administrator's rules in our table.
 fn foreign(lab: &Lab, exprs: Vec<expr::Expr>) {
     let chain = Chain {
         name: "administrators",
@@ -139,7 +139,7 @@ fn a_chain_of_somebody_else_in_our_table_is_left_alone() {
         let chains = ["outbound", "publish", "localhost_in"].map(str::to_owned);
         living.survives(lab, flushed(&chains), NOTHING);
         assert!(is_there(lab));
-        // One that leads to a chain of ours is in the way of nobody.
+        // A rule that jumps to a chain of ours does not disturb.
         foreign(lab, vec![expr::jump("publish")]);
         living.survives(lab, flushed(&chains), NOTHING);
         assert!(is_there(lab));

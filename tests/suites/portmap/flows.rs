@@ -1,4 +1,4 @@
-//! Flows of UDP: they follow the port that they were sent to, and it costs one list of the kernel's.
+//! UDP flows: they follow the port that they were sent to, at the cost of one list of the kernel's.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn follows_the_port(lab: &Lab, backend: &str) {
     second.portmap_with(lab, &by(&[5353])).add();
     reaches(&client, 5353, &servers[1]);
     reaches(&bystander, 5354, &servers[0]);
-    // And to the host, when nobody publishes it any more.
+    // And to the host, when the port is not published any more.
     second.portmap_with(lab, &by(&[5353])).del();
     let host = bind(lab.host(), "192.0.2.1:5353");
     reaches(&client, 5353, &host);
@@ -95,7 +95,7 @@ fn with_iptables_a_flow_of_udp_follows_the_port_too() {
     });
 }
 
-/// How many lists of flows the calls ask for.
+/// The number of lists of flows that the calls request.
 fn lists(lab: &Lab, calls: impl IntoIterator<Item = Call>) -> Vec<usize> {
     let list = |line: &&String| {
         line.contains("NFNL_SUBSYS_CTNETLINK<<8|IPCTNL_MSG_CT_GET") && line.contains("NLM_F_DUMP")
@@ -116,7 +116,7 @@ fn flows_are_listed_once_a_family_however_many_ports() {
             let portmap = pod.portmap_with(lab, &ports);
             let keeps_nobody = json!({ "cni.dev/valid-attachments": [] });
             let gc = pod.portmap_with(lab, &with(ports, &keeps_nobody));
-            // DEL once as the usual end and once after GC, when only the configuration tells the ports.
+            // DEL once as the usual end and once after GC, when only the configuration has the ports.
             let [add, del, gc] = [(&portmap, "ADD"), (&portmap, "DEL"), (&gc, "GC")]
                 .map(|(call, verb)| call.clone().verb(verb));
             lists(lab, [add.clone(), del.clone(), add, gc, del])
@@ -154,7 +154,7 @@ fn an_address_is_looked_up_once_however_many_flows_went_there() {
                 clients.push(client);
             }
             let asked = requests(lab, pod.portmap(lab).verb("ADD"));
-            // Of rtnetlink, strace does not know each message's name.
+            // strace does not know the names of all rtnetlink messages.
             let route = |line: &&String| line.contains("RTM_GETROUTE") || line.contains("=0x1a ");
             let routes = asked.iter().filter(route).count();
             let deletes = asked

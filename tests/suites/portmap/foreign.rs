@@ -89,8 +89,8 @@ fn what_cannot_be_done_changes_nothing() {
     });
 }
 
-/// The call as on a kernel without nf_tables: a socket to it is refused, behind so many others. Which one that is, a first
-/// run tells.
+/// The call as on a kernel without nf_tables: its socket is refused, after this many others. A first run finds its
+/// number.
 fn without_nf_tables(lab: &Lab, call: &Call, others: usize) -> Call {
     let trace = lab.dir().join("sockets");
     let file = trace.to_str().unwrap();

@@ -1,5 +1,5 @@
-//! The table as the first layout had it: sets in which nothing expires, masquerade for each address of a container, and
-//! chains without a comment. Made as the plugins of that time made it, over our own library.
+//! The table in the first layout: sets without expiry, masquerade for each address of a container, and chains without
+//! a comment. Made like the former plugins', with our own library.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use Datum::{Ipv4, Ipv6, Port, Protocol as Proto};
 
-/// The sets of published ports, which are those of today but for their flags.
+/// The sets of published ports, which differ from the current ones only in flags.
 const PUBLISHED: [Set; 12] = [
     Set::of("publish_v4", &[Proto, Port]).to(&[Ipv4, Port]),
     Set::of("publish_v6", &[Proto, Port]).to(&[Ipv6, Port]),
@@ -45,8 +45,8 @@ const MASQUERADED: [[Set; 2]; 2] = [
     ],
 ];
 
-/// Puts the first layout in the place of today's, with what today's attachments had there: the ports that are published,
-/// and the masquerade of `results`, each with its owner.
+/// Replaces the current layout by the first one, with the state of present attachments: the published ports, and the
+/// masquerade of `results`, each with its owner.
 pub(crate) fn put_back(lab: &Lab, results: &[(&str, &Value)]) {
     let netfilter = netfilter(lab);
     let mut batch = Batch::default();
@@ -69,8 +69,8 @@ pub(crate) fn put_back(lab: &Lab, results: &[(&str, &Value)]) {
     leave_groups(&lab.rtnl());
 }
 
-/// What is in today's set of the same name. Connections from a loopback address to another address of the host were
-/// nobody's then.
+/// The elements of the current set with the same name. Connections from a loopback address to another address of the
+/// host were not supported then.
 fn published(netfilter: &Netfilter, set: &Set) -> Vec<Element> {
     let mut elements = netfilter.elements(TABLE, set).unwrap();
     elements.retain(|element| owner(element).is_some());
@@ -226,7 +226,7 @@ fn publish(family: Family) -> Vec<Vec<Expr>> {
     vec![rule(family, &one), rule(family, &any)]
 }
 
-/// What is done with what the map knows by address, protocol and port, and by protocol and port.
+/// The actions for entries of the map by address, protocol and port, and by protocol and port.
 fn by_key(family: Family, map: &str, then: &[Expr]) -> [Vec<Expr>; 2] {
     let digit = if family == Family::V6 { 6 } else { 4 };
     let one = expr::map(&format!("{map}_addr_v{digit}"), 0);

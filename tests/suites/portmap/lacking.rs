@@ -1,5 +1,5 @@
-//! A kernel that has nf_tables, but not all that a part of the table needs. A rule that looks into a set which nobody makes
-//! stands for that: the kernel refuses both with `ENOENT`.
+//! A kernel with nf_tables, but without some feature that a part of the table needs. A rule with a missing set
+//! simulates that: the kernel refuses both with `ENOENT`.
 
 use linkspan_filter::table::{LAYOUT, Part, Support, TABLE, make, ready, support};
 use linkspan_harness::lab::{Lab, in_lab};
@@ -33,7 +33,7 @@ static PART: Part = Part {
     convert: |_, _| Ok(Vec::new()),
 };
 
-/// The kernel's refusal is told, and nothing is left of the attempt.
+/// The kernel's refusal is reported, and nothing is left of the attempt.
 fn is_refused(lab: &Lab) {
     let before = everything(lab);
     for attempt in [support, ready] {
@@ -52,7 +52,7 @@ fn is_refused(lab: &Lab) {
 fn what_the_kernel_lacks_is_told_and_nothing_is_left_of_the_attempt() {
     in_lab(LINKSPAN, |lab| {
         is_refused(lab);
-        // Nor is what is there harmed.
+        // Existing state is not harmed either.
         let pod = Pod::published(lab, "pod", &both(8080));
         is_refused(lab);
         pod.portmap(lab).check(&pod.result);

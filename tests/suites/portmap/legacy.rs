@@ -1,4 +1,4 @@
-//! Beside the older packet filter of `iptables-legacy`: what a look at it costs, and that an ordinary user can look.
+//! Beside `iptables-legacy`: the cost of a look at it, and that an ordinary user can look.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, both};
 
-/// How often DEL asks for the number of the older tables' entries, and for the entries themselves.
+/// How often DEL requests the number of legacy entries, and the entries themselves.
 fn asked_by_del(lab: &Lab, call: &Call) -> (usize, usize) {
     let trace = lab.dir().join("asked");
     let file = trace.to_str().unwrap();
@@ -60,8 +60,8 @@ fn del_reads_the_older_table_once_for_each_family_and_an_empty_one_not_at_all() 
     });
 }
 
-/// What an ordinary user does as root of namespaces that were made together, so that the names of the tables cannot be
-/// read there. The chains that count are those of the older packet filter.
+/// The commands of an ordinary user as root of namespaces that were created together, so that the names of the tables
+/// cannot be read. The chains of iptables-legacy count.
 const SCRIPT: &str = r#"
     set -e
     if cat /proc/self/net/ip_tables_names 2>/dev/null; then echo "the names can be read"; exit 9; fi
@@ -83,7 +83,7 @@ const SCRIPT: &str = r#"
 #[test]
 fn an_ordinary_user_attaches_and_detaches_where_the_older_packet_filter_was_used() {
     in_lab(LINKSPAN, |lab| {
-        // The machine has it from here on, if it can have it, and so does every namespace that is made.
+        // From here on the machine has it, if it can, and so does every new namespace.
         let Some(older) = older_iptables(lab) else {
             return;
         };
@@ -113,8 +113,8 @@ fn an_ordinary_user_attaches_and_detaches_where_the_older_packet_filter_was_used
     });
 }
 
-/// The networks of an ordinary user in a directory of his own: two good ones, and one that portmap refuses when bridge is
-/// through.
+/// The networks of an ordinary user in a directory of his own: two valid ones, and one that portmap refuses after
+/// bridge.
 fn networks(own: &Path) {
     fs::create_dir(own).unwrap();
     fs::set_permissions(own, fs::Permissions::from_mode(0o777)).unwrap();

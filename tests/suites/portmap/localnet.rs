@@ -1,5 +1,5 @@
-//! Services on the host's 127.0.0.1 where iptables publishes ports, and so `route_localnet` is set: they are for the host
-//! alone (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
+//! Services on the host's 127.0.0.1 while iptables publishes ports, which needs `route_localnet`: only the host
+//! reaches them (CVE-2020-8558), with iptables of both kinds and whichever suite detaches the pods.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::LINKSPAN;
 use crate::packets::inject;
 
-/// A service that the host keeps to itself.
+/// A private service of the host.
 const PRIVATE: &str = "127.0.0.1:9090";
 
 /// A kind of iptables.
@@ -52,14 +52,14 @@ impl Kind {
         self.environment(lab).into_iter().fold(call, set)
     }
 
-    /// How often the rule is there.
+    /// The number of copies of the rule.
     fn shut(&self) -> usize {
         let listed = tool(self.save, &["-t", "mangle"]).unwrap();
         let ours = |line: &&str| line.contains("127.0.0.0/8 from other interfaces");
         listed.lines().filter(ours).count()
     }
 
-    /// A pod that is not yet published, of a list that the Go suite takes, too.
+    /// A pod before its publication, with a list that the Go suite accepts, too.
     fn pod(&self, lab: &Lab, id: &str) -> Pod {
         let over = json!({
             "cniVersion": "1.0.0",
@@ -83,8 +83,8 @@ fn open(lab: &Lab) {
     set_sysctl(lab.host(), "ipv4/conf/all/route_localnet", "1");
 }
 
-/// A pod, its neighbour on the bridge, and the world send to the service on the host's 127.0.0.1: with a host that is
-/// open they reach it, until iptables publishes the first port.
+/// A pod, its neighbour on the bridge, and the world send to the service on the host's 127.0.0.1. On an open host they
+/// reach it, until iptables publishes the first port.
 fn keeps_the_host_to_itself(lab: &Lab, kind: &Kind) {
     let world = beyond(lab);
     let pod = kind.pod(lab, "pod");
@@ -110,7 +110,7 @@ fn keeps_the_host_to_itself(lab: &Lab, kind: &Kind) {
     };
     is_shut();
     is_published(lab, &world, &pod);
-    // Once for the host, and for good: the key stays as well.
+    // Once for the host, and permanently: the key stays as well.
     pod.portmap(lab).add();
     assert_eq!(kind.shut(), 1);
     pod.portmap(lab).check(&pod.result);
@@ -119,7 +119,7 @@ fn keeps_the_host_to_itself(lab: &Lab, kind: &Kind) {
     is_shut();
 }
 
-/// The port leads to the pod from everywhere, from 127.0.0.1 among others.
+/// The port leads to the pod from everywhere, including 127.0.0.1.
 fn is_published(lab: &Lab, world: &Sandbox, pod: &Pod) {
     let server = Server::of(&pod.sandbox.netns, 80, false);
     let node = SocketAddr::new(HOST[0].parse().unwrap(), 8080);
@@ -180,7 +180,7 @@ fn where_others_cannot_be_kept_away_nothing_is_opened_or_published() {
     });
 }
 
-/// The Go suite detaches what we attach and the other way round, and the host stays shut.
+/// Each suite detaches the other's attachments, and the host stays closed.
 fn is_swapped(lab: &Lab, kind: &Kind) {
     let Some(go) = go_plugins("what listens on 127.0.0.1 beside the Go suite") else {
         return;
@@ -199,7 +199,7 @@ fn is_swapped(lab: &Lab, kind: &Kind) {
     of_go(ours.bridge(lab), "bridge").del();
     assert_eq!(rules_of(kind, "ours"), [""; 0]);
     assert_eq!(kind.shut(), 1);
-    // A pod whose port the Go suite publishes, on a bridge that is open.
+    // A pod whose port the Go suite publishes, on an open bridge.
     let theirs = kind.pod(lab, "theirs");
     of_go(theirs.portmap(lab), "portmap").add();
     is_published(lab, &world, &theirs);
@@ -211,7 +211,7 @@ fn is_swapped(lab: &Lab, kind: &Kind) {
     assert_eq!(kind.shut(), 1);
 }
 
-/// The rules of a container's in the table nat.
+/// A container's rules in the table nat.
 fn rules_of(kind: &Kind, id: &str) -> Vec<String> {
     let listed = tool(kind.save, &["-t", "nat"]).unwrap();
     let own = |line: &&str| line.replace('\\', "").contains(&format!("\"{id}\""));

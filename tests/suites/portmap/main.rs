@@ -40,8 +40,8 @@ fn at(host_ip: &str, mut mapping: Value) -> Value {
     mapping
 }
 
-/// The messages that a call, which has to succeed, sends to nf_tables, and the calls of flock(2), a line each; `None` where
-/// nobody may trace, which is told.
+/// The messages of a call to nf_tables, and its calls of flock(2), a line each. The call must succeed. `None`, with a
+/// line, if tracing is not permitted.
 fn traced(lab: &Lab, call: Call) -> Option<Vec<String>> {
     if !skip::can_trace("what is asked of nf_tables") {
         return None;
@@ -66,7 +66,7 @@ fn traced(lab: &Lab, call: Call) -> Option<Vec<String>> {
     Some(calls.filter(of_interest).map(str::to_owned).collect())
 }
 
-/// How many of them have the word.
+/// The number of lines with the word.
 fn count(told: &[String], word: &str) -> usize {
     told.iter().filter(|line| line.contains(word)).count()
 }

@@ -1,4 +1,4 @@
-//! Everybody else who publishes ports: the Go suite by either backend, and ours by either kind of iptables.
+//! All other publishers of ports: the Go suite with either backend, and ours with either kind of iptables.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 pub(crate) enum Other {
     /// The Go suite.
     Go { legacy: bool },
-    /// We, with the backend `iptables`.
+    /// Our plugin, with the backend `iptables`.
     Ours { legacy: bool },
     /// The nft backend of a newer Go suite.
     NewerGo,
@@ -40,18 +40,18 @@ impl Other {
         }
     }
 
-    /// The network that its rules tell of a pod of `net`.
+    /// The network in its rules for a pod of `net`.
     pub(crate) fn network(self) -> &'static str {
         if self == Self::NewerGo { "" } else { "net" }
     }
 
-    /// A pod whose ports it publishes; `None` where its programs are missing, which is told.
+    /// A pod whose ports it publishes; `None`, with a line, if its programs are missing.
     pub(crate) fn publish(self, lab: &Lab, id: &str, mappings: &Value) -> Option<Pod> {
         match self {
             Self::Go { legacy } => {
                 let go = go_plugins("native ports beside those of the Go suite")?;
                 let path = path(lab, legacy)?;
-                // The bridge is made by ours, so that its IPv6 address is the host's from the beginning.
+                // Our plugin makes the bridge, so that its IPv6 address is usable from the start.
                 Pod::attach(lab, "first-of-all", &json!([]))
                     .bridge(lab)
                     .del();
@@ -77,7 +77,7 @@ impl Other {
     }
 }
 
-/// Where iptables is the one of that packet filter.
+/// The PATH with the iptables of that packet filter.
 pub(crate) fn path(lab: &Lab, legacy: bool) -> Option<String> {
     skip::without("iptables-restore")?;
     if !legacy {
@@ -90,7 +90,7 @@ pub(crate) fn path(lab: &Lab, legacy: bool) -> Option<String> {
     older_iptables(lab)
 }
 
-/// The rules as the Go suite's version 1.9 makes them for a pod.
+/// The rules of the Go suite's version 1.9 for a pod.
 fn newer_go(pod: &Pod, mappings: &Value) -> String {
     let of = |(six, family): (bool, &str)| {
         let mut rules = Vec::new();

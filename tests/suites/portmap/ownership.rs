@@ -1,4 +1,4 @@
-//! Whose port it is.
+//! Ownership of ports.
 
 use std::path::Path;
 use std::thread;
@@ -47,7 +47,7 @@ fn a_port_of_a_live_attachment_is_refused_and_its_owner_named() {
             second.detach(lab);
             assert_eq!(elements(lab), before, "{mappings}");
         }
-        // Two addresses do not meet, and neither meets the other family.
+        // Two addresses do not conflict, and neither conflicts with the other family.
         let on_one = Pod::attach(lab, "one", &on("10.1.0.1", "udp"));
         let on_two = Pod::attach(lab, "two", &on("192.0.2.1", "udp"));
         let six = Pod::attach(lab, "six", &on("::", "udp"));
@@ -63,12 +63,12 @@ fn a_port_of_a_dead_attachment_is_replaced() {
     in_lab(LINKSPAN, |lab| {
         let gone = Pod::published(lab, "gone", &both(8080));
         let addresses = gone.result["ips"].clone();
-        // The container vanishes, and nobody says DEL.
+        // The container vanishes without a DEL.
         drop(gone.sandbox);
         let heir = Pod::published(lab, "heir", &json!([mapping("tcp", 8080)]));
         assert_ne!(heir.result["ips"], addresses);
         heir.portmap(lab).check(&heir.result);
-        // All that the dead one had published is gone, its other port, too.
+        // All ports of the dead one are gone, its other port, too.
         let dead = elements(lab)
             .into_iter()
             .filter(|line| line.contains("net/gone/eth0") && line.contains(". 8080"));
@@ -76,7 +76,7 @@ fn a_port_of_a_dead_attachment_is_replaced() {
     });
 }
 
-/// A path such as `/proc/PID/ns/net` goes with one process, and a path in another mount namespace is not seen here.
+/// A path such as `/proc/PID/ns/net` goes with one process, and a path in another mount namespace is not visible here.
 #[test]
 fn a_port_stays_while_its_owner_may_live_whatever_is_at_the_path() {
     in_lab(LINKSPAN, |lab| {
@@ -152,7 +152,7 @@ fn adding_again_and_deleting_in_any_state_is_fine() {
     });
 }
 
-/// What `id` is on a second network, with the ports `mappings`.
+/// The pod `id` on a second network, with the ports `mappings`.
 fn on_second_network(lab: &Lab, id: &str, mappings: &Value) -> Pod {
     let over = json!({
         "name": "net2",
@@ -193,14 +193,14 @@ fn a_port_of_one_container_leads_to_the_network_that_came_first() {
             let server = Server::of(&first.sandbox.netns, 80, false);
             server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
         }
-        // What the first has not got is the second's own.
+        // Ports that the first one lacks belong to the second.
         let owns = |line: &String| line.contains("tcp . 8081") && line.contains("net2/pod/eth0");
         assert!(elements(lab).iter().any(owns));
         second.portmap(lab).del();
         assert_eq!(elements(lab), before);
         second.portmap(lab).add();
         first.detach(lab);
-        // Nobody has it now, and CHECK tells.
+        // The port is not published now, and CHECK reports it.
         let told = second
             .portmap(lab)
             .after(&second.result)
@@ -210,7 +210,7 @@ fn a_port_of_one_container_leads_to_the_network_that_came_first() {
         assert!(told.contains("host port 8080/tcp"), "{told}");
         second.portmap(lab).add();
         second.portmap(lab).check(&second.result);
-        // Another port of the container, or another container, is in the way as ever.
+        // Another port of the container, or another container, still conflicts.
         let mut elsewhere = mapping("tcp", 8080);
         elsewhere["containerPort"] = json!(81);
         for (id, mappings) in [("pod", json!([elsewhere])), ("other", both(8080))] {
@@ -231,7 +231,7 @@ fn an_address_that_moves_to_another_container_takes_its_masquerade_along() {
     in_lab(LINKSPAN, |lab| {
         let over = json!({ "ipMasq": true });
         let gone = Pod::attach_to(lab, "gone", bridge(lab, &over), &json!([]));
-        // Its lease is taken away, as by an operator who cleans up after a crash.
+        // Its lease is removed, as by an operator who cleans up after a crash.
         std::fs::remove_dir_all(lab.leases()).unwrap();
         let heir = Pod::attach_to(lab, "heir", bridge(lab, &over), &json!([]));
         assert_eq!(heir.ip(false), gone.ip(false));
@@ -248,7 +248,7 @@ fn an_address_that_moves_to_another_container_takes_its_masquerade_along() {
 #[test]
 fn an_address_that_moves_to_another_container_can_publish_again() {
     in_lab(LINKSPAN, |lab| {
-        // Alive as far as anybody can know, but its lease was taken away.
+        // It counts as alive, but its lease was removed.
         let old = Pod::published(lab, "old", &both(8080));
         std::fs::remove_dir_all(lab.leases()).unwrap();
         let heir = Pod::published(lab, "heir", &both(8081));

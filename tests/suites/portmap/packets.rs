@@ -1,4 +1,4 @@
-//! What reaches whom.
+//! Packets to published ports from every kind of client.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,14 +27,14 @@ fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
             let gateway = ip(["10.1.0.1", "fd00:1::1"][usize::from(six)]);
             let lo = ip(["127.0.0.1", "::1"][usize::from(six)]);
             let at_port = |ip| SocketAddr::new(ip, 8080);
-            // The world is seen as itself.
+            // The server sees the world's own address.
             let seen = server.answers(&world.netns, at_port(node));
             assert_eq!(seen, ip(WORLD[usize::from(six)]));
             // The host, by every address of its own.
             for address in [node, gateway, lo] {
                 server.answers(lab.host(), at_port(address));
             }
-            // The pod itself and its neighbour, who would otherwise get the answer from a stranger.
+            // The pod itself and its neighbour, who would otherwise get the answer from an unknown address.
             for asker in [&pod, &neighbour] {
                 for address in [node, gateway] {
                     let seen = server.answers(&asker.sandbox.netns, at_port(address));
@@ -60,7 +60,7 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
         for six in [false, true] {
             let server = Server::of(&pod.sandbox.netns, 80, six);
             let spared = [
-                // Another node, a pod, an address out in the world, one of nobody.
+                // Another node, a pod, an address in the world, and one without an owner.
                 ["198.51.100.2", "2001:db8:1::2"][usize::from(six)],
                 &neighbour.ip(six).to_string(),
                 WORLD[usize::from(six)],
@@ -116,7 +116,7 @@ fn a_port_on_one_address_is_published_there_alone() {
             pod.detach(lab);
             second.detach(lab);
         }
-        // An address that is nobody's here publishes nothing (CVE-2025-67499).
+        // An address that the host lacks publishes nothing (CVE-2025-67499).
         let pod = Pod::published(lab, "far", &on("203.0.113.1"));
         let server = Server::of(&pod.sandbox.netns, 80, false);
         for from in [&world.netns, lab.host()] {
@@ -152,7 +152,7 @@ fn what_listens_on_the_loopback_address_stays_the_hosts_own() {
     });
 }
 
-/// Makes a namespace send what it has for 127.0.0.1 out to `gateway`.
+/// Makes a namespace send its packets for 127.0.0.1 to `gateway`.
 pub(crate) fn inject(sender: &Sandbox, gateway: &str) {
     let rtnl = sender.rtnl();
     let lo = rtnl.link_by_name("lo").unwrap().unwrap();
@@ -187,11 +187,11 @@ fn the_world_sees_the_host_and_the_neighbours_see_the_pod() {
                 Server::new(&neighbour.sandbox.netns, near).answers(&pod.sandbox.netns, near);
             assert_eq!(seen, pod.ip(six));
         }
-        // Without masquerade the world has no way back.
+        // Without masquerade the world has no route back.
         pod.bridge(lab).check(&pod.result);
         pod.detach(lab);
         assert_eq!(elements(lab), [""; 0]);
-        // What the network shares serves those that stay.
+        // The network's shared state serves the remaining pods.
         neighbour.bridge(lab).check(&neighbour.result);
         let out = SocketAddr::new(ip(WORLD[0]), 7001);
         let seen = Server::new(&world.netns, out).answers(&neighbour.sandbox.netns, out);

@@ -1,4 +1,4 @@
-//! What stands in nf_tables: readable, reloadable, gone with its attachment; rules once, elements each.
+//! The content of nf_tables: readable, reloadable, removed with its attachment; rules once, and elements for each.
 
 use linkspan_filter::table::TABLE;
 use linkspan_harness::call::Call;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};
 
-/// How many rules our table has.
+/// The number of rules in our table.
 fn rules(lab: &Lab) -> usize {
     let netfilter = netfilter(lab);
     let chains = netfilter.chains(TABLE).unwrap();
@@ -57,7 +57,7 @@ fn the_table_is_readable_and_loads_again() {
         std::fs::write(&file, format!("delete table inet linkspan\n{listed}")).unwrap();
         nft(&["-f", file.to_str().unwrap()]);
         assert_eq!(nft(&["list", "table", "inet", "linkspan"]).unwrap(), listed);
-        // What was loaded serves as what was made: CHECK, another pod, DEL.
+        // The loaded table works like the original: CHECK, another pod, DEL.
         pod.portmap(lab).check(&pod.result);
         pod.bridge(lab).check(&pod.result);
         let second = Pod::published(lab, "second", &both(8081));
@@ -118,7 +118,7 @@ fn a_lost_table_opens_nothing_is_told_by_check_and_comes_back_with_the_next_pod(
         let check = |call: Call| call.after(&pod.result).verb("CHECK").run().failed(999);
         assert!(check(pod.portmap(lab)).contains("table inet linkspan"));
         assert!(check(pod.bridge(lab)).contains("table inet linkspan"));
-        // What a pod could not reach it still cannot: nothing was open but for the rules.
+        // Without the rules a pod still cannot reach it: only rules were added.
         for key in ["br0", "all"] {
             let path = format!("/proc/sys/net/ipv4/conf/{key}/route_localnet");
             let value = lab.host().scope(|| std::fs::read_to_string(path)).unwrap();

@@ -1,4 +1,4 @@
-//! After the Go suite, and before it: what it keeps in each packet filter, and what we keep in its format.
+//! After the Go suite, and before it: its state in each packet filter, and ours in its format.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -92,7 +92,7 @@ fn containers_of_the_go_suite_on_links_of_their_own_are_checked_and_detached() {
     });
 }
 
-/// Two containers of the Go suite, of which we detach one while the other's port goes on working.
+/// Two containers of the Go suite. We detach one, while the other's port still works.
 fn take_over(lab: &Lab, path: &str, plugin: &str) {
     let Some(go) = go_plugins("the swap of portmap and masquerade") else {
         return;
@@ -162,12 +162,12 @@ fn containers_of_ours_in_iptables_are_detached_by_the_go_suite() {
             let address = address.parse().unwrap();
             tcp_through(from, &listener, address).unwrap();
         }
-        // Version 1.1.1 of the Go suite does not know the keys of the backends, and ignores them. Its CHECK of a pod with
-        // two addresses looks for the rules of the first one in both families, so it is not asked.
+        // Version 1.1.1 of the Go suite does not know the keys of the backends, and ignores them. Its CHECK of a pod
+        // with two addresses looks for the rules of the first one in both families, so it is not called.
         of_go(&pod.portmap(lab), go, "portmap").del();
         of_go(&pod.bridge(lab), go, "bridge").del();
         assert_eq!(iptables_rules("\"pod\""), [""; 0]);
-        // And by ours, one transaction for each family.
+        // And with ours, one transaction for each family.
         let again = Pod::attach_to(lab, "again", bridge(lab, &over), &both(8080));
         let conf = with(again.portmap.clone(), &json!({ "backend": "iptables" }));
         let call = again
@@ -180,7 +180,8 @@ fn containers_of_ours_in_iptables_are_detached_by_the_go_suite() {
     });
 }
 
-/// What version 1.9 of the Go suite leaves with its nft backends, for a container that we detach and for another one.
+/// The state that version 1.9 of the Go suite leaves with its nft backends, for a container that we detach and for
+/// another one.
 const NEWER_GO: &str = r#"
 table ip cni_hostport {
   chain hostports {

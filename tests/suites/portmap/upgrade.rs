@@ -1,4 +1,5 @@
-//! From the first layout of the table to today's, under running containers: whoever comes first, nobody loses anything.
+//! From the first layout of the table to the current one, under running containers: whichever plugin comes first, no
+//! container loses anything.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -71,7 +72,7 @@ impl Node {
             ("pairs/pair/eth0", &node.pair.result),
         ];
         former::put_back(lab, &results);
-        // The first layout serves, so it is what it should be.
+        // The first layout works.
         node.serves(lab, (&node.old, 8080));
         node.masquerades(&[&node.old.sandbox, &node.other.sandbox, &node.pair.sandbox]);
         let layout = Question::Chain(TABLE, "publish");
@@ -86,7 +87,7 @@ impl Node {
         is_published(lab.host(), &others, &pod.sandbox.netns, (port, 80));
     }
 
-    /// The world sees the host in the place of each.
+    /// The world sees the host instead of each.
     fn masquerades(&self, sandboxes: &[&Sandbox]) {
         for sandbox in sandboxes {
             for (world, host) in WORLD.iter().zip(HOST) {
@@ -97,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Every promise to the containers holds, but for those to `gone`.
+    /// Every promise to the containers holds, except those to `gone`.
     fn is_whole(&self, lab: &Lab, gone: Option<&str>) {
         for (pod, port) in [(&self.old, 8080), (&self.other, 9080)] {
             if gone == Some(pod.id.as_str()) {
@@ -112,7 +113,7 @@ impl Node {
         self.masquerades(&[&self.pair.sandbox]);
     }
 
-    /// Nothing is left of the container, and nobody answers at its port.
+    /// The container leaves no state, and its port does not answer.
     fn is_rid_of(lab: &Lab, (pod, port): (&Pod, u16)) {
         let server = Server::of(&pod.sandbox.netns, 80, false);
         for address in [HOST[0], "127.0.0.1", "10.1.0.1"] {
@@ -131,12 +132,12 @@ fn an_add_upgrades_in_one_transaction_under_running_containers() {
         let generation = || netfilter(lab).generation().unwrap();
         let before = generation();
         let new = Pod::attach(lab, "new", &ports(7080));
-        // Bridge has one part of the table, and its network's masquerade comes with the upgrade.
+        // Bridge upgrades one part of the table, with its network's masquerade.
         assert_eq!(generation(), before + 1);
         node.masquerades(&[&new.sandbox, &node.old.sandbox, &node.pair.sandbox]);
         node.serves(lab, (&node.old, 8080));
         new.portmap(lab).add();
-        // Portmap has the other: the upgrade, and the ports.
+        // Portmap upgrades the other one, and adds the ports.
         assert_eq!(generation(), before + 3);
         node.is_whole(lab, None);
         node.serves(lab, (&new, 7080));
@@ -177,7 +178,7 @@ fn a_del_upgrades_as_the_first_call() {
     in_lab(LINKSPAN, |lab| {
         let node = Node::new(lab);
         node.pair.call(lab).del();
-        // Bridge and ptp have their part, and portmap's is as it was.
+        // Bridge and ptp have upgraded their part, and portmap's is unchanged.
         let other = &node.other;
         other.bridge(lab).check(&other.result);
         node.serves(lab, (other, 9080));

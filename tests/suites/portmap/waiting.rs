@@ -16,12 +16,12 @@ use crate::{LINKSPAN, Pod, both};
 /// Far more than a call needs until it waits.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A call that waits as long as can be asked for.
+/// A call with the longest wait.
 fn patient(lab: &Lab, pod: &Pod) -> Call {
     pod.portmap_with(lab, &json!({ "portWaitSeconds": 60 }))
 }
 
-/// Starts ADD, and comes back when it waits: it has subscribed to changes of nf_tables.
+/// Starts ADD, and returns when it waits: it has subscribed to changes of nf_tables.
 fn begun(lab: &Lab, call: Call) -> Running {
     let running = call.verb("ADD").spawn();
     let until = Instant::now() + DEADLINE;
@@ -32,7 +32,7 @@ fn begun(lab: &Lab, call: Call) -> Running {
     running
 }
 
-/// Whether somebody in the host's namespace listens to changes of nf_tables.
+/// Returns whether a process in the host's namespace listens to changes of nf_tables.
 fn is_subscribed(lab: &Lab) -> bool {
     /// `NETLINK_NETFILTER`
     const NETFILTER: &str = "12";
@@ -67,7 +67,7 @@ fn a_successor_gets_the_port_when_its_predecessor_is_detached() {
         let old = Pod::published(lab, "old", &both(8080));
         let new = Pod::attach(lab, "new", &both(8080));
         let adding = begun(lab, patient(lab, &new));
-        // Others are not kept waiting.
+        // Others do not wait.
         let bystander = Pod::published(lab, "bystander", &both(9080));
         bystander.detach(lab);
         old.detach(lab);
@@ -102,11 +102,11 @@ fn the_time_of_the_wait_is_a_key() {
         let _old = Pod::published(lab, "old", &both(8080));
         let new = Pod::attach(lab, "new", &both(8080));
         let before = elements(lab);
-        // Without the key there is a wait, too; who ends it leaves nothing.
+        // Without the key there is a wait, too. A process that is ended meanwhile leaves nothing.
         let usual = new.portmap_with(lab, &json!({ "portWaitSeconds": null }));
         begun(lab, usual).kill();
         assert_eq!(elements(lab), before);
-        // A second is over, and the owner is there still.
+        // After a second, the owner is still there.
         let told = new.portmap_with(lab, &json!({ "portWaitSeconds": 1 }));
         let told = told.verb("ADD").run().failed(999);
         assert!(told.contains("published for container old"), "{told}");
@@ -116,7 +116,7 @@ fn the_time_of_the_wait_is_a_key() {
             let told = call.verb("ADD").run().failed(7);
             assert!(told.contains("portWaitSeconds"), "{told}");
         }
-        // 0 refuses at once: nobody ever waits.
+        // 0 refuses at once, without a wait.
         let log = lab.dir().join("calls");
         if linkspan_harness::skip::can_trace("whether ADD waits") {
             let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! Beside others who change nf_tables or hold locks, and when ports change hands as fast as they can.
+//! Beside other writers of nf_tables or holders of locks, and with ports that change hands at full speed.
 
 use std::fs::{self, File};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, at, both, claims, count, mapping, traced};
 
-/// Somebody else's.
+/// A foreign table.
 const FOREIGN: Table = Table {
     family: TableFamily::Inet,
     name: "foreign",
 };
 
-/// Tells the writer to end, also where the test panics.
+/// Ends the writer, even if the test panics.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -30,7 +30,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Runs `body` while somebody commits to a table of his own as fast as he can; how often he did.
+/// Runs `body` beside a writer that commits to a foreign table at full speed. Returns the number of its commits.
 fn beside_a_writer(lab: &Lab, body: impl FnOnce()) -> usize {
     let (over, commits) = (AtomicBool::new(false), AtomicUsize::new(0));
     let write = || {
@@ -79,7 +79,7 @@ fn a_writer_that_never_rests_hinders_nobody() {
                 pod.portmap(lab).add();
             }
             for pod in &pods {
-                // Once more: what is there is the pod's own.
+                // Again: present elements are the pod's own.
                 pod.portmap(lab).add();
                 pod.portmap(lab).check(&pod.result);
             }
@@ -91,7 +91,7 @@ fn a_writer_that_never_rests_hinders_nobody() {
             "{commits} transactions of somebody else beside 80 calls of portmap"
         ));
         assert_eq!(elements(lab), before);
-        // A claim that had to stay is in nobody's way.
+        // A claim that had to stay does not conflict.
         for (n, pod) in pods.iter().enumerate() {
             let port = mapping("tcp", 8000 + u16::try_from(n).unwrap());
             let over = json!({ "runtimeConfig": { "portMappings": [port] } });
@@ -108,7 +108,7 @@ fn a_writer_that_never_rests_hinders_nobody() {
 fn a_lock_on_the_namespace_is_nobodys_business() {
     in_lab(LINKSPAN, |lab| {
         let pods = ["old", "new"].map(|id| Pod::attach(lab, id, &both(8080)));
-        // Anybody may hold it who can read the file.
+        // Any process that can read the file may hold it.
         let namespace = File::open("/proc/thread-self/ns/net").unwrap();
         namespace.lock().unwrap();
         for pod in &pods {
@@ -143,7 +143,7 @@ fn a_port_can_be_given_anew_as_soon_as_del_returns() {
             assert_eq!(elements(lab), before);
             assert_eq!(claims::shared(lab), [""; 0]);
         }
-        // Beside the others, too: what one of two gives up is still claimed for the other.
+        // Beside the others, too: a claim that one of two releases stays for the other.
         let own = |ip: &str| {
             let mappings = json!([at(ip, mapping("tcp", 8081))]);
             json!({ "runtimeConfig": { "portMappings": mappings } })
@@ -162,7 +162,7 @@ fn a_port_can_be_given_anew_as_soon_as_del_returns() {
     });
 }
 
-/// The last of those who share a claim gives it up while the next one takes a share.
+/// The last holder of a shared claim releases it while the next one takes a share.
 #[test]
 fn a_shared_claim_outlives_each_of_its_owners() {
     in_lab(LINKSPAN, |lab| {
@@ -212,7 +212,7 @@ fn a_port_is_closed_when_del_returns_and_its_elements_expire_where_they_can() {
     });
 }
 
-/// Whether the kernel changes the time that is left to an element (Linux 6.12).
+/// Returns whether the kernel changes the remaining time of an element (Linux 6.12).
 fn can_expire() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release

@@ -1,6 +1,6 @@
-//! Masquerade belongs to the network: whose sources the world sees, what an ADD and a DEL change, and who takes it away.
+//! Masquerade belongs to the network: the sources that the world sees, the changes by ADD and DEL, and its removal.
 //!
-//! It has more than 400 lines because the tests share one stage: the world, and what it sees of whom.
+//! It has more than 400 lines because the tests share one stage: the world, and the sources that it sees.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, count, traced};
 
-/// An attachment of one interface plugin, and nothing behind it.
+/// An attachment of one interface plugin alone.
 struct Attached<'a> {
     lab: &'a Lab,
     id: &'a str,
@@ -59,7 +59,7 @@ impl<'a> Attached<'a> {
         addresses(&self.result)[usize::from(six)]
     }
 
-    /// Whom the world sees at `address` of its own. There need be no way back.
+    /// The source that the world sees at `address`. No route back is needed.
     fn is_seen_by(&self, world: &Sandbox, address: &str) -> IpAddr {
         let address = SocketAddr::new(address.parse().unwrap(), 7000);
         let bound = |from: &Sandbox, to: SocketAddr| {
@@ -69,7 +69,7 @@ impl<'a> Attached<'a> {
         server
             .set_read_timeout(Some(Duration::from_secs(1)))
             .unwrap();
-        // The kernel may drop one while it finds out who its neighbour is.
+        // The kernel may drop one while it resolves its neighbour.
         let seen = (0..10).find_map(|_| {
             client.send_to(b"x", address).unwrap();
             server.recv_from(&mut [0]).ok()
@@ -96,7 +96,7 @@ fn on_bridge(lab: &Lab, over: &Value) -> Value {
     with(bridge(lab, &json!({ "ipMasq": true })), over)
 }
 
-/// A network of pairs, masqueraded. Its addresses begin behind `first`.
+/// A network of pairs, masqueraded. Its addresses begin after `first`.
 fn on_pairs(lab: &Lab, name: &str, first: u8) -> Value {
     let mut ipam = host_local(lab, &[]);
     ipam["ranges"] = json!([
@@ -107,7 +107,7 @@ fn on_pairs(lab: &Lab, name: &str, first: u8) -> Value {
     json!({ "cniVersion": "1.1.0", "name": name, "type": "ptp", "ipMasq": true, "ipam": ipam })
 }
 
-/// What attachments own, and what they share, of masquerade.
+/// Owned and shared elements of masquerade.
 fn masquerade(lab: &Lab) -> (Vec<String>, Vec<String>) {
     let mut shared = shared(lab);
     shared.retain(|line| line.starts_with("masq_"));
@@ -156,7 +156,7 @@ fn two_networks_of_one_subnet_on_two_bridges_do_not_meet() {
     in_lab(LINKSPAN, |lab| {
         let world = beyond(lab);
         let masqueraded = Attached::new(lab, "pod", &on_bridge(lab, &json!({})));
-        // ADD refuses to give a bridge a subnet that another one has, and takes a bridge that has it.
+        // ADD refuses to give a bridge another one's subnet, and accepts a bridge that has it.
         for name in ["br1", "br2"] {
             lab.rtnl()
                 .create(&LinkSpec::new(name, Kind::Bridge))
@@ -241,7 +241,7 @@ fn excepted_destinations_see_the_container_and_the_rest_sees_the_host() {
                 assert_eq!(masquerade(lab), (NONE.into(), NONE.into()));
             }
         }
-        // The list was edited: who comes later has it as it is now.
+        // The list was edited: later attachments get the new one.
         let old = Attached::new(lab, "old", &on_bridge(lab, &except));
         let new = Attached::new(lab, "new", &on_bridge(lab, &json!({})));
         for pod in [&old, &new] {
@@ -250,7 +250,7 @@ fn excepted_destinations_see_the_container_and_the_rest_sees_the_host() {
     });
 }
 
-/// An IPAM plugin that gives each container what a file says.
+/// An IPAM plugin that gives each container the addresses in a file.
 fn given(lab: &Lab, id: &str, cidrs: &[&str]) -> Value {
     let body = "test \"$CNI_COMMAND\" != ADD || cat \"$0-$CNI_CONTAINERID\"";
     let script = lab.script("given", body);

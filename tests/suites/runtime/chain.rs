@@ -18,7 +18,7 @@ fn each_plugin_sees_the_result_before_it_and_del_sees_the_last() {
         );
         let sandbox = lab.sandbox();
         let result = attached(lab, "add", &sandbox).run().json();
-        // loopback passes on what it was given, so what comes out went through the whole list.
+        // loopback passes its input on, so the result went through the whole list.
         assert_eq!(result["ips"][0]["address"], "10.1.0.2/16");
         assert_eq!(remembered(lab), ["net-c1-eth0"]);
         attached(lab, "check", &sandbox).run().succeeded();

@@ -1,4 +1,4 @@
-//! `linkspan check`: each thing that ADD gave is missed when it is gone.
+//! `linkspan check`: each part of ADD's result is reported when it is gone.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{LINKSPAN, attached, linkspan, net_dir};
 
-/// Asserts that CHECK finds nothing wrong, or else this.
+/// Asserts that CHECK succeeds, or finds this difference.
 fn finds(lab: &Lab, sandbox: &Sandbox, wrong: &str) {
     let check = attached(lab, "check", sandbox).run();
     assert_eq!(check.status == 0, wrong.is_empty(), "{}", check.stderr);
@@ -42,7 +42,7 @@ fn check_compares_the_default_gateways_with_the_result() {
             let told = sandbox.netns.scope(|| tool("ip", &args));
             told.unwrap().is_some()
         };
-        // Another default route beside ours changes nothing. The kernel joins those of IPv6 into one.
+        // A second default route beside ours changes nothing. The kernel merges those of IPv6 into one.
         if !ip("-6 route append default via fd00:1::9 dev eth0") {
             return;
         }

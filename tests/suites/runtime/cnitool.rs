@@ -1,4 +1,4 @@
-//! The face of `cnitool`. Its cache has a fixed place, so everything here is in mount namespaces of its own.
+//! The command line of `cnitool`. Its cache has a fixed path, so each test here runs in a separate mount namespace.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -81,10 +81,10 @@ fn its_commands_do_what_those_of_the_go_tool_do() {
         let gcs: Vec<&Value> = calls.iter().filter(|call| call["verb"] == "GC").collect();
         assert_eq!(gcs.len(), 2);
         for gc in gcs {
-            // It knows no valid attachments, so it tells of none.
+            // It knows no valid attachments, so it sends no list of them.
             assert_eq!(gc["conf"].as_object().unwrap().len(), 3, "{gc}");
         }
-        // Each command used the arguments of its own call, not the remembered ones.
+        // Each command used the arguments of its own call instead of the remembered ones.
         let deleted: Vec<&Value> = calls.iter().filter(|call| call["verb"] == "DEL").collect();
         assert_eq!((&deleted[0]["args"], deleted.len()), (&json!(""), 6));
     });

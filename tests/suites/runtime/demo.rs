@@ -41,7 +41,7 @@ fn the_demonstration_proves_its_claims_and_leaves_nothing() {
 #[test]
 fn an_ordinary_user_has_the_demonstration_where_the_older_packet_filter_was_used() {
     in_lab(LINKSPAN, |lab| {
-        // Afterwards each new namespace has the file of table names that made the difference.
+        // Afterwards each new namespace has the file of table names, which made the difference.
         if tool("iptables-legacy", &["-w", "-t", "nat", "-S"]).is_none() {
             return;
         }

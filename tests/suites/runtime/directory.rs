@@ -1,4 +1,4 @@
-//! Networks of one directory beside each other and beside the host: `linkspan validate` and `linkspan install`.
+//! Networks of one directory, compared with each other and with the host: `linkspan validate` and `linkspan install`.
 
 use std::fs;
 

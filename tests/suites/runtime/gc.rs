@@ -24,7 +24,7 @@ fn recorder(lab: &Lab) -> Recorder {
     Recorder::new(lab, &["first", "second"])
 }
 
-/// ADD of `container` with a namespace that is there, or of one that is gone.
+/// ADD of `container` with an existing namespace, or with one that is gone.
 fn add(lab: &Lab, recorder: &Recorder, network: &str, container: &str, alive: bool) {
     let netns = if alive {
         "/proc/self/ns/net".to_owned()
@@ -70,12 +70,12 @@ fn what_is_gone_is_detached_and_what_lives_is_told_to_every_plugin() {
             seen,
             expected.iter().map(|(v, n)| (v, n)).collect::<Vec<_>>()
         );
-        // DEL is that of the ADD, with its result.
+        // DEL has the ADD's arguments and result.
         assert_eq!(calls[0]["container"], "c2");
         assert_eq!(calls[0]["args"], "A=1");
         assert_eq!(calls[0]["netns"], text(&lab.dir().join("gone")));
         assert_eq!(calls[0]["conf"]["prevResult"]["dns"]["domain"], "second");
-        // GC is about no attachment.
+        // GC names no attachment.
         let valid = json!([
             { "containerID": "c1", "ifname": "eth0" },
             { "containerID": "c3", "ifname": "eth0" },
@@ -97,7 +97,7 @@ fn what_is_gone_is_detached_and_what_lives_is_told_to_every_plugin() {
         let left: Vec<String> = remembered(lab);
         assert_eq!(left.len(), 3, "{left:?}");
         assert!(left.contains(&"net-2-c4-eth0".to_owned()), "{left:?}");
-        // The second time there is nothing left to do.
+        // The second time changes nothing.
         let again = gc(lab, &recorder, &["--keep", "c3/eth0"]).run();
         assert_eq!(again.succeeded(), "");
         assert_eq!(recorder.verbs(), ["GC first", "GC second"]);
@@ -138,7 +138,7 @@ fn attachments_that_are_told_to_be_gone_are_detached_alone() {
         let both = ["--gone", "c2/eth0", "--keep", "c3/eth0"];
         assert_eq!(gc(lab, &recorder, &both).run().status, 2);
         assert_eq!(recorder.verbs(), [""; 0]);
-        // A list that forbids GC forbids this, too.
+        // A list that disables GC disables this, too.
         list(lab, "net", &json!({ "disableGC": true }));
         gc(lab, &recorder, &["--gone", "c2/eth0"]).run().succeeded();
         assert_eq!(recorder.verbs(), [""; 0]);
@@ -202,7 +202,7 @@ fn what_could_be_alive_is_not_collected() {
         fs::write(&path, entry.to_string()).unwrap();
         assert_eq!(gc(lab, &recorder, &[]).run().succeeded(), "");
         assert_eq!(recorder.verbs(), ["GC first", "GC second"]);
-        // Of a broken entry nobody knows whose it is; one of another network is no obstacle.
+        // A broken entry of this network is an error; one of another network is ignored.
         fs::write(results.join("other-c1-eth0"), "{").unwrap();
         gc(lab, &recorder, &[]).run().succeeded();
         fs::write(results.join("net-c2-eth0"), "{").unwrap();
@@ -273,7 +273,7 @@ fn our_plugins_tell_their_status_through_the_whole_list() {
         let never = "of 0 addresses 0 belong to live attachments";
         assert!(told.stderr.contains(never), "{}", told.stderr);
 
-        // A range that is full, and not for ever: this command tells it, what engines ask does not.
+        // A full range that may get room later: this command reports it, STATUS of engines does not.
         let ipam =
             json!({ "type": "host-local", "dataDir": lab.leases(), "subnet": "10.1.0.0/30" });
         let conf = bridge(lab, &json!({ "ipam": ipam }));

@@ -1,4 +1,4 @@
-//! What each plugin of a list is given, as recorders see it.
+//! The input of each plugin of a list, as recorders see it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Interfaces that somebody has: what ADD and DEL do to those of others.
+//! Interfaces in use: the effect of ADD and DEL on those of other attachments.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -27,7 +27,7 @@ fn seen(lab: &Lab, sandbox: &Sandbox) -> (Snapshot, Snapshot) {
     (Snapshot::of_host(lab), Snapshot::of_sandbox(sandbox))
 }
 
-/// `eth0` as the Go suite makes it: nobody's name is beside it.
+/// `eth0` as the Go suite makes it, without a tag.
 fn untagged(lab: &Lab, sandbox: &Sandbox) {
     let pair = LinkSpec::new("veth0", Kind::Veth);
     let far = Peer::new("eth0", sandbox.netns.as_fd());
@@ -38,7 +38,7 @@ fn has_eth0(sandbox: &Sandbox) -> bool {
     sandbox.rtnl().link_by_name("eth0").unwrap().is_some()
 }
 
-/// Asserts a failure that says so.
+/// Asserts a failure with these texts.
 fn refused(call: &Call, says: &[&str]) {
     let told = call.run();
     assert_eq!((told.status, &*told.stdout), (1, ""));
@@ -58,7 +58,7 @@ fn an_interface_that_another_attachment_has_is_refused_before_the_first_plugin()
         let alias = text(&lab.dir().join("alias"));
         symlink(sandbox.path(), &alias).unwrap();
         for netns in [sandbox.path(), alias] {
-            // As the cache remembers it, and where another cache does, as the kernel tells it.
+            // From the cache and, with another cache, from the kernel.
             for cache in ["cache", "elsewhere"] {
                 let cache = text(&lab.dir().join(cache));
                 let add = |network: &str| {
@@ -71,7 +71,7 @@ fn an_interface_that_another_attachment_has_is_refused_before_the_first_plugin()
                 let undo = format!("`linkspan del net {netns} --container-id c1`");
                 let says = [&*taken, "choose another name with --ifname", &*undo];
                 refused(&add("other"), &says);
-                // The same network and another container, which is what comes of no --container-id.
+                // The same network and another container, as happens without --container-id.
                 refused(&add("net"), &says);
             }
         }
@@ -113,7 +113,7 @@ fn the_cache_alone_tells_of_attachments_without_an_interface_of_their_own() {
             &["eth7 of ", "network other", &undo],
         );
         add("net", "c2", "eth8").run().succeeded();
-        // A container that lives elsewhere is not forgotten for one of its name.
+        // An attachment that lives elsewhere is not replaced by another one of its name.
         let second = lab.sandbox();
         let args = [
             "add",
@@ -154,7 +154,7 @@ fn an_interface_that_nobody_names_is_refused_and_kept() {
 #[test]
 fn an_add_that_fails_undoes_nothing_that_was_there_before() {
     in_lab(LINKSPAN, |lab| {
-        // `cnitool` refuses nothing beforehand, as the Go one does not.
+        // `cnitool` refuses nothing beforehand, like the Go one.
         let plugins =
             json!([{ "type": "loopback" }, bridge(lab, &json!({})), { "type": "loopback" }]);
         let dir = net_dir(lab, &plugins);
@@ -173,7 +173,7 @@ fn an_add_that_fails_undoes_nothing_that_was_there_before() {
             &["\"eth0\" already exists"],
         );
         assert!(has_eth0(&sandbox));
-        // `lo` is always there, and counts from when it is up.
+        // `lo` always exists, and counts once it is up.
         let failing = json!([{ "type": "loopback" }, { "type": "host-local" }]);
         net_dir(lab, &failing);
         let lo = || sandbox.rtnl().link_by_name("lo").unwrap().unwrap();
@@ -205,7 +205,7 @@ fn del_of_what_another_attachment_has_is_refused_with_the_right_command() {
         let told = format!("eth0 of {netns} is attached to the network net, as container c1\n");
         let undo = format!("hint: detach it with `linkspan del net {netns} --container-id c1`\n");
         for args in [
-            // The wrong network, the wrong container, a network that does not exist, and a cache that knows nothing.
+            // The wrong network, the wrong container, a network that does not exist, and an empty cache.
             &["other"][..],
             &["other", "--container-id", "c1"],
             &["net"],
@@ -216,12 +216,12 @@ fn del_of_what_another_attachment_has_is_refused_with_the_right_command() {
         }
         assert_eq!(recorder.verbs(), [""; 0]);
         assert_eq!(seen(lab, &sandbox), before);
-        // Forced, it asks the plugins, and they leave what has another's name.
+        // With --force the plugins are asked, and they keep interfaces with another's tag.
         del(&["net", "--force"]).run().succeeded();
         del(&["other", "--force"]).run().succeeded();
         assert_eq!(recorder.verbs().len(), 2);
         assert_eq!(seen(lab, &sandbox), before);
-        // A cache that was lost does not matter: the interface names its attachment.
+        // A lost cache does not matter: the interface's tag names its attachment.
         let own = ["net", "--container-id", "c1", "--cache-dir", &elsewhere];
         let done = del(&own).run();
         assert_eq!((done.succeeded(), &*done.stderr), ("", ""));
@@ -249,18 +249,18 @@ fn del_of_what_nobody_has_asks_the_plugins_and_says_so() {
             assert_eq!(done.stderr, says);
             assert_eq!(recorder.verbs(), ["DEL second c1", "DEL first c1"]);
         }
-        // What is remembered is detached without a word, also when the file of the network is gone.
+        // A remembered attachment is detached without further checks, even if the network's file is gone.
         attached(lab, "add", &sandbox).run().succeeded();
         fs::remove_file(lab.dir().join("net.d/10-net.conflist")).unwrap();
         let done = attached(lab, "del", &sandbox).run();
         assert_eq!((done.succeeded(), &*done.stderr), ("", ""));
         assert!(!has_eth0(&sandbox));
-        // A network that is not there has no plugins to ask.
+        // A missing network has no plugins to ask.
         let told = attached(lab, "del", &sandbox).run();
         assert_eq!((told.status, &*told.stdout), (4, ""));
         let missing = "no net configuration with name \"net\"";
         assert!(told.stderr.contains(missing), "{}", told.stderr);
-        // An entry that cannot be read is somebody's.
+        // An unreadable entry counts as another's.
         let broken = with(json!({}), &json!({ "kind": "x" })).to_string();
         fs::write(lab.dir().join("cache/results/other-c9-eth0"), broken).unwrap();
         let del = linkspan(

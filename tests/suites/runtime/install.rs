@@ -11,6 +11,8 @@ use linkspan_harness::conf::{addresses, bridge};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, files, linkspan, text};
@@ -31,7 +33,7 @@ fn install_makes_one_copy_with_a_link_for_each_plugin() {
         assert!(PLUGINS.iter().all(|name| inode(name) == first));
         assert!(install().contains("is up to date"));
         assert_eq!(inode("linkspan"), first);
-        // Another suite's file gives way; what is not ours stays.
+        // Another suite's file is replaced; foreign files stay.
         fs::remove_file(dir.join("bridge")).unwrap();
         fs::write(dir.join("bridge"), "another").unwrap();
         fs::write(dir.join("calico"), "kept").unwrap();
@@ -51,7 +53,7 @@ fn install_is_safe_while_a_plugin_runs() {
         let dir = lab.dir().join("opt");
         fs::create_dir(&dir).unwrap();
         let older = dir.join("linkspan");
-        // By another process: what this one writes may be open in a child that another test is just starting.
+        // Another process writes it: a child that another test is starting may have our descriptors.
         let copy = r#"cp "$0" "$1" && printf x >>"$1""#;
         let copied = Call::new("/bin/sh".as_ref()).args(&["-c", copy, LINKSPAN, &text(&older)]);
         copied.run().succeeded();
@@ -68,7 +70,7 @@ fn install_is_safe_while_a_plugin_runs() {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut running = forks::start(&mut command).unwrap();
-        // It now waits for its configuration, from a file that is being replaced.
+        // Now it needs its configuration, from a file that is being replaced.
         let told = linkspan(lab, &["install", "-p", &text(&dir)]).run();
         assert_eq!(told.succeeded().lines().count(), PLUGINS.len() + 1);
         let mut stdin = running.stdin.take().unwrap();
@@ -93,7 +95,7 @@ fn installs_at_once_all_succeed_and_agree() {
             let inode = |name: &str| fs::symlink_metadata(bin.join(name)).unwrap().ino();
             let first = inode("linkspan");
             assert!(PLUGINS.iter().all(|name| inode(name) == first), "{round}");
-            // Nothing is there beside what was to be installed.
+            // The directory has only the installed files.
             assert_eq!(files(&bin).len(), PLUGINS.len() + 1, "{:?}", files(&bin));
             assert_eq!(files(&net_d), ["10-net.conflist"]);
             let size = |path: &Path| fs::metadata(path).unwrap().len();
@@ -110,17 +112,131 @@ fn what_a_killed_install_left_is_swept_and_what_another_one_writes_is_not() {
         fs::create_dir(&dir).unwrap();
         let written = File::create(dir.join(".linkspan-draft-written")).unwrap();
         written.lock().unwrap();
-        fs::write(dir.join(".linkspan-draft-left"), "half of it").unwrap();
-        linkspan(lab, &["install", "-p", &text(&dir)])
-            .run()
-            .succeeded();
-        let hidden = files(&dir);
-        let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
-        assert_eq!(hidden, [".linkspan-draft-written"]);
+        // Also where everything is up to date.
+        for _ in 0..2 {
+            for left in [".linkspan-draft-left", ".linkspan-link-left"] {
+                fs::write(dir.join(left), "half of it").unwrap();
+            }
+            linkspan(lab, &["install", "-p", &text(&dir)])
+                .run()
+                .succeeded();
+            let hidden = files(&dir);
+            let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
+            assert_eq!(hidden, [".linkspan-draft-written"]);
+        }
     });
 }
 
-/// A list as a cluster mounts it: behind a link, with a name that it is to keep.
+#[test]
+fn a_check_names_what_is_missing_or_differs_and_changes_nothing() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        let list = mounted(lab, &json!([{ "type": "loopback" }]));
+        let net_d = text(&lab.dir().join("net.d"));
+        let args = |more: &'static str| {
+            let dir = text(&dir);
+            let args = [
+                "install",
+                "-p",
+                &dir,
+                "--conflist",
+                &text(&list),
+                "--net-dir",
+                &net_d,
+            ];
+            let args = args.map(str::to_owned);
+            let mut call = lab.linkspan(&[]);
+            for arg in args
+                .iter()
+                .map(String::as_str)
+                .chain([more])
+                .filter(|arg| !arg.is_empty())
+            {
+                call = call.args(&[arg]);
+            }
+            call.run()
+        };
+        let told = args("--check");
+        assert_eq!(told.status, 1);
+        assert_eq!(
+            told.stdout.lines().count(),
+            PLUGINS.len() + 2,
+            "{}",
+            told.stdout
+        );
+        assert!(!dir.exists());
+        args("").succeeded();
+        assert_eq!(args("--check").succeeded(), "");
+        fs::remove_file(dir.join("bridge")).unwrap();
+        fs::write(lab.dir().join("net.d/10-net.conflist"), "{}").unwrap();
+        let told = args("--check");
+        let expected = [dir.join("bridge"), lab.dir().join("net.d/10-net.conflist")];
+        let expected = expected.map(|path| format!("{} is missing or differs\n", path.display()));
+        assert_eq!((told.status, told.stdout), (1, expected.concat()));
+    });
+}
+
+/// Waits until the process says that it has installed that file.
+fn until_installed(pause: &mut Running, path: &Path) {
+    let line = format!("installed {}", path.display());
+    loop {
+        let told = pause.line();
+        assert!(!told.is_empty(), "it has ended before {line}");
+        if told == line {
+            break;
+        }
+    }
+    assert!(path.exists());
+}
+
+#[test]
+fn what_somebody_removes_comes_back_while_a_pause_watches() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        fs::create_dir(&dir).unwrap();
+        fs::create_dir(lab.dir().join("net.d")).unwrap();
+        let list = mounted(lab, &json!([{ "type": "loopback" }]));
+        let (bin, net_d) = (text(&dir), text(&lab.dir().join("net.d")));
+        let args = [
+            "pause",
+            "--watch",
+            &bin,
+            "--conflist",
+            &text(&list),
+            "--net-dir",
+            &net_d,
+        ];
+        let mut pause = lab.linkspan(&args).spawn();
+        let mut until = |path: &Path| until_installed(&mut pause, path);
+        let network = lab.dir().join("net.d/10-net.conflist");
+        until(&network);
+        fs::remove_file(dir.join("bridge")).unwrap();
+        until(&dir.join("bridge"));
+        fs::write(dir.join("ptp"), "another suite's").unwrap();
+        until(&dir.join("linkspan"));
+        fs::remove_file(&network).unwrap();
+        until(&network);
+        let pid = i32::try_from(pause.pid()).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        pause.wait().succeeded();
+    });
+}
+
+#[test]
+fn a_pause_ends_with_the_directory_that_it_watches() {
+    in_lab(LINKSPAN, |lab| {
+        let dir = lab.dir().join("opt");
+        fs::create_dir(&dir).unwrap();
+        let mut pause = lab.linkspan(&["pause", "--watch", &text(&dir)]).spawn();
+        until_installed(&mut pause, &dir.join("vrf"));
+        fs::remove_dir_all(&dir).unwrap();
+        let told = pause.wait();
+        assert_eq!(told.status, 1);
+        assert!(told.stderr.contains("has been removed"), "{}", told.stderr);
+    });
+}
+
+/// A list as a cluster mounts it: behind a symlink, whose name it must keep.
 fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
     let dir = lab.dir().join("mounted");
     drop(fs::remove_dir_all(&dir));
@@ -132,7 +248,7 @@ fn mounted(lab: &Lab, plugins: &Value) -> PathBuf {
     path
 }
 
-/// An install on a node that has nothing yet.
+/// An install on an empty node.
 fn with_conflist(lab: &Lab, conflist: &str) -> Call {
     let bin = text(&lab.dir().join("node/opt/cni/bin"));
     let net_d = text(&lab.dir().join("node/etc/cni/net.d"));
@@ -173,12 +289,12 @@ fn a_network_is_installed_for_its_owner_alone() {
         assert_eq!(meta().mode() & 0o7777, 0o600);
         assert_eq!(files(there.parent().unwrap()), ["10-net.conflist"]);
         assert!(files(&lab.dir().join("tmp")).is_empty());
-        // Nothing to do is nothing done.
+        // Nothing to change means no write.
         let before = (meta().ino(), meta().mtime_nsec());
         let told: Vec<String> = install();
         assert!(told.len() == 2 && told.iter().all(|line| line.ends_with(" is up to date")));
         assert_eq!((meta().ino(), meta().mtime_nsec()), before);
-        // What somebody changed is put right, and what a link leads to stays as it is.
+        // A changed file is corrected, and a symlink's target stays.
         fs::set_permissions(&there, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(install().len(), 2);
         assert_eq!(meta().mode() & 0o7777, 0o600);
@@ -188,7 +304,7 @@ fn a_network_is_installed_for_its_owner_alone() {
         symlink(&precious, &there).unwrap();
         let _: Vec<String> = install();
         assert!(meta().is_file() && fs::read(&precious).unwrap() == b"kept");
-        // What was installed attaches.
+        // The installed plugins attach.
         let sandbox = lab.sandbox();
         let node = lab.dir().join("node");
         let call = |verb| {
@@ -223,7 +339,7 @@ fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
                 json!([bridge(lab, &json!({ "mtu": 4_294_967_296_u64 }))]),
                 "plugins[0] bridge: mtu 4294967296 ",
             ),
-            // Nowhere among the plugins that there would be.
+            // Missing both on the node and among the plugins to install.
             (
                 json!([bridge(lab, &json!({})), { "type": "sample" }]),
                 "failed to find plugin \"sample\"",
@@ -236,7 +352,7 @@ fn a_network_that_is_not_good_leaves_the_node_as_it_is() {
         let wrong = lab.dir().join("net.conf");
         fs::copy(mounted(lab, &json!([bridge(lab, &json!({}))])), &wrong).unwrap();
         refused(&text(&wrong), "its name does not end with .conflist");
-        // Plugins that cannot be installed are no plugins for a network.
+        // A network needs plugins that can be installed.
         fs::create_dir(lab.dir().join("node")).unwrap();
         fs::write(lab.dir().join("node/opt"), "").unwrap();
         let list = mounted(lab, &json!([bridge(lab, &json!({}))]));

@@ -1,4 +1,5 @@
-//! What `linkspan gc` and `linkspan list` take for gone, where the path of a namespace does not tell.
+//! `linkspan gc` and `linkspan list`: attachments that count as gone although the path of the namespace does not
+//! decide.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +16,7 @@ fn entry(lab: &Lab) -> Value {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// Has the cache remember the namespace at `path`.
+/// Makes the cache remember the namespace at `path`.
 fn moved(lab: &Lab, path: &str) {
     let mut entry = entry(lab);
     let object = entry.as_object_mut().unwrap();
@@ -43,7 +44,7 @@ fn a_namespace_whose_path_shows_nothing_lives_by_its_host_end_and_goes_with_it()
         let file = lab.dir().join("file");
         fs::write(&file, "").unwrap();
         let gc = linkspan(lab, &["gc", "net"]);
-        // A mount that is not seen, the file below a mount, a process that was not the only one.
+        // An invisible mount, the file below a mount, and one of several processes.
         for path in [
             &text(&lab.dir().join("none")),
             &text(&file),

@@ -39,7 +39,7 @@ fn attachments_are_listed_with_addresses_and_the_life_of_their_namespaces() {
             let mut entry: Value = serde_json::from_slice(&entry).unwrap();
             entry["containerId"] = json!(container);
             entry["netns"] = json!(netns);
-            // Each has a host's end of its own, and that of these is gone.
+            // Each has a separate host end, and these are gone.
             entry["result"]["interfaces"][1]["name"] = json!("vethgone");
             if netns.is_none() {
                 entry["result"]["interfaces"] = json!([]);
@@ -50,7 +50,7 @@ fn attachments_are_listed_with_addresses_and_the_life_of_their_namespaces() {
         };
         alike("c2", None);
         alike("c3", Some(&text(&lab.dir().join("gone"))));
-        // What is left of a named namespace when it is gone is an empty file.
+        // A named namespace that is gone leaves an empty file.
         fs::write(lab.dir().join("empty"), "").unwrap();
         alike("c4", Some(&text(&lab.dir().join("empty"))));
 

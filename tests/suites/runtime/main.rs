@@ -46,7 +46,7 @@ fn net_dir(lab: &Lab, plugins: &Value) -> PathBuf {
     dir
 }
 
-/// The runtime with every place of its own below the lab.
+/// The runtime with all directories below the lab.
 fn linkspan(lab: &Lab, args: &[&str]) -> Call {
     let tmp = lab.dir().join("tmp");
     fs::create_dir_all(&tmp).unwrap();

@@ -1,4 +1,4 @@
-//! The OCI hook as a runtime would execute it; `tests/suites/oci.rs` has it executed by real ones.
+//! The OCI hook as a runtime would execute it; `tests/suites/oci.rs` uses real ones.
 
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, in_lab};
@@ -48,7 +48,7 @@ fn a_state_that_is_none_or_of_another_moment_is_refused_on_one_line() {
     });
 }
 
-/// The hook for the container `c1`, whose namespace is not there yet, with this annotation.
+/// The hook for the container `c1`, whose namespace does not exist yet, with this annotation.
 fn annotated(lab: &Lab, status: &str, network: &str, args: &[&str]) -> Call {
     let given = json!([{ "type": "network", "path": text(&lab.dir().join("netns")) }]);
     let config = json!({ "linux": { "namespaces": given } });
@@ -120,7 +120,7 @@ fn the_hook_may_list_the_networks_that_annotations_choose_from() {
         assert_eq!(recorder.verbs(), [""; 0]);
         hook("creating", "green", &["blue", "green"]).succeeded();
         assert_eq!(recorder.verbs(), ["ADD first c1", "ADD second c1"]);
-        // A container that has its network already loses it in the end, whatever the hook allows by then.
+        // An attached container is detached in the end, whatever the hook permits by then.
         hook("stopped", "green", &["blue"]).succeeded();
         assert_eq!(recorder.verbs(), ["DEL second c1", "DEL first c1"]);
         assert_eq!(remembered(lab), [""; 0]);
@@ -133,7 +133,7 @@ fn poststop_detaches_without_a_namespace_as_often_as_it_is_called() {
         let recorder = Recorder::new(lab, &["first", "second"]);
         list(lab, "net", &json!({}));
         let hook = |status: &str| {
-            // No bundle is there any more.
+            // The bundle is gone.
             let state = json!({ "id": "c1", "status": status, "bundle": "/gone", "pid": 1 });
             let call = linkspan(lab, &["oci-hook", "--net", "net"]);
             recorder

@@ -1,4 +1,4 @@
-//! `linkspan ports`, where processes of the host listen on published ports.
+//! `linkspan ports` with processes of the host that listen on published ports.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::id;
@@ -40,7 +40,7 @@ fn processes_that_listen_on_a_published_port_are_named() {
 
         let names = ["tcp ipv4", "tcp ipv6", "udp ipv4", "udp ipv6"].map(str::to_owned);
         let none = names.clone().map(|name| (name, json!([])));
-        // Of the container, of another port, and what is connected: none of them listens.
+        // A socket of the container, one of another port, and a connected one: none of them counts.
         let inside = at(&sandbox.netns, || TcpListener::bind("0.0.0.0:8080")).unwrap();
         let other = once_free(|| TcpListener::bind("0.0.0.0:8081")).unwrap();
         let client = once_free(|| UdpSocket::bind("127.0.0.1:8080")).unwrap();
@@ -61,7 +61,7 @@ fn processes_that_listen_on_a_published_port_are_named() {
         let table = linkspan(lab, &["ports"]).run();
         let note = format!("\n0.0.0.0 8080/tcp: {} (pid {})", comm.trim_end(), id());
         assert!(table.succeeded().contains(&note), "{}", table.stdout);
-        // The socket is seen from another PID namespace, and its process is not.
+        // The socket is visible from another PID namespace, but its process is not.
         let apart = ["unshare", "-pf", "--mount-proc"];
         let can = skip::without("true").map(|exe| Call::new(&exe).under(&apart).run().status);
         if can == Some(0) {
@@ -74,7 +74,7 @@ fn processes_that_listen_on_a_published_port_are_named() {
         }
         drop((tcp, udp));
 
-        // One on all addresses of IPv6 has those of IPv4, too.
+        // A socket on all IPv6 addresses has those of IPv4, too.
         let both = once_free(|| TcpListener::bind("[::]:8080")).unwrap();
         let told = [here("::"), here("::"), json!([]), json!([])];
         assert_eq!(listeners(lab), expected(told));

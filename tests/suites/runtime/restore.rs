@@ -1,4 +1,4 @@
-//! `linkspan restore`: what others removed of the packet filter comes back, and nothing else changes.
+//! `linkspan restore`: removed state of the packet filter returns, and nothing else changes.
 
 use linkspan_filter::table::TABLE;
 use linkspan_harness::call::Call;

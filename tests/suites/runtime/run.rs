@@ -74,7 +74,7 @@ fn a_signal_reaches_the_command_and_the_attachment_is_undone() {
                 .unwrap();
             assert_eq!(line, "up\n");
             assert_eq!(lab.leased("net").len(), 2);
-            // The input stays open, so that it is the signal which ends the loop.
+            // The input stays open, so the signal ends the loop.
             let input = child.stdin.take();
             kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
             let ended = child.wait().unwrap();
@@ -86,7 +86,7 @@ fn a_signal_reaches_the_command_and_the_attachment_is_undone() {
     });
 }
 
-/// A run whose command tells its process's number and goes on until it is killed, and its namespace.
+/// A run whose command prints its process number and runs until it is killed, with its namespace.
 fn lasting(call: Call) -> (Running, Pid, Netns) {
     let mut run = call
         .args(&["--", "sh", "-c", "echo $$; exec sleep 100000"])
@@ -127,7 +127,7 @@ fn a_run_publishes_ports_and_asks_for_addresses() {
         assert_eq!(run.wait().status, 128 + 15);
         assert_eq!(linkspan(lab, &["ports", "--json"]).run().json(), json!([]));
         assert_eq!(lab.leased("net"), [""; 0]);
-        // A wish that nobody would hear is refused before anything is made.
+        // A request that no plugin reads is refused before any change.
         net_dir(lab, &json!([bridge(lab, &json!({}))]));
         for (wish, says) in [
             (
@@ -150,7 +150,7 @@ fn a_run_publishes_ports_and_asks_for_addresses() {
 #[test]
 fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
     in_lab(LINKSPAN, |lab| {
-        // The leases have a fixed place, so this is in mount namespaces of its own.
+        // The leases have a fixed directory, so this runs in separate mount namespaces.
         let script =
             r#"mount -t tmpfs none /var/lib && "$0" "$@" && cd /var/lib/cni/networks && echo *"#;
         let show = "cat /proc/net/fib_trie /proc/net/if_inet6";
@@ -165,7 +165,7 @@ fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
                 .filter(|name| name != "lo")
                 .collect::<Vec<_>>()
         };
-        // A network of another name is nobody's wish.
+        // A network with another name is not the default.
         net_dir(lab, &json!([bridge(lab, &json!({}))]));
         let told = run();
         let told = told.succeeded();
@@ -175,7 +175,7 @@ fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
         );
         assert!(told.contains("fd4c7e2a91b302310000000000000002"), "{told}");
         assert_eq!(links(), ["linkspan-run0"]);
-        // The example under another subnet, which the machine's administrator installed.
+        // The example with another subnet, installed by the machine's administrator.
         let example = include_str!("../../../conf-examples/bridge.conflist");
         let edited = example
             .replace("10.230.0.0/16", "10.99.0.0/16")
@@ -189,7 +189,7 @@ fn a_run_without_a_network_uses_the_installed_one_or_one_of_its_own() {
             "{told}"
         );
         assert_eq!(links(), ["linkspan-run0", "linkspan0"]);
-        // One that cannot be read is not passed over.
+        // An unreadable one is an error.
         fs::write(&file, "{").unwrap();
         assert_eq!(run().status, 125);
     });

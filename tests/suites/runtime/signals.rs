@@ -1,4 +1,4 @@
-//! Signals: what they stop, what they do not, and that nothing is left behind.
+//! Signals: the stopped calls, the calls that continue, and that nothing is left.
 
 use std::fs;
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, files, linkspan, net_dir, remembered, text};
 
-/// What a call that ended by a signal has for a status.
+/// The status of a call that a signal ended.
 const BY_SIGNAL: i32 = -1;
 
-/// A plugin that is attached at once, and detached by these words of shell.
+/// A plugin that attaches at once, and runs these shell commands for DEL.
 fn double(lab: &Lab, name: &str, add: &str, del: &str) -> Value {
     let answer = r#"echo '{"cniVersion":"1.1.0"}'"#;
     lab.script(
@@ -22,7 +22,7 @@ fn double(lab: &Lab, name: &str, add: &str, del: &str) -> Value {
     json!({ "type": name })
 }
 
-/// In a session of its own, so that it leads a group as a shell's job does.
+/// In a separate session, so that it leads a group as a shell's job does.
 fn as_a_job(call: Call) -> Output {
     call.under(&["setsid"]).run()
 }
@@ -70,7 +70,7 @@ fn a_signal_stops_an_add_and_what_was_made_is_undone() {
     in_lab(LINKSPAN, |lab| {
         let recorder = Recorder::new(lab, &["first"]);
         for signal in ["INT", "TERM", "HUP", "QUIT"] {
-            // It would go on for long, and in a child that nobody else knows.
+            // It would run for long, in a child that only it knows.
             let hangs = format!("kill -{signal} $PPID; sleep 100000");
             let plugins = json!([{ "type": "first" }, double(lab, "hangs", &hangs, "")]);
             net_dir(lab, &plugins);
@@ -95,7 +95,7 @@ fn a_signal_that_the_caller_has_ignored_stays_ignored() {
         let ignoring = ["sh", "-c", r#"trap "" INT; exec "$0" "$@""#];
         let add = linkspan(lab, &["add", "net", "/gone"]).under(&ignoring);
         add.run().succeeded();
-        // The command of a run has it from its caller, too.
+        // The command of a run inherits it from the caller, too.
         let run = linkspan(lab, &["run", "--net", "net", "--"]);
         let run = run
             .args(&["sh", "-c", "kill -INT $$; exit 3"])
@@ -107,7 +107,7 @@ fn a_signal_that_the_caller_has_ignored_stays_ignored() {
 #[test]
 fn scratch_directories_go_when_a_signal_ends_the_process() {
     in_lab(LINKSPAN, |lab| {
-        // It sees the directory that is to go, and sees its parent killed.
+        // It sees the directory before its removal, and the death of its parent.
         let log = text(&lab.dir().join("seen"));
         let body = format!("ls $TMPDIR >{log}; kill -TERM $PPID; sleep 100000");
         lab.script("looks", &body);

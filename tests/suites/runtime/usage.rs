@@ -12,7 +12,7 @@ use crate::{LINKSPAN, linkspan};
 #[test]
 fn named_namespaces_are_those_of_ip_netns() {
     in_lab(LINKSPAN, |lab| {
-        // A mount namespace of its own: the machine's /run is not touched.
+        // A separate mount namespace: the machine's /run stays unchanged.
         let script = r#"
             mount -t tmpfs none /run && "$0" netns add b && "$0" netns add a && "$0" netns list || exit 9
             "$0" netns add a 2>&1 && exit 8

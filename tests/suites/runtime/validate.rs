@@ -21,7 +21,7 @@ pub(crate) fn validate(lab: &Lab, name: &str, conf: &str) -> Call {
     linkspan(lab, &["validate", &text(&path)])
 }
 
-/// What is told of a list with these plugins, without the file's name.
+/// The report on a list with these plugins, without the file's name.
 pub(crate) fn told(lab: &Lab, over: &Value) -> Vec<String> {
     let base =
         json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [bridge(lab, &json!({}))] });
@@ -31,7 +31,7 @@ pub(crate) fn told(lab: &Lab, over: &Value) -> Vec<String> {
     let lines = run.stdout.lines();
     let lines: Vec<String> = lines
         .map(|line| line.strip_prefix(&prefix).unwrap().to_owned())
-        // Where each plugin is.
+        // Without the lines about the place of each plugin.
         .filter(|line| !line.contains(&format!(" is {}/", text(&lab.bin()))))
         .collect();
     let is_good = lines.iter().any(|line| line == "ok");
@@ -58,7 +58,7 @@ fn every_example_is_good() {
     });
 }
 
-/// Lists with one plugin, and what must be told of each.
+/// Lists with one plugin, each with the expected report.
 fn of_a_plugin(lab: &Lab) -> Vec<(Value, &'static str)> {
     let one = |over: Value| json!({ "plugins": [bridge(lab, &over)] });
     let ipam = |over: Value| {
@@ -115,7 +115,7 @@ fn of_a_plugin(lab: &Lab) -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// The same about what is beside the plugins.
+/// The same about the keys beside the plugins.
 fn of_a_list() -> Vec<(Value, &'static str)> {
     vec![
         (
@@ -177,7 +177,7 @@ fn what_may_be_is_only_a_note() {
             "note: declared by no plugin, though it could be: capability ipRanges, ips",
         ];
         assert_eq!(told(lab, &over), expected);
-        // The bridge's name is taken on this machine, which is not the configuration's fault.
+        // The bridge's name is taken on this machine, which is not a fault of the configuration.
         let taken = json!({ "plugins": [bridge(lab, &json!({ "bridge": "lo" }))] });
         let told = told(lab, &taken);
         assert!(told[0].starts_with("note: plugins[0] bridge: "), "{told:?}");
@@ -247,7 +247,7 @@ fn what_is_no_configuration_is_told_and_the_next_file_is_still_read() {
 #[test]
 fn a_plugin_without_status_is_judged_by_ours_of_that_name() {
     in_lab(LINKSPAN, |lab| {
-        // Old is a plugin that says so.
+        // A plugin counts as old by its own VERSION.
         let old = lab.dir().join("old");
         fs::create_dir(&old).unwrap();
         let script = r#"printf '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}'"#;

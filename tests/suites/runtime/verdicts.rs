@@ -1,5 +1,5 @@
-//! Verdicts of `linkspan validate` on whole files: those of other projects, those with many faults, those that an engine
-//! would not read, and those that are judged without rights.
+//! Verdicts of `linkspan validate` on whole files: those of other projects, those with many faults, those that an
+//! engine would not read, and those that are judged without privileges.
 
 use linkspan_harness::conf::{bridge, host_local, with};
 use linkspan_harness::lab::in_lab;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::validate::{told, validate};
 use crate::{LINKSPAN, files, linkspan, text};
 
-/// The lists of other projects, as they write them, with values in the place of their templates' names.
+/// The lists of other projects, unchanged except for values of their templates' variables.
 const LISTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suites/runtime/lists");
 
 #[test]
 fn the_lists_of_other_projects_are_accepted_with_notes() {
     in_lab(LINKSPAN, |lab| {
-        // Plugins that are not of this suite.
+        // Foreign plugins.
         let theirs = ["calico", "cilium-cni", "consul-cni", "dnsname"];
         let recorder = Recorder::new(lab, &theirs);
         let mut names = files(LISTS.as_ref());
@@ -103,7 +103,7 @@ fn everything_that_is_wrong_is_told_at_once() {
             told(lab, &name)
                 .contains(&"note: plugins[0] bridge: ipam.colour: unknown key".to_owned())
         );
-        // No plugin is asked about a network that has no name.
+        // A network without a name cannot be sent to plugins.
         let found = problems(&over);
         assert!(
             found.contains(&"invalid characters found in network name; a b".to_owned()),
@@ -144,7 +144,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
                 "{name}: {}",
                 run.stdout
             );
-            // Install tells the same of a list.
+            // `install` reports the same about a list.
             if says == not_a_list {
                 let file = text(&lab.dir().join(name));
                 let node = text(&lab.dir().join("node"));
@@ -155,7 +155,7 @@ fn a_file_is_judged_by_its_name_as_engines_take_it() {
                 assert!(!lab.dir().join("node").exists());
             }
         }
-        // Whatever the name, the rest is judged, too; a pipe has no name to judge.
+        // The rest is judged under any name; a pipe's name is not judged.
         let run = validate(lab, "a.conf", &broken.to_string()).run();
         assert!(
             run.stdout
@@ -199,7 +199,7 @@ fn values_are_judged_without_any_rights() {
             let ptp = json!({ "type": "ptp", "ipam": ipam });
             json!({ "cniVersion": "1.1.0", "name": "net", "plugins": [bridge, ptp] })
         };
-        // As the init container of the DaemonSet: root without a capability.
+        // As the init container of the DaemonSet: root without capabilities.
         let bare = ["setpriv", "--bounding-set", "-all"];
         let file = text(&lab.dir().join("a.conflist"));
         let node = text(&lab.dir().join("node/bin"));
@@ -239,7 +239,7 @@ fn values_are_judged_without_any_rights() {
             refused.stderr
         );
         assert!(!lab.dir().join("node").exists());
-        // A good list is installed by an installer that could attach nobody.
+        // An installer without the rights to attach installs a valid list.
         let run = validate(
             lab,
             "a.conflist",

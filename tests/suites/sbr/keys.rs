@@ -1,4 +1,4 @@
-//! The keys: gateways by their order, hints, rules for bound sockets, and tables that somebody else fills.
+//! The keys: gateways by their order, hints, rules for bound sockets, and tables that others fill.
 
 use linkspan_harness::conf::with;
 use linkspan_harness::lab::in_lab;
@@ -23,7 +23,7 @@ fn the_capability_comes_before_the_key_and_the_key_before_the_result() {
             ),
         ] {
             let pod = Pod::new(lab);
-            // A default route of the result gives way to a gateway that is asked for.
+            // A default route of the result makes way for a configured gateway.
             pod.route("0.0.0.0", 0, Some("10.1.0.1"));
             let before = Snapshot::of_sandbox(&pod.sandbox);
             let previous = json!([{ "address": "10.1.0.2/16", "gateway": "10.1.0.1" }, { "address": "fd01::2/64", "gateway": "fd01::1" }]);

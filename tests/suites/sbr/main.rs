@@ -1,5 +1,5 @@
-//! `sbr`: an address answers by its own interface. Tables that clash with nobody's, gateways by their order, next hops,
-//! hints, ADD twice, undo, DEL from any state, CHECK, and the swap with the Go plugin.
+//! `sbr`: an address answers by its own interface. Unused tables, gateways by their order, next hops, hints, ADD
+//! twice, undo, DEL from any state, CHECK, and the swap with the Go plugin.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -36,7 +36,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An attachment to the bridge `brN` with addresses of both families, and what is behind the bridge plugin.
+/// An attachment to the bridge `brN` with addresses of both families, followed by other plugins.
 fn chain(lab: &Lab, sandbox: &Sandbox, n: u8, behind: &[Value]) -> Chain {
     let subnets = [format!("10.{n}.0.0/16"), format!("fd00:{n}::/64")];
     let bridge = json!({
@@ -50,7 +50,7 @@ fn chain(lab: &Lab, sandbox: &Sandbox, n: u8, behind: &[Value]) -> Chain {
     Chain::new(lab, "pod", sandbox, &format!("eth{n}"), &confs)
 }
 
-/// A pod with an interface of its own making, which has two addresses of IPv4 and one of IPv6.
+/// A pod with an interface of the test, which has two IPv4 addresses and one IPv6 address.
 struct Pod {
     sandbox: Sandbox,
     link: Link,
@@ -155,7 +155,7 @@ fn each_interface_answers_by_itself_in_every_order() {
             let of_first = first.add();
             let of_second = second.add();
             second.check(&of_second);
-            // Somebody behind the host, who is not in the second network.
+            // A station behind the host, outside of the second network.
             let lo = lab.rtnl().link_by_name("lo").unwrap().unwrap();
             let world = [ip("192.0.2.9"), ip("fd99::9")];
             for address in world {
@@ -170,7 +170,7 @@ fn each_interface_answers_by_itself_in_every_order() {
                 };
                 br2.add_route(&spec).unwrap();
             }
-            // The way of the other interface leads nowhere by now.
+            // The route through the other interface is unusable by now.
             lab.rtnl()
                 .link_by_name("br1")
                 .unwrap()
@@ -241,14 +241,14 @@ fn every_route_moves_to_the_table_of_its_address_and_comes_back() {
         for route in ["::/0 via fd01::1 via fd01::3", "fd01::/64"] {
             assert!(of_v6.iter().any(|found| found == route), "{of_v6:?}");
         }
-        // Link-local destinations belong to the interface that is named with them.
+        // Link-local destinations belong to the interface named with them.
         let left = pod.routes(MAIN);
         assert!(
             left.iter().all(|route| route.starts_with("fe80::/64")),
             "{left:?}"
         );
         call.check(&first);
-        // Twice is once.
+        // A repetition changes nothing.
         let state = Snapshot::of_sandbox(&pod.sandbox);
         assert_eq!(call.add(), first);
         assert_eq!(Snapshot::of_sandbox(&pod.sandbox), state);
@@ -279,7 +279,7 @@ fn no_table_of_somebody_else_is_taken() {
         call.add();
         assert_eq!(HERE.map(|(ip, _)| pod.table(ip).unwrap()), [102, 103, 104]);
         assert_eq!(pod.routes(100), foreign);
-        // Another attachment of the pod takes others.
+        // Another attachment of the pod gets other ones.
         let rtnl = pod.sandbox.rtnl();
         rtnl.create(&LinkSpec::new("eth1", Kind::Bridge)).unwrap();
         let other = rtnl.link_by_name("eth1").unwrap().unwrap();

@@ -60,7 +60,7 @@ fn a_failed_add_leaves_everything_as_it_was() {
             assert!(told.contains(says), "{told}");
             assert_eq!(Snapshot::of_sandbox(&pod.sandbox), before);
         };
-        // Nothing leads to this gateway, which the kernel says when two tables are full already.
+        // This gateway is unreachable, and the kernel refuses it after two tables have been filled.
         refused(
             &json!({ "gateways": ["fd77::1"] }),
             999,
@@ -78,7 +78,7 @@ fn a_failed_add_leaves_everything_as_it_was() {
             7,
             "multiple IPv4",
         );
-        // Addresses of another interface are not ours to steer.
+        // Addresses of another interface are left alone.
         let interface = json!({ "name": "eth7", "sandbox": pod.sandbox.path() });
         let others = json!([{ "address": "10.1.0.2/16", "interface": 0 }]);
         let others = json!({ "cniVersion": "1.0.0", "interfaces": [interface], "ips": others });
@@ -148,7 +148,7 @@ fn the_go_plugin_and_ours_undo_each_other() {
                 pod.call_of(deletes, &over).after(&result).del();
                 assert_eq!(pod.rules(), rules, "{over}");
             }
-            // Namespaces differ, and release 1.1.1 writes a `dns` without anything in it.
+            // Namespaces differ, and release 1.1.1 writes an empty `dns`.
             for (result, ..) in &mut seen {
                 *result = with(result.clone(), &json!({ "interfaces": null, "dns": null }));
             }

@@ -1,5 +1,5 @@
-//! What somebody hostile could put in the way of a plugin, and what a plugin must not tell, a subject to a file.
-//! SECURITY.md says against whom.
+//! Attacks on a plugin, and secrets that a plugin must not print, a subject to a file. SECURITY.md names the
+//! attackers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod capabilities;
@@ -28,7 +28,7 @@ const HIDE: [&str; 5] = [
     "mount --bind \"$0\" /proc/sys && exec \"$@\"",
 ];
 
-/// Takes from a command the procfs of its own.
+/// Makes a command run without its own procfs.
 const WITHOUT_ITS_OWN: [&str; 6] = [
     "strace",
     "-qq",
@@ -38,7 +38,7 @@ const WITHOUT_ITS_OWN: [&str; 6] = [
     "inject=fsopen:error=EPERM",
 ];
 
-/// A directory that could be taken for `/proc/sys`, and its switch of forwarding.
+/// A directory that looks like `/proc/sys`, and its switch of forwarding.
 fn fake(lab: &Lab) -> (PathBuf, PathBuf) {
     let fake = lab.dir().join("fake");
     let switch = fake.join("net/ipv4/ip_forward");
@@ -64,7 +64,7 @@ fn what_hides_the_kernels_sysctls_is_not_written_to() {
                 let add = add.under(&WITHOUT_ITS_OWN).under(&hidden);
                 let told = add.run().failed(999);
                 assert!(told.contains("else than procfs"), "{told}");
-                // A bridge is everybody's, so it stays; nobody has set it up.
+                // A bridge is shared, so it stays; it was not set up.
                 if let Some(bridge) = lab.rtnl().link_by_name("br0").unwrap() {
                     assert!(!bridge.up);
                     bridge.delete().unwrap();

@@ -1,4 +1,4 @@
-//! Who may read, write and execute what we make, whatever the umask.
+//! Modes of files and directories, with every umask.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn masked(call: Call, mask: &str) -> Call {
     call.under(&["sh", "-c", &format!("umask {mask}; exec \"$0\" \"$@\"")])
 }
 
-/// What is below `dir` and no link, with its mode; records are links, whose mode means nothing.
+/// Everything below `dir` except symlinks, with its mode; records are symlinks, whose mode means nothing.
 fn modes(dir: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![dir.to_owned()];
@@ -114,7 +114,7 @@ fn what_the_runtime_remembers_is_for_its_user_alone() {
 }
 
 fn install(lab: &Lab, dir: &Path) -> Call {
-    // No variable says where to write or what to copy.
+    // No variable redirects writes or copies.
     let elsewhere = lab.dir().join("elsewhere");
     let names = [
         "HOME",
@@ -159,7 +159,7 @@ fn install_puts_right_what_somebody_made_dangerous() {
             assert_eq!(install().lines().count(), PLUGINS.len() + 1);
             assert!(modes(&dir).values().all(|mode| *mode == 0o755), "{mode:o}");
         }
-        // A link is replaced, and what it leads to stays as it is.
+        // A symlink is replaced, and its target stays.
         let precious = lab.dir().join("precious");
         fs::write(&precious, "kept").unwrap();
         for name in ["linkspan", "bridge", ".bridge.new"] {

@@ -1,5 +1,5 @@
-//! No secret of the input is told (CVE-2026-41184). What may hold one: `CNI_ARGS`, `args`, keys that nobody knows, and
-//! whatever stands where something of another type belongs. What may be quoted is a wrong value of a networking key.
+//! No secret of the input is printed (CVE-2026-41184). Secrets may be in `CNI_ARGS`, in `args`, in unknown keys, and
+//! in values of a wrong type. A wrong value of a networking key may be quoted.
 
 use std::fs;
 
@@ -19,6 +19,7 @@ const PLUGINS: &[&str] = &[
     "dummy",
     "host-device",
     "host-local",
+    "host-reach",
     "ipvlan",
     "loopback",
     "macvlan",
@@ -33,7 +34,7 @@ const PLUGINS: &[&str] = &[
     "vrf",
 ];
 const VERBS: [&str; 6] = ["ADD", "CHECK", "DEL", "STATUS", "GC", "FLY"];
-/// One that cannot be given, and so has a reason to be told of.
+/// An address outside of the range, so that an error names it.
 const ADDRESS: &str = "203.0.113.77";
 
 fn keeps_secrets(run: &Output, what: &str) {
@@ -83,7 +84,7 @@ fn no_secret_of_the_input_is_told() {
         json!({ "cni.dev/valid-attachments": SECRET }),
     ]
     .into();
-    // With everything known as it should be, too.
+    // With valid values of every known key, too.
     wrong.push(json!({}));
     in_lab(LINKSPAN, |lab| {
         for plugin in PLUGINS {
@@ -102,7 +103,7 @@ fn no_secret_of_the_input_is_told() {
                 let delete = trial.call(plugin, "DEL", &json!({}));
                 delete.run().succeeded();
             }
-            // Cut off, so that it is no JSON at all.
+            // Cut off, so that it is not JSON.
             let trial = Trial::new(lab);
             let text = with(good(lab, plugin), &of_strangers).to_string();
             for cut in (text.find(SECRET).unwrap()..text.len()).step_by(41) {
@@ -135,13 +136,13 @@ fn no_value_of_cni_args_is_told() {
             for verb in VERBS {
                 for args in &args {
                     let call = trial.call(plugin, verb, &json!({}));
-                    // A namespace that is none makes those fail that do not read CNI_ARGS.
+                    // An invalid namespace makes the plugins fail that do not read CNI_ARGS.
                     let run = call.env("CNI_ARGS", args).netns("/proc/self/status").run();
                     keeps_secrets(&run, &format!("{plugin} {verb} {args}"));
                 }
             }
         }
-        // An address that cannot be given is told of, as the reference does: it has to be somebody's lease.
+        // An address outside of the range is named, as in the reference: it must be another's lease.
         let call = trial.call("host-local", "ADD", &json!({}));
         let told = call
             .env("CNI_ARGS", &format!("IP={ADDRESS}"))

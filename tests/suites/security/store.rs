@@ -1,4 +1,4 @@
-//! Names and links that would lead the leases elsewhere.
+//! Names and symlinks that would redirect leases.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -49,7 +49,7 @@ fn a_link_in_place_of_a_store_is_not_followed() {
             let place = leases.join(place);
             let kept = lab.dir().join("kept");
             fs::rename(&place, &kept).unwrap();
-            // To what is there, or to what a careless opening would make.
+            // To existing files, and to new ones that a careless open would create.
             for target in [&elsewhere, &elsewhere.join("new"), &kept] {
                 symlink(target, &place).unwrap();
                 for verb in verbs {
@@ -84,7 +84,7 @@ fn a_link_in_place_of_a_file_is_neither_written_through_nor_removed() {
         assert!(told.contains("a symbolic link in place"), "{told}");
         assert_eq!(lab.leased("net"), [""; 0]);
         fs::remove_file(&last).unwrap();
-        // A lease that is one is nobody's, and its address is taken.
+        // A symlink in place of a lease has no owner, and its address is taken.
         symlink(&precious, network.join("10.1.0.2")).unwrap();
         assert_eq!(call.add()["ips"][0]["address"], "10.1.0.3/16");
         call.del();
@@ -143,7 +143,7 @@ fn no_name_leads_out_of_the_data_directory() {
             }
         }
         assert_eq!(names(&lab.leases()), [""; 0]);
-        // A long id is no path, and a lease like any other.
+        // A long id is not a path, and its lease is like any other.
         let sandbox = lab.sandbox();
         let call = host_local(lab, &sandbox, &json!({})).env("CNI_CONTAINERID", &long);
         call.add();
@@ -166,7 +166,7 @@ fn only_the_configuration_says_where_the_leases_are() {
         fs::write(&file, "").unwrap();
         let call = trial.call("host-local", "ADD", &over(file.to_str().unwrap()));
         trial.refused(&call, 999, "ipam.dataDir must be a directory");
-        // It is taken at its word, as every path of the configuration is.
+        // The path is used as configured, like every other path.
         let around = lab.leases().join("../around");
         fs::create_dir(lab.leases()).unwrap();
         let sandbox = lab.sandbox();

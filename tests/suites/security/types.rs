@@ -1,5 +1,5 @@
-//! What the bundled runtime executes: regular files in the directories of `CNI_PATH`, under their own names
-//! (CVE-2021-20206). The suite of refusals asks the same of delegation.
+//! The files that the bundled runtime executes: regular files in the directories of `CNI_PATH`, under their own names
+//! (CVE-2021-20206). The suite of refusals tests the same for delegation.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ fn the_runtime_executes_nothing_that_is_no_plugins_name() {
         ] {
             for command in ["add", "check", "del", "status", "gc"] {
                 let before: &[_] = match command {
-                    // What comes first must not run either.
+                    // Earlier plugins must not run either.
                     "add" => &[json!({ "type": "loopback" })],
                     _ => &[],
                 };

@@ -1,4 +1,4 @@
-//! What there is in nf_tables for each attachment, and how it goes.
+//! The elements in nf_tables for each attachment, and their removal.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn present(lab: &Lab) -> Vec<String> {
     elements_in(lab, BRIDGE_TABLE)
 }
 
-/// Those of an attachment of the network `net`.
+/// The elements of an attachment of the network `net`.
 fn of(id: &str, result: &Value) -> Vec<String> {
     let (port, mac) = ends(result);
     vec![
@@ -135,7 +135,7 @@ fn what_others_removed_is_told_by_check_and_put_back_by_add_and_restore() {
         flush(true);
         let told = of_a.after(&result).verb("CHECK").run().failed(999);
         assert!(told.contains("rules of chain spoof are missing"), "{told}");
-        // The next ADD makes the rules anew, and keeps the elements.
+        // The next ADD recreates the rules, and keeps the elements.
         let other = call(lab, "b", &b, &guarded()).add();
         of_a.check(&result);
         assert!(!lets_forged_through(&a, &b));
@@ -147,7 +147,7 @@ fn what_others_removed_is_told_by_check_and_put_back_by_add_and_restore() {
         );
         let third = lab.sandbox();
         call(lab, "c", &third, &guarded()).add();
-        // Those of others do not come back with it.
+        // The elements of others do not return with it.
         assert!(lets_forged_through(&a, &third));
         call(lab, "b", &b, &guarded())
             .after(&other)
@@ -199,7 +199,7 @@ fn restore_puts_back_those_of_the_living() {
     });
 }
 
-/// The name of a port that is gone may be a new port's.
+/// The name of a removed port may be a new port's.
 #[test]
 fn what_is_left_under_the_name_of_a_new_port_makes_room() {
     in_lab(LINKSPAN, |lab| {
@@ -238,7 +238,7 @@ fn what_is_left_under_the_name_of_a_new_port_makes_room() {
     });
 }
 
-/// `nft` reads the table as we mean it.
+/// `nft` prints the table as intended.
 #[test]
 fn nft_shows_the_rule() {
     in_lab(LINKSPAN, |lab| {

@@ -1,4 +1,4 @@
-//! A kernel without nf_tables: strace has the first socket to it refused.
+//! A kernel without nf_tables: strace makes its first socket fail.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use linkspan_harness::snapshot::Snapshot;
 
 use crate::{LINKSPAN, call, guarded};
 
-/// The verb as such a kernel would answer it. Which socket is the first one to nf_tables, a run tells that nobody disturbs.
+/// The verb on such a kernel. An undisturbed run finds the first socket to nf_tables.
 fn without_nf_tables(lab: &Lab, call: &Call, verb: &str) -> Call {
     let file = lab.dir().join("sockets");
     let path = file.to_str().unwrap();

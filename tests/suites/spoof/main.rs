@@ -1,4 +1,4 @@
-//! `macspoofchk` of `bridge`: with forged frames, and with what is left in nf_tables.
+//! `macspoofchk` of `bridge`: with forged frames, and by the state in nf_tables.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
-/// Nobody's hardware address.
+/// A hardware address without an owner.
 const FORGED: [u8; 6] = [2, 0xba, 0xad, 0, 0, 1];
 
 fn call(lab: &Lab, id: &str, sandbox: &Sandbox, over: &Value) -> Call {
@@ -42,8 +42,8 @@ fn ends(result: &Value) -> (String, String) {
     (told(1, "name"), told(2, "mac"))
 }
 
-/// Sends a forged frame and then one that is not; frames stay in order, so the first one that comes tells whether the
-/// forged one came at all.
+/// Sends a forged frame and then a real one. Frames stay in order, so the first arrival shows whether the forged one
+/// passed.
 fn lets_forged_through(from: &Sandbox, to: &Sandbox) -> bool {
     let (sender, receiver) = (Wire::at(&from.netns, "eth0"), Wire::at(&to.netns, "eth0"));
     sender.send(FORGED, None, b"forged");
@@ -66,9 +66,9 @@ fn a_forged_frame_reaches_no_neighbour_and_an_own_one_does() {
         call(lab, "free", &free, &json!({})).add();
         assert!(!lets_forged_through(&a, &b));
         assert!(!lets_forged_through(&b, &free));
-        // A port that nobody guards is not touched.
+        // Other ports are not affected.
         assert!(lets_forged_through(&free, &a));
-        // ARP and the discovery of neighbours pass, and so does what follows them.
+        // ARP and neighbour discovery pass, and so do the packets after them.
         for (from, to, addresses) in [
             (&a.netns, &b.netns, ["10.1.0.3", "fd00:1::3"]),
             (&b.netns, &a.netns, ["10.1.0.2", "fd00:1::2"]),
@@ -95,7 +95,7 @@ fn a_container_that_takes_on_the_address_of_another_one_is_not_heard() {
         let (sender, receiver) = (Wire::at(&a.netns, "eth0"), Wire::at(&c.netns, "eth0"));
         let own = mac(&a);
         sender.send(mac(&b), None, b"as b");
-        // Also not inside of a VLAN.
+        // The same inside a VLAN.
         sender.send(mac(&b), Some(7), b"as b in a VLAN");
         sender.send(own, None, b"own");
         assert_eq!(receiver.receive(), b"own");

@@ -54,7 +54,7 @@ fn what_the_go_suite_made_is_checked_and_removed() {
         assert_eq!(chains(lab), left);
         assert_eq!(netfilter(lab).rules(NAT, "PREROUTING").unwrap().len(), 1);
         call(lab, "b", &b, &guarded()).check(&kept);
-        // A rule that is missing is told.
+        // A missing rule is reported.
         let mut batch = Batch::default();
         batch.flush_chain(NAT, "cni-br-iface-b-eth0-mac");
         netfilter(lab).commit(batch).unwrap();
@@ -81,7 +81,7 @@ fn what_we_made_is_checked_and_removed_by_the_go_suite_but_for_its_elements() {
         theirs.check(&result);
         theirs.after(&result).del();
         assert_eq!(a.rtnl().links().unwrap().len(), 1);
-        // They guard a name that no link has. Our DEL and GC remove them.
+        // They guard a name without a link. Our DEL and GC remove them.
         assert_eq!(elements_in(lab, BRIDGE_TABLE).len(), 2);
         ours.del();
         assert_eq!(elements_in(lab, BRIDGE_TABLE), [""; 0]);

@@ -72,7 +72,7 @@ fn gc_without_a_list_collects_nothing_and_without_a_store_has_nothing_to_do() {
     assert!(run.stderr.starts_with(told), "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 1);
     assert_eq!(pool.holders(), ["a"]);
-    // An empty list of Go's is null.
+    // Go writes an empty list as null.
     let mut null = pool.conf(&json!({}));
     null["cni.dev/valid-attachments"] = json!(null);
     pool.call("GC", "").conf(&null).run().succeeded();
@@ -117,7 +117,7 @@ fn status_names_the_cause_and_writes_nothing() {
         assert_eq!(state(&pool), before);
         pool.del("a");
         pool.strict_status().succeeded();
-        // What a crash has left is no reason to give up: ADD would take it back.
+        // Remains of a crash are not an error: ADD would take them back.
         pool.plant("10.1.2.2", "");
         pool.strict_status().succeeded();
 

@@ -1,4 +1,4 @@
-//! What one operation costs in files, whatever the pool holds. Counted by strace.
+//! The cost of one operation in files, for any size of the pool. Counted by strace.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn file_operations(pool: &Pool, verb: &str, id: &str) -> Vec<String> {
     .collect()
 }
 
-/// Which calls, without their arguments.
+/// The names of the calls.
 fn names(operations: &[String]) -> Vec<&str> {
     operations
         .iter()
@@ -77,7 +77,7 @@ fn no_operation_looks_at_other_leases() {
         let pool = Pool::new(test, ipam);
         fill(&pool, "10.1.", leases);
         fill(&pool, "fd00::", leases);
-        // The first one takes stock of what is there.
+        // The first call builds the index.
         pool.add("first");
         let verbs = [
             ("ADD", "a"),

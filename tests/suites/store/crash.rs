@@ -1,4 +1,4 @@
-//! Killed at every system call that changes anything, and what the next ones find.
+//! Killed at every system call that changes anything, and the state that the next calls find.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use linkspan_harness::skip;
 
 use crate::pool::{Pool, ours};
 
-/// What ADD and DEL change files with, besides opening them; a question mark is for what only some machines have.
+/// The calls with which ADD and DEL change files, besides opening them. A question mark is for calls that only some
+/// machines have.
 const CALLS: [&str; 10] = [
     "openat",
     "write",
@@ -22,7 +23,7 @@ const CALLS: [&str; 10] = [
     "?mkdir,?mkdirat",
 ];
 
-/// Runs a call that is killed when it enters `syscall` for the `nth` time; whether that happened.
+/// Runs a call that is killed when it enters `syscall` for the `nth` time. Returns whether that happened.
 fn killed(pool: &Pool, verb: &str, id: &str, (syscall, nth): (&str, usize)) -> bool {
     let inject = format!("inject={syscall}:signal=KILL:when={nth}");
     let run = pool
@@ -78,7 +79,7 @@ fn a_kill_leaves_whole_leases_and_costs_no_address() {
             }
             let killed = killed(&pool, verb, "victim", (syscall, nth));
             whole(&pool, &at);
-            // Somebody else is served at once, and the victim's own DEL cleans up whatever it finds.
+            // Another container is served at once, and the victim's own DEL cleans up everything.
             pool.add("other");
             pool.del("victim");
             assert_eq!(pool.holders(), ["other", "other"], "{at}");
@@ -102,7 +103,7 @@ fn a_kill_on_the_way_to_an_address_of_the_dead_costs_no_address() {
     if !skip::can_trace("a_kill_on_the_way_to_an_address_of_the_dead_costs_no_address") {
         return;
     }
-    // Its only address is taken by what a crash has left.
+    // Remains of a crash take its only address.
     let pool = Pool::new("kill-dry", &json!({ "subnet": "10.1.2.0/30" }));
     let mut kills = BTreeSet::new();
     for syscall in CALLS {

@@ -1,4 +1,4 @@
-//! A pool that has run dry: every waiting ADD looks at all leases, and nobody waits for that.
+//! An exhausted pool: every waiting ADD looks at all leases, and no other call waits for that.
 
 use std::fs::{self, FileTimes};
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::pool::{Pool, ours};
 
-/// A pool of that subnet in which every address is taken, and an index that says so.
+/// A pool with that subnet in which every address is taken, and an index that says so.
 fn full(test: &str, subnet: &str, size: u16) -> Pool {
     let pool = Pool::new(test, &json!({ "subnet": subnet, "lockTimeout": 0 }));
     for n in 2..size + 2 {
@@ -34,7 +34,7 @@ fn traced(pool: &Pool, id: &str, log: &Path, what: &[&str]) -> Call {
         .args(&[ours()])
 }
 
-/// Has strace stop an ADD when it lists the leases.
+/// Makes strace stop an ADD when it lists the leases.
 const STOP: [&str; 4] = [
     "-e",
     "trace=getdents64,openat",
@@ -42,7 +42,7 @@ const STOP: [&str; 4] = [
     "inject=getdents64:signal=STOP:when=1",
 ];
 
-/// Waits until strace tells that a process has stopped; which one.
+/// Waits until strace reports a stopped process; returns the process.
 fn stopped(log: &Path) -> Pid {
     let told = || {
         std::thread::yield_now();
@@ -56,7 +56,7 @@ fn stopped(log: &Path) -> Pid {
     Pid::from_raw(looks.find_map(|pid| pid).unwrap())
 }
 
-/// How many leases were opened while the lock was free, and how many while it was held.
+/// The number of leases opened while the lock was free, and while it was held.
 fn opened(log: &str, pool: &Pool) -> (usize, usize) {
     let (mut lock, mut held, mut counts) = (String::new(), false, (0, 0));
     let net = pool.dir();
@@ -92,12 +92,12 @@ fn no_lease_but_those_that_change_is_looked_at_under_the_lock() {
     let (run, counts) = add(&json!({}));
     run.failed(999);
     assert_eq!(counts, (253, 0));
-    // An empty lease, as a crash leaves it, is read once more before it goes.
+    // An empty lease, as left by a crash, is read again before its removal.
     fs::write(pool.dir().join("10.1.0.7"), "").unwrap();
     let (run, counts) = add(&json!({}));
     run.succeeded();
     assert_eq!(counts, (253, 1));
-    // A requested address is a pool of one: nothing but its own lease tells whether it may go.
+    // A requested address is a pool of one: only its own lease tells whether it may be removed.
     pool.del("late");
     let (run, counts) = add(&json!({ "runtimeConfig": { "ips": ["10.1.0.9"] } }));
     run.failed(999);
@@ -114,7 +114,7 @@ fn a_del_goes_by_while_an_add_looks_at_the_leases_and_the_add_gets_its_address()
     let log = pool.root().join("strace");
     let waiting = traced(&pool, "late", &log, &STOP).spawn();
     let pid = stopped(&log);
-    // A lock that is not free is refused at once.
+    // A held lock is refused at once.
     pool.del("id4");
     pool.add("quick");
     pool.del("quick");
@@ -125,14 +125,14 @@ fn a_del_goes_by_while_an_add_looks_at_the_leases_and_the_add_gets_its_address()
     assert_eq!(pool.records().len(), 5);
 }
 
-/// Whether an ADD has looked at leases, by what strace told of it.
+/// Returns whether an ADD has looked at leases, by strace's log.
 fn has_looked(log: &Path, pool: &Pool) -> bool {
     let lease = pool.dir().join("10.");
     let log = fs::read_to_string(log).unwrap();
     log.contains(lease.to_str().unwrap())
 }
 
-/// Until so many wait for a lock on `file`.
+/// Waits until this many processes wait for a lock on `file`.
 fn queued(file: &Path, count: usize) {
     let inode = format!(":{} ", fs::metadata(file).unwrap().ino());
     let waits = || {
@@ -169,12 +169,12 @@ fn one_look_serves_all_who_wait_for_it() {
     }
     let looked = logs.iter().filter(|log| has_looked(log, &pool)).count();
     assert_eq!(looked, 1);
-    // Somebody who comes later looks anew: one of the five may have died meanwhile.
+    // A later process looks again: one of the five may have died meanwhile.
     let log = &logs[0];
     let late = traced(&pool, "late", log, &["-e", "trace=openat"]);
     late.run().failed(999);
     assert!(has_looked(log, &pool));
-    // ADD goes on where the file is damaged, and where it cannot be used.
+    // ADD also works if the file is damaged or unusable.
     fs::write(&looks, "nonsense").unwrap();
     pool.run("ADD", "late").failed(999);
     fs::remove_file(&looks).unwrap();
@@ -225,7 +225,7 @@ fn no_more_addresses_of_the_dead_are_taken_back_at_once_than_a_del_can_wait_for(
 #[test]
 fn a_lease_that_vanished_unseen_is_missed_when_the_pool_is_dry() {
     let pool = full("dry-unseen", "10.1.0.0/29", 5);
-    // Somebody removes a lease in the very moment in which a change ends: the directory looks as it was left.
+    // A lease is removed at the moment at which a change ends: the directory looks unchanged.
     let seen = fs::metadata(pool.dir()).unwrap().modified().unwrap();
     fs::remove_file(pool.dir().join("10.1.0.5")).unwrap();
     let times = FileTimes::new().set_modified(seen);

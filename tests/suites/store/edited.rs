@@ -1,4 +1,4 @@
-//! Leases that somebody edits in place, which does not show on their directory.
+//! Leases edited in place, which does not show on their directory.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::pool::Pool;
 
-/// A pool in which `a` and `b` have addresses, and the lease of `a` says something else now.
+/// A pool in which `a` and `b` have addresses, and the lease of `a` has another text now.
 fn edited(test: &str, text: &str) -> Pool {
     let pool = Pool::new(test, &json!({ "subnet": "10.1.2.0/24" }));
     assert_eq!(pool.add("a"), "10.1.2.2");
@@ -35,7 +35,7 @@ fn del_alone_finds_it_too() {
     let pool = edited("edited-del", "a");
     pool.del("a");
     assert_eq!(pool.holders(), ["b"]);
-    // The index knows again that no lease of this form is left, and that the address is free.
+    // The index has the right counts again: no lease of this form is left, and the address is free.
     let conf = pool.conf(&json!({ "runtimeConfig": { "ips": ["10.1.2.2"] } }));
     pool.call("ADD", "c").conf(&conf).run().succeeded();
 }

@@ -1,4 +1,4 @@
-//! Refusals that tell one reason from another.
+//! Refusals with their different reasons.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ fn a_requested_address_is_refused_for_its_very_reason() {
     );
     refused(&["10.1.2.60"], ": held by older since 20");
     assert_eq!(pool.holders(), ["", "first", "older"]);
-    // What a crash has left is in nobody's way.
+    // Remains of a crash do not conflict.
     let conf = pool.conf(&json!({ "runtimeConfig": { "ips": ["10.1.2.61"] } }));
     pool.call("ADD", "late").conf(&conf).run().succeeded();
     assert_eq!(pool.holders(), ["first", "late", "older"]);
@@ -99,7 +99,7 @@ fn an_exhausted_pool_tells_its_size_and_what_became_of_the_addresses() {
     let told = "no IP addresses available in range set: 10.1.2.1-10.1.2.6; of 4 addresses 0 belong to live attachments, 0 to dead ones, and 4 cannot be judged";
     assert!(failure.contains(told), "{failure}");
     assert!(pool.strict_status().failed(50).contains(told));
-    // An engine would take the node out of service, and four healthy pods with it.
+    // If STATUS failed, an engine would take the node out of service, with its four healthy pods.
     pool.run("STATUS", "").succeeded();
 }
 
@@ -157,7 +157,7 @@ fn a_fifo_in_place_of_a_file_is_not_waited_for() {
         let path = pool.dir().join(name);
         drop(fs::remove_file(&path));
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        // Whatever each of them comes to, it ends, and nobody loses an address.
+        // Every call ends, and no owner loses an address.
         for verb in ["ADD", "DEL", "STATUS"] {
             pool.run(verb, "late");
         }

@@ -1,4 +1,4 @@
-//! Addresses taken back from the dead, and from nobody else.
+//! Addresses are taken back from dead containers, and from no others.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
@@ -38,7 +38,7 @@ fn a_full_store_of_an_earlier_boot_is_no_obstacle() {
         assert!(given.contains(&new), "{new}");
         assert_eq!(pool.holders(), ["new"]);
         assert_eq!(pool.records(), ["new:eth0"]);
-        // Those who ask late get their success, and harm nobody.
+        // Late calls succeed, and harm no owner.
         for id in IDS {
             pool.del(id);
         }
@@ -77,7 +77,7 @@ fn leases_of_the_go_plugin_age_with_the_boot_in_which_they_were_seen() {
         pool.add("ours");
         pool.run("ADD", "late").failed(999);
         boot.set(2);
-        // One of them was made again in this boot, which shows on the file.
+        // One of them was recreated in this boot, which shows on the file.
         fs::remove_file(pool.dir().join("10.1.2.3")).unwrap();
         pool.plant("10.1.2.3", "go3\r\neth0");
         pool.add("late");
@@ -85,7 +85,7 @@ fn leases_of_the_go_plugin_age_with_the_boot_in_which_they_were_seen() {
     });
 }
 
-/// A namespace that a container has: a path that leads to it as long as this lives.
+/// A container's namespace: a path that leads to it while the value lives.
 fn path(netns: &Netns) -> String {
     format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())
 }
@@ -115,7 +115,7 @@ fn a_dry_pool_takes_the_address_of_a_namespace_that_is_gone_and_no_other() {
         let told = pool.run("ADD", "late").failed(999);
         assert!(told.contains("of 5 addresses 2 belong to live attachments, 0 to dead ones, and 3 cannot be judged"), "{told}");
 
-        // The path leads nowhere any more, but somebody is still at home.
+        // The path is dangling, but a process is still inside.
         let mut child = inhabitant(&dying);
         drop(dying);
         let told = pool.run("ADD", "late").failed(999);

@@ -1,4 +1,4 @@
-//! Waiting for somebody else's lock.
+//! Waiting for another process's lock.
 
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
@@ -65,7 +65,7 @@ fn the_death_of_the_holder_frees_the_lock() {
     );
     let mut child = holder(&pool);
     let waiting = pool.call("ADD", "a").spawn();
-    // It waits: its entry in the kernel's list says so.
+    // It waits: the kernel's list has its entry.
     let inode = std::os::unix::fs::MetadataExt::ino(
         &File::open(pool.dir().join("lock"))
             .unwrap()

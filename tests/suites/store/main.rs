@@ -1,4 +1,4 @@
-//! The store under everything that happens to one: full pools, kills, reboots, dead namespaces, other writers.
+//! The store under all circumstances: full pools, kills, reboots, dead namespaces, other writers.
 
 #![expect(
     clippy::unwrap_used,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::pool::Pool;
 
-/// A range of the model: every address in it, in order, and those that are not given.
+/// A range of the model: all its addresses, in order, and the excluded ones.
 struct ModelRange {
     all: Vec<IpAddr>,
     gateway: IpAddr,
@@ -27,7 +27,7 @@ impl ModelRange {
 struct Model {
     sets: Vec<Vec<ModelRange>>,
     last: Vec<Option<IpAddr>>,
-    /// Who has which addresses, and what nobody has (an empty id).
+    /// Owners and their addresses. An empty id means an address without an owner.
     leases: BTreeMap<IpAddr, String>,
 }
 
@@ -45,7 +45,7 @@ impl Model {
         around.copied().filter(gives).collect()
     }
 
-    /// ADD; None where it must be refused.
+    /// ADD; `None` if it must be refused.
     fn add(&mut self, id: &str, requested: &[IpAddr]) -> Option<Vec<IpAddr>> {
         let mut requested = requested.to_vec();
         requested.dedup();
@@ -63,7 +63,7 @@ impl Model {
                 {
                     return None;
                 }
-                // Left by a crash: taken back on the way.
+                // A remain of a crash is taken back on the way.
                 self.leases.remove(&ip);
                 given.push(ip);
                 continue;
@@ -117,7 +117,7 @@ fn ip(six: bool, set: u64, offset: u64) -> IpAddr {
     }
 }
 
-/// A range out of sixteen addresses at `base`, as the model has it and as the configuration says it.
+/// A range out of sixteen addresses at `base`, in the model's form and in the configuration's.
 fn range(dice: &mut Dice, six: bool, set: u64, base: u64) -> (ModelRange, Value) {
     let at = |offset| ip(six, set, base + offset);
     let last = if six { 15 } else { 14 };
@@ -143,7 +143,7 @@ fn range(dice: &mut Dice, six: bool, set: u64, base: u64) -> (ModelRange, Value)
     )
 }
 
-/// Serves a call inside this process; the addresses of an ADD, or none where it was refused.
+/// Serves a call inside this process. Returns the addresses of an ADD, or `None` if refused.
 fn serve(verb: &str, id: &str, conf: &Value) -> Option<Vec<IpAddr>> {
     let env = Env {
         command: verb.to_owned(),
@@ -238,7 +238,7 @@ fn scenario(seed: u64) {
     }
 }
 
-/// Another program makes a lease, leaves half a one, or removes one.
+/// Another program adds a lease, leaves an incomplete one, or removes one.
 fn foreign(dice: &mut Dice, pool: &Pool, model: &mut Model) {
     let set = usize::try_from(dice.below(model.sets.len() as u64)).unwrap();
     let Some(ip) = dice.one_of(&model.candidates(set)).copied() else {

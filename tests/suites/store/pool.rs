@@ -26,7 +26,7 @@ pub(crate) fn ours() -> &'static str {
     &LINK
 }
 
-/// The Go plugin; where it is absent, the test says what it does without.
+/// The Go plugin; if it is missing, the test prints a line about it.
 pub(crate) fn go(what: &str) -> Option<String> {
     let path = go_plugins(what)?.join("host-local");
     Some(path.to_str().unwrap().to_owned())
@@ -41,7 +41,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// One whose `ipam` has these members.
     pub(crate) fn new(test: &str, ipam: &Value) -> Self {
-        // Process ids are no names: a test in a machine of its own always has the same ones.
+        // Process ids are not unique: a test in a separate machine always has the same ones.
         let name = format!("linkspan-pool-{test}-XXXXXX");
         let root = mkdtemp(&std::env::temp_dir().join(name)).unwrap();
         let base = json!({ "type": "host-local", "dataDir": root.join("networks") });
@@ -93,7 +93,7 @@ impl Pool {
         self.call(verb, id).run()
     }
 
-    /// ADD that must succeed; the address.
+    /// ADD that must succeed; returns the address.
     pub(crate) fn add(&self, id: &str) -> String {
         address(&self.run("ADD", id).json())
     }
@@ -131,7 +131,7 @@ impl Pool {
         fs::write(self.dir().join(name), content).unwrap();
     }
 
-    /// The leases: what each file named by an address says.
+    /// The leases: the content of each file named by an address.
     pub(crate) fn leases(&self) -> BTreeMap<IpAddr, String> {
         let entries = fs::read_dir(self.dir()).into_iter().flatten();
         let leases = entries.filter_map(|entry| {

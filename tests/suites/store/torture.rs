@@ -1,4 +1,4 @@
-//! Many processes at once over one store, some of them killed, some of them the Go plugin's, and GC in between.
+//! Many concurrent processes on one store, some of them killed, some of them the Go plugin's, and GC in between.
 //!
 //! `LINKSPAN_TORTURE=N` runs N processes, 500 at a time, instead of the short form; and N pools in [`crate::model`].
 
@@ -13,12 +13,12 @@ use serde_json::json;
 
 use crate::pool::{self, Pool, address, ours};
 
-/// What everybody outside of the store knows.
+/// The knowledge outside of the store.
 #[derive(Default)]
 struct World {
-    /// Who got what and has not begun to give it back.
+    /// Owners with an address whose DEL has not begun.
     held: BTreeMap<String, IpAddr>,
-    /// Who began an ADD and nobody knows how it ended: GC must not take theirs while they run.
+    /// Owners with an ADD of unknown outcome: GC must spare them while they run.
     pending: BTreeSet<String>,
 }
 
@@ -94,7 +94,7 @@ impl Torture {
     fn del(&self, id: &str, dice: &mut Dice) {
         {
             let mut world = self.world.lock().unwrap();
-            // From here on the address may be given to somebody else.
+            // From here on another owner may get the address.
             world.held.remove(id);
         }
         let conf = self.pool.conf(&json!({ "cniVersion": "1.0.0" }));
@@ -105,7 +105,7 @@ impl Torture {
             .succeeded();
     }
 
-    /// An ADD that is killed somewhere on its way, perhaps too late.
+    /// An ADD that is killed at some point, perhaps too late.
     fn killed_add(&self, id: &str, dice: &mut Dice) {
         self.begin(id);
         let running = self.pool.call("ADD", id).spawn();
@@ -117,7 +117,7 @@ impl Torture {
     }
 
     fn gc(&self) {
-        // Whoever begins an ADD while GC runs would not be on its list: a runtime does not do that either.
+        // An ADD that begins during GC would not be on GC's list. Runtimes do not do that either.
         let world = self.world.lock().unwrap();
         let valid: Vec<_> = world
             .held
@@ -129,7 +129,7 @@ impl Torture {
     }
 }
 
-/// The number that the long form was asked for with.
+/// The number for the long form.
 pub(crate) fn asked() -> Option<usize> {
     let count = std::env::var("LINKSPAN_TORTURE").ok();
     count.map(|count| count.parse().unwrap())
@@ -172,7 +172,7 @@ fn nothing_is_given_twice_and_nothing_is_lost() {
         .collect();
     assert_eq!(stored, held);
     assert_eq!(pool.records().len(), held.len());
-    // None lost: exactly the rest of the pool can still be given.
+    // None is lost: exactly the rest of the pool is still available.
     for n in 0..125 - held.len() {
         pool.add(&format!("rest{n}"));
     }

@@ -1,4 +1,4 @@
-//! A program opens the device: as its owner, with several queues, and with what is before each frame.
+//! A program opens the device: as its owner, with several queues, and with headers before frames.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -22,7 +22,7 @@ const OTHER: (u32, u32) = (1002, 1002);
 /// Bytes of virtio's header before a frame.
 const VNET_HEADER: usize = 10;
 
-/// Whether there are other users than root here.
+/// Returns whether other users than root exist here.
 fn has_users() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     let is_whole = map.split_whitespace().last() == Some("4294967295");
@@ -56,7 +56,7 @@ fn its_owner_opens_it_with_four_queues_and_reads_frames() {
         let open = |count, user| tun::queues(&sandbox.netns, ("eth0", flags), count, user);
         let queues = open(4, USER).unwrap();
         call.check(&result);
-        // Somebody else may not, and the owner only by way of the group.
+        // Other users may not, and the owner may through the group.
         let refused = open(1, OTHER).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
         assert_eq!(
@@ -64,7 +64,7 @@ fn its_owner_opens_it_with_four_queues_and_reads_frames() {
             [2, 0, 0, 0, 0, 7]
         );
         drop(queues);
-        // It stays when nobody has it open.
+        // It persists while it is closed.
         call.check(&result);
         call.after(&result).del();
         assert!(eth0(&sandbox).is_none());
@@ -102,7 +102,8 @@ fn a_header_before_frames_is_as_it_is_asked_for() {
     });
 }
 
-/// Has the container ask for a neighbour, and reads on the queues who asks; so many bytes are before each frame.
+/// Makes the container ask for a neighbour, and reads the asking addresses on the queues. A header of `before` bytes
+/// precedes each frame.
 fn ask_for_a_neighbour(sandbox: &Sandbox, queues: &[File], before: usize) -> [u8; 6] {
     const ARP: [u8; 2] = [8, 6];
     let socket = sandbox

@@ -1,5 +1,5 @@
-//! The label of SELinux, on a kernel that has it enabled: `.ci/on 6.1 --append security=selinux -p linkspan --test tap label`.
-//! Such a machine has no policy, and knows the labels that the kernel begins with.
+//! The SELinux label, on a kernel with SELinux enabled: `.ci/on 6.1 --append security=selinux -p linkspan --test tap
+//! label`. Such a machine has no policy, and only the kernel's initial labels.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn a_process_with_the_label_makes_the_device() {
             let link = eth0(&sandbox).unwrap();
             assert_eq!((link.mtu, link.mac), (1400, [2, 0, 0, 0, 0, 7]));
             labelled.check(&result);
-            // The name is taken, which the other process tells.
+            // The name is taken, as the other process reports.
             let again = labelled.clone().verb("ADD").run().failed(999);
             assert!(again.contains("\"eth0\" already exists"), "{again}");
             labelled.after(&result).del();
@@ -58,7 +58,7 @@ fn a_label_that_the_kernel_refuses_leaves_nothing() {
                 skip::tell("a kernel that takes no label: this one may");
                 return;
             }
-            // The plugin is made to believe that it has SELinux.
+            // Simulates a host with SELinux.
             machine::make_empty(Path::new("/sys"));
             fs::create_dir_all("/sys/fs/selinux").unwrap();
             fs::write("/sys/fs/selinux/enforce", "1").unwrap();

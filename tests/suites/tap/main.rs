@@ -1,4 +1,4 @@
-//! `tap`: the device as it is asked for, and what is refused. The modules open it, break it, and swap it with the Go plugin's.
+//! `tap`: the configured device, and refusals. The modules open it, break it, and swap it with the Go plugin's.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -137,7 +137,7 @@ fn the_runtimes_mac_comes_before_that_of_cni_args_and_that_before_the_key() {
             }
             call.add();
             assert_eq!(eth0(&sandbox).unwrap().mac[5], last);
-            // Malformed ones stand in nobody's way.
+            // Malformed ones do not affect DEL.
             call.env("CNI_ARGS", "no pair").del();
             assert!(eth0(&sandbox).is_none());
         }
@@ -154,7 +154,7 @@ fn a_failed_add_leaves_nothing() {
         let large = json!({ "mtu": 70_000 });
         let mut unreachable = json!({ "ipam": host_local(lab, &["10.1.0.0/16"]) });
         unreachable["ipam"]["routes"] = json!([{ "dst": "10.9.0.0/16", "gw": "10.8.0.1" }]);
-        // An answer that is not read is taken for a failure, and undone.
+        // An unread answer counts as a failure, and is undone.
         let old = json!({ "cniVersion": "0.2.0", "ipam": null });
         // No user has this number.
         let nobody = json!({ "owner": u32::MAX });

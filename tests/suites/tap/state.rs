@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{MAC, call, conf, eth0, in_tap_lab};
 
-/// What somebody does to the interface.
+/// A change of the interface by others.
 type Change = fn(&Link);
 
 #[test]
@@ -39,7 +39,7 @@ fn check_compares_every_promise() {
             assert!(failed.contains(told), "{failed}");
             call.after(&result).del();
         }
-        // Another device than the one that is asked for.
+        // Another device than the configured one.
         let sandbox = lab.sandbox();
         let made = call(lab, &sandbox, &json!({}));
         let result = made.add();
@@ -68,7 +68,7 @@ fn del_works_without_a_namespace_and_spares_what_is_anothers() {
         let sandbox = lab.sandbox();
         let call = call(lab, &sandbox, &json!({}));
         let result = call.add();
-        // Its path is that of another container by now, whose interface has another tag.
+        // The path belongs to another container by now, whose interface has another tag.
         let other = lab.sandbox();
         let theirs = lab.plugin("tap").of("other", &other);
         theirs.conf(&conf(lab, &json!({}))).add();
@@ -83,7 +83,7 @@ fn del_works_without_a_namespace_and_spares_what_is_anothers() {
             }
             call.clone().netns(&path.to_string_lossy()).del();
         }
-        // A device without a tag, as the Go plugin makes them, is the attachment's.
+        // A device without a tag, like the Go plugin's, counts as the attachment's.
         eth0(&sandbox).unwrap().set_alias("").unwrap();
         call.del();
         assert!(eth0(&sandbox).is_none());

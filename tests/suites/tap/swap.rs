@@ -1,4 +1,4 @@
-//! Either suite detaches what the other has attached, and both make the same device.
+//! Either suite detaches the other's attachments, and both make the same device.
 
 use linkspan_harness::conf::{host_local, with};
 use linkspan_harness::lab::go_plugins;
@@ -26,7 +26,7 @@ fn either_suite_detaches_what_the_other_attached_and_frames_have_the_same_form()
             (json!({}), false),
             (many.clone(), false),
             (json!({ "owner": 0 }), false),
-            // The reference has packet info on this way, by mistake.
+            // The reference sets packet info on this way, by mistake.
             (owned.clone(), true),
             (with(owned, &many), false),
         ] {
@@ -66,7 +66,7 @@ fn either_suite_detaches_what_the_other_attached_and_frames_have_the_same_form()
                 made_by_them,
                 "{over}"
             );
-            // Both say the same but for the MAC, which is random, and the addresses, which are next in turn.
+            // Both answers are equal except for the MAC, which is random, and the addresses, which are next in turn.
             let comparable = |mut result: Value| {
                 result["interfaces"][0]["mac"] = json!("");
                 for ip in result["ips"].as_array_mut().unwrap() {

@@ -1,5 +1,5 @@
-//! The house's own rules, held by the machine: who depends on whom, file headers, what tests may not do, and that
-//! the tables which name plugins, crates and examples are complete.
+//! Rules of the house that a test can hold: dependencies, file headers, comments, forbidden calls of tests, and
+//! completeness of the tables that name plugins, crates and examples.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod arrows;
@@ -31,10 +31,40 @@ fn every_file_says_what_it_is_and_why_it_is_long() {
     }
 }
 
+/// A comment begins with its subject. A noun phrase is enough for an item.
+#[test]
+fn no_comment_begins_with_what_or_who() {
+    let words = ["What", "Who", "Whoever", "Whatever"];
+    let mut found = Vec::new();
+    for (name, text) in sources() {
+        let mut before = String::from(".");
+        for (at, line) in text.lines().enumerate() {
+            let comment = line.trim_start().strip_prefix("//");
+            let comment = comment.map(|text| text.trim_start_matches(['/', '!']).trim());
+            let mut first = before.ends_with(['.', ':']);
+            for word in comment.unwrap_or_default().split_whitespace() {
+                if first && words.contains(&word) {
+                    found.push(format!("{name}:{}: {}", at + 1, line.trim()));
+                }
+                first = word.ends_with(['.', ':']);
+            }
+            before = comment
+                .filter(|text| !text.is_empty())
+                .unwrap_or(".")
+                .to_owned();
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "comments in plain English:\n{}",
+        found.join("\n")
+    );
+}
+
 #[test]
 fn nothing_sleeps_and_no_test_is_ignored_or_content_with_any_panic() {
     for (name, text) in sources() {
-        // In two pieces each, as this file is a source, too.
+        // In two pieces each, since this file is a source, too.
         for banned in [
             concat!("#[", "ignore"),
             concat!("should_", "panic"),
@@ -46,14 +76,14 @@ fn nothing_sleeps_and_no_test_is_ignored_or_content_with_any_panic() {
     }
 }
 
-/// A child that is started behind its back has copies of what another test is writing (`harness::forks`).
+/// A child started in another way has copies of the descriptors that another test is writing (`harness::forks`).
 #[test]
 fn the_laboratory_starts_the_children_of_all_tests() {
     let of_tests = ["tests/suites/", "ipam/host-local/tests/"];
     for (name, text) in sources() {
-        // What is in a crate of its own has no other tests beside it.
+        // A separate crate has no other tests beside it.
         let alone = !of_tests.iter().any(|dir| name.starts_with(dir));
-        // In two pieces, as this file is a source, too.
+        // In two pieces, since this file is a source, too.
         let starts = text.contains(concat!("Command::", "new("));
         assert!(
             alone || !starts || text.contains("forks::"),
@@ -106,7 +136,7 @@ fn every_message_that_the_documentation_explains_is_in_the_product() {
     let product: Vec<String> = sources()
         .into_iter()
         .filter(|(name, _)| !name.contains("tests/"))
-        // A text that goes on in the next line is one text.
+        // A text over several lines is one text.
         .map(|(_, text)| text.replace("\\\n", ""))
         .collect();
     let documentation = read("docs/clients.md");

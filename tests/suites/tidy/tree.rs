@@ -21,7 +21,7 @@ pub(crate) fn members() -> Vec<String> {
         .collect()
 }
 
-/// The names under `[dependencies]`; what only tests need may be anything.
+/// The names under `[dependencies]`; tests may need anything.
 pub(crate) fn dependencies(member: &str) -> Vec<String> {
     let manifest = read(&format!("{member}/Cargo.toml"));
     let Some((_, rest)) = manifest.split_once("\n[dependencies]\n") else {
@@ -58,7 +58,7 @@ pub(crate) fn is_plugin(folder: &str) -> bool {
     folder.starts_with("plugins/") || folder.starts_with("ipam/")
 }
 
-/// Whether a table's word for a crate, such as `attach` or `plugins/*`, means `folder`.
+/// Returns whether a table's word for a crate, such as `attach` or `plugins/*`, means `folder`.
 pub(crate) fn means(word: &str, folder: &str) -> bool {
     match word {
         "plugins/*" => is_plugin(folder),
@@ -66,7 +66,7 @@ pub(crate) fn means(word: &str, folder: &str) -> bool {
     }
 }
 
-/// Folders and files below `dir`, but for what is built or hidden.
+/// Folders and files below `dir`, except built and hidden ones.
 pub(crate) fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

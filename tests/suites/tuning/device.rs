@@ -1,4 +1,4 @@
-//! A device that host-device lends to a container comes home as it was. The Go suite's host-device moves it.
+//! A device that host-device lends to a container returns with its settings. The Go suite's host-device moves it.
 
 use linkspan_harness::call::Call;
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{LINKSPAN, call, every, files};
 
-/// The host has it, but for the time that a container does.
+/// The host has it, except while it is lent to a container.
 const NIC: &str = "nic0";
 
 fn on_host(lab: &Lab) -> Settings {
@@ -23,7 +23,7 @@ fn lend(lab: &Lab, sandbox: &Sandbox, id: &str) -> Option<Call> {
     Some(lab.foreign(go, "host-device").of(id, sandbox).conf(&conf))
 }
 
-/// A device of the host; none where it cannot be made.
+/// A device of the host; `None` if it cannot be created.
 fn nic(lab: &Lab) -> Option<Settings> {
     let ip = skip::without("ip")?;
     let run = Call::new(&ip)
@@ -111,7 +111,7 @@ fn the_next_container_gives_back_what_one_without_a_del_had_changed() {
         call(lab, &sandbox, &previous, &every())
             .env("CNI_CONTAINERID", "dead")
             .add();
-        // Hardware goes home by itself when its container dies; a dummy has to be taken.
+        // The kernel returns hardware after its container's end; a dummy must be taken back.
         lender.after(&previous).del();
         drop(sandbox);
         assert_ne!(on_host(lab), before);

@@ -43,7 +43,7 @@ fn a_sysctl_that_is_not_on_the_list_is_refused() {
             );
             assert!(run("ADD", "").failed(7).starts_with(&refused));
             assert!(run("STATUS", of_others).failed(50).starts_with(&refused));
-            // An expression that cannot be understood allows nothing.
+            // An invalid expression allows nothing.
             let told = run("ADD", &format!("{of_all}\n(\n")).failed(999);
             assert!(told.contains("is not a regular expression"), "{told}");
             let told = with_list(lab, tuning.clone().verb("ADD"), b"\xff").failed(999);

@@ -1,4 +1,4 @@
-//! `tuning`: sysctls and settings of an interface, which come back with DEL, by whichever suite and in whichever order.
+//! `tuning`: sysctls and settings of an interface, which DEL restores, by either suite and in any order.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -44,12 +44,12 @@ fn pair(lab: &Lab, sandbox: &Sandbox) -> Call {
     lab.plugin("ptp").of("pod", sandbox).conf(&conf)
 }
 
-/// A container with an interface, and what the interface plugin told of it.
+/// A container with an interface, and the interface plugin's result.
 fn attached(lab: &Lab, sandbox: &Sandbox) -> Value {
     pair(lab, sandbox).add()
 }
 
-/// A call of tuning behind the plugin whose result is `previous`.
+/// A call of tuning after the plugin with the result `previous`.
 fn call(lab: &Lab, sandbox: &Sandbox, previous: &Value, over: &Value) -> Call {
     let call = lab.plugin("tuning").of("pod", sandbox);
     call.conf(&conf(lab, over)).after(previous)
@@ -60,7 +60,7 @@ fn settings(sandbox: &Sandbox) -> Settings {
     link.settings().unwrap().unwrap()
 }
 
-/// What a sysctl says in the container.
+/// The value of a sysctl in the container.
 fn sysctl(sandbox: &Sandbox, key: &str) -> String {
     let read = || fs::read_to_string(format!("/proc/sys/{key}")).unwrap();
     sandbox.netns.scope(read).unwrap().trim().to_owned()
@@ -81,7 +81,7 @@ fn files(lab: &Lab) -> Vec<String> {
     names
 }
 
-/// Every setting of a link, with values that it does not have by itself.
+/// Every setting of a link, with values other than the defaults.
 fn every() -> Value {
     json!({
         "mac": "C2:11:22:33:44:55",

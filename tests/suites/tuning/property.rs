@@ -1,4 +1,4 @@
-//! CHECK succeeds after every ADD that does, and DEL puts back what that had changed.
+//! CHECK succeeds after every successful ADD, and DEL restores ADD's changes.
 
 use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::in_lab;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{LINKSPAN, attached, call, settings};
 
-/// Keys, and values of all kinds: several numbers, other forms of one, texts, lists, and what can only be written.
+/// Keys, and values of all kinds: several numbers, other forms of one, texts, lists, and write-only ones.
 const SYSCTLS: [(&str, &[&str]); 14] = [
     ("net.ipv4.ip_forward", &["0", "1", "01"]),
     ("net.ipv4.conf.all.forwarding", &["0", "1"]),

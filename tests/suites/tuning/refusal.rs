@@ -1,4 +1,4 @@
-//! What is refused, and what CHECK tells.
+//! Refusals, and differences found by CHECK.
 
 use linkspan_harness::lab::in_lab;
 use linkspan_netlink::link::Link;
@@ -123,7 +123,7 @@ fn the_orchestrator_wins_over_the_runtime_and_that_over_the_rest() {
             assert_eq!(tuning.add()["interfaces"][1]["mac"], mac(number), "{over}");
             tuning.del();
         }
-        // An empty one asks for none.
+        // An empty one requests nothing.
         let cleared = json!({ "mac": mac(4), "args": { "cni": { "mac": "" } } });
         let tuning = call(lab, &sandbox, &previous, &cleared).env("CNI_ARGS", &args);
         assert_eq!(tuning.add(), previous);

@@ -1,4 +1,4 @@
-//! What ADD sets, and what comes back.
+//! Settings that ADD makes, and their return.
 
 use std::fs;
 
@@ -85,7 +85,7 @@ fn a_failed_add_leaves_the_link_the_sysctls_and_no_file() {
         let before = (settings(&sandbox), Snapshot::of_sandbox(&sandbox));
         let somaxconn = sysctl(&sandbox, "net/core/somaxconn");
         let mut over = every();
-        // The kernel refuses this one, which comes behind the others.
+        // The kernel refuses this one, which comes last.
         over["mtu"] = json!(1_000_000);
         over["sysctl"] = json!({ "net.core.somaxconn": "77", "net.ipv4.ip_forward": "1" });
         let told = call(lab, &sandbox, &previous, &over)
@@ -152,7 +152,7 @@ fn gc_puts_back_and_forgets_what_no_valid_attachment_has() {
         gc("net", json!([]));
         assert_eq!(settings(&sandbox), before);
         assert_eq!(files(lab), [""; 0]);
-        // And where the container is gone.
+        // Also if the container is gone.
         tuning.add();
         drop(sandbox);
         gc("net", json!([]));

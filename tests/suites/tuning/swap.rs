@@ -1,4 +1,4 @@
-//! The Go plugin's file is ours, byte for byte, and either suite puts back what the other has changed.
+//! The Go plugin's file equals ours byte for byte, and either suite restores the other's changes.
 
 use std::fs;
 
@@ -40,7 +40,7 @@ fn each_suite_checks_and_puts_back_what_the_other_made() {
                 deletes.check(&result);
                 deletes.after(&result).del();
                 assert_eq!(settings(&sandbox), before);
-                // A memory of which the Go plugin knows nothing is forgotten by our DEL or GC.
+                // Our DEL or GC removes a memory, which the Go plugin does not know.
                 ours.del();
                 assert_eq!(settings(&sandbox), before);
                 assert_eq!(files(lab), [""; 0]);

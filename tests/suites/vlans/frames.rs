@@ -19,7 +19,7 @@ fn mac(sandbox: &Sandbox) -> [u8; 6] {
     sandbox.rtnl().link_by_name("eth0").unwrap().unwrap().mac
 }
 
-/// Each port receives what comes in its VLANs: of frames in order, those that are not for it are missing.
+/// Each port receives the frames of its VLANs: frames are sent in order, and others are missing.
 #[test]
 fn a_port_receives_the_frames_of_its_vlans_alone() {
     in_lab(LINKSPAN, |lab| {
@@ -51,7 +51,7 @@ fn a_port_receives_the_frames_of_its_vlans_alone() {
         {
             assert_eq!(receiver.receive(), expected.as_bytes());
         }
-        // And the other way: a port with a VLAN of its own cannot send into another one.
+        // The other direction: a port with a VLAN of its own cannot send into another one.
         let receiver = wire(&none);
         wire(&ten).send(mac(&ten), None, b"from ten");
         wire(&ten).send(mac(&ten), Some(1), b"tagged");
@@ -75,7 +75,7 @@ fn an_own_vlan_in_the_trunk_drops_frames_without_a_tag_unless_strict() {
         Wire::at(&lost.netns, "eth0").send(mac(&lost), None, b"lost");
         Wire::at(&kept.netns, "eth0").send(mac(&kept), None, b"kept");
         assert_eq!(receiver.receive(), b"kept");
-        // The reference's table is told of.
+        // A warning names the reference's table.
         let sandbox = lab.sandbox();
         let run = call(lab, "c", &sandbox, &frames_only(&both))
             .verb("ADD")
@@ -88,7 +88,7 @@ fn an_own_vlan_in_the_trunk_drops_frames_without_a_tag_unless_strict() {
     });
 }
 
-/// What a pod with a trunk does: an interface for each of its VLANs.
+/// A pod with a trunk has an interface for each of its VLANs.
 #[test]
 fn a_pod_with_a_trunk_has_an_interface_for_each_vlan() {
     in_lab(LINKSPAN, |lab| {

@@ -1,4 +1,4 @@
-//! `isGateway` in a VLAN: the host takes part in it by an interface `BRIDGE.VLAN`.
+//! `isGateway` in a VLAN: the host has an interface `BRIDGE.VLAN` in it.
 
 use std::os::fd::AsFd;
 
@@ -173,7 +173,8 @@ fn a_failed_add_takes_back_all_but_what_is_shared() {
     });
 }
 
-/// A gateway has its name when it is whole. What a killed ADD leaves of one goes with the container's DEL, or by GC.
+/// A gateway gets its name when it is complete. An unfinished one of a killed ADD goes with the container's DEL, or by
+/// GC.
 #[test]
 fn a_killed_add_leaves_no_half_of_one() {
     in_lab(LINKSPAN, |lab| {

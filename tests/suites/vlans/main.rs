@@ -1,4 +1,4 @@
-//! VLANs of `bridge`. A kernel whose bridges have none refuses them clearly, which is all that is tested there.
+//! VLANs of `bridge`. A kernel without VLANs of bridges refuses them clearly, and only that is tested there.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -57,7 +57,7 @@ fn filters(lab: &Lab) -> bool {
     on_host(lab, "br0").filtering.unwrap().on
 }
 
-/// A bridge as an administrator makes it: it does not filter.
+/// An administrator's bridge, which does not filter.
 fn plain_bridge(lab: &Lab) {
     lab.rtnl()
         .create(&LinkSpec::new("br0", Kind::Bridge))

@@ -1,4 +1,4 @@
-//! A bridge that does not filter, as an administrator may have made it.
+//! A bridge that does not filter, such as an administrator's.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn mac(sandbox: &Sandbox) -> [u8; 6] {
     sandbox.rtnl().link_by_name("eth0").unwrap().unwrap().mac
 }
 
-/// Whether a frame of `from` reaches `to`. One of `beside`, which is in the VLAN of `to`, comes after it.
+/// Returns whether a frame of `from` reaches `to`. A frame of `beside`, which is in the VLAN of `to`, follows it.
 fn reaches(from: &Sandbox, to: &Sandbox, beside: &Sandbox) -> bool {
     let receiver = Wire::at(&to.netns, "eth0");
     Wire::at(&from.netns, "eth0").send(mac(from), None, b"across");
@@ -86,7 +86,7 @@ fn strict_vlan_refuses_it_before_anything_is_made() {
         }
         let after = (Snapshot::of_host(lab), Snapshot::of_sandbox(&sandbox));
         assert_eq!(after, before);
-        // One of our own making filters.
+        // A bridge that we made filters.
         let mut own = vlan(10, "strictVlan");
         own["bridge"] = json!("br1");
         let call = crate::call(lab, "a", &sandbox, &own);

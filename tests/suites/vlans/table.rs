@@ -1,4 +1,4 @@
-//! The VLANs that a port has, for each combination of the keys; those of the Go suite 1.9.1, and the swap with it.
+//! The VLANs of a port, for each combination of the keys; those of the Go suite 1.9.1, and the swap with it.
 
 use std::path::Path;
 
@@ -73,7 +73,8 @@ fn the_table_of_a_port_is_that_of_the_reference() {
     });
 }
 
-/// Whether this Go plugin is one of today. That of Debian 12 knows no trunks, and always keeps the default VLAN.
+/// Returns whether this Go plugin is a current one. That of Debian 12 has no trunks, and always keeps the default
+/// VLAN.
 fn is_of_today(lab: &Lab, go: &Path) -> bool {
     let sandbox = lab.sandbox();
     let keys = frames_only(&json!({ "vlan": 100, "cniVersion": "1.0.0" }));
@@ -85,7 +86,7 @@ fn is_of_today(lab: &Lab, go: &Path) -> bool {
     found == "100 PVID untagged"
 }
 
-/// The table is that of a plugin of today alone.
+/// Only a current plugin makes this table.
 #[test]
 fn each_suite_takes_over_what_the_other_made() {
     in_lab(LINKSPAN, |lab| {
@@ -114,7 +115,7 @@ fn each_suite_takes_over_what_the_other_made() {
                     other.after(&result).del();
                     assert_eq!(sandbox.rtnl().links().unwrap().len(), 1);
                     assert_eq!(lab.leased("net"), [""; 0]);
-                    // The next one finds the gateway, and makes it otherwise.
+                    // The next one finds the gateway, or creates it.
                     if let Some(vlan) = over["vlan"].as_u64().filter(|vlan| *vlan > 0) {
                         assert_eq!(result["interfaces"][3]["name"], format!("br0.{vlan}"));
                     }

@@ -1,4 +1,4 @@
-//! Getting leases for an attachment: of each family that it asks for, or none.
+//! Getting leases for an attachment: for all requested families, or none.
 //!
 //! A server may have given an address as soon as a REQUEST leaves. So the offer is in the store before that: the daemon,
 //! the call or the plugin may end at any moment, and DEL, GC or the next daemon still gives the address back.
@@ -37,7 +37,7 @@ impl Pending<'_> {
 }
 
 impl Daemon {
-    /// Fills `record`, which has no lease yet, with the lease of each family that is asked for.
+    /// Fills `record`, which has no lease yet, with the lease of each requested family.
     pub(super) async fn acquire(
         &self,
         client: &Client,
@@ -108,7 +108,7 @@ impl Daemon {
         }
     }
 
-    /// Gives back what is not used after all.
+    /// Releases the leases of a failed call.
     async fn give_up(&self, client: &Client, unused: Record) {
         if unused.four.is_none() && unused.six.is_none() {
             return;

@@ -1,7 +1,7 @@
 //! Sockets from systemd (`sd_listen_fds(3)`).
 #![expect(
     unsafe_code,
-    reason = "a descriptor that somebody else opened has a number only"
+    reason = "a descriptor opened by another process is only a number"
 )]
 
 use std::io::{self, ErrorKind};

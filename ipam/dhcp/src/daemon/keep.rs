@@ -137,7 +137,7 @@ impl Keeper {
                 }
                 Err(trouble) => complain(&format!("{ifname}: renew: {trouble}")),
             }
-            // At T2 other servers are asked at once, without a pause.
+            // At T2 the client asks all servers at once, without a pause.
             if times.t2.is_past() && !everybody {
                 continue;
             }

@@ -287,7 +287,7 @@ impl Daemon {
                 .any(|valid| valid.container_id == names.container && valid.ifname == names.ifname);
             names.network == conf.name && !is_valid
         };
-        // The store alone knows the addresses of an ADD whose plugin went away.
+        // Only the store knows the addresses of an ADD whose plugin disconnected.
         let stored = self.store.all()?.into_iter().map(|record| record.names);
         let mut stale: BTreeSet<Names> = stored.collect();
         stale.extend(self.leases.slots.borrow().keys().cloned());
@@ -298,8 +298,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Goes on with the leases of the daemon before. Those of namespaces that are gone are dropped, and those that nobody
-    /// was told are given back.
+    /// Takes over the leases of the previous daemon. Drops those of namespaces that are gone, and releases those whose
+    /// plugin never got an answer.
     pub(super) fn restore(self: &Rc<Self>) -> std::io::Result<()> {
         let judge = Judge::now();
         for record in self.store.all()? {

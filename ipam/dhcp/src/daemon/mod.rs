@@ -37,10 +37,10 @@ use crate::trouble::Trouble;
 /// Maximum number of threads that visit namespaces.
 const VISITORS: usize = 4;
 
-/// How long the daemon waits before it accepts again, where the process or the machine is short of descriptors.
+/// How long the daemon waits before it accepts again after a shortage of descriptors.
 const SHORTAGE: Duration = Duration::from_millis(50);
 
-/// Everything that the daemon knows.
+/// The daemon's state.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     flags: Flags,
@@ -48,7 +48,7 @@ pub(crate) struct Daemon {
     leases: Leases,
 }
 
-/// Runs `dhcp daemon` with these flags until it is asked to end, and returns its exit status.
+/// Runs `dhcp daemon` with these flags until a signal ends it, and returns its exit status.
 pub fn main(args: &[String]) -> u8 {
     let flags = match Flags::parse(args) {
         Ok(flags) => flags,
@@ -177,7 +177,7 @@ fn unless_missing(err: io::Error) -> io::Result<()> {
     }
 }
 
-/// Whether accept(2) failed for want of descriptors or memory, which comes back when others end.
+/// Returns whether accept(2) failed for lack of descriptors or memory, which becomes free when others end.
 fn is_shortage(err: &io::Error) -> bool {
     let errno = err.raw_os_error().map(Errno::from_raw);
     matches!(

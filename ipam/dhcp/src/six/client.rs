@@ -24,7 +24,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// Retry interval while the interface has no address yet, which takes a second or two.
 const NOT_READY: Duration = Duration::from_millis(100);
 
-/// An address, by as many attempts as there is time for, and the router of the link where it tells of itself.
+/// An address, with as many attempts as the time allows, and the router of the link if it advertises itself.
 /// `requesting` gets the offered lease before each REQUEST leaves.
 pub(crate) async fn acquire(
     client: &Client,

@@ -5,7 +5,7 @@ const DOMAINS: usize = 32;
 const NAME: usize = 253;
 const LABEL: usize = 63;
 
-/// Decodes the domains; `None` if one is invalid: half of a list would search elsewhere than the network meant.
+/// Decodes the domains; `None` if one is invalid: a part of the list would search elsewhere than intended.
 pub(crate) fn search(option: &[u8]) -> Option<Vec<String>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < option.len() {

@@ -97,7 +97,7 @@ impl Store {
         self.remember(owner, &Record::new())
     }
 
-    /// Takes `ips` back from `owner`, unless another attachment has them by now.
+    /// Takes `ips` back from `owner`, except those that another attachment has by now.
     pub(crate) fn take_back(&mut self, owner: &AttachmentId, ips: &[IpAddr]) -> Result<(), Error> {
         self.begin()?;
         let held = self.held(owner)?;
@@ -140,8 +140,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the index anew where it marks an address in `spans` as taken that had no lease in `judged` and has none
-    /// now. Such a lease was removed without the lock, in the moment in which another process held it.
+    /// Rebuilds the index if it marks an address in `spans` as taken that had no lease in `judged` and has none now.
+    /// Such a lease was removed without the lock, at the moment at which another process held it.
     pub(crate) fn mend(&mut self, judged: &Judged, spans: &[Span]) -> Result<(), Error> {
         match judged.gap(spans) {
             Some(ip) if self.lease(ip)?.is_none() => self.rebuild().map(drop),

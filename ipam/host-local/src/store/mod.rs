@@ -4,14 +4,14 @@
 //! `n` gave last, and `lock`, held as long as a [`Store`] lives. These are the truth. Beside the directory, in
 //! `.linkspan/<network>`, which the Go plugin does not read, are an [`index`] of the taken addresses and a [`record`]
 //! of each attachment. They save reading all leases. Both are believed only while the directory is as we left it, and
-//! are made anew otherwise. There is also a queue for a pool that has run dry, see [`look`].
+//! are rebuilt otherwise. There is also a queue for a pool that has run dry, see [`look`].
 //!
 //! Order of writes. ADD: seal broken, record, lease, last address, index, seal. DEL: seal broken, lease, record, index,
 //! seal. A process that is killed anywhere leaves whole leases, each with its record, and a broken seal that the next
 //! process mends.
 //!
 //! Nothing is synced, because a sync would gain nothing. After a loss of power the surviving names have their records
-//! (see there), a lease without content belongs to nobody, the pod of a lost lease is lost, too, and the boot id makes
+//! (see there), a lease without content has no owner, the pod of a lost lease is lost, too, and the boot id makes
 //! every index void. A sync would be the most expensive part of an ADD: 0.4 ms in the median and 4 ms in the 99th
 //! percentile, for one file and its directory on a virtual disk. The benchmark measures it elsewhere.
 
@@ -149,7 +149,7 @@ impl Store {
         self.rebuild().map(drop)
     }
 
-    /// Reads every lease, and makes index and records anew.
+    /// Reads every lease, and rebuilds index and records.
     fn rebuild(&mut self) -> Result<Survey, Error> {
         make_directory(self.records.dir(), 0o700)?;
         let file = open_beside(
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// The leases of `owner`. A lease that was edited in place does not change the directory, but contradicts its
-    /// record. Then index and records are made anew.
+    /// record. Then index and records are rebuilt.
     pub(crate) fn held(&mut self, owner: &AttachmentId) -> Result<Held, Error> {
         let held = self.look(owner)?;
         if !held.contradicted {
@@ -275,7 +275,7 @@ impl Store {
         Ok(None)
     }
 
-    /// An index that cannot be written stays unsealed, so the next process makes it anew.
+    /// An index that cannot be written stays unsealed, so the next process rebuilds it.
     fn mark(&mut self, ip: IpAddr, taken: bool) {
         self.fresh &= self.index.set(ip, taken).is_ok();
     }
@@ -323,7 +323,7 @@ fn open_beside(dir: &Path, handle: &File, name: &str, flags: OFlag) -> io::Resul
     Ok(openat2(handle, &path, how)?.into())
 }
 
-/// Whether a symbolic link was in the way.
+/// Returns whether a symbolic link was refused.
 fn is_link(err: &io::Error) -> bool {
     err.raw_os_error() == Some(Errno::ELOOP as i32)
 }

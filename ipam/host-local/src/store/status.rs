@@ -68,7 +68,7 @@ fn stored(dir: &Path, handle: &File, boot: Option<BootId>) -> io::Result<Option<
     Ok(Some(index).filter(|index| index.is_sealed(seal.as_ref())))
 }
 
-/// Whether a file could be made in `dir`.
+/// Verifies that a file could be created in `dir`.
 fn writable(dir: &Path) -> Result<(), Error> {
     let refuse = |err: io::Error| Error::on("write to", dir)(err);
     let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;

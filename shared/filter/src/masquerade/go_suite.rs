@@ -143,7 +143,7 @@ pub(super) fn remove(call: &DelCall, netfilter: Option<&Netfilter>) -> Result<()
     let tag = tag(call.network.as_str(), &call.attachment);
     if let Some(netfilter) = netfilter {
         let own = |comment: &str| comment.starts_with(&tag);
-        remove_rules(netfilter, NFT, NFT_CHAIN, own)?;
+        remove_rules(netfilter, &[(NFT, NFT_CHAIN)], own)?;
     }
     let chain = chain(&call.network, &call.attachment.container_id, "");
     remove_chain(netfilter, PARENT, &chain)
@@ -155,7 +155,7 @@ pub(super) fn collect(call: &GcCall, netfilter: Option<&Netfilter>) -> Result<()
         let network = format!("{}-", digits(call.network.as_str()));
         let valid = call.valid_attachments.iter();
         let valid: Vec<_> = valid.map(|id| tag(call.network.as_str(), id)).collect();
-        remove_rules(netfilter, NFT, NFT_CHAIN, |comment| {
+        remove_rules(netfilter, &[(NFT, NFT_CHAIN)], |comment| {
             comment.starts_with(&network) && !valid.iter().any(|tag| comment.starts_with(tag))
         })?;
     }

@@ -45,7 +45,7 @@ impl Ingress {
 /// The holder of a zone, as the comment of its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holder {
-    /// One attachment, whose DEL removes the zone.
+    /// One attachment. Its DEL removes the zone.
     Pod(Owner),
     /// Networks, whose GC removes the zone after the last attachment.
     Networks(BTreeSet<String>),

@@ -16,11 +16,16 @@ use linkspan_protocol::result::AddResult;
 
 use crate::backend::Backend;
 use crate::iptables::Iptables;
-use crate::table::{self, Support};
+use crate::table::{self, Part, Support};
 use native::{Need, Unable};
 pub use rules::unless_multicast;
 
 pub use holder::Ingress;
+
+/// The part of the table, for those who tell what is in it.
+pub fn part() -> &'static Part {
+    &rules::PART
+}
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

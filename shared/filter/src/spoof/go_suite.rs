@@ -1,5 +1,5 @@
-//! The spoof check as the Go suite makes it: two chains for each attachment in a table of bridges, and a rule that leads
-//! the port's frames there. The chains' names tell container and interface, and no network.
+//! The Go suite's form of the spoof check: two chains for each attachment in a table of bridges, and a rule that sends
+//! the port's frames there. The chains' names tell container and interface, but not the network.
 
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::found::FoundRule;
@@ -17,7 +17,7 @@ const NAT: Table = Table {
     name: "nat",
 };
 
-/// Where rules lead to an attachment's chain.
+/// The chain with the jumps to an attachment's chain.
 const PARENT: &str = "PREROUTING";
 
 /// The longest name of a chain (`NFT_CHAIN_MAXNAMELEN` less its final NUL).
@@ -26,7 +26,7 @@ const NAME_MAX: usize = 255;
 /// The chains of an attachment.
 #[derive(Debug)]
 pub(super) struct Chains {
-    /// Leads to the other one.
+    /// Jumps to the other one.
     port: String,
     /// Returns frames with the container's address, and drops the others.
     source: String,
@@ -44,7 +44,7 @@ impl Chains {
         }
     }
 
-    /// Asks whether they are there; nothing where no chain can have such a name.
+    /// Asks for both chains. Asks nothing if their names would be too long.
     pub(super) fn questions(&self) -> Vec<Question<'_>> {
         if self.source.len() > NAME_MAX {
             return Vec::new();
@@ -53,7 +53,7 @@ impl Chains {
         both.map(|name| Question::Chain(NAT, name)).to_vec()
     }
 
-    /// Removes them and the rules that lead there. Table and base chain stay, as the Go suite leaves them.
+    /// Removes the chains and the jumps to them. Table and base chain stay, as the Go suite leaves them.
     pub(super) fn remove(&self, netfilter: &Netfilter) -> Result<()> {
         let chains = [
             (PARENT, self.port.clone()),
@@ -62,7 +62,7 @@ impl Chains {
         remove_native(netfilter, NAT, &chains.into())
     }
 
-    /// Frames of the port are led to the chains, which have their rules.
+    /// Verifies that frames of the port reach the chains, and that the chains have their rules.
     pub(super) fn verify(&self, netfilter: &Netfilter) -> Result<()> {
         let rules = |chain: &str| netfilter.rules(NAT, chain).map_err(kernel);
         let leading = |rules: Vec<FoundRule>, to: &str| {

@@ -1,8 +1,8 @@
-//! The MAC spoof check: a frame that comes in by a container's port of a bridge goes on only where its source is the
-//! container's hardware address.
+//! The MAC spoof check: a frame from a container's port of a bridge passes only if its source is the container's
+//! hardware address.
 //!
-//! Each guarded port has two elements in our table of frames: its name, and its name with the address. So an attachment
-//! changes no rule, and a port that is not guarded is not touched. Both elements are there before the port is up.
+//! Each guarded port has two elements in our table of frames: its name, and its name with the address. So an
+//! attachment changes no rule, and other ports are not affected. Both elements are there before the port is up.
 
 mod go_suite;
 
@@ -28,7 +28,7 @@ use go_suite::Chains;
 /// The guarded ports.
 const PORTS: &Set = &Set::of("spoof_ports", &[Datum::IfName]).expiring();
 
-/// The source that frames of a guarded port have.
+/// The permitted source for each guarded port.
 const SOURCES: &Set = &Set::of("spoof_sources", &[Datum::IfName, Datum::Ether]).expiring();
 
 const SETS: &[&Set] = &[PORTS, SOURCES];
@@ -41,7 +41,7 @@ static PART: Part = Part {
     convert: |_, former| Ok(elements_of(SETS, former)),
 };
 
-/// `NF_BR_PRI_NAT_DST_BRIDGED` of `linux/netfilter_bridge.h`, as the Go suite has it.
+/// `NF_BR_PRI_NAT_DST_BRIDGED` of `linux/netfilter_bridge.h`, as in the Go suite.
 const DSTNAT: i32 = -300;
 
 /// `iifname @spoof_ports iifname . ether saddr != @spoof_sources drop`
@@ -69,7 +69,7 @@ fn chains() -> Vec<Chain> {
     }]
 }
 
-/// A port of a bridge on the host, and the one source that frames coming in by it may have.
+/// A port of a bridge on the host, and the permitted source of its frames.
 #[derive(Debug, Clone, Copy)]
 pub struct Guarded<'a> {
     /// The port's name.
@@ -90,6 +90,11 @@ impl Guarded<'_> {
     }
 }
 
+/// The part of the table, for those who tell what is in it.
+pub fn part() -> &'static Part {
+    &PART
+}
+
 /// Guards the port from now on.
 pub fn apply(owner: &Owner, guarded: Guarded<'_>, undo: &mut Undo) -> Result<()> {
     let netfilter = match table::ready(&PART)? {
@@ -99,7 +104,7 @@ pub fn apply(owner: &Owner, guarded: Guarded<'_>, undo: &mut Undo) -> Result<()>
     };
     let owner = owner.clone();
     let added = add(&netfilter, &guarded.elements(&owner), guarded.port);
-    // Over a connection of its own, since answers may be left in this one.
+    // Uses a new connection, since unread answers may be left in this one.
     undo.push_unless_refused(added, "remove the MAC spoof check", move || {
         table::open()?.map_or(Ok(()), |netfilter| {
             withdraw(&netfilter, |found| *found == owner)
@@ -107,8 +112,7 @@ pub fn apply(owner: &Owner, guarded: Guarded<'_>, undo: &mut Undo) -> Result<()>
     })
 }
 
-/// Adds the elements. Those that somebody left under the port's name belong to a port that is gone, since a link has its
-/// name alone, and make room.
+/// Adds the elements. Replaces others under the port's name: their port is gone, since a link's name is unique.
 fn add(netfilter: &Netfilter, wanted: &[(&'static Set, Element)], port: &str) -> Result<()> {
     let insert = |batch: &mut Batch| {
         for (set, element) in wanted {
@@ -133,7 +137,7 @@ fn add(netfilter: &Netfilter, wanted: &[(&'static Set, Element)], port: &str) ->
     }
 }
 
-/// What is there under the port's name, whoever owns it.
+/// The elements under the port's name, with any owner.
 fn of_port(netfilter: &Netfilter, port: &str) -> Result<Elements<'static>> {
     let is_of_port = |element: &Element| element.key.read().ifname().as_deref() == Some(port);
     table::list(netfilter, BRIDGE_TABLE, SETS, is_of_port).map_err(kernel)
@@ -145,8 +149,7 @@ fn withdraw(netfilter: &Netfilter, condemned: impl Fn(&Owner) -> bool) -> Result
     table::remove(netfilter, BRIDGE_TABLE, SETS, is_condemned).map(drop)
 }
 
-/// Removes what the attachment has, also where the configuration does not say `macspoofchk` any more, and whichever suite
-/// made it.
+/// Removes the attachment's state of either suite, even if the configuration lacks `macspoofchk` by now.
 pub fn remove(call: &DelCall) -> Result<()> {
     let chains = Chains::of(&call.attachment);
     let Some(seen) = Seen::of(&chains)? else {
@@ -162,7 +165,7 @@ pub fn remove(call: &DelCall) -> Result<()> {
     Ok(())
 }
 
-/// Removes what stale attachments have. Chains of the Go suite do not tell their network, and stay.
+/// Removes the state of stale attachments. Chains of the Go suite do not tell their network, and stay.
 pub fn collect(stale: &Stale) -> Result<()> {
     match table::open_whole(&PART)? {
         Some((netfilter, State::Whole)) => withdraw(&netfilter, |owner| stale.includes(owner)),
@@ -170,7 +173,7 @@ pub fn collect(stale: &Stale) -> Result<()> {
     }
 }
 
-/// The port is guarded, by our table or, for containers of the Go suite, by its chains.
+/// Verifies that the port is guarded, by our table or, for containers of the Go suite, by its chains.
 pub fn verify(subject: Subject<'_>, guarded: Guarded<'_>) -> Result<()> {
     let chains = Chains::of(subject.attachment);
     let what = format!("MAC spoof check of {:?}", guarded.port);
@@ -200,7 +203,7 @@ pub fn verify(subject: Subject<'_>, guarded: Guarded<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Puts back what is missing of it.
+/// Restores missing elements.
 pub fn restore(subject: Subject<'_>, guarded: Guarded<'_>) -> Result<()> {
     if verify(subject, guarded).is_ok() {
         return Ok(());
@@ -209,7 +212,7 @@ pub fn restore(subject: Subject<'_>, guarded: Guarded<'_>) -> Result<()> {
     restored.map(|_| ())
 }
 
-/// Code 50 where the kernel could not do it.
+/// Returns code 50 if the kernel lacks the means.
 pub fn status() -> Result<()> {
     let refused = match table::support(&PART)? {
         Support::Whole(_) => return Ok(()),
@@ -229,7 +232,7 @@ fn unsupported(lack: Option<&Error>) -> Failure {
     )
 }
 
-/// What there is of either suite, as one request saw it.
+/// The state of either suite, as one request saw it.
 struct Seen {
     netfilter: Netfilter,
     state: State,
@@ -254,7 +257,7 @@ impl Seen {
         }
     }
 
-    /// Whether our part is there. One that is broken, or of another layout, is made anew.
+    /// Returns whether our part is there. A part that is broken or of another layout is rebuilt.
     fn is_made(&self, part: &Part) -> Result<bool> {
         match self.state {
             State::Missing => Ok(false),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use linkspan_netlink::error::Error;
 use linkspan_nftables::changes::Changes;
 use linkspan_nftables::{Batch, Netfilter};
-use linkspan_plugin::Result;
+use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
 use nix::errno::Errno;
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const COURTESY: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 50;
 
-/// How often another writer may be faster with what the plan takes or deletes.
+/// Maximum number of conflicts with other writers over keys that the plan takes or deletes.
 const TAKEN: usize = 100;
 
 /// Delay after `EBUSY`. The kernel refuses an element while it rebuilds a set's table, which takes up to 40 ms. A
@@ -34,7 +34,7 @@ const STRICT_TIME: Duration = Duration::from_millis(500);
 pub enum Guard {
     /// The kernel refuses the batch after any change (`ERESTART`).
     Generation,
-    /// The same, with an early end of the retries: the elements to remove disturb nobody.
+    /// The same, with an early end of the retries: the elements to remove do no harm.
     Courtesy,
     /// The kernel refuses the batch if another writer owns an element by now (`EEXIST`), by its value. The batch
     /// succeeds in the end, however fast other writers are.
@@ -52,6 +52,7 @@ pub fn attempt(
     netfilter: &Netfilter,
     mut plan: impl FnMut() -> Result<(Batch, Guard)>,
 ) -> Result<std::result::Result<(), Error>> {
+    let _step = step("nf_tables");
     let begun = Instant::now();
     for number in 1.. {
         let seen = netfilter.generation().map_err(kernel)?;
@@ -85,8 +86,8 @@ pub fn attempt(
     Err(outrun(begun.elapsed()))
 }
 
-/// The same, but plans anew while the kernel refuses with one of `taken`: another writer took a key, or deleted a rule,
-/// between our look and our commit.
+/// The same, but plans again while the kernel refuses with one of `taken`: another writer took a key, or deleted a
+/// rule, between our look and our commit.
 pub fn insist(
     netfilter: &Netfilter,
     taken: &[Errno],

@@ -1,13 +1,14 @@
 //! Creating or rebuilding a part.
 
 use linkspan_netlink::error::Error;
+use linkspan_nftables::found::FoundChain;
 use linkspan_nftables::look::{Answer, Question};
 use linkspan_nftables::ruleset::{Set, Table};
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::Result;
 use nix::errno::Errno;
 
-use super::part::{Former, LAYOUT, Part, State, see};
+use super::part::{Former, Part, State, see};
 use super::{Guard, attempt, comment, open};
 use crate::kernel;
 
@@ -66,7 +67,11 @@ fn plan(netfilter: &Netfilter, part: &Part) -> Result<(Batch, Guard)> {
     }
     // A comment names the layout, and the kernel takes a comment only at a chain's creation. A chain with the right
     // comment stays, since foreign rules may jump there.
-    for chain in found.iter().filter(|chain| chain.comment != LAYOUT) {
+    let is_current = |found: &FoundChain| {
+        let mut wanted = chains.iter();
+        wanted.any(|chain| chain.name == found.name && chain.comment == found.comment)
+    };
+    for chain in found.iter().filter(|chain| !is_current(chain)) {
         batch.delete_chain(table, &chain.name);
     }
     let mut former = Vec::new();

@@ -5,11 +5,12 @@
 //! 0.01 ms. So the first attachment that needs a [`Part`] creates its rules, and they stay.
 //!
 //! - [`part`]: the form of a part, and whether it is whole; [`make`]: creating or rebuilding it.
-//! - [`change`]: transactions on shared state; [`withdraw`]: removal of elements.
+//! - [`change`]: transactions on shared state; [`withdraw`]: removal of elements; [`told`]: elements in words.
 
 mod change;
 mod make;
 mod part;
+mod told;
 mod withdraw;
 
 use linkspan_netlink::error::Error;
@@ -24,7 +25,10 @@ use crate::kernel;
 pub use change::{Guard, attempt, insist, transact};
 pub use make::{Support, make, support};
 pub use part::{Former, LAYOUT, Part, Seen, State, elements_of, see, verify};
-pub use withdraw::{Elements, confirmed, list, remove, remove_chosen, still, tidy};
+pub use told::told;
+pub use withdraw::{
+    Elements, confirmed, expire, list, remove, remove_chosen, remove_found, still, tidy,
+};
 
 /// The table of packets. Deleting it removes all of our state there.
 pub const TABLE: Table = Table {
@@ -38,7 +42,7 @@ pub const BRIDGE_TABLE: Table = Table {
     name: "linkspan",
 };
 
-/// What `nft` shows beside a table of ours.
+/// The comment that `nft` shows with our table.
 fn comment(table: Table) -> &'static str {
     match table.family {
         TableFamily::Bridge => "Linkspan CNI plugins: MAC spoof check",

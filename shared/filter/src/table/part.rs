@@ -11,8 +11,8 @@ use linkspan_plugin::check::mismatch;
 use super::Elements;
 use crate::kernel;
 
-/// The comment of each chain, which names the layout of its part. The kernel keeps comments since Linux 5.10. On older
-/// kernels each ADD rebuilds the part.
+/// The comment of each chain names the layout of its part; this is that of most. The kernel keeps comments since Linux
+/// 5.10. On older kernels each ADD rebuilds the part.
 pub const LAYOUT: &str = "layout 2";
 
 /// Sets and chains that belong together.
@@ -20,11 +20,11 @@ pub const LAYOUT: &str = "layout 2";
 pub struct Part {
     /// Its name in messages.
     pub name: &'static str,
-    /// Where it is: one of ours.
+    /// The table that has it.
     pub table: Table,
     /// Sets and maps.
     pub sets: &'static [&'static Set],
-    /// Chains with their rules, each with [`LAYOUT`] as its comment.
+    /// Chains with their rules, each with the layout as its comment, which is usually [`LAYOUT`].
     pub chains: fn() -> Vec<Chain>,
     /// Converts elements of former sets.
     pub convert: fn(&Netfilter, &[Former]) -> Result<Elements<'static>>,

@@ -20,24 +20,45 @@ use crate::kernel;
 /// Elements by their set, all of one table.
 pub type Elements<'a> = Vec<(&'a Set, Vec<Element>)>;
 
-/// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them once they are gone. A
-/// key that another owner has taken meanwhile stays, by its different value. Listing is slow enough that another writer
-/// may commit meanwhile, so a retry looks up only the listed elements.
+/// Removes the elements of `sets` that `condemned` picks, in one transaction, and returns them once they are gone; see
+/// [`remove_found`].
 pub fn remove<'a>(
     netfilter: &Netfilter,
     table: Table,
     sets: &[&'a Set],
     condemned: impl Fn(&Element) -> bool,
 ) -> Result<Elements<'a>> {
-    let mut listed: Option<Elements<'a>> = None;
+    remove_found(netfilter, table, || {
+        list(netfilter, table, sets, &condemned).map_err(kernel)
+    })
+}
+
+/// Removes the elements that `find` finds, in one transaction, and returns them once they are gone. A key that another owner
+/// has taken meanwhile stays, by its different value. Finding may be slow enough that another writer commits meanwhile, so a
+/// retry looks up only the elements that were found.
+pub fn remove_found<'a>(
+    netfilter: &Netfilter,
+    table: Table,
+    mut find: impl FnMut() -> Result<Elements<'a>>,
+) -> Result<Elements<'a>> {
+    let mut found: Option<Elements<'a>> = None;
     remove_by(netfilter, table, Guard::Values, || {
-        if let Some(listed) = &listed {
-            return still(netfilter, table, listed).map_err(kernel);
+        if let Some(found) = &found {
+            return still(netfilter, table, found).map_err(kernel);
         }
-        let all = list(netfilter, table, sets, &condemned).map_err(kernel)?;
-        Ok(listed.insert(all).clone())
+        Ok(found.insert(find()?).clone())
     })?;
-    Ok(listed.unwrap_or_default())
+    Ok(found.unwrap_or_default())
+}
+
+/// Removes the elements that `choose` picks, in one transaction. It chooses again where another writer has taken or removed one
+/// of them.
+pub fn expire<'a>(
+    netfilter: &Netfilter,
+    table: Table,
+    choose: impl FnMut() -> Result<Elements<'a>>,
+) -> Result<()> {
+    remove_by(netfilter, table, Guard::Values, choose)
 }
 
 /// Removes the elements that `choose` picks, in one transaction, and chooses again after every interfering change.
@@ -49,7 +70,7 @@ pub fn remove_chosen<'a>(
     remove_by(netfilter, table, Guard::Generation, choose)
 }
 
-/// The same for elements that disturb nobody. If other writers are faster, the elements stay.
+/// The same for harmless elements. If other writers are faster, the elements stay.
 pub fn tidy<'a>(
     netfilter: &Netfilter,
     table: Table,

@@ -12,20 +12,20 @@ use super::{Link, message};
 use crate::error::Error;
 use crate::request::Attempt;
 
-/// The numbers that a VLAN can have.
+/// The valid VLAN numbers.
 pub const VLAN_IDS: RangeInclusive<u16> = 1..=4094;
 
-/// What a bridge does with VLANs.
+/// A bridge's VLAN filtering.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filtering {
-    /// Whether it keeps VLANs apart. Otherwise it only remembers those of its ports.
+    /// Whether the bridge filters by VLAN. If off, it only stores the VLANs of its ports.
     pub on: bool,
     /// The VLAN of a new port.
     pub default: Option<u16>,
 }
 
 impl Filtering {
-    /// As the kernel tells it of a bridge; `None` where it has no VLANs for bridges.
+    /// Decodes a bridge's settings; `None` if the kernel lacks VLANs of bridges.
     pub(super) fn of(told: &[InfoBridge]) -> Option<Self> {
         let (mut on, mut default) = (false, None);
         for item in told {
@@ -48,9 +48,9 @@ impl Filtering {
 pub struct PortVlan {
     /// Its number.
     pub id: u16,
-    /// Whether frames without a tag that come in by the port are of this VLAN.
+    /// Whether untagged frames that come in by the port belong to this VLAN.
     pub pvid: bool,
-    /// Whether its frames leave by the port without a tag.
+    /// Whether its frames leave by the port untagged.
     pub untagged: bool,
 }
 
@@ -64,7 +64,7 @@ impl PortVlan {
 }
 
 impl Link {
-    /// The VLANs of the port, in the order of their numbers. The kernel tells those of all ports.
+    /// The VLANs of the port, in the order of their numbers. The kernel sends those of all ports.
     pub fn vlans(&self) -> Result<Vec<PortVlan>, Error> {
         let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::BrvlanCompressed]);
         let request = RouteNetlinkMessage::GetLink(of_bridges(0, vec![mask]));
@@ -76,15 +76,15 @@ impl Link {
         Ok(vlans.pop().map(|(_, vlans)| vlans).unwrap_or_default())
     }
 
-    /// Makes the port a member of VLANs, in their order. One that is there already takes on what is asked for, and a port
-    /// has one VLAN for frames without a tag.
+    /// Makes the port a member of VLANs, in their order. An existing membership takes the new flags, and a port has
+    /// one VLAN for untagged frames.
     pub fn add_vlans(&self, vlans: &[PortVlan]) -> Result<(), Error> {
         let request = RouteNetlinkMessage::SetLink(self.with(&infos(vlans)));
         self.rtnl
             .change(Attempt("set VLANs of", &self.name), 0, request)
     }
 
-    /// Takes the port out of a VLAN.
+    /// Removes the port from a VLAN.
     pub fn leave_vlan(&self, id: u16) -> Result<(), Error> {
         let info = BridgeVlanInfo {
             flags: Flags::empty(),
@@ -95,7 +95,7 @@ impl Link {
             .change(Attempt("remove a VLAN of", &self.name), 0, request)
     }
 
-    /// Has the bridge keep VLANs apart from now on.
+    /// Switches the bridge's VLAN filtering on.
     pub fn filter_vlans(&self) -> Result<(), Error> {
         let message = message(self.index, vec![LinkAttribute::LinkInfo(filtering())]);
         let attempt = Attempt("switch on VLAN filtering of", &self.name);
@@ -110,7 +110,7 @@ impl Link {
     }
 }
 
-/// What a bridge is told that is to filter.
+/// The attributes that switch a bridge's VLAN filtering on.
 pub(super) fn filtering() -> Vec<LinkInfo> {
     let on = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
     vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(on)]
@@ -122,8 +122,8 @@ fn of_bridges(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     message
 }
 
-/// VLANs in the kernel's form: a run of numbers with the same flags is its first and its last one. The one for frames
-/// without a tag stands alone.
+/// VLANs in the kernel's form: a run of numbers with equal flags becomes its first and its last number. The VLAN of
+/// untagged frames stands alone.
 fn infos(vlans: &[PortVlan]) -> Vec<BridgeVlanInfo> {
     let is_run = |one: &PortVlan, next: &PortVlan| {
         let alike = one.untagged == next.untagged && !one.pvid && !next.pvid;
@@ -147,7 +147,7 @@ fn infos(vlans: &[PortVlan]) -> Vec<BridgeVlanInfo> {
     infos
 }
 
-/// The index of a port and its VLANs, of an answer; `None` where it is about something else.
+/// The index of a port and its VLANs. Returns `None` for any other message type.
 pub fn port_vlans(answer: RouteNetlinkMessage) -> Option<(u32, Vec<PortVlan>)> {
     let RouteNetlinkMessage::NewLink(message) = answer else {
         return None;
@@ -164,8 +164,8 @@ pub fn port_vlans(answer: RouteNetlinkMessage) -> Option<(u32, Vec<PortVlan>)> {
     Some((message.header.index, vlans))
 }
 
-/// A run that has no end, or an end before its beginning, has none of them. There are at most as many as there are
-/// numbers, however many runs somebody sends.
+/// A run without an end, or with an end before its start, is empty. The result is bounded by the valid numbers,
+/// however many runs a message has.
 fn members(spec: &[AfSpecBridge]) -> Vec<PortVlan> {
     let (mut vlans, mut begun) = (Vec::new(), None);
     for item in spec {

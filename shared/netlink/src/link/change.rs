@@ -29,7 +29,7 @@ impl Link {
     }
 
     /// Sets the alias and the group in one request. Call it before the link is set up: for a link that is up without
-    /// traffic the kernel would notify everybody, and IPv6 would walk all of its routes.
+    /// traffic the kernel would notify every listener, and IPv6 would walk all of its routes.
     pub fn tag(&self, alias: &str, group: u32) -> Result<(), Error> {
         self.set("tag", tag(alias, group))
     }
@@ -52,10 +52,21 @@ impl Link {
         self.set_flag("set down", LinkFlags::Up, false)
     }
 
+    /// Keeps the link from asking and answering for addresses, and from multicast by itself.
+    pub fn set_silent(&self) -> Result<(), Error> {
+        let flags = LinkFlags::Noarp | LinkFlags::Multicast;
+        self.set_flags("silence", flags, LinkFlags::Noarp)
+    }
+
     pub(crate) fn set_flag(&self, action: &str, flag: LinkFlags, on: bool) -> Result<(), Error> {
+        self.set_flags(action, flag, if on { flag } else { LinkFlags::empty() })
+    }
+
+    /// Of the flags `mask`, those of `on` are set and the others are not.
+    fn set_flags(&self, action: &str, mask: LinkFlags, on: LinkFlags) -> Result<(), Error> {
         let mut message = message(self.index, Vec::new());
-        message.header.change_mask = flag;
-        message.header.flags = if on { flag } else { LinkFlags::empty() };
+        message.header.change_mask = mask;
+        message.header.flags = on;
         self.rtnl.change(
             Attempt(action, &self.name),
             0,
@@ -63,7 +74,8 @@ impl Link {
         )
     }
 
-    /// Lets it forward what comes in of IPv4, as `/proc/sys/net/ipv4/conf/NAME/forwarding` does. It needs no access to procfs.
+    /// Switches IPv4 forwarding on for packets from the link, as `/proc/sys/net/ipv4/conf/NAME/forwarding` does, but
+    /// without procfs.
     pub fn forward_ipv4(&self) -> Result<(), Error> {
         /// `IFLA_AF_SPEC`, `AF_INET` in it, `IFLA_INET_CONF` in that, and `IPV4_DEVCONF_FORWARDING` of linux/ip.h.
         const WAY: [u16; 3] = [26, 2, 1];
@@ -88,7 +100,7 @@ impl Link {
         self.set("rename", vec![LinkAttribute::IfName(name.to_owned())])
     }
 
-    /// Gives it the name that others look for, and puts it into group 0, in one request. It is down.
+    /// Gives the link, which is down, its final name and group 0 in one request.
     pub fn publish(&self, name: &str) -> Result<(), Error> {
         let attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
@@ -119,7 +131,7 @@ impl Link {
         self.rtnl.change(Attempt(action, &self.name), 0, message)
     }
 
-    /// Keeps the port of a bridge from other isolated ports, or stops to.
+    /// Isolates the bridge port from other isolated ports, or ends the isolation.
     pub fn isolate_port(&self, isolated: bool) -> Result<(), Error> {
         let attributes = vec![port(vec![InfoBridgePort::Isolated(isolated)])];
         let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));

@@ -9,7 +9,7 @@ mod spec;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
@@ -22,8 +22,8 @@ use crate::rtnl::Rtnl;
 pub use bridge_vlan::{Filtering, PortVlan, VLAN_IDS, port_vlans};
 pub use change::PortFlags;
 pub use kind::{
-    Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, QosMap, Tun, Vlan, VlanProtocol,
-    Vxlan,
+    Ipvlan, IpvlanMode, IpvlanReach, Kind, Macvlan, MacvlanMode, Netkit, QosMap, Tun, Vlan,
+    VlanProtocol, Vxlan,
 };
 pub use spec::{LinkSpec, Peer};
 
@@ -47,7 +47,7 @@ pub struct Link {
     pub group: u32,
     /// Index of the bridge or VRF that has the link as a port.
     pub controller: Option<u32>,
-    /// Index of a veth's other end, or of a macvlan's, ipvlan's or VLAN's parent, in the namespace of that other link.
+    /// Index of the other end of a pair, or of a macvlan's, ipvlan's or VLAN's parent, in the namespace of that other link.
     pub peer_index: Option<u32>,
     /// The kernel's number for that namespace, if it is another one; negative once the namespace is dead.
     pub peer_netns: Option<i32>,
@@ -63,7 +63,7 @@ pub struct Link {
     pub hairpin: Option<bool>,
     /// Bridge port: frames do not pass to other isolated ports.
     pub isolated: Option<bool>,
-    /// Bridge: what it does with VLANs; absent of another link, and where the kernel has none for bridges.
+    /// Bridge: VLAN filtering; absent for other links, and if the kernel lacks it.
     pub filtering: Option<Filtering>,
     /// Bridge port: whether the spanning tree lets frames pass.
     pub forwarding: Option<bool>,
@@ -72,10 +72,9 @@ pub struct Link {
 }
 
 impl Rtnl {
-    /// Looks up a link by name.
+    /// Looks up a link by name, or by an alternative name, of which a link may have several.
     pub fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
-        let name_of = LinkAttribute::IfName(name.to_owned());
-        let found = self.get(Attempt("look up link", name), look_up(0, Some(name_of)));
+        let found = self.get(Attempt("look up link", name), look_up(0, Some(named(name))));
         Ok(found?.and_then(|answer| Link::of(self, answer)))
     }
 
@@ -100,7 +99,7 @@ impl Rtnl {
         self.make(spec, spec.attributes())
     }
 
-    /// Creates a veth pair in one request, both ends down, each born in its namespace. `EEXIST` if a name is taken.
+    /// Creates a pair in one request, both ends down, each born in its namespace. `EEXIST` if a name is taken.
     pub fn create_pair(&self, near: &LinkSpec<'_>, far: &Peer<'_>) -> Result<(), Error> {
         self.make(near, near.attributes_with(far))
     }
@@ -141,6 +140,19 @@ impl Link {
     pub(crate) fn object(&self, ip: IpAddr, prefix: u8) -> String {
         format!("{ip}/{prefix} on {}", self.name)
     }
+}
+
+/// A name to look for. The kernel takes one that is too long for a name as an alternative one alone.
+fn named(name: &str) -> LinkAttribute {
+    /// `IFNAMSIZ` without the end of the text, and `IFLA_ALT_IFNAME` of `linux/if_link.h`.
+    const LONGEST: usize = 15;
+    const ALTERNATIVE: u16 = 53;
+    if name.len() <= LONGEST {
+        return LinkAttribute::IfName(name.to_owned());
+    }
+    let mut text = name.as_bytes().to_vec();
+    text.push(0);
+    LinkAttribute::Other(DefaultNla::new(ALTERNATIVE, text))
 }
 
 /// Asks for one link, or for all. Leaves out the counters: half of the reply, and the kernel must add them up.

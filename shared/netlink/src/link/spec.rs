@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo};
+use netlink_packet_route::link::{LinkAttribute, LinkInfo};
 
 use super::bridge_vlan::filtering;
 use super::{Kind, message};
@@ -23,15 +23,17 @@ pub struct LinkSpec<'a> {
     /// A permanent hardware address. Default: the kernel's choice, which udev may replace; a bridge then follows its
     /// ports.
     pub mac: Option<[u8; 6]>,
+    /// The hardware address of all stations; default: the kind's.
+    pub broadcast: Option<[u8; 6]>,
     /// MTU in bytes; default: the kernel's.
     pub mtu: Option<u32>,
     /// Maximum number of queued packets; default: the kernel's.
     pub queue_length: Option<u32>,
-    /// Bridge: whether it keeps VLANs apart.
+    /// Bridge: whether it filters by VLAN.
     pub filters_vlans: bool,
 }
 
-/// The far end of a veth pair to create.
+/// The far end of a pair to create.
 #[derive(Debug, Clone)]
 pub struct Peer<'a> {
     /// Name.
@@ -66,6 +68,7 @@ impl LinkSpec<'_> {
             controller: None,
             group: None,
             mac: None,
+            broadcast: None,
             mtu: None,
             queue_length: None,
             filters_vlans: false,
@@ -84,7 +87,7 @@ impl LinkSpec<'_> {
         attributes
     }
 
-    /// The same for a veth pair.
+    /// The same for a pair.
     pub(super) fn attributes_with(&self, peer: &Peer<'_>) -> Vec<LinkAttribute> {
         let mut far = vec![
             LinkAttribute::IfName(peer.name.clone()),
@@ -93,10 +96,9 @@ impl LinkSpec<'_> {
         far.extend(peer.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
         far.extend(peer.mtu.map(LinkAttribute::Mtu));
         let mut attributes = self.common();
-        attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(message(0, far)))),
-        ]));
+        let mut info = vec![LinkInfo::Kind(self.kind.number())];
+        info.extend(self.kind.pair_data(message(0, far)).map(LinkInfo::Data));
+        attributes.push(LinkAttribute::LinkInfo(info));
         attributes
     }
 
@@ -104,6 +106,8 @@ impl LinkSpec<'_> {
         let mut attributes = vec![LinkAttribute::IfName(self.name.clone())];
         attributes.extend(self.group.map(LinkAttribute::Group));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        let broadcast = self.broadcast.map(|mac| mac.to_vec());
+        attributes.extend(broadcast.map(LinkAttribute::Broadcast));
         attributes.extend(self.controller.map(LinkAttribute::Controller));
         attributes.extend(self.mtu.map(LinkAttribute::Mtu));
         attributes.extend(self.queue_length.map(LinkAttribute::TxQueueLen));

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use linkspan_harness::skip;
 use linkspan_netlink::encap::Encap;
 use linkspan_netlink::link::{
-    Ipvlan, IpvlanMode, IpvlanReach, Kind, Link, LinkSpec, Macvlan, MacvlanMode, Peer, QosMap,
-    Vlan, VlanProtocol, Vxlan,
+    Ipvlan, IpvlanMode, IpvlanReach, Kind, Link, LinkSpec, Macvlan, MacvlanMode, Netkit, Peer,
+    QosMap, Vlan, VlanProtocol, Vxlan,
 };
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -168,6 +168,67 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
             (expected, Some(on.index))
         );
         link.delete().unwrap();
+    }
+}
+
+#[test]
+fn a_netkit_pair_is_told_as_it_was_asked_for_at_either_end() {
+    let context = Context::new().unwrap();
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
+    else {
+        return;
+    };
+    if !skip::has_kind(&rtnl, &Kind::Netkit(Netkit::OPEN)) {
+        return;
+    }
+    for asked in [
+        Netkit::OPEN,
+        Netkit {
+            peer_passes: false,
+            ..Netkit::OPEN
+        },
+        Netkit {
+            has_frames: false,
+            passes: false,
+            peer_passes: true,
+        },
+    ] {
+        let near = LinkSpec {
+            group: Some(70_000),
+            mtu: Some(1400),
+            mac: asked.has_frames.then_some([2, 0, 0, 0, 0, 1]),
+            ..LinkSpec::new("near", Kind::Netkit(asked))
+        };
+        let far = Peer {
+            mac: asked.has_frames.then_some([2, 0, 0, 0, 0, 2]),
+            mtu: Some(1400),
+            ..Peer::new("far", pod.as_fd())
+        };
+        rtnl.create_pair(&near, &far).unwrap();
+        assert!(rtnl.create_pair(&near, &far).unwrap_err().is(Errno::EEXIST));
+        let near = rtnl.link_by_name("near").unwrap().unwrap();
+        let far = there.link_by_name("far").unwrap().unwrap();
+        assert_eq!(near.kind, Kind::Netkit(asked));
+        let swapped = Netkit {
+            passes: asked.peer_passes,
+            peer_passes: asked.passes,
+            ..asked
+        };
+        assert_eq!(far.kind, Kind::Netkit(swapped));
+        assert!(near.kind.is_pair() && near.peer_lives());
+        assert_eq!(
+            (near.peer_index, far.peer_index),
+            (Some(far.index), Some(near.index))
+        );
+        assert_eq!((near.group, near.mtu, far.mtu), (70_000, 1400, 1400));
+        if asked.has_frames {
+            assert_eq!(
+                (near.mac, far.mac),
+                ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+            );
+        }
+        far.delete().unwrap();
+        assert!(rtnl.link_by_name("near").unwrap().is_none());
     }
 }
 

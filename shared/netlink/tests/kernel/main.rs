@@ -27,7 +27,7 @@ use linkspan_netlink::watch::Watch;
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
-/// A namespace and a handle on it; `None` where this user may not make one.
+/// A namespace and a handle on it; `None` if this user may not create one.
 fn namespace(context: &Context) -> Option<(Netns, Rtnl)> {
     match Netns::create() {
         Err(err) if err.is(Errno::EPERM) => {

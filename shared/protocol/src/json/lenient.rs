@@ -1,4 +1,4 @@
-//! Decoding that leaves out values of the wrong type: DEL and GC have to work under a configuration that was edited.
+//! Decoding that leaves out values of the wrong type: DEL and GC must work under a configuration that was edited.
 //!
 //! The deserializer's error has the place. The value there becomes `null`, which means absent, and everything is
 //! decoded again. Where it is `null` already, the object around it requires it, so that object is left out next.

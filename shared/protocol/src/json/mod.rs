@@ -140,7 +140,7 @@ impl Json {
         lenient::decode(self, needed)
     }
 
-    /// Whether there is such a key in any case, be it with `null`.
+    /// Returns whether the object has the key in any case, even with `null`.
     pub fn has(&self, key: &str) -> bool {
         match self {
             Self::Object(members) => members.iter().any(|(name, _)| folds_to(name, key)),

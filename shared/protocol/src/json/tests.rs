@@ -56,7 +56,7 @@ fn two_objects_under_one_key_are_merged() {
     assert_eq!((inner.list, inner.most), (vec![vec![1]], 2));
     let by_name = &decode(r#"{"byName":{"a":{"most":1},"b":{}},"byName":{"a":{"list":[]}}}"#);
     let by_name = &by_name.as_ref().unwrap().by_name;
-    // Go makes each member of a map anew.
+    // Go creates each member of a map again.
     assert_eq!((by_name.len(), by_name["a"].most), (2, 0));
 }
 

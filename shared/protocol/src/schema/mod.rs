@@ -1,5 +1,5 @@
-//! The shape of a configuration, learned from the type that decodes it: a type accepts what it asks its deserializer
-//! for. So the schema of a plugin cannot differ from the plugin, and its types need no second derive.
+//! The shape of a configuration, learned from the type that decodes it, by the type's requests to its deserializer. So
+//! the schema of a plugin cannot differ from the plugin, and its types need no second derive.
 
 mod probe;
 mod word;

@@ -1,8 +1,8 @@
-//! Changes of inputs: some of bytes, and some of JSON's tokens, so that what comes out often is JSON still.
+//! Changes of inputs: some of bytes, and some of JSON tokens, so that the outcome is often still JSON.
 
 use linkspan_harness::dice::Dice;
 
-/// What may stand where a token stood.
+/// Replacements for tokens.
 const WORDS: [&str; 22] = [
     "null",
     "true",

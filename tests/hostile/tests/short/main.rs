@@ -1,4 +1,4 @@
-//! Every target over its corpus, and over a bounded number of changes of it that are the same in every run.
+//! Every target over its corpus, and over a limited number of reproducible changes of it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,9 +25,9 @@ use linkspan_hostile::{TARGETS, target};
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
 const FUZZERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/fuzz_targets");
 const SEED: u64 = 0x5eed;
-/// A corpus is what everybody downloads.
+/// Maximum size of a corpus, since every clone has it.
 const FILES: usize = 12;
-/// How long an input may take that takes a few milliseconds.
+/// Time limit for an input that usually takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The files of a corpus, by name.
@@ -44,7 +44,7 @@ fn run(name: &str, input: &[u8]) {
     let (running, watched) = mpsc::channel::<()>();
     let watch = move || {
         if watched.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            // A thread cannot be ended, so that the test could fail; whoever waits for it would never see the input.
+            // A thread cannot be ended, so the test cannot fail. The line shows the input to a waiting person.
             drop(io::stderr().write_all(format!("hangs: {}\n", what()).as_bytes()));
             process::abort();
         }
@@ -58,7 +58,7 @@ fn run(name: &str, input: &[u8]) {
     assert!(tried.is_ok(), "{}", what());
 }
 
-/// Runs the target in a network namespace, so that even a defect reaches nothing of the machine.
+/// Runs the target in a network namespace, so that a defect cannot reach the machine.
 fn short(name: &str, changes: usize) {
     in_lab("/nonexistent", |_| {
         let corpus = corpus(name);

@@ -7,7 +7,7 @@ use netlink_packet_route::link::{InfoIpVlan, IpVlanFlags, IpVlanMode};
 pub struct Ipvlan {
     /// How packets are forwarded.
     pub mode: IpvlanMode,
-    /// Which siblings the link reaches.
+    /// The siblings that the link reaches.
     pub reach: IpvlanReach,
 }
 

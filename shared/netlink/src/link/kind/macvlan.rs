@@ -5,7 +5,7 @@ use netlink_packet_route::link::{InfoMacVlan, MacVlanMode};
 /// Settings of a macvlan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Macvlan {
-    /// Which siblings the link reaches.
+    /// The siblings that the link reaches.
     pub mode: MacvlanMode,
     /// Maximum number of queued broadcasts; default: the kernel's. Linux 5.10 ignores it and does not report it.
     pub broadcast_queue: Option<u32>,

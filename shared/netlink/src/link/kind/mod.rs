@@ -2,16 +2,18 @@
 
 mod ipvlan;
 mod macvlan;
+mod netkit;
 mod tun;
 mod vlan;
 mod vxlan;
 
 use std::fmt;
 
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVrf};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoNetkit, InfoVeth, InfoVrf, LinkMessage};
 
 pub use ipvlan::{Ipvlan, IpvlanMode, IpvlanReach};
 pub use macvlan::{Macvlan, MacvlanMode};
+pub use netkit::Netkit;
 pub use tun::Tun;
 pub use vlan::{QosMap, Vlan, VlanProtocol};
 pub use vxlan::Vxlan;
@@ -29,6 +31,8 @@ pub enum Kind {
     Ifb,
     /// One end of a pair.
     Veth,
+    /// One end of a pair that BPF programs can be attached to.
+    Netkit(Netkit),
     /// A link with a hardware address of its own on another link.
     Macvlan(Macvlan),
     /// A link that shares the hardware address of another link.
@@ -40,9 +44,9 @@ pub enum Kind {
         /// The table's number.
         table: u32,
     },
-    /// A tunnel over UDP whose far ends its routes tell.
+    /// A tunnel over UDP. Its routes name the far ends.
     Vxlan(Vxlan),
-    /// A device of user space. It is created through `/dev/net/tun`, and not through rtnetlink.
+    /// A device of user space. It is created through `/dev/net/tun`, not rtnetlink.
     Tun(Tun),
     /// Another kind, by name.
     Other(String),
@@ -57,6 +61,7 @@ impl Kind {
             Self::Dummy => "dummy",
             Self::Ifb => "ifb",
             Self::Veth => "veth",
+            Self::Netkit(_) => "netkit",
             Self::Macvlan(_) => "macvlan",
             Self::Ipvlan(_) => "ipvlan",
             Self::Vlan(_) => "vlan",
@@ -67,6 +72,11 @@ impl Kind {
         }
     }
 
+    /// Returns whether a link of this kind is one end of a pair.
+    pub fn is_pair(&self) -> bool {
+        matches!(self, Self::Veth | Self::Netkit(_))
+    }
+
     pub(super) fn number(&self) -> InfoKind {
         match self {
             Self::None => InfoKind::Other(String::new()),
@@ -74,6 +84,7 @@ impl Kind {
             Self::Dummy => InfoKind::Dummy,
             Self::Ifb => InfoKind::Ifb,
             Self::Veth => InfoKind::Veth,
+            Self::Netkit(_) => InfoKind::Netkit,
             Self::Macvlan(_) => InfoKind::MacVlan,
             Self::Ipvlan(_) => InfoKind::IpVlan,
             Self::Vlan(_) => InfoKind::Vlan,
@@ -87,11 +98,25 @@ impl Kind {
     /// The settings of a request.
     pub(super) fn data(&self) -> Option<InfoData> {
         Some(match self {
+            Self::Netkit(netkit) => InfoData::Netkit(netkit.data()),
             Self::Macvlan(macvlan) => InfoData::MacVlan(macvlan.data()),
             Self::Ipvlan(ipvlan) => InfoData::IpVlan(ipvlan.data()),
             Self::Vlan(vlan) => InfoData::Vlan(vlan.data()),
             Self::Vxlan(vxlan) => InfoData::Vxlan(vxlan.data()),
             Self::Vrf { table } => InfoData::Vrf(vec![InfoVrf::TableId(*table)]),
+            _ => return None,
+        })
+    }
+
+    /// The settings of a request for a pair with that far end. `None` for a kind whose links are not ends of pairs.
+    pub(super) fn pair_data(&self, far: LinkMessage) -> Option<InfoData> {
+        Some(match self {
+            Self::Veth => InfoData::Veth(InfoVeth::Peer(far)),
+            Self::Netkit(netkit) => {
+                let mut data = netkit.data();
+                data.push(InfoNetkit::Peer(far));
+                InfoData::Netkit(data)
+            }
             _ => return None,
         })
     }
@@ -103,6 +128,7 @@ impl Kind {
             InfoKind::Dummy => Self::Dummy,
             InfoKind::Ifb => Self::Ifb,
             InfoKind::Veth => Self::Veth,
+            InfoKind::Netkit => Self::Netkit(Netkit::OPEN),
             InfoKind::MacVlan => Self::Macvlan(Macvlan::UNTOLD),
             InfoKind::IpVlan => Self::Ipvlan(Ipvlan::UNTOLD),
             InfoKind::Vlan => Self::Vlan(Vlan::of(0)),
@@ -116,6 +142,7 @@ impl Kind {
     /// Reads the settings, which follow the kind's name.
     pub(super) fn read(&mut self, data: InfoData) {
         match (self, data) {
+            (Self::Netkit(netkit), InfoData::Netkit(data)) => netkit.read(data),
             (Self::Macvlan(macvlan), InfoData::MacVlan(data)) => macvlan.read(data),
             (Self::Ipvlan(ipvlan), InfoData::IpVlan(data)) => ipvlan.read(data),
             (Self::Vlan(vlan), InfoData::Vlan(data)) => vlan.read(data),

@@ -2,18 +2,18 @@
 
 use netlink_packet_route::link::InfoVxlan;
 
-/// A VXLAN that carries packets of IP without frames around them (VXLAN-GPE), and that asks the route of a packet for the
-/// far end ([`crate::encap::Encap`]). So it has neither hardware addresses nor a table of them.
+/// A VXLAN for plain IP packets (VXLAN-GPE) that takes the far end from the packet's route ([`crate::encap::Encap`]).
+/// So it needs neither hardware addresses nor a forwarding table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vxlan {
-    /// The port of UDP that it sends to and listens at.
+    /// The UDP port that it sends to and listens on.
     pub port: u16,
-    /// Whether it is as described here. The kernel may tell of one that somebody made otherwise.
+    /// Whether it has this form. The kernel also reports VXLANs of other forms.
     pub is_by_route: bool,
 }
 
 impl Vxlan {
-    /// One at this port.
+    /// A VXLAN of this form, with this port.
     pub fn at(port: u16) -> Self {
         Self {
             port,
@@ -30,7 +30,7 @@ impl Vxlan {
         ]
     }
 
-    /// Of the kind's name alone.
+    /// The defaults, before the kernel's settings are read.
     pub(super) const UNTOLD: Self = Self {
         port: 0,
         is_by_route: false,

@@ -1,15 +1,22 @@
-//! `ptp`, also called `veth`: packets through the host, every promise of CHECK, undo, and the swap with the Go plugin.
+//! `ptp`, also called `veth`: packets through the host, every promise of CHECK, undo, and the swap with the Go plugin. Each
+//! with a veth pair, and with a netkit pair where the kernel has such.
 #![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::type_complexity,
     reason = "a test fails by panicking"
 )]
+
+mod beside;
+mod netkit;
 
 use std::net::IpAddr;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, host_local, with};
 use linkspan_harness::lab::{Lab, Sandbox, go_plugins, in_lab};
+use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::route::RouteSpec;
@@ -18,19 +25,42 @@ use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 
-fn conf(lab: &Lab, over: &Value) -> Value {
+const VETH: &str = "veth";
+const NETKIT: &str = "netkit";
+
+/// Runs the test with each kind of pair that the kernel has, in a lab of its own.
+fn each(body: fn(&Lab, &str)) {
+    for device in [VETH, NETKIT] {
+        of(device, body);
+    }
+}
+
+/// The same with one kind.
+fn of(device: &str, body: fn(&Lab, &str)) {
+    in_lab(LINKSPAN, |lab| {
+        if skip::has_pair(&lab.rtnl(), device) {
+            body(lab, device);
+        }
+    });
+}
+
+/// A configuration with that kind of pair. A veth pair is asked for by nothing.
+fn conf(lab: &Lab, device: &str, over: &Value) -> Value {
     let mut ipam = host_local(lab, &["10.1.2.0/24", "fd01:2::/64"]);
     ipam["routes"] =
         json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "192.168.0.0/16" }]);
-    let base = json!({ "cniVersion": "1.0.0", "name": "net", "type": "ptp", "ipam": ipam });
+    let mut base = json!({ "cniVersion": "1.0.0", "name": "net", "type": "ptp", "ipam": ipam });
+    if device != VETH {
+        base["device"] = json!(device);
+    }
     with(base, over)
 }
 
 #[test]
 fn containers_reach_their_gateway_and_each_other_through_the_host() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let before = Snapshot::of_host(lab);
-        let conf = conf(lab, &json!({}));
+        let conf = conf(lab, device, &json!({}));
         let (a, b) = (lab.sandbox(), lab.sandbox());
         let call = |id: &str, sandbox: &Sandbox| lab.plugin("ptp").of(id, sandbox).conf(&conf);
         let results = [call("a", &a).add(), call("b", &b).add()];
@@ -54,9 +84,9 @@ fn containers_reach_their_gateway_and_each_other_through_the_host() {
 
 #[test]
 fn the_result_names_both_ends_and_the_configuration_rules_the_dns() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let dns = json!({ "nameservers": [], "search": ["example.org"] });
-        let conf = conf(lab, &json!({ "mtu": 1300, "dns": dns }));
+        let conf = conf(lab, device, &json!({ "mtu": 1300, "dns": dns }));
         let sandbox = lab.sandbox();
         let result = lab.plugin("veth").of("a", &sandbox).conf(&conf).add();
         let interfaces = result["interfaces"].as_array().unwrap();
@@ -68,17 +98,17 @@ fn the_result_names_both_ends_and_the_configuration_rules_the_dns() {
         assert_eq!(result["ips"][0]["gateway"], "10.1.2.1");
         assert_eq!(result["dns"], json!({ "search": ["example.org"] }));
         let eth0 = sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
-        assert_eq!((eth0.mtu, eth0.kind.as_str()), (1300, "veth"));
+        assert_eq!((eth0.mtu, eth0.kind.as_str()), (1300, device));
     });
 }
 
 #[test]
 fn the_subnet_is_behind_the_gateway_and_not_on_the_link() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let sandbox = lab.sandbox();
         lab.plugin("ptp")
             .of("a", &sandbox)
-            .conf(&conf(lab, &json!({})))
+            .conf(&conf(lab, device, &json!({})))
             .add();
         let routes = sandbox.rtnl().routes(Family::V4).unwrap();
         let mut told: Vec<String> = routes
@@ -103,8 +133,8 @@ fn the_subnet_is_behind_the_gateway_and_not_on_the_link() {
 
 #[test]
 fn check_names_the_promise_that_was_broken() {
-    in_lab(LINKSPAN, |lab| {
-        let conf = conf(lab, &json!({}));
+    each(|lab, device| {
+        let conf = conf(lab, device, &json!({}));
         let host_link = |result: &Value| {
             let name = result["interfaces"][0]["name"].as_str().unwrap().to_owned();
             lab.rtnl().link_by_name(&name).unwrap().unwrap()
@@ -134,7 +164,7 @@ fn check_names_the_promise_that_was_broken() {
             }),
         ];
         for (index, (named, break_it)) in cases.iter().enumerate() {
-            // The pool hands addresses out in turn; the first case wants the first one.
+            // The pool gives addresses in turn; the first case needs the first one.
             let sandbox = lab.sandbox();
             let call = lab
                 .plugin("ptp")
@@ -152,10 +182,10 @@ fn check_names_the_promise_that_was_broken() {
 
 #[test]
 fn a_failed_add_leaves_nothing() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let before = Snapshot::of_host(lab);
         let sandbox = lab.sandbox();
-        let good = conf(lab, &json!({}));
+        let good = conf(lab, device, &json!({}));
         let taken = lab.sandbox();
         lab.plugin("ptp").of("other", &taken).conf(&good).add();
         let live = Snapshot::of_host(lab);
@@ -168,7 +198,7 @@ fn a_failed_add_leaves_nothing() {
             .run();
         assert!(again.failed(999).contains("already exists"));
         // The result cannot be told in 0.2.0: two addresses of one family.
-        let mut two = conf(lab, &json!({ "cniVersion": "0.2.0" }));
+        let mut two = conf(lab, device, &json!({ "cniVersion": "0.2.0" }));
         two["ipam"]["ranges"] =
             json!([[{ "subnet": "10.1.3.0/24" }], [{ "subnet": "10.1.4.0/24" }]]);
         two["ipam"]["routes"] = json!([{ "dst": "10.1.3.0/33" }]);
@@ -183,7 +213,10 @@ fn a_failed_add_leaves_nothing() {
             (json!({ "mtu": 1 }), 7, "mtu 1 is less than"),
             (json!({ "mtu": 5_000_000_000_u64 }), 7, "mtu"),
         ] {
-            let call = lab.plugin("ptp").of("b", &sandbox).conf(&conf(lab, &over));
+            let call = lab
+                .plugin("ptp")
+                .of("b", &sandbox)
+                .conf(&conf(lab, device, &over));
             let told = call.verb("ADD").run().failed(code);
             assert!(told.contains(named), "{named}: {told}");
         }
@@ -195,9 +228,9 @@ fn a_failed_add_leaves_nothing() {
 
 #[test]
 fn each_suite_takes_over_what_the_other_made() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let Some(go) = go_plugins("ptp") else { return };
-        let mut conf = conf(lab, &json!({}));
+        let mut conf = conf(lab, device, &json!({}));
         // The Go CHECK does not find routes that take their gateway from the address, not even its own.
         conf["ipam"]["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
         let before = Snapshot::of_host(lab);
@@ -205,13 +238,17 @@ fn each_suite_takes_over_what_the_other_made() {
         let ours = lab.plugin("ptp").of("c", &sandbox).conf(&conf);
         let theirs = lab.foreign(go, "ptp").of("c", &sandbox).conf(&conf);
 
+        // The Go plugin does not know the key, makes a veth pair, and wants one.
         let result = theirs.add();
-        ours.check(&result);
+        let of_veth = with(conf.clone(), &json!({ "device": null }));
+        ours.clone().conf(&of_veth).check(&result);
         ours.after(&result).del();
         assert_eq!(Snapshot::of_host(lab), before);
 
         let result = ours.add();
-        theirs.check(&result);
+        if device == VETH {
+            theirs.check(&result);
+        }
         theirs.after(&result).del();
         assert_eq!(Snapshot::of_host(lab), before);
     });
@@ -219,8 +256,8 @@ fn each_suite_takes_over_what_the_other_made() {
 
 #[test]
 fn a_route_to_the_pod_replaces_what_is_there_and_check_asks_the_way() {
-    in_lab(LINKSPAN, |lab| {
-        let conf = conf(lab, &json!({}));
+    each(|lab, device| {
+        let conf = conf(lab, device, &json!({}));
         let (first, second) = (lab.sandbox(), lab.sandbox());
         let call = |id: &str, sandbox: &Sandbox| lab.plugin("ptp").of(id, sandbox).conf(&conf);
         let stale = call("a", &first).add();
@@ -235,7 +272,7 @@ fn a_route_to_the_pod_replaces_what_is_there_and_check_asks_the_way() {
             traffic::flows(lab.host(), &second.netns, ip);
         }
         call("b", &second).check(&result);
-        // A way past the pair is told.
+        // A route past the pair is reported.
         let host = |result: &Value| {
             let name = result["interfaces"][0]["name"].as_str().unwrap().to_owned();
             lab.rtnl().link_by_name(&name).unwrap().unwrap()
@@ -263,13 +300,13 @@ fn a_route_to_the_pod_replaces_what_is_there_and_check_asks_the_way() {
 
 #[test]
 fn routes_by_a_neighbour_and_to_the_own_subnet_are_taken_in_both_families() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let routes = json!([
             { "dst": "10.1.2.0/24" }, { "dst": "fd01:2::/64" },
             { "dst": "10.9.0.0/16", "gw": "10.1.2.9" }, { "dst": "fd09::/64", "gw": "fd01:2::9" },
             { "dst": "10.1.2.0/24", "mtu": 1300, "priority": 7 }, { "dst": "fd01:2::/64", "mtu": 1300, "priority": 7 },
         ]);
-        let mut conf = conf(lab, &json!({ "cniVersion": "1.1.0" }));
+        let mut conf = conf(lab, device, &json!({ "cniVersion": "1.1.0" }));
         conf["ipam"]["routes"] = routes;
         let sandbox = lab.sandbox();
         let call = lab.plugin("ptp").of("a", &sandbox).conf(&conf);
@@ -293,21 +330,25 @@ fn routes_by_a_neighbour_and_to_the_own_subnet_are_taken_in_both_families() {
 
 #[test]
 fn an_mtu_that_cannot_be_is_named_and_the_hosts_end_keeps_its_address() {
-    in_lab(LINKSPAN, |lab| {
+    each(|lab, device| {
         let before = Snapshot::of_host(lab);
         for plugin in ["ptp", "bridge"] {
             let sandbox = lab.sandbox();
             let add = |mtu: u32| {
                 let kind = json!({ "mtu": mtu, "type": plugin, "bridge": "br0" });
                 let call = lab.plugin(plugin).of("a", &sandbox);
-                call.conf(&conf(lab, &kind))
+                call.conf(&conf(lab, device, &kind))
             };
             let told = add(1200).verb("ADD").run().failed(7);
             assert!(
                 told.contains("mtu 1200 is less than the 1280 that IPv6 needs"),
                 "{told}"
             );
-            let mut four = conf(lab, &json!({ "mtu": 9, "type": plugin, "bridge": "br1" }));
+            let mut four = conf(
+                lab,
+                device,
+                &json!({ "mtu": 9, "type": plugin, "bridge": "br1" }),
+            );
             four["ipam"]["ranges"] = json!([[{ "subnet": "10.1.2.0/24" }]]);
             four["ipam"]["routes"] = json!([]);
             let call = lab.plugin(plugin).of("a", &sandbox).conf(&four);
