@@ -1,7 +1,7 @@
 //! Packets between namespaces, by sockets that are made in the right namespace. The demo and the tests use them as
 //! proof.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -33,11 +33,11 @@ pub fn udp_through(
     for socket in [&client, server] {
         socket.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
     }
-    let mut echoed = Err(io::ErrorKind::TimedOut.into());
+    let mut echoed = Err(ErrorKind::TimedOut.into());
     for _ in 0..ATTEMPTS {
         echoed = echo(&client, server);
         match &echoed {
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             _ => break,
         }
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::finding::{Finding, Severity};
 use super::node::{Node, Pod};
+use super::surroundings::STORE_LOCKED;
 use crate::listeners;
 use crate::warnings::{self, RESTORE};
 
@@ -22,6 +23,14 @@ const NFTABLES: &str = "/etc/nftables.conf";
 pub(super) fn lost(node: &Node<'_>, found: &mut Vec<Finding>) -> Result<()> {
     let (mut is_lost, mut unlike) = (false, Vec::new());
     for conf in node.networks() {
+        let of_network = |one: &Finding| one.network.as_deref() == Some(conf.name());
+        if found
+            .iter()
+            .any(|one| one.id == STORE_LOCKED && of_network(one))
+        {
+            // CHECK would wait for the lock, too.
+            continue;
+        }
         for pod in node.pods_of(conf.name()).take(SAMPLE) {
             let checked = node
                 .places

@@ -93,6 +93,9 @@ fn by_network_manager(dir: &Path, link: u32) -> bool {
     text.lines().any(|line| line == "managed=true")
 }
 
+/// The finding about a lock for which plugins of the network wait.
+pub(super) const STORE_LOCKED: &str = "store-locked";
+
 /// Processes other than plugins that hold the lock of leases, which every ADD needs.
 pub(super) fn locks(node: &Node<'_>, found: &mut Vec<Finding>) {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -116,7 +119,7 @@ pub(super) fn locks(node: &Node<'_>, found: &mut Vec<Finding>) {
                 "{name} (pid {pid}) holds the lock {}: every ADD waits 20 s for it, then fails",
                 lock.display()
             );
-            let fault = Finding::fail("store-locked", what);
+            let fault = Finding::fail(STORE_LOCKED, what);
             found.push(fault.of_network(conf.name()).mend(format!("kill {pid}")));
         }
     }

@@ -80,12 +80,18 @@ pub fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let until = Instant::now() + DEADLINE;
     loop {
         match bind() {
-            Err(err) if err.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
-                thread::yield_now();
-            }
+            Err(err) if is_taken(&err) && Instant::now() < until => thread::yield_now(),
             bound => return bound,
         }
     }
+}
+
+/// A connection finds its own port taken in the same way.
+fn is_taken(err: &io::Error) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable
+    )
 }
 
 #[expect(clippy::panic, reason = "a packet that is lost ends the test")]

@@ -155,7 +155,7 @@ impl Conversation {
         let listener = row.listener(stage.netns(name), address)?;
         let (server, seen) = match row.transport {
             Transport::Tcp => {
-                caller.connect_timeout(&row.to.into(), DEADLINE)?;
+                once_free(|| caller.connect_timeout(&row.to.into(), DEADLINE))?;
                 listener.accept()?
             }
             Transport::Udp => hello(row, &caller, listener)?,
