@@ -1,8 +1,11 @@
 //! `macvlan` only: modes, MAC addresses, and conflicts between its links.
 
+use std::net::SocketAddr;
+
 use linkspan_harness::conf::addresses;
 use linkspan_harness::kind;
 use linkspan_harness::lab::Sandbox;
+use linkspan_harness::server::Server;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::link::{Kind, LinkSpec, Macvlan, MacvlanMode};
@@ -65,8 +68,8 @@ fn private_links_reach_the_wire_and_not_each_other() {
         });
         for ip in addresses(&results[1]) {
             traffic::flows(&wire.far.netns, &pods[1].netns, ip);
-            let reached = linkspan_cli::traffic::udp(&pods[0].netns, &pods[1].netns, ip);
-            assert!(reached.is_err(), "{ip}");
+            let server = Server::of(&pods[1].netns, 80, ip.is_ipv6());
+            server.is_spared(&pods[0].netns, SocketAddr::new(ip, 80));
         }
     });
 }

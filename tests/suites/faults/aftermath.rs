@@ -18,7 +18,7 @@ use crate::site::{Case, Site};
 const HOSTS: usize = 6;
 
 /// An everyday run takes one of so many points, and others for each trial.
-const SELDOM: usize = 4;
+const SELDOM: usize = 8;
 
 /// One way to be hit and to recover.
 #[derive(Debug, Clone, Copy)]

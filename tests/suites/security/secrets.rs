@@ -6,6 +6,7 @@ use std::fs;
 use linkspan_harness::call::Output;
 use linkspan_harness::conf::{good, host_local, with};
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::thorough::sample;
 use linkspan_harness::trial::Trial;
 use serde_json::{Value, json};
 
@@ -87,8 +88,8 @@ fn no_secret_of_the_input_is_told() {
     // With valid values of every known key, too.
     wrong.push(json!({}));
     in_lab(LINKSPAN, |lab| {
-        for plugin in PLUGINS {
-            for over in &wrong {
+        for (nth, plugin) in PLUGINS.iter().enumerate() {
+            for over in sample(wrong.iter(), nth, 4) {
                 let trial = Trial::new(lab);
                 for verb in VERBS {
                     let over = with(of_strangers.clone(), over);
