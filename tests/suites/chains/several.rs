@@ -5,6 +5,7 @@ use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::several::{ARCHIVE, CAMPUS, DEFAULT, Network, STORAGE, Several};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::thorough::sample;
 use serde_json::Value;
 
 use crate::LINKSPAN;
@@ -26,9 +27,9 @@ fn orders(of: &[Network]) -> Vec<Vec<Network>> {
 }
 
 /// Adds in every order, and deletes in the same order and in reverse, so in every order, too. After each step, what is
-/// attached passes CHECK and is reached by its own way.
+/// attached passes CHECK and is reached by its own way. An everyday run adds in some orders.
 fn in_every_order(lab: &Lab, several: &Several<'_>, of: &[Network]) {
-    for added in orders(of) {
+    for added in sample(orders(of).into_iter(), 0, of.len()) {
         let reversed = added.iter().rev().copied().collect();
         for (at, deleted) in [added.clone(), reversed].into_iter().enumerate() {
             let sandbox = lab.sandbox();
