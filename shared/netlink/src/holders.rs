@@ -32,6 +32,9 @@ const ADVERTISEMENT: u8 = 136;
 /// Relevant frames are not longer.
 const LONGEST: usize = 128;
 
+/// The most frames of one look at a socket.
+const BATCH: usize = 256;
+
 /// An address, and the hardware address of a station that answers for it.
 type Holder = (IpAddr, [u8; 6]);
 
@@ -72,26 +75,36 @@ fn listen(wires: &[(bool, Socket)], until: Instant, mut hear: impl FnMut(&[u8]))
         .map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
         .collect();
     loop {
+        // A busy machine may run this process after the deadline only. The answers are there by then, so it still reads them.
         let left = until.saturating_duration_since(Instant::now());
+        if !wires.is_empty() && !left.is_zero() {
+            // The timeout has whole milliseconds.
+            poll(
+                &mut fds,
+                PollTimeout::try_from(left + TICK).unwrap_or(PollTimeout::MAX),
+            )?;
+        }
+        for (_, socket) in wires {
+            read_all(socket, &mut hear)?;
+        }
         if wires.is_empty() || left.is_zero() {
             return Ok(());
         }
-        // The timeout has whole milliseconds.
-        poll(
-            &mut fds,
-            PollTimeout::try_from(left + TICK).unwrap_or(PollTimeout::MAX),
-        )?;
-        for (_, socket) in wires {
-            let mut socket = socket;
-            let mut frame = [0; LONGEST];
-            match socket.read(&mut frame) {
-                Ok(length) => hear(frame.get(..length).unwrap_or_default()),
-                Err(err)
-                    if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&err.kind()) => {}
-                Err(err) => return Err(err),
-            }
+    }
+}
+
+/// Reads the frames that are there, and no more than [`BATCH`], so a flood does not keep it.
+fn read_all(mut socket: &Socket, hear: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    let mut frame = [0; LONGEST];
+    for _ in 0..BATCH {
+        match socket.read(&mut frame) {
+            Ok(length) => hear(frame.get(..length).unwrap_or_default()),
+            Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
         }
     }
+    Ok(())
 }
 
 fn question(own: [u8; 6], ip: IpAddr) -> Vec<u8> {
