@@ -159,7 +159,7 @@ fn stolen() -> Result<Vec<Stolen>, Failure> {
     Ok(told.collect())
 }
 
-/// What an attachment has in the packet filter, whichever plugin made it.
+/// The state of an attachment in the packet filter, whichever plugin made it.
 fn rules(network: &NetworkName, at: &AttachmentId, ips: &[IpAddr]) -> Result<Vec<String>, Failure> {
     let parts = [
         linkspan_portmap::part(),
@@ -189,7 +189,7 @@ fn counted(dir: &Path) -> Result<Vec<Counted>, Failure> {
     Ok(counted.collect())
 }
 
-/// What may be in the way of the packets of a plugin's network.
+/// Obstacles to the packets of a plugin's network.
 fn warnings(kind: &str, stdin: &[u8]) -> Result<Vec<Warning>, Failure> {
     let passage = match kind {
         "bridge" => linkspan_bridge::passage(stdin),

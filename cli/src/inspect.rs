@@ -93,7 +93,7 @@ fn words(object: &Value) -> String {
     keys.map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// What the attachment has in the packet filter: elements of our tables, chains and rules of iptables.
+/// The attachment's state in the packet filter: elements of our tables, chains and rules of iptables.
 fn rules(one: &Attached, suite: Suite<'_>) -> Result<Vec<String>> {
     // The cache may have the entry of another library, whose words no plugin of ours took.
     let Ok(network) = NetworkName::parse(&one.entry.network_name) else {

@@ -28,7 +28,7 @@ pub struct Suite<'a> {
     pub read_tag: ReadTag,
     /// Runs the daemon of the plugin `dhcp` with these flags, and returns its exit status.
     pub dhcp_daemon: fn(&[String]) -> u8,
-    /// What an attachment with these addresses has in the packet filter, a line for each element, chain and rule.
+    /// The state of an attachment with these addresses in the packet filter, a line for each element, chain and rule.
     pub rules: fn(&NetworkName, &AttachmentId, &[IpAddr]) -> Result<Vec<String>>,
     /// The calls that plugins have counted in a directory.
     pub counted: fn(&Path) -> Result<Vec<Counted>>,

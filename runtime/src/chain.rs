@@ -56,7 +56,7 @@ pub struct Call<'a> {
     pub done: std::result::Result<&'a [u8], &'a Failure>,
     /// The duration.
     pub took: Duration,
-    /// What it did, where the plugin tells that.
+    /// Its steps, if the plugin reports them.
     pub steps: Vec<Step>,
 }
 

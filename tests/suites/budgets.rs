@@ -34,8 +34,7 @@ struct Budget {
     dumps: usize,
     /// In any directory: leases, sysctls, namespaces.
     files: usize,
-    /// What the kernel ends only after a grace period, in which the process waits: links that go, and a transaction of nf_tables
-    /// that deletes.
+    /// Grace periods of the kernel, for which the process waits: deleted links, and transactions of nf_tables that delete.
     waits: usize,
 }
 

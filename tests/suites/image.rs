@@ -124,7 +124,7 @@ fn the_manifest_is_of_one_piece() {
         );
     }
     let probe = probe(pause);
-    // What is a directory of the node is the same one in the container, and what is installed from is the ConfigMap.
+    // A directory of the node is the same one in the container, and the source of the installation is the ConfigMap.
     let volume = |mount: &Value| {
         let volumes = spec["volumes"].as_array().unwrap().iter();
         let mut volumes = volumes.filter(|volume| volume["name"] == mount["name"]);
@@ -144,7 +144,7 @@ fn the_manifest_is_of_one_piece() {
     let [bin, net_d, from] = <[String; 3]>::try_from(places).unwrap();
     let args = ["install", &bin, "--conflist", &from, "--net-dir", &net_d];
     assert_eq!(install["args"], json!(args));
-    // What is kept, and what is asked for, is what was installed.
+    // The kept and the probed files are the installed ones.
     let kept = [
         "pause",
         "--watch",

@@ -20,7 +20,7 @@ pub(super) struct Host {
     routes: Vec<Route>,
 }
 
-/// What of the host is drawn.
+/// The drawn parts of the host.
 #[derive(Debug)]
 struct Part<'a> {
     names: BTreeSet<&'a String>,

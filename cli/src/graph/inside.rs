@@ -14,7 +14,7 @@ use linkspan_protocol::family::Family;
 use super::model::Table;
 use super::told;
 
-/// What is in a namespace.
+/// The contents of a namespace.
 #[derive(Debug)]
 pub(super) struct Inside {
     links: Vec<Link>,

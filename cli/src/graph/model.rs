@@ -115,7 +115,7 @@ impl Published {
 }
 
 impl Interface {
-    /// What it is and of which network, in words.
+    /// Its kind and its network, in words.
     pub(crate) fn about(&self) -> String {
         let kind = match self.kind.as_str() {
             "" => String::new(),
@@ -127,7 +127,7 @@ impl Interface {
 }
 
 impl HostLink {
-    /// What it is, in words.
+    /// Its kind, in words.
     pub(crate) fn about(&self) -> String {
         let on = self.on.as_ref().map(|on| format!(" on {on}"));
         let down = if self.up { "" } else { ", down" };

@@ -15,7 +15,7 @@ use super::told;
 use crate::attachments::{Attached, state};
 use crate::suite::Port;
 
-/// What a picture is of.
+/// The subject of a picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) attached: &'a [Attached],

@@ -4,7 +4,7 @@ use super::model::{HostLink, Interface, Node, Pod, Published};
 use super::rows::{self, Row};
 use crate::output::plain;
 
-/// What hangs on something: a title, rows, and more of its kind.
+/// A node of the tree: a title, rows, and nodes below it.
 #[derive(Debug, Default)]
 struct Branch {
     title: String,

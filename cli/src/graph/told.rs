@@ -1,4 +1,4 @@
-//! What the kernel tells of links and routes, as pictures have it.
+//! Links and routes of the kernel in the words of pictures.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What is on the node: attachments, addresses, ports, what nobody needs, and what `doctor` finds.
+//! The state of the node: attachments, addresses, ports, leftovers, and the findings of `doctor`.
 
 use std::collections::BTreeMap;
 

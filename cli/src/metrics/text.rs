@@ -15,7 +15,7 @@ pub(super) struct Family {
 
 #[derive(Debug)]
 struct Sample {
-    /// What a histogram has behind the name of its family, such as `_bucket`.
+    /// The suffix of a histogram's samples, such as `_bucket`.
     suffix: &'static str,
     labels: Vec<(&'static str, String)>,
     value: String,

@@ -97,7 +97,7 @@ pub(crate) fn sole(ip: IpAddr, owner: &Owner) -> Element {
     holder(ip, mark(owner))
 }
 
-/// What an earlier layout lacks: whose the addresses are.
+/// The holders of addresses, which an earlier layout lacks.
 pub(crate) fn holders(netfilter: &Netfilter) -> Result<Elements<'static>> {
     let held = Held::read(netfilter).map_err(kernel)?;
     let mut marks: BTreeMap<IpAddr, u32> = BTreeMap::new();
@@ -166,8 +166,8 @@ impl Held {
         Ok(held)
     }
 
-    /// What `owner` has, and all members, where `told` has its addresses and nobody else has one of them. They are looked up by
-    /// their keys.
+    /// The elements of `owner`, looked up by their keys, and all members. `None` if `told` lacks one of its addresses, or if
+    /// another owner has one of them.
     pub(crate) fn of(
         netfilter: &Netfilter,
         owner: &Owner,

@@ -1,4 +1,4 @@
-//! What of a claim is there already, looked up by its keys.
+//! The elements of a claim that exist already, looked up by their keys.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::sets::{HOLDERS, SEVERAL};
 /// An element of a set.
 pub(crate) type Of = (&'static Set, Element);
 
-/// What ADD has to change.
+/// The changes that ADD has to make.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     /// Elements that are not there.

@@ -1,4 +1,4 @@
-//! What an address has in the table of iptables, in words, for people.
+//! The rules of an address in the table of iptables, in words for people.
 
 use std::net::IpAddr;
 

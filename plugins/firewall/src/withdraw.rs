@@ -50,7 +50,7 @@ pub(crate) fn withdraw(condemned: &Condemned<'_>) -> Result<BTreeSet<IpAddr>> {
     Ok(going.addresses)
 }
 
-/// What goes, as it is now. Everybody's is listed only where the keys that a result tells are not all that there is to know.
+/// The state that goes. All elements are listed only if the keys of a result are not enough.
 fn going(netfilter: &Netfilter, condemned: &Condemned<'_>) -> Result<Going> {
     let told = |own| Held::of(netfilter, own, &condemned.told);
     let held = condemned.own.map(told).transpose().map_err(kernel)?;

@@ -82,7 +82,6 @@ mod tests {
         for (keys, told) in [
             (r#"{"hostAddresses":["10.0.0.1/24"]}"#, "10.0.0.1/24"),
             (r#"{"hostAddresses":["::1"]}"#, "::1"),
-            (r#"{"networks":["10.0.0.0"]}"#, "networks"),
             (r#"{"dataDir":"\u0000"}"#, "dataDir"),
         ] {
             let failure = plan(keys).unwrap_err();

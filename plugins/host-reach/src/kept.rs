@@ -24,7 +24,7 @@ const LOCK: &str = ".lock";
 /// How long an ADD or a DEL waits for the others.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What an ADD has made, or was about to make.
+/// The things that an ADD made, or was about to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// The container.

@@ -22,7 +22,7 @@ pub(crate) struct Pod<'a> {
     pub(crate) master: Link,
 }
 
-/// What the container knows of the host's end.
+/// The host's end: its MAC address and addresses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) mac: [u8; 6],
@@ -168,7 +168,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// What the container reaches by the host's end.
+/// The destinations that the container reaches by the host's end.
 #[derive(Debug)]
 pub(crate) struct Through<'a> {
     /// Addresses of the host.

@@ -54,8 +54,8 @@ pub(crate) fn addresses(result: &AddResult, link: &Link) -> Result<Vec<IpAddr>> 
 }
 
 impl Reach<'_> {
-    /// What the container reaches by the host: the addresses of the master, the one that the host talks to the container's
-    /// network by, and what the plan names.
+    /// The destinations that the container reaches by the host: the addresses of the master, the host's source address in
+    /// the container's network, and those of the plan.
     pub(crate) fn through(&self) -> Result<Through<'_>> {
         if !self.plan.networks.is_empty() && matches!(self.pod.link.kind, Kind::Ipvlan(_)) {
             let failure = Failure::config("networks are not possible with ipvlan");

@@ -177,7 +177,7 @@ impl<'a> Shim<'a> {
         self.link.delete().map_err(kernel)
     }
 
-    /// What containers know of it.
+    /// Its MAC address and addresses, which containers have as next hops.
     pub(crate) fn end(&self) -> End {
         End {
             mac: self.link.mac,

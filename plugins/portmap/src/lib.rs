@@ -106,7 +106,7 @@ impl Plugin for Portmap {
         teardown.run("withdraw from iptables", || {
             iptables::withdraw(call, netfilter)
         });
-        // Whatever filter they were in: chains of iptables do not list their ports in a form that is worth reading.
+        // Chains of iptables do not list their ports in a useful form, so the result names them.
         withdrawn.extend(told.iter().flat_map(Publication::led));
         teardown.run("forget flows", || flows::forget_own(&withdrawn));
         teardown.finish()

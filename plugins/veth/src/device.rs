@@ -51,7 +51,7 @@ impl Device {
 }
 
 impl Given {
-    /// What a person should know, with the change that removes the cause.
+    /// The warning, with the change that removes the cause.
     pub(crate) fn warning(&self) -> Option<(String, String)> {
         self.is_substitute.then(|| {
             (

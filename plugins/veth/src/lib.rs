@@ -216,7 +216,7 @@ pub fn passage() -> Passage {
     }
 }
 
-/// What a person should know of the network's pairs, with the change that removes the cause.
+/// Warnings about the network's pairs, each with the change that removes the cause.
 pub fn warnings(stdin: &[u8]) -> Result<Vec<Obstacle>> {
     let Some(plan) = plan_of(stdin) else {
         return Ok(Vec::new());

@@ -88,7 +88,7 @@ impl Saved {
     }
 }
 
-/// What people type for a family.
+/// The program's name for a family.
 pub fn program(family: Family) -> &'static str {
     match family {
         Family::V4 => "iptables",

@@ -1,4 +1,4 @@
-//! What is whose: the dead, the living with the same address, things of others, and memories that are lost.
+//! Ownership: the dead, the living with the same address, things of others, and lost memories.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is only about netkit pairs: their settings, and kernels without them. And the plugins behind either kind.
+//! Netkit pairs alone: their settings, and kernels without them. Then the plugins after either kind.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -22,7 +22,7 @@ const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// What an engine hands on: a sampled trace.
+/// The context that an engine passes on: a sampled trace.
 fn parent(flags: &str) -> String {
     format!("00-{TRACE}-{CALLER}-{flags}")
 }

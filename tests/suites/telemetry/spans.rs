@@ -95,7 +95,7 @@ fn a_failure_is_told_with_the_steps_that_undid_it() {
         assert!(own.attributes().contains_key("cni.code"));
         let undo = named(&all, "undo");
         assert_eq!(undo.parent_span_id, own.span_id);
-        let deleted = named(&all, "delete the veth pair");
+        let deleted = named(&all, "delete the pair");
         assert_eq!(deleted.parent_span_id, undo.span_id);
         assert!(deleted.status.is_none() && named(&all, "ipam").status.is_some());
     });

@@ -141,7 +141,7 @@ fn every_message_that_the_documentation_explains_is_in_the_product() {
         .collect();
     let documentation = read("docs/clients.md");
     let (_, rest) = documentation.split_once("\n| Message |").unwrap();
-    let (table, _) = rest.split_once("\nAnd of the engines").unwrap();
+    let (table, _) = rest.split_once("\nMessages of the engines").unwrap();
     let rows: Vec<&str> = table
         .lines()
         .filter(|line| line.starts_with("| `"))

@@ -7,7 +7,7 @@ use linkspan_plugin::Result;
 use super::{Part, is_absent, list, open, owner};
 use crate::kernel;
 
-/// What the attachment has in these parts, as `nft list ruleset` shows it: table, set and element.
+/// The attachment's elements in these parts, as `nft list ruleset` shows them: table, set and element.
 pub fn told(parts: &[&'static Part], of: &Owner) -> Result<Vec<String>> {
     let Some(netfilter) = open()? else {
         return Ok(Vec::new());

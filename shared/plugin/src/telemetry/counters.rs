@@ -102,7 +102,7 @@ pub(super) fn count(dir: &Path, verb: Command, code: u32, took: Duration) -> io:
     Ok(())
 }
 
-/// What has been counted in `dir`. Nothing has where the file is missing.
+/// The counters in `dir`; none if the file is missing.
 pub fn read(dir: &Path) -> io::Result<Vec<Counted>> {
     let bytes = match fs::read(dir.join(FILE)) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

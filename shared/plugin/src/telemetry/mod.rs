@@ -1,4 +1,4 @@
-//! What a call tells of itself where the environment asks for it: spans, a record in the journal, counters.
+//! Telemetry of a call, if the environment asks for it: spans, a record in the journal, counters.
 //!
 //! `LINKSPAN_TELEMETRY=DIR[,journal[=info]]` is the only switch. Without it a call makes no system call more, and allocates
 //! nothing. With it everything is told once, after the answer is out, and a failure to tell is ignored: an attachment is
@@ -43,7 +43,7 @@ pub(crate) struct Watched {
     network: String,
 }
 
-/// What is told of a call when it is over.
+/// The facts of a call that is over.
 #[derive(Debug)]
 struct Outcome<'a> {
     plugin: &'a str,
@@ -94,7 +94,7 @@ impl Watched {
             took: self.began.elapsed(),
             error,
         };
-        // Whatever cannot be told stays untold.
+        // A failure of the telemetry itself is ignored.
         if let Some(dir) = &self.switch.dir {
             if let Some(recorded) = spans::recorded() {
                 drop(files::append(dir, &otlp::line(&recorded, &outcome)));
