@@ -19,6 +19,9 @@ fn inspect_names_what_an_attachment_has_in_the_packet_filter() {
         {
             return;
         }
+        if skip::without("iptables-restore").is_none() {
+            return;
+        }
         let node = Node::empty(lab);
         let plugins = json!([
             bridge(lab, &json!({ "ipMasq": true })),
