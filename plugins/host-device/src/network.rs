@@ -158,10 +158,7 @@ impl Network {
     /// The routes by the link, each after the routes to its next hop.
     fn routes_by(&self, link: &Link) -> Vec<Stored> {
         let mut routes = self.routes.clone();
-        routes.sort_by_key(|route| {
-            let has_gateway = route.hops().iter().any(|hop| hop.gw.is_some());
-            (u8::MAX - route.scope(), has_gateway)
-        });
+        routes.sort_by_key(|route| (u8::MAX - route.scope(), route.has_gateway()));
         let routes = routes.into_iter();
         routes.map(|route| route.by_link(link.index)).collect()
     }

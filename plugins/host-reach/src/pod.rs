@@ -198,10 +198,10 @@ pub(crate) fn unlead(side: &Side, netns: &NetnsPath, ifname: &str) -> Result<()>
     let mut own = routes(side, netns, &link).list()?;
     own.retain(|route| route.protocol() == HOST_REACH);
     // Those by the host's end come before the one to it.
-    own.sort_by_key(|route| route.hops().iter().all(|hop| hop.gw.is_none()));
+    own.sort_by_key(|route| !route.has_gateway());
     for route in &own {
         teardown.run("delete a route", || delete(side, route));
-        if route.hops().iter().all(|hop| hop.gw.is_none()) {
+        if !route.has_gateway() {
             teardown.run("forget the host's end", || {
                 link.delete_neighbour(route.dst().0).map_err(kernel)
             });

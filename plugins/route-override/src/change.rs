@@ -35,7 +35,7 @@ impl Change<'_> {
             !is_parked && is_unwanted(route, vrf, self.plan)
         });
         // A route to a next hop is deleted after the routes that use it.
-        unwanted.sort_by_key(|route| !has_gateway(route));
+        unwanted.sort_by_key(|route| !route.has_gateway());
         for route in unwanted {
             if let Some(place) = self.parking.place(route.table(), vrf) {
                 routes.park(&route, place, undo)?;
@@ -65,7 +65,7 @@ pub(crate) fn is_unwanted(route: &Stored, vrf: Option<u32>, plan: &Plan) -> bool
     if [SBR, ROUTE_OVERRIDE].contains(&route.protocol()) {
         return false;
     }
-    let leads_away = route.is_default() || has_gateway(route);
+    let leads_away = route.is_default() || route.has_gateway();
     let is_flushed = leads_away && route.scope() != SCOPE_LINK && !is_link_local(route.dst().0);
     let is_flushed = plan.flush_routes && is_flushed;
     let is_gateway = plan.flush_gateway && route.is_default();
@@ -108,10 +108,6 @@ pub(crate) fn result(result: &mut AddResult, plan: &Plan) {
             result.routes.push(route.clone());
         }
     }
-}
-
-fn has_gateway(route: &Stored) -> bool {
-    route.hops().iter().any(|hop| hop.gw.is_some())
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

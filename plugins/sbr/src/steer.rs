@@ -53,7 +53,7 @@ impl Work<'_> {
                 routes.make(hint, undo)?;
             }
             let is_replaced = |route: &Stored| hints.iter().any(|hint| hint.dst == route.dst());
-            main.retain(|route| has_gateway(route) || is_replaced(route));
+            main.retain(|route| route.has_gateway() || is_replaced(route));
         }
         for route in &main {
             routes.remove(route, undo)?;
@@ -69,7 +69,7 @@ impl Work<'_> {
             let is_own = is_of_family(way, route) && belongs(route, ip.address, self.ways);
             is_own && !self.gives_way(route)
         });
-        let (through, direct): (Vec<_>, Vec<_>) = wanted.partition(|route| has_gateway(route));
+        let (through, direct): (Vec<_>, Vec<_>) = wanted.partition(|route| route.has_gateway());
         for route in direct {
             self.copy(route, *table, undo)?;
         }
@@ -129,7 +129,7 @@ fn hints(main: &[Stored], ways: &[Way]) -> Vec<RouteSpec> {
         let dst = (address.network(), address.prefix());
         let is_there = main
             .iter()
-            .any(|route| route.dst() == dst && !has_gateway(route) && route.src().is_some());
+            .any(|route| route.dst() == dst && !route.has_gateway() && route.src().is_some());
         if is_there || hints.iter().any(|hint| hint.dst == dst) {
             continue;
         }
@@ -153,10 +153,6 @@ fn belongs(route: &Stored, address: Cidr, ways: &[Way]) -> bool {
 
 fn is_of_family((ip, _): &Way, route: &Stored) -> bool {
     Family::of(ip.address.ip()) == route.family()
-}
-
-fn has_gateway(route: &Stored) -> bool {
-    route.hops().iter().any(|hop| hop.gw.is_some())
 }
 
 fn is_link_local(route: &Stored) -> bool {

@@ -35,7 +35,7 @@ impl Contents {
         addrs.retain(|stored| stored.addr.scope == GLOBAL);
         let mut all = routes.list()?;
         // Routes to next hops come before those that use them.
-        all.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        all.sort_by_key(Stored::has_gateway);
         Ok(Self {
             link: routes.link.clone(),
             addrs,
@@ -110,7 +110,7 @@ impl Contents {
         drop(copies);
         let own = own.into_iter().filter(|route| !route.is_of_the_kernel());
         kept.extend(own.map(|route| route.in_table(MAIN)));
-        kept.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        kept.sort_by_key(Stored::has_gateway);
         self.routes = kept;
         refuge.take_in(&self.routes)?;
         self.come_back(side)?;

@@ -58,7 +58,7 @@ impl Refuge<'_> {
     /// Puts the routes of an interface that is in no VRF back where they were, and deletes the copies.
     pub(crate) fn put_back(&self, link: &Link) -> Result<()> {
         let mut routes = self.routes_of(link)?;
-        routes.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        routes.sort_by_key(Stored::has_gateway);
         for route in &routes {
             put(self.side, &route.clone().with_onlink(true))?;
         }

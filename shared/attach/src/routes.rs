@@ -144,7 +144,7 @@ impl Routes<'_> {
             teardown.run("delete a route", || delete(self.side, route));
         }
         // Routes to next hops come before those that use them.
-        moved.sort_by_key(|route| route.hops().iter().any(|hop| hop.gw.is_some()));
+        moved.sort_by_key(Stored::has_gateway);
         for route in &moved {
             if let Some(home) = home(route.table()) {
                 let back = route.clone().in_table(home);

@@ -14,8 +14,7 @@ impl Stored {
     /// The same route, with `onlink` set or cleared on its next hops.
     #[must_use]
     pub fn with_onlink(mut self, on: bool) -> Self {
-        let has_gateway = self.hops().iter().any(|hop| hop.gw.is_some());
-        let on = on && has_gateway;
+        let on = on && self.has_gateway();
         for attribute in &mut self.message.attributes {
             if let RouteAttribute::MultiPath(hops) = attribute {
                 for hop in hops {

@@ -171,6 +171,11 @@ impl Stored {
         self.message.header.kind == RouteType::Unicast
     }
 
+    /// Returns whether a next hop is a gateway, which the kernel must reach by an earlier route.
+    pub fn has_gateway(&self) -> bool {
+        self.hops().iter().any(|hop| hop.gw.is_some())
+    }
+
     /// The next hops; none for a route that leads nowhere.
     pub fn hops(&self) -> Vec<NextHop> {
         let several = self.find(|attribute| match attribute {
