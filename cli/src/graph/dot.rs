@@ -26,12 +26,8 @@ pub(super) fn draw(node: &Node) -> String {
     }
     cluster(&mut lines, "host", "host", &host);
     let mut edges = Vec::new();
-    let place = |on: &Option<String>| {
-        let on = on.as_ref()?;
-        node.links.iter().position(|link| link.name == *on)
-    };
     for (at, link) in node.links.iter().enumerate() {
-        let on = place(&link.on);
+        let on = node.place(link.on.as_ref());
         edges.extend(on.map(|on| format!("  h{on} -> h{at};")));
     }
     for (at, pod) in node.pods.iter().enumerate() {
@@ -44,7 +40,11 @@ pub(super) fn draw(node: &Node) -> String {
         let name = format!("{} ({})", pod.name, pod.state);
         cluster(&mut lines, &format!("p{at}"), &name, &boxes);
         for (nth, one) in inside {
-            edges.extend(edge(place(&one.on), &format!("p{at}_{nth}"), one));
+            edges.extend(edge(
+                node.place(one.on.as_ref()),
+                &format!("p{at}_{nth}"),
+                one,
+            ));
         }
     }
     lines.extend(edges);

@@ -53,7 +53,7 @@ impl Host {
     pub(super) fn below(&self, inside: &Link) -> Option<&Link> {
         inside.peer_netns?;
         let near = self.at(inside.peer_index)?;
-        let is_pair = inside.kind == "veth";
+        let is_pair = inside.kind.is_pair();
         if is_pair && near.peer_index != Some(inside.index) {
             return None;
         }
@@ -75,8 +75,7 @@ impl Host {
         }
         let other = self.at(link.peer_index)?;
         // A pair of the host itself leads to the bridge of its other end.
-        let is_pair = link.kind == "veth";
-        if is_pair {
+        if link.kind.is_pair() {
             self.at(other.controller)
         } else {
             Some(other)
@@ -89,7 +88,7 @@ impl Host {
         let mut names = BTreeSet::new();
         for link in self.links.iter().filter(|link| link.name != "lo") {
             let leads = |route: &Route| route.oif == Some(link.index) && route.dst.1 == 0;
-            let is_end = link.kind == "veth" && link.controller.is_some();
+            let is_end = link.kind.is_pair() && link.controller.is_some();
             let is_uplink = self.routes.iter().any(leads)
                 || (is_whole && !is_end && !addresses(link)?.is_empty());
             if is_uplink || used.contains(&link.name) {
@@ -99,7 +98,7 @@ impl Host {
         // The ports of a bridge that lead out of the host.
         let is_port = |link: &&Link| {
             let is_drawn = |bridge: &Link| names.contains(&bridge.name);
-            link.kind != "veth" && self.at(link.controller).is_some_and(is_drawn)
+            !link.kind.is_pair() && self.at(link.controller).is_some_and(is_drawn)
         };
         let ports: Vec<&String> = self
             .links

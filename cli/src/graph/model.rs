@@ -98,6 +98,14 @@ pub(crate) struct Published {
     pub(crate) container_port: u16,
 }
 
+impl Node {
+    /// The place of a link of the host among those that are drawn.
+    pub(crate) fn place(&self, name: Option<&String>) -> Option<usize> {
+        let mut links = self.links.iter();
+        links.position(|link| Some(&link.name) == name)
+    }
+}
+
 impl Published {
     /// The port on the host, such as `8080/tcp`.
     pub(crate) fn on_host(&self) -> String {

@@ -149,14 +149,7 @@ fn remember(interface: &mut Interface, one: &Attached, host: &Host) {
     interface.on = on.map(|link| host.carrier(link).name.clone());
     let routes: Vec<Route> = routes
         .iter()
-        .map(|route| Route {
-            dst: if route.dst.is_default() {
-                "default".to_owned()
-            } else {
-                route.dst.to_string()
-            },
-            via: route.gw.map(|gw| gw.to_string()),
-        })
+        .map(|route| told::route((route.dst.ip(), route.dst.prefix()), route.gw))
         .collect();
     if !routes.is_empty() {
         interface.tables.push(Table {

@@ -14,10 +14,7 @@ struct Branch {
 
 /// The tree.
 pub(super) fn draw(node: &Node) -> String {
-    let is_drawn = |on: &Option<String>| {
-        let names = |name: &String| node.links.iter().any(|link| link.name == *name);
-        on.as_ref().is_some_and(names)
-    };
+    let is_drawn = |on: &Option<String>| node.place(on.as_ref()).is_some();
     let roots = node.links.iter().filter(|link| !is_drawn(&link.on));
     let mut host = Branch {
         title: "host".to_owned(),

@@ -36,16 +36,17 @@ pub(super) fn routes(mut all: Vec<&Known>, own: &[Cidr]) -> Vec<Route> {
     all.retain(|route| !is_implied(route) && !is_of_link(route));
     let is_six = |route: &Known| Family::of(route.dst.0) == Family::V6;
     all.sort_by_key(|route| (is_six(route), route.dst.1 > 0, route.dst, route.gw));
-    all.into_iter().map(one).collect()
+    let told = |known: &Known| route(known.dst, known.gw);
+    all.into_iter().map(told).collect()
 }
 
-fn one(route: &Known) -> Route {
-    let (dst, prefix) = route.dst;
+/// A route in words.
+pub(super) fn route((dst, prefix): (IpAddr, u8), gw: Option<IpAddr>) -> Route {
     Route {
         dst: match prefix {
             0 => "default".to_owned(),
             prefix => format!("{dst}/{prefix}"),
         },
-        via: route.gw.map(|gw| gw.to_string()),
+        via: gw.map(|gw| gw.to_string()),
     }
 }

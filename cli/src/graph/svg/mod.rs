@@ -179,11 +179,7 @@ fn networks(node: &Node) -> BTreeSet<&str> {
 
 /// The card of a link of the host.
 fn card_of<'a>(node: &Node, host: &'a Group, name: Option<&String>) -> Option<&'a Card> {
-    let at = node
-        .links
-        .iter()
-        .position(|link| Some(&link.name) == name)?;
-    host.cards.get(at)
+    host.cards.get(node.place(name)?)
 }
 
 /// A corner from each link of the host to the one that it is on.
