@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use linkspan_owner::Owner;
 use linkspan_owner::home::Home;
 use linkspan_owner::memory::{Facts, Memory, attachments};
 use linkspan_plugin::{Result, flock};
@@ -85,13 +86,9 @@ impl Store {
         &self.dir
     }
 
-    /// The attachment in words.
+    /// The owner as a line.
     pub(crate) fn owner(&self) -> String {
-        let AttachmentId {
-            container_id,
-            ifname,
-        } = &self.attachment;
-        format!("{}/{container_id}/{ifname}", self.network)
+        Owner::of(&self.network, &self.attachment).line()
     }
 
     fn memory(&self) -> Memory {

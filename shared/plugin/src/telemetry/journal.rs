@@ -3,6 +3,8 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
+use linkspan_protocol::command::Command;
+
 use super::Outcome;
 use super::context::Context;
 
@@ -21,8 +23,6 @@ pub(super) fn send(record: &[u8]) -> io::Result<()> {
 
 /// The record of a call.
 pub(super) fn record(outcome: &Outcome<'_>, context: Option<&Context>) -> Vec<u8> {
-    use linkspan_protocol::command::Command;
-
     let (verb, env) = (outcome.verb.name(), outcome.env);
     let priority = match (outcome.error, outcome.verb) {
         (None, _) => INFO,
