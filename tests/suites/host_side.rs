@@ -48,8 +48,11 @@ fn waited_for_the_clock(line: &str) -> bool {
         return false;
     };
     let polled = call.contains("poll") || call.contains("select");
-    // With a timeout of 0, the last argument, the call did not wait.
-    let waited = !call.trim_end().ends_with(", 0)");
+    // With a timeout of 0 the call did not wait. It is the last argument, but for those that musl adds.
+    let call = call.trim_end();
+    let waited = ![", 0)", ", 0, NULL, 8)"]
+        .iter()
+        .any(|end| call.ends_with(end));
     polled && waited && ["0", "0 (Timeout)"].contains(&result)
 }
 
@@ -93,6 +96,8 @@ fn the_kinds_of_waiting_are_told_apart() {
         ),
         ("7 epoll_wait(3, [], 1024, 0)        = 0", false),
         ("7 <... epoll_wait resumed>[], 1024, 0) = 0", false),
+        ("7 epoll_pwait(3, [], 1024, 0, NULL, 8) = 0", false),
+        ("7 epoll_pwait(3, [], 1024, 50, NULL, 8) = 0", true),
         ("7 poll([{fd=0, events=0}], 1, 0) = 0 (Timeout)", false),
         ("7 epoll_wait(3, [{events=EPOLLIN}], 1024, 5000) = 1", false),
         (

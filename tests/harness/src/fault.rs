@@ -162,7 +162,7 @@ impl Point {
             "sendto" | "sendmsg" => !["RTM_GET", "NLM_F_DUMP"]
                 .iter()
                 .any(|word| self.shown.contains(word)),
-            "openat" => ["O_CREAT", "O_TRUNC"]
+            "open" | "openat" => ["O_CREAT", "O_TRUNC"]
                 .iter()
                 .any(|word| self.shown.contains(word)),
             name => MODIFYING.contains(&name),
@@ -170,14 +170,15 @@ impl Point {
     }
 }
 
-/// Calls whose failure the plugins must handle, each with a possible error.
-const FAILURES: [(&str, &str); 39] = [
+/// Calls whose failure the plugins must handle, each with a possible error. Some are those of glibc, others those of musl.
+const FAILURES: [(&str, &str); 43] = [
     ("bind", "ENOMEM"),
     ("clone3", "EAGAIN"),
     ("connect", "ECONNREFUSED"),
     ("execve", "EACCES"),
     ("fdatasync", "EIO"),
     ("flock", "ENOLCK"),
+    ("fstat", "EIO"),
     ("fstatfs", "EIO"),
     ("fsconfig", "EPERM"),
     ("fsmount", "EPERM"),
@@ -186,9 +187,11 @@ const FAILURES: [(&str, &str); 39] = [
     ("ftruncate", "ENOSPC"),
     ("getdents64", "EIO"),
     ("ioctl", "EPERM"),
+    ("link", "ENOSPC"),
     ("linkat", "ENOSPC"),
     ("mkdir", "ENOSPC"),
     ("mkdirat", "ENOSPC"),
+    ("open", "EMFILE"),
     ("openat", "EMFILE"),
     ("openat2", "EMFILE"),
     ("pipe2", "EMFILE"),
@@ -205,6 +208,7 @@ const FAILURES: [(&str, &str); 39] = [
     ("setns", "EPERM"),
     ("setsockopt", "ENOMEM"),
     ("socket", "EMFILE"),
+    ("stat", "EACCES"),
     ("statx", "EACCES"),
     ("symlink", "ENOSPC"),
     ("unlink", "EIO"),
@@ -214,11 +218,12 @@ const FAILURES: [(&str, &str); 39] = [
 ];
 
 /// Those of them that change something whatever their arguments, and those that wait for a child which does.
-const MODIFYING: [&str; 17] = [
+const MODIFYING: [&str; 18] = [
     "execve",
     "fsync",
     "ftruncate",
     "ioctl",
+    "link",
     "linkat",
     "mkdir",
     "mkdirat",

@@ -52,6 +52,9 @@ const GO: &str = "/usr/lib/cni";
 const CARDS: &str = "LINKSPAN_CARDS";
 const GO_ELSEWHERE: &str = "LINKSPAN_GO_PLUGINS";
 
+/// The variable for another executable under test than cargo's, such as a release.
+const BUNDLE: &str = "LINKSPAN_BUNDLE";
+
 /// Set for a test that runs below another process of the same test: its name.
 const NESTED: &str = "LINKSPAN_TEST";
 
@@ -175,10 +178,11 @@ pub(crate) fn tried_in(unshare: &mut Command, name: &str) {
 impl Lab {
     fn new(bundle: &Path) -> Self {
         let host = Netns::current().unwrap();
+        let bundle = std::env::var_os(BUNDLE).map_or_else(|| bundle.to_owned(), PathBuf::from);
         let lab = Self {
             host,
             dir: temporary_directory(),
-            bundle: bundle.to_owned(),
+            bundle,
         };
         let lo = lab.rtnl().link_by_name("lo").unwrap();
         lo.expect("a namespace has a loopback interface")
@@ -187,8 +191,8 @@ impl Lab {
         fs::create_dir(lab.bin()).unwrap();
         for name in PLUGINS {
             let copy = lab.bin().join(name);
-            fs::hard_link(bundle, &copy)
-                .or_else(|_other_device| symlink(bundle, &copy))
+            fs::hard_link(&lab.bundle, &copy)
+                .or_else(|_other_device| symlink(&lab.bundle, &copy))
                 .unwrap();
         }
         lab

@@ -89,22 +89,32 @@ fn what_cannot_be_done_changes_nothing() {
     });
 }
 
-/// The call as on a kernel without nf_tables: its socket is refused, after this many others. A first run finds its
-/// number.
+/// The call as on a kernel without nf_tables: its socket is refused, after this many others.
 fn without_nf_tables(lab: &Lab, call: &Call, others: usize) -> Call {
     let trace = lab.dir().join("sockets");
-    let file = trace.to_str().unwrap();
-    let look = ["strace", "-qq", "-o", file, "-e", "trace=socket"];
-    call.clone().under(&look).verb("ADD").run().succeeded();
-    call.clone().verb("DEL").run().succeeded();
-    let told = std::fs::read_to_string(&trace).unwrap();
-    let to_netfilter = |line: &str| line.contains("NETLINK_NETFILTER");
-    let sockets = told.lines().filter(|line| line.starts_with("socket("));
-    let mut own = (1..).zip(sockets).filter(|(_, line)| to_netfilter(line));
+    let traced = |what: &str| {
+        let options = ["strace", "-qq", "-o", trace.to_str().unwrap(), "-e", what];
+        call.clone().under(&options)
+    };
+    let sockets = |what: &str| -> Vec<String> {
+        let _ends_either_way = traced(what).verb("ADD").run();
+        call.clone().verb("DEL").run().succeeded();
+        let told = std::fs::read_to_string(&trace).unwrap();
+        let lines = told.lines().filter(|line| line.starts_with("socket("));
+        lines.map(str::to_owned).collect()
+    };
+    let is_own = |line: &String| line.contains("NETLINK_NETFILTER");
+    let seen = sockets("trace=socket");
+    let mut own = (1..).zip(&seen).filter(|(_, line)| is_own(line));
     let (index, _) = own.nth(others).unwrap();
     let refuse = format!("inject=socket:error=EPROTONOSUPPORT:when={index}");
-    call.clone()
-        .under(&["strace", "-qq", "-o", file, "-e", &refuse])
+    // musl's socket(3) then tries again without the flags.
+    let seen = sockets(&refuse);
+    let again = |line: &String| is_own(line) && !line.contains("SOCK_CLOEXEC");
+    if seen.get(index).is_some_and(again) {
+        return traced(&format!("{refuse}..{}", index + 1));
+    }
+    traced(&refuse)
 }
 
 #[test]
