@@ -40,6 +40,11 @@ use linkspan_protocol::schema::Schema;
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::holder::{Holder, Tag};
 
+/// The allocator beside musl; docs/performance.md says what it is worth. glibc's own is as good.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// Every plugin of the suite. A test compares the list with the folders `plugins` and `ipam`.
 const ENTRIES: &[&Entry] = &[
     &linkspan_bandwidth::ENTRY,

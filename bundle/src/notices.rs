@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use crate::generated::{self, ROOT};
 
 /// The targets that the suite is built for; deny.toml has the same.
-const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+const TARGETS: [&str; 3] = [
+    "x86_64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-gnu",
+];
 
 /// The licence of the project, which is chosen if a crate offers it.
 const OURS: &str = "Apache-2.0";
@@ -28,6 +32,28 @@ Its binary holds parts of the GNU C Library, (C) Free Software Foundation, Inc.
 and others, under the GNU Lesser General Public License, version 2.1 or later:
 see LGPL-2.1. It is linked statically. With Linkspan's source, which is what it
 is built from, you may link it with another version of that library.
+
+A binary that is made by .ci/musl holds parts of musl instead, Copyright (C)
+2005-2020 Rich Felker, et al., under the MIT licence. Its text is:
+
+Permission is hereby granted, free of charge, to any person obtaining
+a copy of this software and associated documentation files (the
+\"Software\"), to deal in the Software without restriction, including
+without limitation the rights to use, copy, modify, merge, publish,
+distribute, sublicense, and/or sell copies of the Software, and to
+permit persons to whom the Software is furnished to do so, subject to
+the following conditions:
+
+The above copyright notice and this permission notice shall be
+included in all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED \"AS IS\", WITHOUT WARRANTY OF ANY KIND,
+EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT.
+IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT,
+TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
+SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
 It holds parts of the Rust standard library, by the Rust Project Developers,
 under the Apache License, Version 2.0, or the MIT licence.
