@@ -142,11 +142,13 @@ pub(crate) fn machine(plugin: &Path) -> Value {
     })
 }
 
-/// The banner of the C library that an executable has in it, which a great part of a start depends on; `None` where it has none.
+/// The C library that an executable has in it, which a great part of a start depends on: glibc's banner, or musl, which
+/// has none and is known by a message that it alone has. `None` where there is neither.
 fn libc(executable: &[u8]) -> Option<String> {
-    const BANNER: &[u8] = b"GNU C Library (";
-    let mut windows = executable.windows(BANNER.len());
-    let at = windows.position(|some| some == BANNER)?;
+    let find = |text: &[u8]| executable.windows(text.len()).position(|some| some == text);
+    let Some(at) = find(b"GNU C Library (") else {
+        return find(b"No error information").map(|_| "musl".to_owned());
+    };
     let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
     let banner = String::from_utf8_lossy(lines.next()?);
     Some(banner.trim_end_matches('.').to_owned())
