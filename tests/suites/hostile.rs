@@ -102,7 +102,7 @@ fn no_stdin_makes_a_plugin_crash_hang_or_babble() {
             let (verbs, seldom) = if stdin.len() > 10_000 {
                 (&VERBS[..1], PLUGINS.len())
             } else {
-                (&VERBS[..], 1)
+                (&VERBS[..], 3)
             };
             for plugin in sample(PLUGINS.iter(), at * 5, seldom) {
                 for verb in verbs {
