@@ -1,7 +1,7 @@
 //! The node's own network list: its parts of the cluster's addresses, put into a template.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -82,42 +82,14 @@ pub fn is_there(path: &Path, list: &str) -> Result<bool> {
     }
 }
 
-/// Drafts of the list. Engines read names that end with .conflist, .conf or .json, so no draft is a network.
-const DRAFT: &str = ".linkspan-";
-const DRAFT_END: &str = ".tmp";
-
-/// Removes the drafts that killed agents left beside the list: those without a lock.
+/// Removes the drafts that killed agents left beside the list.
 pub fn clear_drafts(path: &Path) {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let is_draft = name.starts_with(DRAFT) && name.ends_with(DRAFT_END);
-        let is_left = || fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if is_draft && is_left() {
-            // One that cannot be removed stays, and does no harm.
-            drop(fs::remove_file(entry.path()));
-        }
-    }
+    linkspan_draft::sweep(linkspan_draft::directory_of(path));
 }
 
 /// Writes the list by rename, readable to its owner alone.
 pub fn write(path: &Path, list: &str) -> Result<()> {
-    let fail = || Error::file(path);
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(DRAFT)
-        .suffix(DRAFT_END)
-        .tempfile_in(dir)
-        .map_err(fail())?;
-    // The lock marks the draft as in use. On a filesystem without locks no draft is removed.
-    drop(file.as_file().lock());
-    file.write_all(list.as_bytes()).map_err(fail())?;
-    file.as_file().sync_all().map_err(fail())?;
-    file.persist(path).map_err(|err| fail()(err.error))?;
-    fs::File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(fail())
+    linkspan_draft::replace(path, list.as_bytes(), 0o600).map_err(Error::file(path))
 }
 
 #[cfg(test)]
@@ -126,29 +98,6 @@ mod tests {
 
     fn networks(texts: &[&str]) -> Vec<IpNetwork> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn drafts_of_killed_agents_go_and_those_in_use_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        let names = [
-            ".linkspan-left.tmp",
-            ".linkspan-used.tmp",
-            ".linkspan-x.conflist",
-            "a.tmp",
-        ];
-        for name in names {
-            fs::write(path(name), "{").unwrap();
-        }
-        let used = fs::File::open(path(".linkspan-used.tmp")).unwrap();
-        used.lock().unwrap();
-        clear_drafts(&path("10-linkspan.conflist"));
-        let there = names.map(|name| path(name).exists());
-        assert_eq!(there, [false, true, true, true]);
-        write(&path("10-linkspan.conflist"), "{}").unwrap();
-        let files = fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(files, 4);
     }
 
     fn value(text: &str) -> Value {

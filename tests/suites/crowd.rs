@@ -17,13 +17,13 @@ use std::thread;
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::conf::{bridge, with};
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
-use linkspan_harness::thorough::thorough;
+use linkspan_harness::thorough::times;
 use linkspan_harness::{figure, forks, skip, tool};
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
 /// So many at once; fewer in an everyday run.
-const PODS: (usize, usize) = (500, 150);
+const PODS: (usize, usize) = (500, 60);
 /// One of so many operations is accompanied by GC of every plugin and by STATUS.
 const SELDOM: usize = 50;
 
@@ -50,8 +50,7 @@ impl<'a> Crowd<'a> {
         let list = lab.dir().join("net.conflist");
         let text = json!({ "cniVersion": "1.1.0", "name": "net", "plugins": plugins });
         fs::write(&list, text.to_string()).unwrap();
-        let (all, some) = PODS;
-        let pods = if thorough() { all } else { some };
+        let pods = times(PODS.0, PODS.1);
         let sandboxes = (0..pods).map(|_| lab.sandbox()).collect();
         Self {
             lab,

@@ -10,6 +10,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::id;
+use std::sync::OnceLock;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::bridge;
@@ -32,8 +34,14 @@ struct Root<'a> {
     dir: PathBuf,
 }
 
-/// The package, made in the lab, without a network and without a build.
+/// The package, which the first test that needs it makes for all of this process.
 fn package(lab: &Lab) -> Option<PathBuf> {
+    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    MADE.get_or_init(|| made(lab)).clone()
+}
+
+/// The package, made without a network and without a build. It stays beside the test's binary until the next run.
+fn made(lab: &Lab) -> Option<PathBuf> {
     for tool in ["dpkg", "cargo-deb"] {
         skip::without(tool)?;
     }
@@ -51,13 +59,17 @@ fn package(lab: &Lab) -> Option<PathBuf> {
         set.fold(call, |call, (name, value)| call.env(name, &value))
             .run()
     };
-    let out = lab.dir().join("linkspan.deb");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let [draft, out] =
+        [format!("-{}", id()), String::new()].map(|of| folder.join(format!("linkspan{of}.deb")));
     let made = [
         &["deb", "--manifest-path", MANIFEST, "--offline", "--locked"],
         &["--no-build", "--strip", "--fast"][..],
-        &["--output", out.to_str().unwrap()],
+        &["--output", draft.to_str().unwrap()],
     ];
     cargo(&made.concat()).succeeded();
+    // At once, since an ordinary user's tests are processes of their own, which may make it at the same time.
+    fs::rename(&draft, &out).unwrap();
     Some(out)
 }
 

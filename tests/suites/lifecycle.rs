@@ -10,6 +10,7 @@ use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::skip;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::thorough::times;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -66,9 +67,10 @@ fn with_pairs(lab: &Lab) -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn two_hundred_parallel_adds_share_one_bridge_and_nothing_else() {
+fn parallel_adds_share_one_bridge_and_nothing_else() {
     in_lab(LINKSPAN, |lab| {
-        let pods = pods(lab, 200);
+        let count = times(200, 50);
+        let pods = pods(lab, count);
         let running: Vec<_> = pods.iter().map(|pod| start(&pod.call, "ADD")).collect();
         let results: Vec<_> = running.into_iter().map(|run| run.wait().json()).collect();
         let distinct = |pointer: &str| {
@@ -88,10 +90,10 @@ fn two_hundred_parallel_adds_share_one_bridge_and_nothing_else() {
             "/ips/0/address",
             "/ips/1/address",
         ] {
-            assert_eq!(distinct(unique), 200, "{unique}");
+            assert_eq!(distinct(unique), count, "{unique}");
         }
-        assert_eq!(lab.rtnl().links().unwrap().len(), 202);
-        assert_eq!(lab.leased("net").len(), 400);
+        assert_eq!(lab.rtnl().links().unwrap().len(), count + 2);
+        assert_eq!(lab.leased("net").len(), 2 * count);
         let mac = mac_of_bridge(lab);
         let running: Vec<_> = pods.iter().map(|pod| start(&pod.call, "DEL")).collect();
         for run in running {
@@ -103,7 +105,7 @@ fn two_hundred_parallel_adds_share_one_bridge_and_nothing_else() {
 }
 
 #[test]
-fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
+fn the_bridges_mac_outlives_random_adds_and_dels() {
     in_lab(LINKSPAN, |lab| {
         let pods = pods(lab, 20);
         let mut attached = [false; 20];
@@ -112,7 +114,7 @@ fn the_bridges_mac_outlives_two_hundred_random_adds_and_dels() {
         let mac = mac_of_bridge(lab);
         // Fixed, so that a failure is reproducible; the kernel and the scheduler add enough randomness.
         let mut dice = Dice::new(0x2545_f491);
-        for _ in 0..20 {
+        for _ in 0..times(20, 5) {
             // Ten different pods change state at once.
             let mut chosen = BTreeSet::new();
             while chosen.len() < 10 {

@@ -1,21 +1,16 @@
 //! Puts files in place, each by rename and only where it is missing or differs. Several processes may do so at once.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use linkspan_draft::{Tell, directory_of, put};
 use nix::unistd::geteuid;
-use tempfile::{Builder, TempPath};
+use tempfile::Builder;
 
-/// The prefix of files that are being written. It hides them, and is neither a plugin's type nor a configuration to a
-/// container engine.
-const DRAFT: &str = ".linkspan-draft-";
 /// The prefix of links before their rename.
 const LINK: &str = ".linkspan-link-";
-
-/// The part of a file that is written at once.
-const PIECE: usize = 1 << 20;
 
 /// Makes the missing directories of the path `dir`, with this mode whatever the umask.
 pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
@@ -32,14 +27,12 @@ pub(super) fn directory(dir: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Hears how many bytes of how many are written.
-type Tell<'a> = &'a mut dyn FnMut(usize, usize);
-
 /// Makes a file of this content and mode. Returns whether it had to be written.
 pub(super) fn file(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<bool> {
     if has(path, content, mode) {
         return Ok(false);
     }
+    sweep(directory_of(path));
     put(path, content, mode, tell)?;
     Ok(true)
 }
@@ -47,26 +40,6 @@ pub(super) fn file(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io
 /// Whether the file is there with this content and mode.
 pub(super) fn has(path: &Path, content: &[u8], mode: u32) -> bool {
     is_ours(path, mode) && fs::read(path).is_ok_and(|there| there == content)
-}
-
-/// Makes a file of this content and mode, whatever is there.
-pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    put(path, content, mode, &mut |_, _| {})
-}
-
-fn put(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<()> {
-    let dir = directory_of(path);
-    sweep(dir);
-    loop {
-        match draft(dir, content, mode, tell)?.persist(path) {
-            // Another process removed the draft between our last look and the rename.
-            Err(err) if err.error.kind() == io::ErrorKind::NotFound => {}
-            renamed => {
-                renamed?;
-                return File::open(dir)?.sync_all();
-            }
-        }
-    }
 }
 
 /// Whether `path` is another name of `file`.
@@ -106,46 +79,16 @@ pub(super) fn link(file: &Path, path: &Path) -> io::Result<bool> {
     Ok(made)
 }
 
-/// A whole file under a name of its own. It is closed before the rename, because an open one could not be executed.
-fn draft(dir: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<TempPath> {
-    let mut file = Builder::new().prefix(DRAFT).tempfile_in(dir)?;
-    // The lock marks the draft as in use. On a filesystem without locks drafts are never removed.
-    drop(file.as_file().lock());
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    let mut written = 0;
-    for piece in content.chunks(PIECE) {
-        tell(written, content.len());
-        file.write_all(piece)?;
-        written += piece.len();
-        if written < content.len() {
-            // Otherwise a slow disk would have all of it to do at the end.
-            file.as_file().sync_data()?;
-        }
-    }
-    tell(written, content.len());
-    file.as_file().sync_all()?;
-    Ok(file.into_temp_path())
-}
-
-/// Removes what killed processes left: drafts without a lock, and links before their rename. A process that makes such a
-/// link at this moment makes it again.
+/// Removes what killed processes left: drafts, and links before their rename. A process that makes such a link at this
+/// moment makes it again.
 pub(super) fn sweep(dir: &Path) {
+    linkspan_draft::sweep(dir);
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-        let is_unlocked = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if begins(LINK) || begins(DRAFT) && is_unlocked() {
+        if name.as_encoded_bytes().starts_with(LINK.as_bytes()) {
             // One that cannot be removed stays, and does no harm.
             drop(fs::remove_file(entry.path()));
         }
-    }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if dir != Path::new("") => dir,
-        _ => Path::new("."),
     }
 }
 

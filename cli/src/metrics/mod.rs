@@ -12,7 +12,6 @@ use linkspan_runtime::Result;
 use serde_json::Value;
 
 use crate::doctor::{self, Places};
-use crate::install::place;
 use crate::output;
 
 use self::text::Family;
@@ -40,7 +39,7 @@ pub(crate) fn run(
     let families = all(places, &args.counters)?;
     if let Some(file) = &args.textfile {
         let text = text::exposition(&families);
-        place::replace(file, text.as_bytes(), READABLE)
+        linkspan_draft::replace(file, text.as_bytes(), READABLE)
             .map_err(linkspan_runtime::io(format!("write {}", file.display())))?;
     }
     if as_json {

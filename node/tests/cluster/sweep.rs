@@ -193,16 +193,35 @@ fn nothing_is_detached_where_the_engine_cannot_be_asked() {
             assert_eq!(host.told("list"), [&*lost]);
             agent.kill();
         }
+    });
+}
+
+#[test]
+fn nothing_is_detached_where_the_engine_refuses() {
+    nothing_is_detached_after(&[
+        (Answer::Refusal, "code 12: unknown service"),
+        (Answer::Failure, "code 2"),
+        (Answer::Http, "503"),
+    ]);
+}
+
+#[test]
+fn nothing_is_detached_where_the_engines_answer_is_not_whole() {
+    nothing_is_detached_after(&[
+        (Answer::Half, "the connection broke"),
+        (Answer::Unfinished, "has no status"),
+        (Answer::Babble, "cannot be read"),
+    ]);
+}
+
+/// A suspicion is confirmed only by the next good look.
+fn nothing_is_detached_after(answers: &[(Answer, &str)]) {
+    in_cluster(1, 0, |lab, _api, nodes| {
+        let host = Host::new(lab, &nodes[0]);
+        let lost = id('b');
+        let _pod = host.add(&lost, Some(8002));
         let mut agent = host.agent(&[&host.engine.socket()]);
-        // A suspicion is confirmed only by the next good look.
-        for (answer, told) in [
-            (Answer::Refusal, "code 12: unknown service"),
-            (Answer::Failure, "code 2"),
-            (Answer::Half, "the connection broke"),
-            (Answer::Unfinished, "has no status"),
-            (Answer::Babble, "cannot be read"),
-            (Answer::Http, "503"),
-        ] {
+        for &(answer, told) in answers {
             host.engine.answers(answer);
             until_told(&mut agent, told);
             host.engine.until_asked(2);

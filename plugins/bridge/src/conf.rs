@@ -1,12 +1,12 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
+use linkspan_attach::mac::{self, ArgsMac, RuntimeMac};
 use linkspan_attach::wishes::Wanted;
 use linkspan_attach::{bridge, creation};
 use linkspan_filter::backend::Backend;
 use linkspan_filter::masquerade::{Ingress, Masquerade};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
-use linkspan_protocol::args;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::ident::IfName;
@@ -47,9 +47,9 @@ pub(crate) struct Conf {
     /// `net.ipv6.conf.IFNAME.disable_ipv6`.
     sysctl: Wanted,
     /// The capability `mac`.
-    runtime_config: MacConf,
+    runtime_config: RuntimeMac,
     /// The requests of an orchestrator.
-    args: ArgsConf,
+    args: ArgsMac,
     /// Packets to the outside have the host's address instead of the container's.
     ip_masq: bool,
     /// The packet filter for `ipMasq`. Default: nf_tables if the kernel has it, else iptables
@@ -79,20 +79,6 @@ impl Conf {
     pub(crate) fn may_have_vlan_gateway(&self) -> bool {
         self.vlan != 0 && (self.is_gateway || self.is_default_gateway)
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ArgsConf {
-    /// Like the capability, which comes first; `MAC` in `CNI_ARGS` comes last.
-    cni: MacConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MacConf {
-    /// The MAC address of the container's end. Default: a random one
-    mac: String,
 }
 
 /// The checked plan of a call.
@@ -171,13 +157,13 @@ impl Plan {
             strict: conf.strict_vlan,
             ensure_filtering: conf.ensure_vlan_filtering,
         })?;
-        let from_args = args::parse(cni_args, &["MAC"])?;
-        let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
-        let mac = creation::mac(&[
-            ("runtimeConfig.mac", &conf.runtime_config.mac),
-            ("args.cni.mac", &conf.args.cni.mac),
-            ("MAC in CNI_ARGS", &from_args.unwrap_or_default()),
-        ])?;
+        let mac = mac::Asked {
+            capability: &conf.runtime_config,
+            args: &conf.args,
+            cni_args,
+            key: "",
+        };
+        let mac = mac.first()?;
         let plan = Self {
             bridge,
             is_gateway: conf.is_gateway || conf.is_default_gateway,

@@ -1,6 +1,7 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
 use linkspan_attach::creation;
+use linkspan_attach::mac::{self, ArgsMac, RuntimeMac};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
 use linkspan_protocol::conf::NetConf;
@@ -14,23 +15,9 @@ pub(crate) struct Conf {
     /// The MAC address of the interface. Default: a random one
     mac: String,
     /// The capability `mac`, which comes before the key.
-    runtime_config: MacConf,
+    runtime_config: RuntimeMac,
     /// The requests of an orchestrator.
-    args: ArgsConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ArgsConf {
-    /// Like the capability, which comes first.
-    cni: MacConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MacConf {
-    /// The MAC address of the interface.
-    mac: String,
+    args: ArgsMac,
 }
 
 /// The work, fully checked.
@@ -46,13 +33,15 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(netconf: &NetConf, conf: &Conf) -> Result<Self> {
+        let mac = mac::Asked {
+            capability: &conf.runtime_config,
+            args: &conf.args,
+            cni_args: "",
+            key: &conf.mac,
+        };
         Ok(Self {
             mtu: creation::mtu(conf.mtu)?,
-            mac: creation::mac(&[
-                ("runtimeConfig.mac", &conf.runtime_config.mac),
-                ("args.cni.mac", &conf.args.cni.mac),
-                ("mac", &conf.mac),
-            ])?,
+            mac: mac.first()?,
             layer3: !netconf.ipam.kind.is_empty(),
         })
     }

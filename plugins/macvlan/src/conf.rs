@@ -1,13 +1,13 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, or 4 for `CNI_ARGS`.
 
+use linkspan_attach::child;
 use linkspan_attach::conflict::ConflictCheck;
+use linkspan_attach::mac::{self, ArgsMac, RuntimeMac};
 use linkspan_attach::parent::{Choice, Parent};
 use linkspan_attach::wishes::Wanted;
-use linkspan_attach::{child, creation};
 use linkspan_netlink::link::{Kind, Macvlan, MacvlanMode};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
-use linkspan_protocol::args;
 use linkspan_protocol::conf::NetConf;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::schema::{Words, word};
@@ -48,23 +48,9 @@ pub(crate) struct Conf {
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
     /// The capability `mac`.
-    runtime_config: MacConf,
+    runtime_config: RuntimeMac,
     /// The requests of an orchestrator.
-    args: ArgsConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ArgsConf {
-    /// Like the capability, which comes first; `MAC` in `CNI_ARGS` comes after it.
-    cni: MacConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MacConf {
-    /// The MAC address of the interface.
-    mac: String,
+    args: ArgsMac,
 }
 
 struct Modes;
@@ -98,14 +84,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(netconf: &NetConf, cni_args: &str, conf: Conf) -> Result<Self> {
-        let from_args = args::parse(cni_args, &["MAC"])?;
-        let from_args = from_args.into_iter().next_back().map(|(_, mac)| mac);
-        let mac = creation::mac(&[
-            ("runtimeConfig.mac", &conf.runtime_config.mac),
-            ("args.cni.mac", &conf.args.cni.mac),
-            ("MAC in CNI_ARGS", &from_args.unwrap_or_default()),
-            ("mac", &conf.mac),
-        ])?;
+        let mac = mac::Asked {
+            capability: &conf.runtime_config,
+            args: &conf.args,
+            cni_args,
+            key: &conf.mac,
+        };
+        let mac = mac.first()?;
         let ipam = &netconf.ipam.kind;
         let policy = conf.mac_policy.as_deref();
         let by_address = child::mac_by_address(policy, Policies::WORDS, ipam)?;

@@ -1,10 +1,10 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7, and one of `CNI_ARGS` code 4.
 
 use linkspan_attach::creation;
+use linkspan_attach::mac::{self, ArgsMac, RuntimeMac};
 use linkspan_netlink::tap::Tap;
 use linkspan_plugin::{Call, Result};
 use linkspan_protocol::addr::MacAddr;
-use linkspan_protocol::args;
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -29,14 +29,7 @@ pub(crate) struct Conf {
     /// The SELinux label for the device. Requires a host with SELinux enabled. Default: that of the plugin
     selinux_context: String,
     /// The capability `mac`, which comes before `MAC` of `CNI_ARGS` and before the key.
-    runtime_config: MacConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MacConf {
-    /// The MAC address of the interface.
-    mac: String,
+    runtime_config: RuntimeMac,
 }
 
 /// The checked plan of a call.
@@ -58,8 +51,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(call: &Call, conf: &Conf) -> Result<Self> {
-        let from_args = args::parse(&call.args, &["MAC"])?.into_iter().next_back();
-        let from_args = from_args.map(|(_, mac)| mac).unwrap_or_default();
+        let mac = mac::Asked {
+            capability: &conf.runtime_config,
+            args: &ArgsMac::default(),
+            cni_args: &call.args,
+            key: &conf.mac,
+        };
+        let mac = mac.first()?;
         // The reference has two ways of creating the device, and one of them sets the header.
         let by_request =
             conf.owner.is_some() && conf.group.is_some() && conf.selinux_context.is_empty();
@@ -73,11 +71,7 @@ impl Plan {
                 has_vnet_header: conf.vnet_hdr.unwrap_or(by_request),
             },
             mtu: creation::mtu(conf.mtu)?,
-            mac: creation::mac(&[
-                ("runtimeConfig.mac", &conf.runtime_config.mac),
-                ("MAC of CNI_ARGS", &from_args),
-                ("mac", &conf.mac),
-            ])?,
+            mac,
             bridge: conf.bridge.clone(),
             label: conf.selinux_context.clone(),
             layer3: !call.netconf.ipam.kind.is_empty(),

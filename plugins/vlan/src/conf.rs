@@ -1,9 +1,10 @@
 //! The configuration, and the plan made of it. Pure; each refusal is code 7.
 
+use linkspan_attach::child;
 use linkspan_attach::conflict::ConflictCheck;
+use linkspan_attach::mac::{self, ArgsMac, RuntimeMac};
 use linkspan_attach::parent::{Choice, Parent};
 use linkspan_attach::wishes::Wanted;
-use linkspan_attach::{child, creation};
 use linkspan_netlink::link::{Kind, QosMap, Vlan, VlanProtocol};
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::MacAddr;
@@ -54,23 +55,9 @@ pub(crate) struct Conf {
     /// `net.ipv6.conf.IFNAME.accept_ra`.
     sysctl: Wanted,
     /// The capability `mac`.
-    runtime_config: MacConf,
+    runtime_config: RuntimeMac,
     /// The requests of an orchestrator.
-    args: ArgsConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ArgsConf {
-    /// Like the capability, which comes first.
-    cni: MacConf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MacConf {
-    /// The MAC address of the interface.
-    mac: String,
+    args: ArgsMac,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -118,11 +105,13 @@ impl Plan {
                 "\"master\" field is required. It specifies the host interface name to create the VLAN for",
             ));
         }
-        let mac = creation::mac(&[
-            ("runtimeConfig.mac", &conf.runtime_config.mac),
-            ("args.cni.mac", &conf.args.cni.mac),
-            ("mac", &conf.mac),
-        ])?;
+        let mac = mac::Asked {
+            capability: &conf.runtime_config,
+            args: &conf.args,
+            cni_args: "",
+            key: &conf.mac,
+        };
+        let mac = mac.first()?;
         let ipam = &netconf.ipam.kind;
         let policy = conf.mac_policy.as_deref();
         let by_address = child::mac_by_address(policy, Policies::WORDS, ipam)?;

@@ -47,20 +47,6 @@ pub fn mtu(key: i64) -> Result<Option<u32>> {
     Ok((mtu > 0).then_some(mtu))
 }
 
-/// The hardware address from the first of `keys` that has a value. The value may come from a pod's annotations, so the
-/// error names only the key. Returns code 7 for an address that is not a unicast one.
-pub fn mac(keys: &[(&str, &str)]) -> Result<Option<MacAddr>> {
-    let Some((key, text)) = keys.iter().find(|(_, text)| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let mac = MacAddr::parse(text).ok();
-    let mac = mac.filter(|mac| !mac.is_multicast() && mac.0 != [0; 6]);
-    mac.map(Some).ok_or_else(|| {
-        Failure::config(format!("{key}: not a unicast MAC address"))
-            .hint("write it as 02:00:00:00:00:01, with an even first byte")
-    })
-}
-
 /// The kernel's refusal to create a link. Names the MTU where the MTU may be the reason.
 pub(crate) fn uncreated(err: Error, mtu: Option<u32>) -> Failure {
     match mtu {

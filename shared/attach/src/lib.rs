@@ -9,7 +9,7 @@
 //! - [`routes`]: the routes of an interface, which ADD moves and DEL puts back. [`parking`]: where
 //!   deleted ones wait.
 //! - [`port_pair`]: the host's own interface in a VLAN of a bridge.
-//! - [`wishes`], [`allow_list`]: sysctls that a configuration names.
+//! - [`wishes`], [`allow_list`]: sysctls that a configuration names. [`mac`]: the address that is asked for.
 //! - [`device`], [`tuned`]: the identity of a device that a container borrows from the host, and the settings of a
 //!   link.
 //! - [`verify`]: the comparisons of CHECK.
@@ -23,6 +23,7 @@ pub mod creation;
 pub mod device;
 pub mod end;
 pub mod forwarding;
+pub mod mac;
 pub mod pair;
 pub mod parent;
 pub mod parking;

@@ -42,6 +42,16 @@ impl Home {
         self.is_file(meta) && !self.cookie.is_some_and(is_other)
     }
 
+    /// Returns whether the process with this procfs directory is in the namespace; `None` where it has ended, or is in
+    /// another namespace than this inode's.
+    pub(crate) fn is_of(&self, process: &Path) -> Option<bool> {
+        let there = Netns::open(&process.join("ns/net")).ok()?;
+        let id = there.id().ok()?;
+        let is_same_file = (id.dev, id.ino) == (self.dev, self.ino);
+        let cookies = self.cookie.zip(there.cookie());
+        is_same_file.then_some(cookies.is_none_or(|(own, there)| own == there))
+    }
+
     /// Returns whether both are one namespace, by whatever paths.
     pub fn is(&self, other: &Self) -> bool {
         let cookies = self.cookie.zip(other.cookie);

@@ -37,7 +37,12 @@ pub enum HostEnd {
 /// Inodes of namespaces, each with the procfs directory of a process inside.
 type Seen = BTreeMap<u64, PathBuf>;
 
-/// Judges by the state of the machine at one time. Reads the list of processes at most once, and only if needed.
+/// How often the judge looks for a process in a namespace where each process that it found ended before it could be
+/// examined. After that, one counts as inside.
+const LOOKS: usize = 8;
+
+/// Judges by the state of the machine at one time. Reads the list of processes only if needed, and again
+/// only where a process ended meanwhile.
 #[derive(Debug)]
 pub struct Judge {
     boot: Option<BootId>,
@@ -83,14 +88,8 @@ impl Judge {
         }
         // A missing path proves nothing: a path below /proc vanishes with its process, and others may share the
         // namespace.
-        let inhabited = self.inhabited();
-        let process = inhabited.and_then(|seen| seen.get(&home.ino));
-        let is_inhabited = process.is_some_and(|process| {
-            let netns = process.join("ns/net");
-            // A process that has ended meanwhile counts as inside.
-            fs::metadata(&netns).map_or(true, |meta| home.is_at(&netns, &meta))
-        });
-        if is_inhabited || host_end() == HostEnd::Lives {
+        let inhabited = self.is_inhabited(home);
+        if inhabited == Some(true) || host_end() == HostEnd::Lives {
             return Life::Alive;
         }
         let unreachable = there.is_err_and(|err| err.kind() != io::ErrorKind::NotFound);
@@ -139,6 +138,22 @@ impl Judge {
             Some(false) => Life::Gone,
             None => Life::Unknown,
         }
+    }
+
+    /// Returns whether a process is in the namespace; `None` where some process could not be examined.
+    fn is_inhabited(&self, home: &Home) -> Option<bool> {
+        let mut process = self.inhabited()?.get(&home.ino).cloned();
+        for _ in 0..LOOKS {
+            let Some(seen) = process else {
+                return Some(false);
+            };
+            if let Some(is_inside) = home.is_of(&seen) {
+                return Some(is_inside);
+            }
+            // That process has ended or left since. Another one may be inside.
+            process = namespaces("net").ok()?.get(&home.ino).cloned();
+        }
+        Some(true)
     }
 
     fn inhabited(&self) -> Option<&Seen> {
@@ -228,6 +243,29 @@ mod tests {
             };
             assert!(!home.is(&own()) && !home.is_there());
             assert_eq!(Judge::now().home(&home, || HostEnd::Untold), Life::Gone);
+        }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_since_proves_no_life_of_the_namespace_whose_inode_it_had() {
+        let ended = PathBuf::from("/proc/0");
+        let empty = Home {
+            ino: 1,
+            path: "/nonexistent".into(),
+            ..own()
+        };
+        let inhabited = Home {
+            path: "/nonexistent".into(),
+            ..own()
+        };
+        for (home, inside) in [(&empty, Some(false)), (&inhabited, Some(true))] {
+            let Ok(mut seen) = namespaces("net") else {
+                return;
+            };
+            seen.insert(home.ino, ended.clone());
+            let judge = Judge::now();
+            judge.inhabited.set(Some(seen)).unwrap();
+            assert_eq!(judge.is_inhabited(home), inside);
         }
     }
 

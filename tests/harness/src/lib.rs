@@ -1,6 +1,6 @@
 //! A laboratory for the suites: throw-away network namespaces, real plugin executables, real packets.
 //!
-//! Nothing here sleeps, needs more than a user namespace, or mounts outside of a mount namespace of its own. Nothing
+//! Nothing here waits a fixed time, needs more than a user namespace, or mounts outside of a mount namespace of its own. Nothing
 //! is left behind: a namespace lives as long as a file descriptor of the test, a directory as long as its
 //! [`lab::Lab`].
 #![expect(
@@ -48,4 +48,5 @@ pub mod tool;
 pub mod traffic;
 pub mod trial;
 pub mod tun;
+pub mod wait;
 pub mod world;

@@ -2,19 +2,16 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkspan_cli::traffic::{at, tcp_through, udp_through};
 use linkspan_netlink::netns::Netns;
 
+use crate::wait;
 use crate::world::HOST;
 
 /// The wait for a packet that must not arrive. A packet that does arrive takes a fraction of it.
 const SILENCE: Duration = Duration::from_millis(40);
-
-/// Long enough for the slowest machine. Usually the port is free at once.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 const STRAY: &[u8; 5] = b"stray";
 
@@ -77,13 +74,11 @@ impl Server {
 /// Binds a port that an earlier server may have released just now. A child of another thread has a copy of that
 /// server's socket until it has executed its program.
 pub fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    let until = Instant::now() + DEADLINE;
-    loop {
-        match bind() {
-            Err(err) if is_taken(&err) && Instant::now() < until => thread::yield_now(),
-            bound => return bound,
-        }
-    }
+    let attempt = || match bind() {
+        Err(err) if is_taken(&err) => None,
+        bound => Some(bound),
+    };
+    wait::some(attempt).unwrap_or_else(bind)
 }
 
 /// A connection finds its own port taken in the same way.

@@ -5,6 +5,11 @@ pub fn thorough() -> bool {
     std::env::var_os("LINKSPAN_THOROUGH").is_some()
 }
 
+/// How often a test repeats something: `all` times where the run is thorough, `some` times otherwise.
+pub fn times(all: usize, some: usize) -> usize {
+    if thorough() { all } else { some }
+}
+
 /// Every `one_of`th of what may be tried, from the `at`th on; everything where the run is thorough.
 pub fn sample<T>(
     all: impl Iterator<Item = T>,

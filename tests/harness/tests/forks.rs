@@ -10,8 +10,10 @@ use linkspan_harness::call::Call;
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
+use linkspan_harness::thorough::times;
 
-const ROUNDS: usize = 300;
+/// So many where the run is thorough; fewer in an everyday run.
+const ROUNDS: (usize, usize) = (300, 100);
 /// Other tests that start children.
 const OTHERS: usize = 3;
 const TRUE: &str = "/bin/true";
@@ -38,7 +40,7 @@ fn beside_others(round: fn(&Lab)) {
                 });
             }
             let _ends = Ends(&enough);
-            (0..ROUNDS).for_each(|_| round(lab));
+            (0..times(ROUNDS.0, ROUNDS.1)).for_each(|_| round(lab));
         });
     });
 }

@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::thread::yield_now;
-use std::time::{Duration, Instant};
 
 use linkspan_harness::lab::{Lab, Sandbox};
 use linkspan_harness::table::netfilter;
 use linkspan_harness::tun::Tunnel;
+use linkspan_harness::wait;
 use linkspan_harness::world::{another_node, beyond, set_sysctl};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
@@ -91,13 +90,6 @@ impl<'a> Stage<'a> {
 
 /// Polls, since no event reports it. The kernel's own work may have to wait for that of other tests.
 fn until_own(rtnl: &Rtnl, ip: IpAddr) {
-    const DEADLINE: Duration = Duration::from_secs(60);
-    let begun = Instant::now();
-    while !rtnl.lookup(ip).unwrap().is_some_and(|lookup| lookup.local) {
-        assert!(
-            begun.elapsed() < DEADLINE,
-            "{ip} does not become the host's"
-        );
-        yield_now();
-    }
+    let is_own = || rtnl.lookup(ip).unwrap().is_some_and(|lookup| lookup.local);
+    assert!(wait::so(is_own), "{ip} does not become the host's");
 }

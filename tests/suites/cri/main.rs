@@ -14,12 +14,11 @@ mod upgrade;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use linkspan_harness::call::Running;
 use linkspan_harness::grpc::{self, Message};
 use linkspan_harness::node::{As, Node, in_node};
+use linkspan_harness::wait;
 use linkspan_netlink::netns::Netns;
 use serde_json::Value;
 
@@ -42,9 +41,6 @@ restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "native"
 "#;
-
-/// Long enough for the slowest machine. Usually containerd starts at once.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The path in containers of the program from `bundle/examples/udp-echo.rs`.
 const UDP_ECHO: &str = "/udp-echo";
@@ -116,12 +112,8 @@ impl Cri<'_> {
     /// Starts containerd, and waits until it and its network are ready.
     fn start(&self) -> Running {
         let daemon = self.node.daemon("containerd", &[]);
-        let until = Instant::now() + DEADLINE;
-        while !Self::is_ready() {
-            let log = || fs::read_to_string(self.node.home().join("containerd.log")).unwrap();
-            assert!(Instant::now() < until, "{}", log());
-            thread::yield_now();
-        }
+        let log = || fs::read_to_string(self.node.home().join("containerd.log")).unwrap();
+        assert!(wait::so(Self::is_ready), "{}", log());
         daemon
     }
 

@@ -5,29 +5,28 @@ use std::io::ErrorKind::{ConnectionRefused, WouldBlock};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkspan_cli::traffic::{at, connect, unspecified};
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::skip;
+use linkspan_harness::wait;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::netns::Netns;
 use serde_json::{Value, json};
 
-use crate::{BRIDGE, DEADLINE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
+use crate::{BRIDGE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
 
 /// The outcome of `attempt`, retried after refusals and lost replies: a container counts as started before its program
 /// listens, and datagrams may be lost.
 fn unless_refused<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
-    let until = Instant::now() + DEADLINE;
     let is_early = |err: &io::Error| [ConnectionRefused, WouldBlock].contains(&err.kind());
-    loop {
-        match attempt() {
-            Err(err) if is_early(&err) && Instant::now() < until => thread::yield_now(),
-            done => return done.unwrap(),
-        }
-    }
+    let in_time = || match attempt() {
+        Err(err) if is_early(&err) => None,
+        done => Some(done),
+    };
+    wait::some(in_time).unwrap_or_else(attempt).unwrap()
 }
 
 /// Asserts that busybox's web server answers at `address`, with an error for a missing file.

@@ -1,13 +1,12 @@
 //! The list that containerd makes from a template when kubelet sends it the node's parts.
 
 use std::fs;
-use std::thread;
-use std::time::Instant;
 
 use linkspan_harness::grpc::Message;
+use linkspan_harness::wait;
 use serde_json::{Value, json};
 
-use crate::{BRIDGE, Cri, DEADLINE, asked, with_containerd};
+use crate::{BRIDGE, Cri, asked, with_containerd};
 
 const TEMPLATE: &str = include_str!("../../../conf-examples/containerd.template");
 
@@ -36,11 +35,7 @@ fn the_template_becomes_the_list_of_the_nodes_parts() {
             ipam["routes"],
             json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }])
         );
-        let until = Instant::now() + DEADLINE;
-        while !Cri::is_ready() {
-            assert!(Instant::now() < until, "the network is not ready");
-            thread::yield_now();
-        }
+        assert!(wait::so(Cri::is_ready), "the network is not ready");
         let pod = cri.run("a", &[]);
         let addresses = cri.addresses(&pod).into_iter().map(|ip| ip.to_string());
         let addresses: Vec<String> = addresses.collect();
@@ -61,9 +56,6 @@ fn tell_parts(parts: &str) {
     let network = Message::default().text(1, parts);
     let config = Message::default().message(1, &network);
     let request = Message::default().message(1, &config);
-    let until = Instant::now() + DEADLINE;
-    while let Err(why) = asked("UpdateRuntimeConfig", &request) {
-        assert!(Instant::now() < until, "{why}");
-        thread::yield_now();
-    }
+    let told = || asked("UpdateRuntimeConfig", &request);
+    wait::some(|| told().ok()).map_or_else(told, Ok).unwrap();
 }

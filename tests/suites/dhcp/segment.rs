@@ -7,12 +7,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use linkspan_harness::call::Call;
 use linkspan_harness::conf::{addresses, with};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, Sandbox};
+use linkspan_harness::wait;
 use linkspan_harness::world::{self, Cable};
 use linkspan_netlink::link::{Kind, LinkSpec};
 use nix::sys::signal::{Signal, kill};
@@ -27,15 +27,9 @@ pub(crate) const ADDRESS6: &str = "fd77::1";
 /// The link that servers are on.
 pub(crate) const WIRE: &str = "wire";
 
-const DEADLINE: Duration = Duration::from_secs(60);
-
 /// Waits for a change by others.
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        thread::yield_now();
-    }
+    assert!(wait::so(is_so), "{what}");
 }
 
 pub(crate) struct Segment<'a> {

@@ -2,9 +2,10 @@
 
 use linkspan_harness::conf::host_local;
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::wait;
 use serde_json::{Value, json};
 use std::fs::{self};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
 
 use crate::{Clinic, LINKSPAN, list};
 
@@ -99,9 +100,12 @@ fn what_a_list_needs_of_the_host_is_named() {
         );
         let start = format!("-> linkspan dhcp-daemon -socketpath {socket}");
         clinic.says("FAIL dhcp-daemon net: ", &start);
-        let daemon = UnixListener::bind(&socket).unwrap();
-        assert!(!clinic.doctor().stdout.contains("dhcp-daemon"));
-        drop(daemon);
+        let daemon = lab.plugin("dhcp");
+        let daemon = daemon.args(&["daemon", "-socketpath", &socket]).spawn();
+        let listens = wait::so(|| UnixStream::connect(&socket).is_ok());
+        let found = clinic.doctor().stdout;
+        daemon.kill();
+        assert!(listens && !found.contains("dhcp-daemon"), "{found}");
 
         let resolv_conf = clinic.path("resolv.conf");
         fs::write(&resolv_conf, "search example\nnameserver 127.0.0.53\n").unwrap();

@@ -7,18 +7,23 @@ use std::thread;
 use linkspan_harness::call::Output;
 use linkspan_harness::fault::{Fault, Hit, Point, Tracer};
 use linkspan_harness::lab::{Lab, in_lab};
-use linkspan_harness::thorough::sample;
+use linkspan_harness::thorough::{sample, times};
 use linkspan_harness::{figure, skip};
 use serde_json::Value;
 
 use crate::LINKSPAN;
 use crate::site::{Case, Site};
 
-/// Hosts among which the points are divided: most of the time is spent waiting for the kernel.
-const HOSTS: usize = 6;
+/// Hosts among which the points are divided, since most of the time is spent waiting for the kernel; fewer in an
+/// everyday run, which has fewer points.
+const HOSTS: (usize, usize) = (6, 2);
 
 /// An everyday run takes one of so many points, and others for each trial.
-const SELDOM: usize = 8;
+const SELDOM: usize = 24;
+
+fn hosts() -> usize {
+    times(HOSTS.0, HOSTS.1)
+}
 
 /// One way to be hit and to recover.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +87,7 @@ pub(crate) fn withstands(case: Case) {
 fn strike(case: Case) {
     let tally = Mutex::new(Tally::default());
     thread::scope(|scope| {
-        for host in 0..HOSTS {
+        for host in 0..hosts() {
             let tally = &tally;
             let run = move || in_lab(LINKSPAN, |lab| strike_one(lab, (case, host), tally));
             let name = thread::current().name().unwrap_or_default().to_owned();
@@ -111,7 +116,7 @@ fn strike_one(lab: &Lab, (case, host): (Case, usize), tally: &Mutex<Tally>) {
     let trials: &[Trial] = if case.of_child { &OF_CHILD } else { &TRIALS };
     // The first that cannot be mended ends it.
     trials.iter().enumerate().try_for_each(|(nth, trial)| {
-        let struck = course.points(*trial, nth).skip(host).step_by(HOSTS);
+        let struck = course.points(*trial, nth).skip(host).step_by(hosts());
         let struck: Vec<_> = struck.collect();
         hit_everywhere((&site, &tracer, &course.result), (*trial, &struck), tally)
     });

@@ -3,6 +3,7 @@
 use linkspan_harness::conf::{bridge, host_local};
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::snapshot::Snapshot;
+use linkspan_harness::thorough::sample;
 use linkspan_harness::tool::{iptables_rules, nft, ruleset};
 use serde_json::{Value, json};
 
@@ -25,6 +26,9 @@ fn three() -> Value {
     ])
 }
 
+/// An everyday run tries one of so many ports beside each other, and others beside the next.
+const SELDOM: usize = 3;
+
 /// The whole content of every packet filter.
 fn filters() -> (Option<String>, Vec<String>) {
     (ruleset(), iptables_rules("CNI-"))
@@ -35,11 +39,11 @@ fn a_port_that_others_publish_is_refused_with_its_owner() {
     in_lab(LINKSPAN, |lab| {
         // The host's shared state exists.
         Pod::published(lab, "warm", &json!([mapping("tcp", 9)])).detach(lab);
-        for other in OTHERS {
+        for (nth, other) in OTHERS.into_iter().enumerate() {
             let Some(first) = other.publish(lab, "first", &three()) else {
                 continue;
             };
-            for (wanted, port) in [
+            let wanted = [
                 (json!([mapping("tcp", 8080)]), "8080/tcp"),
                 (
                     json!([mapping("udp", 9999), mapping("udp", 8080)]),
@@ -49,7 +53,8 @@ fn a_port_that_others_publish_is_refused_with_its_owner() {
                 (json!([on("::", "tcp", 8080)]), "8080/tcp"),
                 (json!([on("127.0.0.1", "tcp", 8081)]), "8081/tcp"),
                 (json!([mapping("tcp", 8081)]), "8081/tcp"),
-            ] {
+            ];
+            for (wanted, port) in sample(wanted.into_iter(), nth, SELDOM) {
                 let second = Pod::attach(lab, "second", &wanted);
                 let before = (filters(), Snapshot::of_host(lab));
                 let told = second.portmap(lab).verb("ADD").run().failed(999);
@@ -69,13 +74,14 @@ fn a_port_that_others_publish_is_refused_with_its_owner() {
             }
             // A single address conflicts neither with another one nor with the other family, though iptables' shared
             // chain names the port in both.
-            for wanted in [
+            let wanted = [
                 on("192.0.2.1", "tcp", 8081),
                 on("::1", "tcp", 8081),
                 mapping("udp", 8081),
                 mapping("sctp", 8080),
                 mapping("tcp", 808),
-            ] {
+            ];
+            for wanted in sample(wanted.into_iter(), nth, SELDOM) {
                 let before = filters().1;
                 let second = Pod::published(lab, "second", &json!([wanted]));
                 assert_eq!(filters().1, before, "{other:?}");

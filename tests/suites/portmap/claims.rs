@@ -2,6 +2,7 @@
 
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::table::{self, elements};
+use linkspan_harness::thorough::sample;
 use linkspan_nftables::Batch;
 use linkspan_nftables::datum::Fields;
 use linkspan_nftables::ruleset::{Element, Set};
@@ -27,7 +28,7 @@ fn mappings_that_a_packet_could_be_for_exclude_each_other_in_either_order() {
     in_lab(LINKSPAN, |lab| {
         let [one, two] = ["one", "two"].map(|id| Pod::attach(lab, id, &json!([])));
         let before = elements(lab);
-        for (a, b, is_free) in [
+        let pairs = [
             ("", "", false),
             ("", "10.1.0.1", false),
             ("", "127.0.0.1", false),
@@ -45,7 +46,8 @@ fn mappings_that_a_packet_could_be_for_exclude_each_other_in_either_order() {
             ("10.1.0.1", "10.1.0.2", true),
             ("fd00:1::1", "fd00:1::2", true),
             ("10.1.0.1", "fd00:1::1", true),
-        ] {
+        ];
+        for (a, b, is_free) in sample(pairs.into_iter(), 0, 2) {
             for (first, second) in [(a, b), (b, a)] {
                 for (protocol, is_free) in [("tcp", is_free), ("udp", true)] {
                     let of = |pod: &Pod, mappings| {

@@ -2,19 +2,15 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use linkspan_harness::call::{Call, Running};
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
+use linkspan_harness::wait;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both};
-
-/// Far more than a call needs until it waits.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A call with the longest wait.
 fn patient(lab: &Lab, pod: &Pod) -> Call {
@@ -24,11 +20,7 @@ fn patient(lab: &Lab, pod: &Pod) -> Call {
 /// Starts ADD, and returns when it waits: it has subscribed to changes of nf_tables.
 fn begun(lab: &Lab, call: Call) -> Running {
     let running = call.verb("ADD").spawn();
-    let until = Instant::now() + DEADLINE;
-    while !is_subscribed(lab) {
-        assert!(Instant::now() < until, "nobody waits");
-        thread::yield_now();
-    }
+    assert!(wait::so(|| is_subscribed(lab)), "nobody waits");
     running
 }
 

@@ -8,6 +8,8 @@ use linkspan_harness::figure;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::{elements, netfilter};
+use linkspan_harness::thorough::times;
+use linkspan_harness::wait;
 use linkspan_nftables::Batch;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
@@ -52,9 +54,7 @@ fn beside_a_writer(lab: &Lab, body: impl FnOnce()) -> usize {
     thread::scope(|scope| {
         scope.spawn(write);
         let _ends = Ends(&over);
-        while commits.load(Ordering::Relaxed) == 0 {
-            thread::yield_now();
-        }
+        assert!(wait::so(|| commits.load(Ordering::Relaxed) > 0));
         body();
     });
     commits.into_inner()
@@ -136,7 +136,7 @@ fn a_port_can_be_given_anew_as_soon_as_del_returns() {
         ]);
         let pods = ["one", "two"].map(|id| Pod::attach(lab, id, &several));
         let before = elements(lab);
-        for turn in 0..100 {
+        for turn in 0..times(100, 20) {
             let pod = &pods[turn % 2];
             pod.portmap(lab).add();
             pod.portmap(lab).del();
@@ -151,7 +151,7 @@ fn a_port_can_be_given_anew_as_soon_as_del_returns() {
         let [one, two] = &pods;
         let (first, second) = (own("10.1.0.1"), own("127.0.0.1"));
         one.portmap_with(lab, &first).add();
-        for _ in 0..50 {
+        for _ in 0..times(50, 10) {
             two.portmap_with(lab, &second).add();
             one.portmap_with(lab, &first).del();
             assert_eq!(claims::shared(lab).len(), 1);
@@ -172,7 +172,7 @@ fn a_shared_claim_outlives_each_of_its_owners() {
         });
         let before = elements(lab);
         let come_and_go = |pod: &Pod| {
-            for _ in 0..40 {
+            for _ in 0..times(40, 15) {
                 pod.portmap(lab).add();
                 pod.portmap(lab).check(&pod.result);
                 pod.portmap(lab).del();

@@ -11,6 +11,7 @@ use linkspan_harness::conf::{addresses, bridge};
 use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
+use linkspan_harness::thorough::times;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ fn install_is_safe_while_a_plugin_runs() {
 fn installs_at_once_all_succeed_and_agree() {
     in_lab(LINKSPAN, |lab| {
         let list = text(&mounted(lab, &json!([bridge(lab, &json!({}))])));
-        for round in 0..12 {
+        for round in 0..times(12, 3) {
             let node = lab.dir().join("node");
             let running: Vec<Running> = (0..3).map(|_| with_conflist(lab, &list).spawn()).collect();
             for run in running {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use linkspan_harness::call::Call;
 use linkspan_harness::skip;
+use linkspan_harness::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -45,15 +46,13 @@ const STOP: [&str; 4] = [
 /// Waits until strace reports a stopped process; returns the process.
 fn stopped(log: &Path) -> Pid {
     let told = || {
-        std::thread::yield_now();
         let log = fs::read_to_string(log).unwrap_or_default();
         let line = log
             .lines()
             .find(|line| line.contains("stopped by SIGSTOP"))?;
         line.split(' ').next()?.parse().ok()
     };
-    let mut looks = std::iter::repeat_with(told).take(1_000_000);
-    Pid::from_raw(looks.find_map(|pid| pid).unwrap())
+    Pid::from_raw(wait::some(told).unwrap())
 }
 
 /// The number of leases opened while the lock was free, and while it was held.
@@ -136,14 +135,13 @@ fn has_looked(log: &Path, pool: &Pool) -> bool {
 fn queued(file: &Path, count: usize) {
     let inode = format!(":{} ", fs::metadata(file).unwrap().ino());
     let waits = || {
-        std::thread::yield_now();
         let locks = fs::read_to_string("/proc/locks").unwrap();
         let ours = locks
             .lines()
             .filter(|line| line.contains("->") && line.contains(&inode));
         ours.count() == count
     };
-    assert!(std::iter::repeat_with(waits).take(1_000_000).any(|all| all));
+    assert!(wait::so(waits));
 }
 
 #[test]

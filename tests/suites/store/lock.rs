@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
 use linkspan_harness::forks;
+use linkspan_harness::wait;
 use serde_json::json;
 
 use crate::pool::Pool;
@@ -79,11 +80,7 @@ fn the_death_of_the_holder_frees_the_lock() {
             .lines()
             .any(queued)
     };
-    let mut looks = std::iter::repeat_with(|| {
-        std::thread::yield_now();
-        waits()
-    });
-    assert!(looks.by_ref().take(1_000_000).any(|waits| waits));
+    assert!(wait::so(waits));
     child.kill().unwrap();
     child.wait().unwrap();
     waiting.wait().succeeded();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linkspan_harness::dice::Dice;
+use linkspan_harness::thorough::times;
 use linkspan_host_local::ENTRY;
 use linkspan_protocol::env::Env;
 use serde_json::{Value, json};
@@ -258,7 +259,7 @@ fn foreign(dice: &mut Dice, pool: &Pool, model: &mut Model) {
 
 #[test]
 fn the_allocator_is_its_model() {
-    for seed in 0..crate::torture::asked().unwrap_or(12) {
+    for seed in 0..crate::torture::asked().unwrap_or_else(|| times(12, 4)) {
         scenario(seed as u64);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use linkspan_harness::dice::Dice;
+use linkspan_harness::thorough::times;
 use serde_json::json;
 
 use crate::pool::{self, Pool, address, ours};
@@ -145,7 +146,7 @@ fn nothing_is_given_twice_and_nothing_is_lost() {
         ),
         world: Mutex::default(),
         started: AtomicUsize::new(0),
-        total: asked.unwrap_or(500),
+        total: asked.unwrap_or_else(|| times(500, 150)),
         hands: if asked.is_some() { 500 } else { 50 },
         go: pool::go("one of four calls by the Go plugin"),
     };

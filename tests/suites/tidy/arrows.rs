@@ -7,8 +7,9 @@ use crate::tree::{
 };
 
 /// The arrows between crates. `plugins/*` and `ipam/*` mean every folder in them; other arrows are forbidden.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("shared/protocol", &[]),
+    ("shared/draft", &[]),
     ("shared/invoke", &["protocol"]),
     ("shared/owner", &["protocol", "netlink"]),
     ("shared/plugin", &["protocol", "invoke", "owner"]),
@@ -45,11 +46,13 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("runtime", &["protocol", "invoke", "owner", "netlink"]),
     (
         "cli",
-        &["protocol", "invoke", "owner", "netlink", "runtime"],
+        &["protocol", "draft", "invoke", "owner", "netlink", "runtime"],
     ),
     (
         "node",
-        &["protocol", "invoke", "netlink", "nftables", "filter"],
+        &[
+            "protocol", "draft", "invoke", "netlink", "nftables", "filter",
+        ],
     ),
     (
         "bundle",

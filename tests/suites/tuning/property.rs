@@ -2,6 +2,7 @@
 
 use linkspan_harness::dice::Dice;
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::thorough::times;
 use linkspan_harness::{figure, skip};
 use serde_json::{Map, Value, json};
 
@@ -80,7 +81,7 @@ fn check_succeeds_after_every_accepted_add() {
         let previous = attached(lab, &sandbox);
         let before = settings(&sandbox);
         let (mut accepted, mut refused) = (0, 0);
-        for _ in 0..150 {
+        for _ in 0..times(150, 80) {
             let over = some(&mut dice);
             let tuning = call(lab, &sandbox, &previous, &over);
             let add = tuning.clone().verb("ADD").run();
