@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::ident::NetworkName;
 use linkspan_runtime::{Result, chain, kernel};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn owner(file: &Path) -> Option<String> {
 
 /// The host's interfaces of the result as the kernel has them.
 fn host_ends(one: &Attached) -> Result<Vec<Value>> {
-    let rtnl = Context::new().and_then(|context| Rtnl::here(&context));
+    let rtnl = Rtnl::here();
     let links = rtnl.and_then(|rtnl| rtnl.links()).map_err(kernel)?;
     let of_host = one
         .result

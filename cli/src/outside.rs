@@ -9,7 +9,7 @@ use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::watch::Watch;
 use nix::errno::Errno;
 
@@ -28,13 +28,12 @@ const UP_DEADLINE: Duration = Duration::from_secs(20);
 /// Makes the world, and the link between it and `host`.
 pub fn world(host: &Netns) -> Result<Netns, Error> {
     let world = Netns::create()?;
-    let context = Context::new()?;
-    let here = Rtnl::open(&context, host)?;
+    let here = Rtnl::open(host)?;
     here.create_pair(
         &LinkSpec::new(UPLINK, Kind::Veth),
         &Peer::new("eth0", world.as_fd()),
     )?;
-    let there = Rtnl::open(&context, &world)?;
+    let there = Rtnl::open(&world)?;
     let (near, far) = (link(&here, UPLINK)?, link(&there, "eth0")?);
     for (link, addresses) in [(&near, HOST), (&far, WORLD)] {
         for ip in addresses.iter().filter_map(|ip| ip.parse().ok()) {
@@ -65,10 +64,9 @@ pub fn bring_up(links: &[(&Netns, &Link)]) -> Result<(), Error> {
         link.set_up()?;
     }
     for (netns, link) in links {
-        let context = Context::new()?;
-        let rtnl = Rtnl::open(&context, netns)?;
+        let rtnl = Rtnl::open(netns)?;
         let up = || Ok(rtnl.link_by_name(&link.name)?.filter(|link| link.oper_up));
-        let came_up = Watch::open(&context, Some(netns))?.until(UP_DEADLINE, up)?;
+        let came_up = Watch::open(Some(netns))?.until(UP_DEADLINE, up)?;
         if came_up.is_none() {
             let late = Errno::ETIMEDOUT as i32;
             return Err(Error::new("wait for link", &link.name, late));

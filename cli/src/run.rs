@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_runtime::attachment::Attachment;
 use linkspan_runtime::chain::Runtime;
@@ -84,8 +84,7 @@ pub(crate) fn run(
 /// A namespace with its loopback interface up.
 pub(crate) fn sandbox() -> Result<Netns> {
     let netns = Netns::create().map_err(kernel)?;
-    let context = Context::new().map_err(kernel)?;
-    let rtnl = Rtnl::open(&context, &netns).map_err(kernel)?;
+    let rtnl = Rtnl::open(&netns).map_err(kernel)?;
     if let Some(lo) = rtnl.link_by_name("lo").map_err(kernel)? {
         lo.set_up().map_err(kernel)?;
     }

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use linkspan_netlink::encap::Encap;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::{Route, RouteSpec};
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::family::Family;
 
 use crate::error::Result;
@@ -65,7 +65,7 @@ impl Routes {
     /// Opens a connection to the kernel.
     pub fn open(mode: Mode) -> Result<Self> {
         Ok(Self {
-            rtnl: Rtnl::here(&Context::new()?)?,
+            rtnl: Rtnl::here()?,
             ways: Ways::new(mode),
         })
     }

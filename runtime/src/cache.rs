@@ -156,7 +156,7 @@ impl Cache {
             .create(&self.dir)?;
         // tempfile makes it readable for its owner alone.
         let mut file = Builder::new().prefix(".").tempfile_in(&self.dir)?;
-        file.write_all(&serde_json::to_vec(entry)?)?;
+        file.write_all(&serde_json::to_vec(entry).map_err(io::Error::other)?)?;
         file.persist(path)?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::error::{ErrorCode, Failure};
 use linkspan_protocol::family::Family;
 use linkspan_protocol::result::{AddResult, Route};
@@ -29,7 +29,7 @@ pub fn check(at: &Attachment, result: &Value) -> Result<()> {
     }
     let netns = Netns::open(Path::new(&at.netns))
         .map_err(|err| Failure::new(ErrorCode::INVALID_NETNS, err.to_string()))?;
-    let rtnl = Context::new().and_then(|context| Rtnl::open(&context, &netns));
+    let rtnl = Rtnl::open(&netns);
     let rtnl = rtnl.map_err(kernel)?;
     for gateways in promised {
         let family = gateways.first().copied().map_or(Family::V4, Family::of);

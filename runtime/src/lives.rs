@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use linkspan_netlink::link::Link;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_owner::home::Home;
 use linkspan_owner::life::{HostEnd, Judge, Life};
 use linkspan_protocol::ident::NetworkName;
@@ -50,7 +50,7 @@ impl<'a> Lives<'a> {
     }
 
     fn host_end(&self, entry: &Entry) -> HostEnd {
-        let list = || Rtnl::here(&Context::new().ok()?).ok()?.links().ok();
+        let list = || Rtnl::here().ok()?.links().ok();
         let Some(links) = self.links.get_or_init(list) else {
             return HostEnd::Untold;
         };

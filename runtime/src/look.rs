@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 
 use crate::attachment::Attachment;
 
@@ -30,9 +30,7 @@ pub(crate) fn look(at: &Attachment) -> Look {
         Err(OpenErrorKind::Io(_)) => return Look::Unknown,
     };
     let ifname = at.ifname.as_str();
-    let link = Context::new()
-        .and_then(|context| Rtnl::open(&context, &netns))
-        .and_then(|rtnl| rtnl.link_by_name(ifname));
+    let link = Rtnl::open(&netns).and_then(|rtnl| rtnl.link_by_name(ifname));
     match link {
         Ok(Some(link)) if link.up || ifname != LOOPBACK => Look::There,
         Ok(_) => Look::Absent,

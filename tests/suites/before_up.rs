@@ -13,7 +13,6 @@ use linkspan_harness::lab::{Sandbox, in_lab};
 use linkspan_harness::traffic::{advertise_router, wait_for_link_local};
 use linkspan_harness::trial::Trial;
 use linkspan_netlink::addr::Addr;
-use linkspan_netlink::rtnl::Context;
 use linkspan_netlink::watch::Watch;
 use serde_json::json;
 
@@ -111,8 +110,7 @@ fn a_flood_of_router_advertisements_leaves_no_address() {
             // One that listens shows that the flood arrives.
             let listener = lab.sandbox();
             add("listener", &listener, "1");
-            let context = Context::new().unwrap();
-            let mut watch = Watch::open(&context, Some(&listener.netns)).unwrap();
+            let mut watch = Watch::open(Some(&listener.netns)).unwrap();
             let eth0 = |sandbox: &Sandbox| sandbox.rtnl().link_by_name("eth0").unwrap().unwrap();
             let link = eth0(&listener);
             let heard = watch.until(Duration::from_secs(20), || {

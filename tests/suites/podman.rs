@@ -17,7 +17,7 @@ use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::world::beyond;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use serde_json::Value;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -104,7 +104,7 @@ impl Podman<'_> {
 }
 
 fn own_links(netns: &Netns) -> Vec<Link> {
-    let rtnl = Rtnl::open(&Context::new().unwrap(), netns).unwrap();
+    let rtnl = Rtnl::open(netns).unwrap();
     let links = rtnl.links().unwrap().into_iter();
     links.filter(|link| link.name != "lo").collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_runtime::cache::Cache;
 use linkspan_runtime::chain::Runtime;
 use linkspan_runtime::conflist::NetworkList;
@@ -28,7 +28,6 @@ pub(super) struct World {
     pub(super) runtime: Runtime,
     pub(super) list: NetworkList,
     rtnl: Rtnl,
-    context: Context,
     _plugins: Bundled,
     state: Scratch,
 }
@@ -42,8 +41,7 @@ impl World {
         })?;
         let state = Scratch::new("demo")?;
         let plugins = Bundled::link(plugins)?;
-        let context = Context::new().map_err(kernel)?;
-        let rtnl = Rtnl::here(&context).map_err(kernel)?;
+        let rtnl = Rtnl::here().map_err(kernel)?;
         if let Some(lo) = rtnl.link_by_name("lo").map_err(kernel)? {
             lo.set_up().map_err(kernel)?;
         }
@@ -59,7 +57,6 @@ impl World {
             },
             list: network(&leases_dir(state.path()))?,
             rtnl,
-            context,
             _plugins: plugins,
             state,
         })
@@ -67,7 +64,7 @@ impl World {
 
     /// A handle that acts on a pod.
     pub(super) fn rtnl_in(&self, netns: &Netns) -> Result<Rtnl> {
-        Rtnl::open(&self.context, netns).map_err(kernel)
+        Rtnl::open(netns).map_err(kernel)
     }
 
     /// The names of the host's links.

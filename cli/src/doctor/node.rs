@@ -8,7 +8,7 @@ use linkspan_netlink::link::Link;
 use linkspan_netlink::neighbour::Neighbour;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::Route;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_owner::life::Life;
 use linkspan_protocol::error::Failure;
 use linkspan_protocol::family::Family;
@@ -91,15 +91,14 @@ impl<'a> Node<'a> {
                 Err(failure) => broken.push((path, failure)),
             }
         }
-        let context = Context::new().map_err(kernel)?;
-        let here = Rtnl::here(&context).map_err(kernel)?;
+        let here = Rtnl::here().map_err(kernel)?;
         let cache = Cache::new(places.cache_dir);
         let listing = cache.all()?;
         let lives = Lives::now(&cache);
         let (mut pods, mut gone) = (Vec::new(), Vec::new());
         for entry in listing.entries {
             match lives.of(&entry) {
-                Life::Alive => pods.push(Pod::read(entry, &context)),
+                Life::Alive => pods.push(Pod::read(entry)),
                 Life::Gone => gone.push(entry),
                 Life::Unknown => {}
             }
@@ -160,11 +159,11 @@ impl<'a> Node<'a> {
 }
 
 impl Pod {
-    fn read(entry: Entry, context: &Context) -> Self {
+    fn read(entry: Entry) -> Self {
         let result = entry.result.as_ref();
         let result = result.and_then(|result| wire::decode(&reparse(result).ok()?, "").ok());
         Self {
-            inside: Inside::read(Path::new(&entry.netns), context),
+            inside: Inside::read(Path::new(&entry.netns)),
             result: result.map(|(result, _)| result).unwrap_or_default(),
             entry,
         }
@@ -172,8 +171,8 @@ impl Pod {
 }
 
 impl Inside {
-    fn read(path: &Path, context: &Context) -> Option<Self> {
-        let rtnl = Rtnl::open(context, &Netns::open(path).ok()?).ok()?;
+    fn read(path: &Path) -> Option<Self> {
+        let rtnl = Rtnl::open(&Netns::open(path).ok()?).ok()?;
         let mut links = Vec::new();
         for link in rtnl.links().ok()? {
             let addrs = link.addrs(None).ok()?;

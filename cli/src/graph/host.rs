@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::Route;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
 use linkspan_runtime::{Result, kernel};
@@ -29,8 +29,8 @@ struct Part<'a> {
 }
 
 impl Host {
-    pub(super) fn read(context: &Context) -> Result<Self> {
-        let rtnl = Rtnl::here(context).map_err(kernel)?;
+    pub(super) fn read() -> Result<Self> {
+        let rtnl = Rtnl::here().map_err(kernel)?;
         let mut routes = Vec::new();
         for family in Family::BOTH {
             routes.extend(rtnl.routes(family).map_err(kernel)?);

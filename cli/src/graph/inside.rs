@@ -6,7 +6,7 @@ use std::path::Path;
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::{MAIN, Route};
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::rule::Rule;
 use linkspan_protocol::addr::Cidr;
 use linkspan_protocol::family::Family;
@@ -24,8 +24,8 @@ pub(super) struct Inside {
 
 impl Inside {
     /// `None` where the namespace cannot be entered or read.
-    pub(super) fn read(path: &Path, context: &Context) -> Option<Self> {
-        let rtnl = Rtnl::open(context, &Netns::open(path).ok()?).ok()?;
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        let rtnl = Rtnl::open(&Netns::open(path).ok()?).ok()?;
         let (mut routes, mut rules) = (Vec::new(), Vec::new());
         for family in Family::BOTH {
             routes.extend(rtnl.routes_of_every_table(family).ok()?);

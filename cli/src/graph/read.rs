@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use linkspan_netlink::rtnl::Context;
 use linkspan_owner::life::Life;
 use linkspan_protocol::result::AddResult;
-use linkspan_runtime::{Result, kernel};
+use linkspan_runtime::Result;
 
 use super::host::{Host, addresses};
 use super::inside::Inside;
@@ -26,8 +25,7 @@ pub(crate) struct Subject<'a> {
 
 /// Reads the node.
 pub(crate) fn read(subject: Subject<'_>) -> Result<Node> {
-    let context = Context::new().map_err(kernel)?;
-    let host = Host::read(&context)?;
+    let host = Host::read()?;
     let mut by_pod: BTreeMap<(String, &str), Vec<&Attached>> = BTreeMap::new();
     for one in subject.attached {
         let entry = &one.entry;
@@ -41,8 +39,7 @@ pub(crate) fn read(subject: Subject<'_>) -> Result<Node> {
     let mut node = Node::default();
     for ((name, _), mut attached) in by_pod {
         attached.sort_by(|a, b| a.entry.if_name.cmp(&b.entry.if_name));
-        node.pods
-            .extend(pod(name, &attached, (&host, &context), subject.ports));
+        node.pods.extend(pod(name, &attached, &host, subject.ports));
     }
     let interfaces = node.pods.iter().flat_map(|pod| &pod.interfaces);
     let mut seen = BTreeSet::new();
@@ -87,15 +84,10 @@ fn published(ports: &[&Port]) -> Vec<Published> {
     all.into_iter().collect()
 }
 
-fn pod(
-    name: String,
-    attached: &[&Attached],
-    (host, context): (&Host, &Context),
-    ports: &[Port],
-) -> Option<Pod> {
+fn pod(name: String, attached: &[&Attached], host: &Host, ports: &[Port]) -> Option<Pod> {
     let first = attached.first()?;
     let lives = first.life == Life::Alive;
-    let inside = lives.then(|| Inside::read(Path::new(&first.entry.netns), context));
+    let inside = lives.then(|| Inside::read(Path::new(&first.entry.netns)));
     let inside = inside.flatten();
     let own = first.pod();
     let mut pod = Pod {

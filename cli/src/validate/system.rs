@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use linkspan_netlink::link::Link;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::family::Family;
 use linkspan_runtime::conflist::NetworkList;
 use linkspan_runtime::{Result, confdir, kernel};
@@ -156,7 +156,7 @@ fn is_forced(key: Option<&Value>) -> bool {
 
 impl Host {
     fn read() -> Result<Self> {
-        let rtnl = Context::new().and_then(|context| Rtnl::here(&context));
+        let rtnl = Rtnl::here();
         let rtnl = rtnl.map_err(kernel)?;
         let links = rtnl.links().map_err(kernel)?;
         let mut routes = Vec::new();

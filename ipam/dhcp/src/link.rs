@@ -9,7 +9,7 @@ use linkspan_attach::Side;
 use linkspan_netlink::link::{Kind, Link};
 use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_netlink::packet;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::addr::Cidr;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
@@ -86,7 +86,7 @@ impl Spot {
             )));
         }
         let looked = netns.scope(|| {
-            let rtnl = Rtnl::here(&Context::new()?)?;
+            let rtnl = Rtnl::here()?;
             let link = rtnl.link_by_name(&self.ifname)?;
             Ok::<_, linkspan_netlink::error::Error>(link.map(|link| {
                 let facts = Facts {

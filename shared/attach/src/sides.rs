@@ -6,7 +6,7 @@ use std::rc::Rc;
 use linkspan_netlink::failure::{kernel, netns};
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::{Netns, OpenError, OpenErrorKind};
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::watch::Watch;
 use linkspan_plugin::Result;
 use linkspan_protocol::addr::NetnsPath;
@@ -29,7 +29,7 @@ impl Sides {
     pub fn open(path: &NetnsPath) -> Result<Self> {
         let host = Side::host()?;
         let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
-        let sandbox = Side::visit(host.context.clone(), netns, path)?;
+        let sandbox = Side::visit(netns, path)?;
         Ok(Self { host, sandbox })
     }
 
@@ -47,7 +47,6 @@ impl Sides {
 pub struct Side {
     /// Netlink socket inside the namespace.
     pub rtnl: Rtnl,
-    context: Context,
     netns: Option<Rc<Netns>>,
     place: String,
 }
@@ -63,10 +62,8 @@ impl Side {
 
     /// The namespace that the plugin runs in.
     pub fn host() -> Result<Self> {
-        let context = Context::new().map_err(kernel)?;
         Ok(Self {
-            rtnl: Rtnl::here(&context).map_err(kernel)?,
-            context,
+            rtnl: Rtnl::here().map_err(kernel)?,
             netns: None,
             place: "the host".to_owned(),
         })
@@ -75,17 +72,14 @@ impl Side {
     /// Opens the sandbox alone. Fails if the sandbox is missing.
     pub fn inside(path: &NetnsPath) -> Result<Self> {
         let netns = Netns::open(path.as_path()).map_err(|err| netns(&err))?;
-        Self::visit(Context::new().map_err(kernel)?, netns, path)
+        Self::visit(netns, path)
     }
 
     /// Opens the sandbox alone. `None` if the namespace is gone: the path is missing, or is a plain file that lost its
     /// mount.
     pub fn sandbox(path: &NetnsPath) -> Result<Option<Self>> {
         match Netns::open(path.as_path()) {
-            Ok(netns) => {
-                let context = Context::new().map_err(kernel)?;
-                Self::visit(context, netns, path).map(Some)
-            }
+            Ok(netns) => Self::visit(netns, path).map(Some),
             Err(err) if err.is_gone() => Ok(None),
             Err(err) => Err(netns(&err)),
         }
@@ -99,8 +93,8 @@ impl Side {
         }
     }
 
-    fn visit(context: Context, open: Netns, path: &NetnsPath) -> Result<Self> {
-        let rtnl = match Rtnl::open(&context, &open) {
+    fn visit(open: Netns, path: &NetnsPath) -> Result<Self> {
+        let rtnl = match Rtnl::open(&open) {
             // setns(2): a namespace of another type.
             Err(err) if err.is(Errno::EINVAL) => {
                 return Err(netns(&OpenError {
@@ -112,7 +106,6 @@ impl Side {
         };
         Ok(Self {
             rtnl,
-            context,
             netns: Some(Rc::new(open)),
             place: path.to_string(),
         })
@@ -153,7 +146,7 @@ impl Side {
 
     /// Subscribes to this side's events. Call it before causing them.
     pub fn watch(&self) -> Result<Watch> {
-        Watch::open(&self.context, self.netns()).map_err(kernel)
+        Watch::open(self.netns()).map_err(kernel)
     }
 }
 

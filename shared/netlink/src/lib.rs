@@ -17,6 +17,7 @@ pub mod neighbour;
 pub mod netns;
 pub mod packet;
 mod peer;
+mod prompt;
 pub mod qdisc;
 mod request;
 pub mod route;

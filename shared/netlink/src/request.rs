@@ -1,6 +1,7 @@
 //! Requests and replies: acknowledgements with the kernel's text, and consistent dumps.
 
 use std::fmt;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
@@ -106,24 +107,27 @@ impl Rtnl {
         let mut handle = self.handle.clone();
         let mut answers = handle.request(request).map_err(|_closed| fail(0))?;
         let (mut messages, mut whole, mut ended) = (Vec::new(), true, false);
-        self.context.0.block_on(async {
-            while let Some(answer) = answers.next().await {
-                whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(inner) => {
-                        // A request without flags has a reply of one message.
-                        ended |= flags == 0;
-                        messages.push(inner);
-                    }
-                    NetlinkPayload::Error(refused) if refused.code.is_some() => {
-                        return Err(Error::refused(attempt.0, &attempt.1, &refused));
-                    }
-                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => ended = true,
-                    _ => {}
+        let cx = &mut Context::from_waker(Waker::noop());
+        loop {
+            let answer = match answers.poll_next_unpin(cx) {
+                Poll::Ready(Some(answer)) => answer,
+                Poll::Pending if self.turn() => continue,
+                Poll::Ready(None) | Poll::Pending => break,
+            };
+            whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
+            match answer.payload {
+                NetlinkPayload::InnerMessage(inner) => {
+                    // A request without flags has a reply of one message.
+                    ended |= flags == 0;
+                    messages.push(inner);
                 }
+                NetlinkPayload::Error(refused) if refused.code.is_some() => {
+                    return Err(Error::refused(attempt.0, &attempt.1, &refused));
+                }
+                NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => ended = true,
+                _ => {}
             }
-            Ok(())
-        })?;
+        }
         if !ended {
             return Err(fail(0));
         }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cases::{ATTACH, Place};
@@ -139,7 +139,7 @@ fn grow(
         figures.extend(measure(&mut scenarios, effort, scales));
     }
     // At once, so that the kernel is not busy with it during the next measurement.
-    let host = Rtnl::here(&Context::new().unwrap()).unwrap();
+    let host = Rtnl::here().unwrap();
     host.delete_links(|link| link.kind == "veth").unwrap();
     figures
 }

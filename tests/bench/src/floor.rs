@@ -9,7 +9,7 @@ use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
@@ -127,15 +127,14 @@ fn elements(ports: u16) -> Elements {
 impl Floor {
     /// Works in the namespace of the thread.
     pub(crate) fn new(case: &str, work: Work) -> Self {
-        let context = Context::new().unwrap();
         let netns = Netns::create().unwrap();
         Self {
             case: case.to_owned(),
             base: None,
             work,
             on: BRIDGE.to_owned(),
-            host: Rtnl::here(&context).unwrap(),
-            sandbox: Rtnl::open(&context, &netns).unwrap(),
+            host: Rtnl::here().unwrap(),
+            sandbox: Rtnl::open(&netns).unwrap(),
             netns,
             bridge: None,
             netfilter: Netfilter::open().unwrap(),

@@ -28,7 +28,7 @@ use cases::Place;
 use clap::Parser;
 use crowd::Throughput;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_plugin::Entry;
 use measure::{Effort, Figure, measure};
 use nix::unistd::mkdtemp;
@@ -149,7 +149,7 @@ fn main() -> ExitCode {
 
 /// Sets the loopback interface up, in the thread's namespace.
 fn start_loopback() {
-    let lo = Rtnl::here(&Context::new().unwrap())
+    let lo = Rtnl::here()
         .and_then(|host| host.link_by_name("lo"))
         .unwrap();
     lo.unwrap().set_up().unwrap();

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::watch::Watch;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
@@ -201,7 +201,7 @@ impl Lab {
     /// Waits until the host has so many pairs: a namespace ends some time after its last process and descriptor.
     pub fn until_pairs(&self, count: usize) {
         let rtnl = self.rtnl();
-        let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
+        let mut watch = Watch::open(None).unwrap();
         let is_there = || {
             let links = rtnl.links()?;
             let pairs = links.iter().filter(|link| link.kind.is_pair());
@@ -220,7 +220,7 @@ impl Lab {
 
     /// A handle that acts on the host.
     pub fn rtnl(&self) -> Rtnl {
-        Rtnl::open(&Context::new().unwrap(), &self.host).unwrap()
+        Rtnl::open(&self.host).unwrap()
     }
 
     /// A new, empty namespace.

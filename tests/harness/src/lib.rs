@@ -16,6 +16,7 @@ pub mod call;
 mod cgroup;
 pub mod chain;
 pub mod conf;
+pub mod cost;
 pub mod dice;
 pub mod ear;
 pub mod fault;

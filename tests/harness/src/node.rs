@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::Context;
 use linkspan_netlink::watch::Watch;
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
@@ -206,8 +205,8 @@ impl Node<'_> {
         let left = (self.attached(), self.leases(), self.ports());
         assert_eq!(left, (Vec::new(), Vec::new(), Vec::new()));
         assert_eq!(table::elements(self.lab), [""; 0]);
-        let (context, rtnl) = (Context::new().unwrap(), self.lab.rtnl());
-        let mut watch = Watch::open(&context, Some(self.lab.host())).unwrap();
+        let rtnl = self.lab.rtnl();
+        let mut watch = Watch::open(Some(self.lab.host())).unwrap();
         let is_pair = |link: &Link| link.name.starts_with("veth");
         let gone = watch.until(DEADLINE, || {
             Ok((!rtnl.links()?.iter().any(is_pair)).then_some(()))

@@ -5,7 +5,7 @@ use std::process::id;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use rustix::io::fcntl_dupfd_cloexec;
 
 /// The lowest descriptor number in a path, and the count of numbers before the first is reused.
@@ -40,6 +40,6 @@ impl Sandbox {
 
     /// A handle that acts on the sandbox.
     pub fn rtnl(&self) -> Rtnl {
-        Rtnl::open(&Context::new().unwrap(), &self.netns).unwrap()
+        Rtnl::open(&self.netns).unwrap()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use linkspan_cli::traffic::{at, tcp, udp};
 use linkspan_netlink::addr::Addr;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::watch::Watch;
 use linkspan_protocol::family::Family;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,9 +27,8 @@ fn lost(protocol: &str, ip: IpAddr, err: &io::Error) {
 pub fn wait_for_link_local(netns: &Netns, name: &str) -> u32 {
     /// `RT_SCOPE_LINK` of linux/rtnetlink.h
     const LINK: u8 = 253;
-    let context = Context::new().unwrap();
-    let mut watch = Watch::open(&context, Some(netns)).unwrap();
-    let rtnl = Rtnl::open(&context, netns).unwrap();
+    let mut watch = Watch::open(Some(netns)).unwrap();
+    let rtnl = Rtnl::open(netns).unwrap();
     let link = rtnl.link_by_name(name).unwrap().unwrap();
     let there = watch.until(Duration::from_secs(20), || {
         let addrs = link.addrs(Some(Family::V6))?;

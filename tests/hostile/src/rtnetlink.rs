@@ -6,7 +6,7 @@ use linkspan_netlink::addr::Addr;
 use linkspan_netlink::error::Error;
 use linkspan_netlink::link::{Link, VLAN_IDS, port_vlans};
 use linkspan_netlink::route::{Lookup, Route};
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::rule::Rule;
 use linkspan_netlink::stored::Stored;
 use linkspan_protocol::family::Family;
@@ -54,7 +54,7 @@ fn value(answer: &RouteNetlinkMessage) {
         assert!(vlans.iter().all(|vlan| VLAN_IDS.contains(&vlan.id)));
     }
     RTNL.with(|rtnl| {
-        let rtnl = rtnl.get_or_init(|| Rtnl::here(&Context::new().unwrap()).unwrap());
+        let rtnl = rtnl.get_or_init(|| Rtnl::here().unwrap());
         drop(Link::of(rtnl, answer.clone()));
     });
 }

@@ -10,7 +10,7 @@ use linkspan_cli::traffic::{at, unspecified};
 use linkspan_harness::server::once_free;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 
 use crate::Kind;
@@ -72,7 +72,7 @@ struct End<'a> {
 impl<'a> End<'a> {
     fn new(stage: &'a Stage<'_>, name: &str, link: &str, address: SocketAddr) -> Self {
         let netns = stage.netns(name);
-        let rtnl = Rtnl::open(&Context::new().unwrap(), netns).unwrap();
+        let rtnl = Rtnl::open(netns).unwrap();
         let link = rtnl.link_by_name(link).unwrap().unwrap();
         Self {
             netns,

@@ -10,7 +10,7 @@ use linkspan_harness::tun::Tunnel;
 use linkspan_harness::wait;
 use linkspan_harness::world::{another_node, beyond, set_sysctl};
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Batch;
 use linkspan_nftables::ruleset::{self as nftables, Chain, Table};
 use linkspan_protocol::family::Family;
@@ -63,10 +63,9 @@ impl<'a> Stage<'a> {
     /// Waits until all addresses are local: the kernel accepts IPv6 addresses some time after they were added, and
     /// before that looks for a neighbour that has them.
     pub(crate) fn settle(&self) {
-        let context = Context::new().unwrap();
         let others = self.others.values().map(|other| &other.netns);
         for netns in others.chain([self.lab.host()]) {
-            let rtnl = Rtnl::open(&context, netns).unwrap();
+            let rtnl = Rtnl::open(netns).unwrap();
             for link in rtnl.links().unwrap() {
                 let addresses = link.addrs(Some(Family::V6)).unwrap();
                 let global = addresses.iter().filter(|address| address.scope == 0);

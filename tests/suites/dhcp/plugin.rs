@@ -1,7 +1,10 @@
 //! The verbs, the messages to servers, and the results of their answers.
 
 use linkspan_harness::call::Call;
+use linkspan_harness::conf::with;
+use linkspan_harness::cost::{Cost, cost};
 use linkspan_harness::lab::in_lab;
+use linkspan_harness::skip;
 use serde_json::json;
 
 use crate::LINKSPAN;
@@ -263,5 +266,47 @@ fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
         server.next(RELEASE);
         assert_eq!((server.given(), segment.kept()), (0, 0));
         calls[0].clone().without("CNI_NETNS").del();
+    });
+}
+
+/// The row of the plugin for the tables of suites/budgets.rs. The daemon's own cost is a server's round trip.
+#[test]
+fn the_plugin_keeps_to_its_budget() {
+    const CALLS: [(&str, usize); 5] = [
+        ("ADD", 20),
+        ("CHECK", 15),
+        ("STATUS", 15),
+        ("DEL", 20),
+        ("GC", 20),
+    ];
+    in_lab(LINKSPAN, |lab| {
+        if !skip::can_trace("dhcp") {
+            return;
+        }
+        let segment = Segment::new(lab);
+        let _server = Segment::server(3600, 1);
+        let _daemon = segment.daemon();
+        let pod = segment.container("c1");
+        let call = segment.call(&pod, &json!({}));
+        let mut result = json!(null);
+        for (verb, calls) in CALLS {
+            let more = match verb {
+                "GC" => json!({ "cni.dev/valid-attachments": [] }),
+                _ => json!({ "prevResult": result }),
+            };
+            let conf = with(segment.conf(&json!({})), &more);
+            let (output, did) = cost(lab, call.clone().verb(verb).conf(&conf));
+            let most = Cost {
+                processes: 1,
+                files: 1,
+                calls,
+                ..Cost::default()
+            };
+            assert!(did.is_within(most), "{verb}: {did:?}");
+            if verb == "ADD" {
+                result = output.json();
+                pod.configure(&result);
+            }
+        }
     });
 }

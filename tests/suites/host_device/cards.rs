@@ -11,7 +11,6 @@ use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
-use linkspan_netlink::rtnl::Context;
 use linkspan_netlink::watch::Watch;
 use serde_json::{Value, json};
 
@@ -58,7 +57,7 @@ impl Card<'_> {
 
     /// The end of a container, after which the kernel returns the card.
     fn dies(&self, sandbox: Sandbox) -> Link {
-        let mut watch = Watch::open(&Context::new().unwrap(), None).unwrap();
+        let mut watch = Watch::open(None).unwrap();
         drop(sandbox);
         let rtnl = self.lab.rtnl();
         let is_home = || {

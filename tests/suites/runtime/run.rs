@@ -14,7 +14,7 @@ use linkspan_harness::server::is_published;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::world::beyond;
 use linkspan_netlink::netns::Netns;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -119,7 +119,7 @@ fn a_run_publishes_ports_and_asks_for_addresses() {
             linkspan(lab, &["run", "--net", "net", "--mac", "02:00:00:00:00:07"]).args(&asked);
         let (run, command, netns) = lasting(run);
         assert_eq!(lab.leased("net"), ["10.1.0.77", "fd00:1::77"]);
-        let rtnl = Rtnl::open(&Context::new().unwrap(), &netns).unwrap();
+        let rtnl = Rtnl::open(&netns).unwrap();
         let eth0 = rtnl.link_by_name("eth0").unwrap().unwrap();
         assert_eq!(eth0.mac, [2, 0, 0, 0, 0, 7]);
         is_published(lab.host(), &[], &netns, (8080, 80));

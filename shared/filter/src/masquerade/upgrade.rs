@@ -2,7 +2,7 @@
 //! of its neighbours.
 
 use linkspan_netlink::link::Link;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::Netfilter;
 use linkspan_nftables::datum::Datum;
 use linkspan_nftables::ruleset::Element;
@@ -77,7 +77,7 @@ pub(super) fn regroup(owner: &Owner) -> Result<()> {
 
 /// The host's links.
 fn links() -> Result<Vec<Link>> {
-    let host = Context::new().and_then(|context| Rtnl::here(&context));
+    let host = Rtnl::here();
     host.and_then(|host| host.links()).map_err(kernel)
 }
 

@@ -9,7 +9,7 @@ use linkspan_netlink::link::{
     QosMap, Vlan, VlanProtocol, Vxlan,
 };
 use linkspan_netlink::route::RouteSpec;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
@@ -38,8 +38,7 @@ fn vlan(id: u16, protocol: VlanProtocol) -> Kind {
 
 #[test]
 fn links_of_their_own_are_told_as_they_were_asked_for() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     for kind in [
@@ -71,8 +70,7 @@ fn links_of_their_own_are_told_as_they_were_asked_for() {
 
 #[test]
 fn a_vxlans_routes_tell_its_far_ends_and_it_forwards_when_it_is_told() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     let kind = Kind::Vxlan(Vxlan::at(4790));
@@ -116,9 +114,7 @@ fn a_vxlans_routes_tell_its_far_ends_and_it_forwards_when_it_is_told() {
 
 #[test]
 fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_asked_for() {
-    let context = Context::new().unwrap();
-    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
-    else {
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(), namespace()) else {
         return;
     };
     rtnl.create(&bridge("up0")).unwrap();
@@ -173,9 +169,7 @@ fn links_on_another_link_are_born_in_another_namespace_and_told_as_they_were_ask
 
 #[test]
 fn a_netkit_pair_is_told_as_it_was_asked_for_at_either_end() {
-    let context = Context::new().unwrap();
-    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
-    else {
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(), namespace()) else {
         return;
     };
     if !skip::has_kind(&rtnl, &Kind::Netkit(Netkit::OPEN)) {
@@ -242,8 +236,7 @@ fn dummy(rtnl: &Rtnl) -> Link {
 
 #[test]
 fn a_kind_that_no_kernel_has_is_not_known_and_one_that_is_known_is_not_made() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     let before = rtnl.links().unwrap().len();
@@ -256,9 +249,7 @@ fn a_kind_that_no_kernel_has_is_not_known_and_one_that_is_known_is_not_made() {
 
 #[test]
 fn a_link_is_renamed_noted_on_and_moved() {
-    let context = Context::new().unwrap();
-    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(&context), namespace(&context))
-    else {
+    let (Some((_host, rtnl)), Some((pod, there))) = (namespace(), namespace()) else {
         return;
     };
     let near = LinkSpec::new("one", Kind::Veth);

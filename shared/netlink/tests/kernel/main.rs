@@ -22,13 +22,13 @@ use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::{Netns, OpenErrorKind};
 use linkspan_netlink::route::RouteSpec;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::watch::Watch;
 use linkspan_protocol::family::Family;
 use nix::errno::Errno;
 
 /// A namespace and a handle on it; `None` if this user may not create one.
-fn namespace(context: &Context) -> Option<(Netns, Rtnl)> {
+fn namespace() -> Option<(Netns, Rtnl)> {
     match Netns::create() {
         Err(err) if err.is(Errno::EPERM) => {
             skip::tell("needs root, or `unshare -rn`");
@@ -36,7 +36,7 @@ fn namespace(context: &Context) -> Option<(Netns, Rtnl)> {
         }
         made => {
             let netns = made.unwrap();
-            let rtnl = Rtnl::open(context, &netns).unwrap();
+            let rtnl = Rtnl::open(&netns).unwrap();
             Some((netns, rtnl))
         }
     }
@@ -63,9 +63,7 @@ fn default_route(gw: &str) -> RouteSpec {
 
 #[test]
 fn a_veth_is_born_in_both_namespaces_and_comes_up() {
-    let context = Context::new().unwrap();
-    let (Some((host, rtnl)), Some((pod, pod_rtnl))) = (namespace(&context), namespace(&context))
-    else {
+    let (Some((host, rtnl)), Some((pod, pod_rtnl))) = (namespace(), namespace()) else {
         return;
     };
     assert_ne!(host.id(), pod.id());
@@ -87,7 +85,7 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
         },
     )
     .unwrap();
-    let mut watch = Watch::open(&context, Some(&host)).unwrap();
+    let mut watch = Watch::open(Some(&host)).unwrap();
     let flags = PortFlags {
         hairpin: true,
         isolated: true,
@@ -122,8 +120,7 @@ fn a_veth_is_born_in_both_namespaces_and_comes_up() {
 
 #[test]
 fn addresses_and_routes_are_added_listed_and_removed() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     rtnl.create(&bridge("br0")).unwrap();
@@ -175,8 +172,7 @@ fn addresses_and_routes_are_added_listed_and_removed() {
 
 #[test]
 fn a_link_that_is_not_there_is_none_and_lo_is_in_the_list() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     assert!(rtnl.link_by_name("nothing").unwrap().is_none());
@@ -211,8 +207,7 @@ fn what_is_no_namespace_is_refused_at_once() {
 
 #[test]
 fn many_links_are_deleted_at_once_and_the_others_stay() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     for at in 0..6 {
@@ -236,8 +231,7 @@ fn many_links_are_deleted_at_once_and_the_others_stay() {
 
 #[test]
 fn a_list_is_whole_while_links_come_and_go() {
-    let context = Context::new().unwrap();
-    let Some((host, rtnl)) = namespace(&context) else {
+    let Some((host, rtnl)) = namespace() else {
         return;
     };
     // Enough links for several messages, so that a list takes long enough to be disturbed.
@@ -246,7 +240,7 @@ fn a_list_is_whole_while_links_come_and_go() {
     }
     let enough = AtomicBool::new(false);
     let churn = || {
-        let rtnl = Rtnl::open(&Context::new().unwrap(), &host).unwrap();
+        let rtnl = Rtnl::open(&host).unwrap();
         while !enough.load(Ordering::Relaxed) {
             rtnl.create(&bridge("goes")).unwrap();
             rtnl.link_by_name("goes")

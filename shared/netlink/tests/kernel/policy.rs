@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::route::RouteSpec;
-use linkspan_netlink::rtnl::{Context, Rtnl};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_netlink::rule::{Mark, Rule};
 use linkspan_netlink::stored::{NextHop, Stored};
 use linkspan_protocol::family::{Family, PerFamily};
@@ -45,8 +45,7 @@ fn link(rtnl: &Rtnl) -> Link {
 
 #[test]
 fn rules_are_added_listed_and_removed_in_both_families() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     for family in Family::BOTH {
@@ -124,8 +123,7 @@ fn difference<T: Clone + PartialEq>(all: &[T], before: &[T]) -> Vec<T> {
 
 #[test]
 fn routes_are_moved_to_another_table_and_back_with_all_that_they_have() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     let br0 = link(&rtnl);
@@ -183,8 +181,7 @@ fn own(rtnl: &Rtnl, family: Family) -> Vec<Stored> {
 
 #[test]
 fn a_route_with_several_next_hops_is_one_and_moves_as_one() {
-    let context = Context::new().unwrap();
-    let Some((_netns, rtnl)) = namespace(&context) else {
+    let Some((_netns, rtnl)) = namespace() else {
         return;
     };
     let br0 = link(&rtnl);

@@ -10,6 +10,7 @@ mod lenient;
 mod parse;
 
 use std::fmt;
+use std::iter;
 
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -193,14 +194,19 @@ fn folds_to(name: &str, key: &str) -> bool {
 
 /// Prints with four spaces of indentation, no final newline and Go's escapes (`<`, `>`, `&`, U+2028, U+2029).
 pub fn pretty(value: &impl Serialize) -> String {
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
     // Our wire types have string keys and write to memory: neither can fail.
-    let printed = value.serialize(&mut serializer);
+    let printed = serde_json::to_string_pretty(value);
     debug_assert!(printed.is_ok(), "wire types serialize: {printed:?}");
+    // No string has a line break in JSON, so each line begins with its indentation, of two spaces a level.
+    let mut text = String::new();
+    for line in printed.unwrap_or_default().lines() {
+        let indentation = line.len() - line.trim_start_matches(' ').len();
+        text.extend(iter::repeat_n(' ', indentation));
+        text.push_str(line);
+        text.push('\n');
+    }
     // Outside of strings JSON has none of these characters, so replacing them in the text is safe.
-    String::from_utf8_lossy(&out)
+    text.trim_end()
         .replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")
