@@ -81,6 +81,18 @@ impl Scenario for Beside {
     fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)> {
         self.chain.round(mode)
     }
+
+    fn lives(&self) -> bool {
+        self.chain.lives()
+    }
+
+    fn attach(&mut self, number: u16) {
+        self.chain.attach(number);
+    }
+
+    fn detach(&mut self, number: u16) -> Cost {
+        self.chain.detach(number)
+    }
 }
 
 impl Drop for Beside {

@@ -12,6 +12,15 @@ const BAR: f64 = 11.0;
 /// Milliseconds at both ends of the scale.
 const SCALE: (f64, f64) = (0.1, 10_000.0);
 
+/// The bars of a case, from above.
+const BARS: [(Who, &str); 5] = [
+    (Who::Theirs, "#9aa5b1"),
+    (Who::Nftables, "#c9a227"),
+    (Who::Netavark, "#8250df"),
+    (Who::Ours, "#1f6feb"),
+    (Who::Floor, "#2da44e"),
+];
+
 fn x(ms: f64) -> f64 {
     let (least, most) = SCALE;
     let part = (ms.clamp(least, most) / least).ln() / (most / least).ln();
@@ -36,16 +45,13 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
             figure.operation
         )
         .unwrap();
-        for (who, colour) in [
-            (Who::Theirs, "#9aa5b1"),
-            (Who::Ours, "#1f6feb"),
-            (Who::Floor, "#2da44e"),
-        ] {
+        for (who, colour) in BARS {
             if let Some(figure) = by(figures, figure, who) {
                 bar(&mut body, y, colour, millis(figure.percentile(50)));
+                y += BAR;
             }
-            y += BAR;
         }
+        y = y.max(middle + BAR / 2.0);
         y += 8.0;
     }
     let mut lines = String::new();
@@ -63,6 +69,7 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
         "<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' \
          font-family='sans-serif' font-size='11'>\n<rect width='100%' height='100%' fill='white'/>\n{lines}{body}\
          <text x='{LEFT}' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
+         <tspan fill='#c9a227'>yellow: with nf_tables</tspan>, <tspan fill='#8250df'>violet: netavark</tspan>, \
          <tspan fill='#1f6feb'>blue: Linkspan</tspan>, <tspan fill='#2da44e'>green: the kernel's own part</tspan></text>\n</svg>\n"
     )
 }
