@@ -1,6 +1,8 @@
 //! The measured lists, each for this suite and for those that it is compared with.
 
+use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use linkspan_harness::conf::with;
@@ -11,15 +13,18 @@ use linkspan_netlink::rtnl::{Context, Rtnl};
 use serde_json::{Value, json};
 
 use crate::beside::{self, Beside, Company};
-use crate::chain::{Chain, List, Pod, Verb};
+use crate::chain::{Chain, List, Pod, TOOLS, Verb};
 use crate::scenario::Who;
 
 pub(crate) const POD: &str = "pod chain";
 pub(crate) const ENGINES: &str = "engines' chain";
 const TWENTY: &str = "pod chain, 20 ports";
 
-/// The cases in which the backend of the Go suite matters.
-const BACKED: [&str; 4] = ["bridge with masquerade", POD, ENGINES, TWENTY];
+/// The cases in which the backend of the Go suite matters. Its firewall has none of nf_tables.
+const BACKED: [&str; 3] = ["bridge with masquerade", POD, TWENTY];
+
+/// A directory that has `nft` alone.
+const NFT: &str = "nft";
 
 /// The link of the host on which macvlans stand.
 const MASTER: &str = "benchmaster";
@@ -154,9 +159,19 @@ impl Place<'_> {
         )])
     }
 
+    /// Where the plugins find programs. A node of nf_tables has no iptables, which this suite would execute, too, and
+    /// whose 1.8.9 makes its DEL fail then.
+    fn path(&self) -> String {
+        match self.who {
+            Who::Nftables => self.scratch.join(NFT).display().to_string(),
+            _ => TOOLS.to_owned(),
+        }
+    }
+
     fn list(&self, plugins: Vec<Value>) -> List {
         List {
             dir: self.dir.to_owned(),
+            path: self.path(),
             plugins,
             before: None,
         }
@@ -189,6 +204,17 @@ fn is_measured(who: Who, case: &str) -> bool {
         Who::Nftables => BACKED.contains(&case),
         _ => true,
     }
+}
+
+/// Makes the directory of programs of a node without iptables. Returns whether there is `nft`; prints a line if not.
+pub(crate) fn make_path(scratch: &Path) -> bool {
+    let Some(nft) = skip::without("nft") else {
+        return false;
+    };
+    let dir = scratch.join(NFT);
+    fs::create_dir(&dir).unwrap();
+    symlink(nft, dir.join("nft")).unwrap();
+    true
 }
 
 /// Makes the link of the host on which macvlans stand, in the thread's namespace. Returns whether the kernel has any.

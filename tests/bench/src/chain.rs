@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::process::{Cost, Mode};
 use crate::scenario::{Scenario, Who};
 
-/// Where plugins find `iptables`.
-const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where plugins find `iptables` and `nft`.
+pub(crate) const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The measured verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ impl Verb {
 pub(crate) struct List {
     /// Where the plugins are.
     pub(crate) dir: PathBuf,
+    /// Where they find programs.
+    pub(crate) path: String,
     /// Their configurations.
     pub(crate) plugins: Vec<Value>,
     /// The previous result of the first plugin.
@@ -116,7 +118,7 @@ impl Pod {
             }
             let call = Call::new(&exe)
                 .verb(verb.name())
-                .env("PATH", TOOLS)
+                .env("PATH", &list.path)
                 .env("CNI_PATH", &list.dir.to_string_lossy())
                 .of(&self.id, &self.sandbox)
                 .conf(&conf);
@@ -244,6 +246,7 @@ mod tests {
             |ports: [u16; 2]| json!({ "runtimeConfig": { "portMappings": ports.map(mapping) } });
         let list = List {
             dir: PathBuf::new(),
+            path: TOOLS.to_owned(),
             plugins: vec![json!({ "type": "bridge" }), ports([2000, 2001])],
             before: None,
         };

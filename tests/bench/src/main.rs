@@ -133,6 +133,9 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     let ours = options.plugins.as_deref().unwrap_or(&links);
     let mut suites = vec![(Who::Ours, ours)];
     suites.extend(options.compare.iter().map(|peer| (peer.who, &*peer.dir)));
+    if options.compare.iter().any(|peer| peer.who == Who::Nftables) && !cases::make_path(scratch) {
+        suites.retain(|(who, _)| *who != Who::Nftables);
+    }
     let places: Vec<Place<'_>> = suites
         .iter()
         .zip(1..)
