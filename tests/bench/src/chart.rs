@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::measure::Figure;
+use crate::measure::{Figure, LIVED};
 use crate::report::{by, millis};
 use crate::scenario::Who;
 
@@ -27,12 +27,26 @@ fn x(ms: f64) -> f64 {
     LEFT + WIDTH * part
 }
 
+/// Whether the chart shows the figure: our ADD and DEL, or DEL of pods that have lived, wherever there is a comparison
+/// or a floor.
+fn is_shown(figure: &Figure, all: &[Figure]) -> bool {
+    let is_compared = [Who::Theirs, Who::Floor]
+        .into_iter()
+        .any(|who| by(all, figure, who).is_some());
+    let has_lived = || {
+        let mut lived = all.iter().filter(|other| other.operation == LIVED);
+        lived.any(|other| (&other.case, other.who) == (&figure.case, figure.who))
+    };
+    let is_told = match figure.operation {
+        "ADD" | LIVED => true,
+        operation => operation == "DEL" && !has_lived(),
+    };
+    figure.who == Who::Ours && is_compared && is_told
+}
+
 /// An SVG of the cases with a comparison or a floor.
 pub(crate) fn svg(figures: &[Figure]) -> String {
-    let shown = |figure: &&Figure| {
-        let other = |who| by(figures, figure, who).is_some();
-        figure.who == Who::Ours && (other(Who::Theirs) || other(Who::Floor))
-    };
+    let shown = |figure: &&Figure| is_shown(figure, figures);
     let ours: Vec<&Figure> = figures.iter().filter(shown).collect();
     let (mut body, mut y) = (String::new(), 40.0);
     for figure in ours {

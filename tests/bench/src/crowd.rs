@@ -20,7 +20,7 @@ use crate::scenario::{Scenario, Who};
 use crate::spread::median;
 
 /// The measured pods, by their number on the node.
-const NUMBERS: [usize; 5] = [1, 10, 100, 1000, 2000];
+const NUMBERS: [usize; 4] = [10, 100, 1000, 2000];
 
 /// The pod that the others are compared with.
 const BASE: usize = 10;
@@ -43,7 +43,6 @@ impl Network {
     fn case(&self, number: usize) -> String {
         let (thousands, rest) = (number / 1000, number % 1000);
         let ordinal = match (thousands, rest) {
-            (0, 1) => "1st".to_owned(),
             (0, _) => format!("{rest}th"),
             _ => format!("{thousands},{rest:03}th"),
         };
@@ -55,7 +54,7 @@ impl Network {
     }
 }
 
-/// Attaches and detaches a pod on a node with 0, 9, 99, and so on up to `pods` others; beside it, the kernel's own
+/// Attaches and detaches a pod on a node with 9, 99, and so on up to `pods` others; beside it, the kernel's own
 /// part on the same node.
 pub(crate) fn growth(
     place: &Place<'_>,
