@@ -11,7 +11,7 @@ use crate::measure::{Figure, LIVED};
 use crate::scenario::Who;
 use crate::spread::{Ratio, ratio};
 
-/// What is wanted of a value.
+/// The side of a bound on which a value is wanted.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     AtLeast(f64),

@@ -34,6 +34,7 @@ use beside::Beside;
 use cases::Place;
 use clap::Parser;
 use crowd::Throughput;
+use linkspan_harness::conf::with;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::{Context, Rtnl};
 use linkspan_plugin::Entry;
@@ -93,7 +94,13 @@ fn report(options: Options, figures: &[Figure], throughput: &[Throughput]) {
     let size = own
         .as_ref()
         .map(|own| std::fs::metadata(own).unwrap().len());
-    let machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
+    let mut machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
+    if figures.iter().any(|figure| figure.who == Who::Netavark) {
+        machine = with(
+            machine,
+            &json!({ "netavark": Netavark::version(&options.netavark) }),
+        );
+    }
     println!("{machine}\n\n{}", report::table(figures));
     for told in throughput {
         println!("{told}");

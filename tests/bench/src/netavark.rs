@@ -41,6 +41,12 @@ impl Netavark {
         })
     }
 
+    /// The version of the program at this path, if it is there.
+    pub(crate) fn version(exe: &Path) -> Option<String> {
+        let told = || Call::new(exe).args(&["--version"]).run();
+        exe.is_file().then(|| told().succeeded().trim().to_owned())
+    }
+
     fn run(&mut self, verb: &str, number: u16, mode: &Mode) -> Cost {
         let new = || Sandbox::new(Netns::create().unwrap());
         let sandbox = self.pods.entry(number).or_insert_with(new).path();

@@ -79,9 +79,12 @@ impl Record {
         let machine = &self.0["machine"];
         let (processors, processor) = (&machine["processors"], text(machine, "processor"));
         let kernel = text(machine, "kernel").split('-').next().unwrap();
-        let libc = machine["libc"].as_str();
-        let libc = libc.map_or(String::new(), |libc| format!("; plugins with {libc}"));
-        format!("Milliseconds on {processors} processors ({processor}, Linux {kernel}){libc}.\n")
+        let also = ["libc", "netavark"].map(|key| match machine[key].as_str() {
+            Some(version) => format!("; {version}"),
+            None => String::new(),
+        });
+        let also = also.concat();
+        format!("Milliseconds on {processors} processors ({processor}, Linux {kernel}{also}).\n")
     }
 }
 
@@ -103,18 +106,24 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     format!("{}{rule}{rows}", line(&head).replace("|  |", "| |"))
 }
 
+/// The name of a case and verb, with the times of ours and of the other suite.
+fn beside(record: &Record, (case, verb): (&str, &str)) -> Vec<String> {
+    let of = |who, key| record.told((case, verb, who), key, 2);
+    vec![
+        format!("{case} {verb}"),
+        of("linkspan", "p50Ms"),
+        of("linkspan", "p99Ms"),
+        of("compared", "p50Ms"),
+        of("compared", "p99Ms"),
+    ]
+}
+
 fn brief(record: &Record) -> String {
     let row = |(case, verb)| {
-        let of = |who, key, digits| record.told((case, verb, who), key, digits);
-        vec![
-            format!("{case} {verb}"),
-            of("linkspan", "p50Ms", 2),
-            of("linkspan", "p99Ms", 2),
-            of("compared", "p50Ms", 2),
-            of("compared", "p99Ms", 2),
-            of("compared", "wallRatio", 1),
-            of("compared", "cpuRatio", 1),
-        ]
+        let ratio = |key| record.told((case, verb, "compared"), key, 1);
+        let mut row = beside(record, (case, verb));
+        row.extend(["wallRatio", "cpuRatio"].map(ratio));
+        row
     };
     let head = ["", "ours", "p99", "Go suite", "p99", "× time", "× CPU"];
     let rows: Vec<_> = BRIEF.into_iter().map(row).collect();
@@ -128,20 +137,17 @@ fn verbs(record: &Record) -> String {
         !parts.iter().any(|part| case.contains(part))
     };
     let row = |(case, verb)| {
-        let of = |who, key, digits| record.told((case, verb, who), key, digits);
-        vec![
-            format!("{case} {verb}"),
-            of("linkspan", "p50Ms", 2),
-            of("linkspan", "p99Ms", 2),
-            of("compared", "p50Ms", 2),
-            of("compared", "p99Ms", 2),
-            record.ratio((case, verb, "compared"), "wall", 1),
-            of("compared", "cpuRatio", 1),
-            record.ratio((case, verb, "nftables"), "wall", 1),
-            record.ratio((case, verb, "netavark"), "wall", 1),
-            of("floor", "p50Ms", 2),
-            record.ratio((case, verb, "linkspan"), "floor", 2),
-        ]
+        let ratio = |who, of, digits| record.ratio((case, verb, who), of, digits);
+        let mut row = beside(record, (case, verb));
+        row.extend([
+            ratio("compared", "wall", 1),
+            record.told((case, verb, "compared"), "cpuRatio", 1),
+            ratio("nftables", "wall", 1),
+            ratio("netavark", "wall", 1),
+            record.told((case, verb, "floor"), "p50Ms", 2),
+            ratio("linkspan", "floor", 2),
+        ]);
+        row
     };
     let head = [
         "",
@@ -200,20 +206,13 @@ fn growth(record: &Record) -> String {
 }
 
 fn pools(record: &Record) -> String {
-    let row = |(case, verb)| {
-        let of = |who, key, digits| record.told((case, verb, who), key, digits);
-        vec![
-            format!("{case} {verb}"),
-            of("linkspan", "p50Ms", 2),
-            of("linkspan", "p99Ms", 2),
-            of("compared", "p50Ms", 2),
-            of("compared", "p99Ms", 2),
-        ]
-    };
     let ours = record.ours().into_iter();
     let pools = ours.filter(|(case, _)| case.starts_with("host-local, /"));
     let head = ["", "ours", "p99", "Go suite", "p99"];
-    table(&head, &pools.map(row).collect::<Vec<_>>())
+    table(
+        &head,
+        &pools.map(|of| beside(record, of)).collect::<Vec<_>>(),
+    )
 }
 
 fn runtimes(record: &Record) -> String {
