@@ -19,6 +19,8 @@ use crate::scenario::Who;
 pub(crate) const POD: &str = "pod chain";
 pub(crate) const ENGINES: &str = "engines' chain";
 const TWENTY: &str = "pod chain, 20 ports";
+const LIMITED: &str = "bridge with limits";
+const MACVLAN: &str = "macvlan";
 
 /// The cases in which the backend of the Go suite matters. Its firewall has none of nf_tables.
 const BACKED: [&str; 3] = ["bridge with masquerade", POD, TWENTY];
@@ -217,24 +219,24 @@ pub(crate) fn make_path(scratch: &Path) -> bool {
     true
 }
 
-/// Makes the link of the host on which macvlans stand, in the thread's namespace. Returns whether the kernel has any.
-pub(crate) fn make_master() -> bool {
+/// Makes the link of the host on which macvlans stand, in the thread's namespace. Returns the cases that this kernel
+/// cannot have; prints a line for each.
+pub(crate) fn make_master() -> Vec<&'static str> {
     let host = Rtnl::here(&Context::new().unwrap()).unwrap();
-    if !skip::has_kind(&host, &kind::macvlan()) {
-        return false;
-    }
-    let spec = LinkSpec::new(MASTER, Kind::Veth);
+    let mut lacking = vec![(LIMITED, Kind::Ifb), (MACVLAN, kind::macvlan())];
+    lacking.retain(|(_, kind)| !skip::has_kind(&host, kind));
     let own = Netns::current().unwrap();
     let far = Peer::new("benchcable", own.as_fd());
-    host.create_pair(&spec, &far).unwrap();
+    host.create_pair(&LinkSpec::new(MASTER, Kind::Veth), &far)
+        .unwrap();
     for end in [MASTER, "benchcable"] {
         host.link_by_name(end).unwrap().unwrap().set_up().unwrap();
     }
-    true
+    lacking.into_iter().map(|(case, _)| case).collect()
 }
 
 /// Every case, in the order of the table.
-pub(crate) fn chains(place: &Place<'_>, has_master: bool) -> Vec<Chain> {
+pub(crate) fn chains(place: &Place<'_>, lacking: &[&str]) -> Vec<Chain> {
     let pod = if place.who == Who::Ours { ALL } else { ATTACH };
     let mut cases = linkless(place);
     cases.extend([
@@ -255,20 +257,16 @@ pub(crate) fn chains(place: &Place<'_>, has_master: bool) -> Vec<Chain> {
             ]),
             ATTACH,
         ),
-        ("bridge with limits", place.limited(18), ATTACH),
+        (LIMITED, place.limited(18), ATTACH),
         ("ptp", place.ptp(6), ATTACH),
-    ]);
-    if has_master {
-        cases.push(("macvlan", place.macvlan(19), ATTACH));
-    }
-    cases.extend([
+        (MACVLAN, place.macvlan(19), ATTACH),
         (POD, place.pod(7, 1, false), pod),
         ("pod chain, iptables", place.pod(8, 1, true), ATTACH),
         (ENGINES, place.engines(16), ATTACH),
         (TWENTY, place.pod(9, 20, false), ATTACH),
         (THOUSAND, place.pod(10, 1000, false), ATTACH),
     ]);
-    cases.retain(|(case, ..)| is_measured(place.who, case));
+    cases.retain(|(case, ..)| is_measured(place.who, case) && !lacking.contains(case));
     let chain = |(case, list, verbs): (&str, _, _)| place.chain(case, list, verbs);
     cases.into_iter().map(chain).collect()
 }

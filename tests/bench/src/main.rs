@@ -182,10 +182,10 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
 
 /// Scenarios that alternate. Scenarios that would disturb others are groups of their own.
 fn groups(places: &[Place<'_>], links: &Path, options: &Options) -> Vec<Vec<Box<dyn Scenario>>> {
-    let has_master = cases::make_master();
+    let lacking = cases::make_master();
     let mut together: Vec<Box<dyn Scenario>> = Vec::new();
     for place in places {
-        let chains = cases::chains(place, has_master).into_iter();
+        let chains = cases::chains(place, &lacking).into_iter();
         together.extend(chains.map(boxed));
     }
     together.extend(floor::floors());
