@@ -75,16 +75,15 @@ impl Record {
         found["podsPerSecond"].as_f64()
     }
 
+    /// The machine, and the C library of the measured plugins.
     fn machine(&self) -> String {
         let machine = &self.0["machine"];
         let (processors, processor) = (&machine["processors"], text(machine, "processor"));
         let kernel = text(machine, "kernel").split('-').next().unwrap();
-        let also = ["libc", "netavark"].map(|key| match machine[key].as_str() {
-            Some(version) => format!("; {version}"),
-            None => String::new(),
-        });
-        let also = also.concat();
-        format!("Milliseconds on {processors} processors ({processor}, Linux {kernel}{also}).\n")
+        let banner = machine["libc"].as_str();
+        let version = banner.and_then(|banner| banner.rsplit_once("version "));
+        let libc = version.map_or(String::new(), |(_, version)| format!(", glibc {version}"));
+        format!("{processors} processors ({processor}, Linux {kernel}{libc})")
     }
 }
 
@@ -127,7 +126,11 @@ fn brief(record: &Record) -> String {
     };
     let head = ["", "ours", "p99", "Go suite", "p99", "× time", "× CPU"];
     let rows: Vec<_> = BRIEF.into_iter().map(row).collect();
-    format!("{}\n{}", record.machine(), table(&head, &rows))
+    format!(
+        "Milliseconds on {}.\n\n{}",
+        record.machine(),
+        table(&head, &rows)
+    )
 }
 
 /// Each verb of each case that stands by itself.
@@ -164,7 +167,13 @@ fn verbs(record: &Record) -> String {
     ];
     let ours = record.ours().into_iter();
     let rows: Vec<_> = ours.filter(|(case, _)| is_apart(case)).map(row).collect();
-    format!("{}\n{}", record.machine(), table(&head, &rows))
+    let netavark = record.0["machine"]["netavark"].as_str();
+    let beside = netavark.map_or(String::new(), |version| format!(", beside {version}"));
+    let machine = record.machine();
+    format!(
+        "Milliseconds on {machine}{beside}.\n\n{}",
+        table(&head, &rows)
+    )
 }
 
 fn growth(record: &Record) -> String {
