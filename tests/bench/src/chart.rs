@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::measure::{Figure, LIVED};
-use crate::report::{by, millis};
+use crate::report::{by, in_order, millis};
 use crate::scenario::Who;
 
 const LEFT: f64 = 290.0;
@@ -47,7 +47,7 @@ fn is_shown(figure: &Figure, all: &[Figure]) -> bool {
 /// An SVG of the cases with a comparison or a floor.
 pub(crate) fn svg(figures: &[Figure]) -> String {
     let shown = |figure: &&Figure| is_shown(figure, figures);
-    let ours: Vec<&Figure> = figures.iter().filter(shown).collect();
+    let ours: Vec<&Figure> = in_order(figures).into_iter().filter(shown).collect();
     let (mut body, mut y) = (String::new(), 40.0);
     for figure in ours {
         let middle = y + BAR * 2.0;
@@ -82,7 +82,7 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' \
          font-family='sans-serif' font-size='11'>\n<rect width='100%' height='100%' fill='white'/>\n{lines}{body}\
-         <text x='{LEFT}' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
+         <text x='8' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
          <tspan fill='#c9a227'>yellow: with nf_tables</tspan>, <tspan fill='#8250df'>violet: netavark</tspan>, \
          <tspan fill='#1f6feb'>blue: Linkspan</tspan>, <tspan fill='#2da44e'>green: the kernel's own part</tspan></text>\n</svg>\n"
     )

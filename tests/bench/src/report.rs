@@ -62,7 +62,7 @@ fn over_floor(figure: &Figure, all: &[Figure]) -> Option<Ratio> {
 }
 
 /// Each case's rows together, and in these each operation's.
-fn in_order(figures: &[Figure]) -> Vec<&Figure> {
+pub(crate) fn in_order(figures: &[Figure]) -> Vec<&Figure> {
     let first = |figure: &Figure| {
         let same_case = |other: &Figure| other.case == figure.case;
         let same = |other: &Figure| same_case(other) && other.operation == figure.operation;
