@@ -61,7 +61,9 @@ fn fill(lines: &str) {
             return;
         };
         let script = format!("*nat\n{lines}COMMIT\n");
-        Call::new(&tool).stdin(script.as_bytes()).run().succeeded();
+        // The usual lock is of root alone, and of no use in a namespace of our own.
+        let call = Call::new(&tool).env("XTABLES_LOCKFILE", "/dev/null");
+        call.stdin(script.as_bytes()).run().succeeded();
     }
 }
 

@@ -157,11 +157,16 @@ pub(crate) fn machine(plugin: &Path) -> Value {
 /// The banner of the C library that an executable has in it, which a great part of a start depends on; `None` where it has none.
 fn libc(executable: &[u8]) -> Option<String> {
     const BANNER: &[u8] = b"GNU C Library (";
-    let mut windows = executable.windows(BANNER.len());
-    let at = windows.position(|some| some == BANNER)?;
-    let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
-    let banner = String::from_utf8_lossy(lines.next()?);
-    Some(banner.trim_end_matches('.').to_owned())
+    let windows = executable.windows(BANNER.len()).enumerate();
+    let starts = windows.filter(|(_, some)| *some == BANNER);
+    // This program has the beginning of a banner, too.
+    let mut banners = starts.filter_map(|(at, _)| {
+        let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
+        let banner = String::from_utf8_lossy(lines.next()?);
+        let banner = banner.trim_end_matches('.');
+        banner.contains(" version ").then(|| banner.to_owned())
+    });
+    banners.next()
 }
 
 /// The figures as an array of objects.
@@ -189,4 +194,17 @@ pub(crate) fn json(figures: &[Figure]) -> Value {
         })
     };
     in_order(figures).into_iter().map(object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_known_by_its_whole_banner() {
+        let banner = "GNU C Library (Debian) stable release version 2.36";
+        let executable = format!("\0GNU C Library (\0{banner}.\nCopyright");
+        assert_eq!(libc(executable.as_bytes()).as_deref(), Some(banner));
+        assert_eq!(libc(b"\0GNU C Library (\0musl"), None);
+    }
 }
