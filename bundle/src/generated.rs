@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use linkspan_harness::kept::with_part;
+
 pub(crate) use linkspan_harness::kept::file_is_kept;
 
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -26,11 +28,9 @@ pub(crate) fn is_kept(dir: &str, files: &BTreeMap<String, String>) {
 pub(crate) fn with_parts(file: &str, parts: &[(String, String)]) -> String {
     let text = fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     parts.iter().fold(text, |text, (name, part)| {
-        let (begin, end) = (format!("<!-- keys of {name} -->\n"), "<!-- end -->\n");
-        let Some((before, rest)) = text.split_once(&begin) else {
-            return format!("{text}\n## {name}\n\n{begin}\n{part}\n{end}");
-        };
-        let (_, after) = rest.split_once(end).unwrap();
-        format!("{before}{begin}\n{part}\n{end}{after}")
+        let place = format!("keys of {name}");
+        with_part(&text, &place, part).unwrap_or_else(|| {
+            format!("{text}\n## {name}\n\n<!-- {place} -->\n\n{part}\n<!-- end -->\n")
+        })
     })
 }

@@ -61,7 +61,9 @@ fn fill(lines: &str) {
             return;
         };
         let script = format!("*nat\n{lines}COMMIT\n");
-        Call::new(&tool).stdin(script.as_bytes()).run().succeeded();
+        // The usual lock is of root alone, and of no use in a namespace of our own.
+        let call = Call::new(&tool).env("XTABLES_LOCKFILE", "/dev/null");
+        call.stdin(script.as_bytes()).run().succeeded();
     }
 }
 
@@ -80,6 +82,18 @@ impl Scenario for Beside {
 
     fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)> {
         self.chain.round(mode)
+    }
+
+    fn lives(&self) -> bool {
+        self.chain.lives()
+    }
+
+    fn attach(&mut self, number: u16) {
+        self.chain.attach(number);
+    }
+
+    fn detach(&mut self, number: u16) -> Cost {
+        self.chain.detach(number)
     }
 }
 

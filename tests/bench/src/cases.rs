@@ -1,16 +1,38 @@
-//! The measured lists, each for this suite and for the one that it is compared with.
+//! The measured lists, each for this suite and for those that it is compared with.
 
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use linkspan_harness::conf::with;
+use linkspan_harness::{kind, skip};
+use linkspan_netlink::link::{Kind, LinkSpec, Peer};
+use linkspan_netlink::netns::Netns;
+use linkspan_netlink::rtnl::Rtnl;
 use serde_json::{Value, json};
 
 use crate::beside::{self, Beside, Company};
-use crate::chain::{Chain, List, Pod, Verb};
+use crate::chain::{Chain, List, Pod, TOOLS, Verb};
 use crate::scenario::Who;
 
+pub(crate) const POD: &str = "pod chain";
+pub(crate) const ENGINES: &str = "engines' chain";
+const TWENTY: &str = "pod chain, 20 ports";
+const LIMITED: &str = "bridge with limits";
+const MACVLAN: &str = "macvlan";
+
+/// The cases in which the backend of the Go suite matters. Its firewall has none of nf_tables.
+const BACKED: [&str; 3] = ["bridge with masquerade", POD, TWENTY];
+
+/// A directory that has `nft` alone.
+const NFT: &str = "nft";
+
+/// The link of the host on which macvlans stand.
+const MASTER: &str = "benchmaster";
+
 /// So many ports that the kernel is busy for long after a DEL.
-const THOUSAND: &str = "pod chain, 1,000 ports";
+pub(crate) const THOUSAND: &str = "pod chain, 1,000 ports";
 
 /// Ports whose flows must be forgotten, in both families.
 const THOUSAND_UDP: &str = "portmap, 1,000 UDP ports";
@@ -75,25 +97,33 @@ impl Place<'_> {
         self.plugin("portmap", case, &with(ports, over))
     }
 
-    /// Bridge, addresses, masquerade and published ports.
-    pub(crate) fn pod(&self, case: u8, ports: u16, iptables: bool) -> List {
-        let over = |keys: Value| {
-            if iptables && self.who == Who::Ours {
-                keys
-            } else {
-                json!({})
-            }
+    /// The keys that choose a backend, for bridge and for portmap. Ours needs none, unless it is to use iptables.
+    fn backend(&self, iptables: bool) -> [Value; 2] {
+        let backend = match self.who {
+            Who::Ours if iptables => "iptables",
+            Who::Nftables => "nftables",
+            _ => return [json!({}), json!({})],
         };
-        let masquerade = with(
-            json!({ "ipMasq": true }),
-            &over(json!({ "ipMasqBackend": "iptables" })),
-        );
-        let backend = over(json!({ "backend": "iptables" }));
-        let bridge = self.bridge(case, &masquerade);
+        [
+            json!({ "ipMasqBackend": backend }),
+            json!({ "backend": backend }),
+        ]
+    }
+
+    /// Bridge, addresses and masquerade.
+    fn masquerading(&self, case: u8, iptables: bool) -> Value {
+        let [backend, _] = self.backend(iptables);
+        self.bridge(case, &with(json!({ "ipMasq": true }), &backend))
+    }
+
+    /// The same, and published ports.
+    pub(crate) fn pod(&self, case: u8, ports: u16, iptables: bool) -> List {
+        let [_, backend] = self.backend(iptables);
+        let bridge = self.masquerading(case, iptables);
         self.list(vec![bridge, self.ports(case, (ports, "tcp"), &backend)])
     }
 
-    /// The chain that podman, nerdctl and Nomad write, in their form, without a backend.
+    /// The chain that podman, nerdctl and Nomad write, in their form, without a backend for firewall.
     fn engines(&self, case: u8) -> List {
         let mut list = self.pod(case, 1, false);
         let tuned = json!({ "dataDir": self.scratch.join("tuning") });
@@ -102,6 +132,24 @@ impl Place<'_> {
             self.plugin("tuning", case, &tuned),
         ]);
         list
+    }
+
+    /// Bridge and addresses, with limits in both directions.
+    fn limited(&self, case: u8) -> List {
+        let limits = json!({
+            "ingressRate": 100_000_000,
+            "ingressBurst": 10_000_000,
+            "egressRate": 50_000_000,
+            "egressBurst": 5_000_000,
+        });
+        let bridge = self.bridge(case, &json!({}));
+        self.list(vec![bridge, self.plugin("bandwidth", case, &limits)])
+    }
+
+    /// A child of [`MASTER`], and addresses.
+    fn macvlan(&self, case: u8) -> List {
+        let over = json!({ "master": MASTER, "ipam": self.ipam(case, false) });
+        self.list(vec![self.plugin("macvlan", case, &over)])
     }
 
     /// A pair with host routes, and addresses.
@@ -113,12 +161,35 @@ impl Place<'_> {
         )])
     }
 
+    /// Where the plugins find programs. A node of nf_tables has no iptables, which this suite would execute, too, and
+    /// whose 1.8.9 makes its DEL fail then.
+    fn path(&self) -> String {
+        match self.who {
+            Who::Nftables => self.scratch.join(NFT).display().to_string(),
+            _ => TOOLS.to_owned(),
+        }
+    }
+
     fn list(&self, plugins: Vec<Value>) -> List {
         List {
             dir: self.dir.to_owned(),
+            path: self.path(),
             plugins,
             before: None,
         }
+    }
+
+    /// One plugin after another one.
+    fn behind(&self, plugin: Value) -> List {
+        List {
+            before: Some(before()),
+            ..self.list(vec![plugin])
+        }
+    }
+
+    fn chain(&self, case: &str, list: List, verbs: &'static [Verb]) -> Chain {
+        let pod = Pod::new(&format!("{:064x}", self.number));
+        Chain::new((case, self.who), list, verbs, pod)
     }
 }
 
@@ -127,49 +198,116 @@ pub(crate) fn is_large(case: &str) -> bool {
     [THOUSAND, THOUSAND_UDP].contains(&case)
 }
 
-/// Every case, in the order of the table.
-pub(crate) fn chains(place: &Place<'_>) -> Vec<Chain> {
-    let of = |plugin: Value| place.list(vec![plugin]);
-    let behind = |ports: Value| List {
-        before: Some(before()),
-        ..of(ports)
+/// Whether this suite can do the case in bearable time, and otherwise than its default does.
+fn is_measured(who: Who, case: &str) -> bool {
+    match who {
+        // It executes iptables several times for each port, and takes minutes.
+        Who::Theirs => !is_large(case),
+        Who::Nftables => BACKED.contains(&case),
+        _ => true,
+    }
+}
+
+/// Makes the directory of programs of a node without iptables. Returns whether there is `nft`; prints a line if not.
+pub(crate) fn make_path(scratch: &Path) -> bool {
+    let Some(nft) = skip::without("nft") else {
+        return false;
     };
-    let unpublished = behind(place.ports(3, (0, "tcp"), &json!({})));
-    let udp = behind(place.ports(11, (1000, "udp"), &json!({})));
-    let one = behind(place.ports(12, (1, "tcp"), &json!({})));
-    let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
-    let dual = place.bridge(5, &json!({ "ipam": place.ipam(5, true) }));
+    let dir = scratch.join(NFT);
+    fs::create_dir(&dir).unwrap();
+    symlink(nft, dir.join("nft")).unwrap();
+    true
+}
+
+/// Makes the link of the host on which macvlans stand, in the thread's namespace. Returns the cases that this kernel
+/// cannot have; prints a line for each.
+pub(crate) fn make_master() -> Vec<&'static str> {
+    let host = Rtnl::here().unwrap();
+    let mut lacking = vec![(LIMITED, Kind::Ifb), (MACVLAN, kind::macvlan())];
+    lacking.retain(|(_, kind)| !skip::has_kind(&host, kind));
+    let own = Netns::current().unwrap();
+    let far = Peer::new("benchcable", own.as_fd());
+    host.create_pair(&LinkSpec::new(MASTER, Kind::Veth), &far)
+        .unwrap();
+    for end in [MASTER, "benchcable"] {
+        host.link_by_name(end).unwrap().unwrap().set_up().unwrap();
+    }
+    lacking.into_iter().map(|(case, _)| case).collect()
+}
+
+/// Every case, in the order of the table.
+pub(crate) fn chains(place: &Place<'_>, lacking: &[&str]) -> Vec<Chain> {
     let pod = if place.who == Who::Ours { ALL } else { ATTACH };
-    let cases: [(&str, List, &[Verb]); 13] = [
+    let mut cases = linkless(place);
+    cases.extend([
         (
-            "loopback",
-            of(place.plugin("loopback", 0, &json!({}))),
+            "bridge",
+            place.list(vec![place.bridge(4, &json!({}))]),
+            CHECKED,
+        ),
+        (
+            "bridge with masquerade",
+            place.list(vec![place.masquerading(17, false)]),
             ATTACH,
         ),
-        ("host-local", of(host_local), ATTACH),
-        ("portmap without ports", unpublished, ATTACH),
-        ("portmap, one port", one, ATTACH),
-        ("bridge", of(place.bridge(4, &json!({}))), CHECKED),
-        ("bridge, dual stack", of(dual), ATTACH),
+        (
+            "bridge, dual stack",
+            place.list(vec![
+                place.bridge(5, &json!({ "ipam": place.ipam(5, true) })),
+            ]),
+            ATTACH,
+        ),
+        (LIMITED, place.limited(18), ATTACH),
         ("ptp", place.ptp(6), ATTACH),
-        ("pod chain", place.pod(7, 1, false), pod),
+        (MACVLAN, place.macvlan(19), ATTACH),
+        (POD, place.pod(7, 1, false), pod),
         ("pod chain, iptables", place.pod(8, 1, true), ATTACH),
-        ("engines' chain", place.engines(16), ATTACH),
-        ("pod chain, 20 ports", place.pod(9, 20, false), ATTACH),
+        (ENGINES, place.engines(16), ATTACH),
+        (TWENTY, place.pod(9, 20, false), ATTACH),
         (THOUSAND, place.pod(10, 1000, false), ATTACH),
-        (THOUSAND_UDP, udp, ATTACH),
-    ];
-    let chain = |(case, list, verbs): (&str, _, _)| Chain {
-        case: case.to_owned(),
-        base: None,
-        who: place.who,
-        list,
-        verbs,
-        pod: Pod::new(&format!("{:064x}", place.number)),
-    };
-    // The Go suite executes iptables several times for each port, and takes minutes.
-    let bearable = |chain: &Chain| place.who == Who::Ours || !is_large(&chain.case);
-    cases.into_iter().map(chain).filter(bearable).collect()
+    ]);
+    cases.retain(|(case, ..)| is_measured(place.who, case) && !lacking.contains(case));
+    let chain = |(case, list, verbs): (&str, _, _)| place.chain(case, list, verbs);
+    cases.into_iter().map(chain).collect()
+}
+
+type Case = (&'static str, List, &'static [Verb]);
+
+/// The cases of one plugin that makes no links. Some have nothing to do.
+fn linkless(place: &Place<'_>) -> Vec<Case> {
+    let none = json!({});
+    let of = |plugin: Value| place.list(vec![plugin]);
+    let behind = |plugin: Value| place.behind(plugin);
+    let host_local = place.plugin("host-local", 1, &json!({ "ipam": place.ipam(1, false) }));
+    vec![
+        ("loopback", of(place.plugin("loopback", 0, &none)), ATTACH),
+        ("host-local", of(host_local), ATTACH),
+        (
+            "portmap without ports",
+            behind(place.ports(3, (0, "tcp"), &none)),
+            ATTACH,
+        ),
+        (
+            "tuning without keys",
+            behind(place.plugin("tuning", 23, &none)),
+            ATTACH,
+        ),
+        (
+            "bandwidth without limits",
+            behind(place.plugin("bandwidth", 24, &none)),
+            ATTACH,
+        ),
+        (
+            "portmap, one port",
+            behind(place.ports(12, (1, "tcp"), &none)),
+            ATTACH,
+        ),
+        (
+            THOUSAND_UDP,
+            behind(place.ports(11, (1000, "udp"), &none)),
+            ATTACH,
+        ),
+    ]
 }
 
 /// The previous result for portmap.
@@ -184,20 +322,8 @@ fn before() -> Value {
     })
 }
 
-/// Cases on crowded nodes. The Go suite executes iptables several times for each of many ports.
+/// Cases on crowded nodes. Those of many ports are ours alone: the Go suite executes iptables several times for each.
 pub(crate) fn crowded(place: &Place<'_>) -> Vec<Beside> {
-    let chain = |case: &str, list| Chain {
-        case: case.to_owned(),
-        base: None,
-        who: place.who,
-        list,
-        verbs: ATTACH,
-        pod: Pod::new(&format!("{:064x}", place.number)),
-    };
-    let behind = |ports: Value| List {
-        before: Some(before()),
-        ..place.list(vec![ports])
-    };
     let mut all = Vec::new();
     if place.who == Who::Ours {
         let mapping = json!({
@@ -207,15 +333,16 @@ pub(crate) fn crowded(place: &Place<'_>) -> Vec<Beside> {
             "hostIP": "127.0.0.1",
         });
         let one = json!({ "runtimeConfig": { "portMappings": [mapping] } });
-        let many = behind(place.ports(13, (3000, "udp"), &json!({})));
+        let many = place.behind(place.ports(13, (3000, "udp"), &json!({})));
+        let one = place.behind(place.plugin("portmap", 14, &one));
         all.push(Beside {
-            chain: chain(AMONG, behind(place.plugin("portmap", 14, &one))),
+            chain: place.chain(AMONG, one, ATTACH),
             company: Company::Ports(many, Pod::new("many")),
         });
     }
-    if beside::has_legacy() {
+    if matches!(place.who, Who::Ours | Who::Theirs) && beside::has_legacy() {
         all.push(Beside {
-            chain: chain(LEGACY, place.pod(15, 1, false)),
+            chain: place.chain(LEGACY, place.pod(15, 1, false), ATTACH),
             company: Company::LegacyRules(20_000),
         });
     }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::measure::Figure;
-use crate::report::{by, millis};
+use crate::measure::{Figure, LIVED};
+use crate::report::{by, in_order, millis};
 use crate::scenario::Who;
 
 const LEFT: f64 = 290.0;
@@ -12,19 +12,42 @@ const BAR: f64 = 11.0;
 /// Milliseconds at both ends of the scale.
 const SCALE: (f64, f64) = (0.1, 10_000.0);
 
+/// The bars of a case, from above.
+const BARS: [(Who, &str); 5] = [
+    (Who::Theirs, "#9aa5b1"),
+    (Who::Nftables, "#c9a227"),
+    (Who::Netavark, "#8250df"),
+    (Who::Ours, "#1f6feb"),
+    (Who::Floor, "#2da44e"),
+];
+
 fn x(ms: f64) -> f64 {
     let (least, most) = SCALE;
     let part = (ms.clamp(least, most) / least).ln() / (most / least).ln();
     LEFT + WIDTH * part
 }
 
+/// Whether the chart shows the figure: our ADD and DEL, or DEL of pods that have lived, wherever there is a comparison
+/// or a floor.
+fn is_shown(figure: &Figure, all: &[Figure]) -> bool {
+    let is_compared = [Who::Theirs, Who::Floor]
+        .into_iter()
+        .any(|who| by(all, figure, who).is_some());
+    let has_lived = || {
+        let mut lived = all.iter().filter(|other| other.operation == LIVED);
+        lived.any(|other| (&other.case, other.who) == (&figure.case, figure.who))
+    };
+    let is_told = match figure.operation {
+        "ADD" | LIVED => true,
+        operation => operation == "DEL" && !has_lived(),
+    };
+    figure.who == Who::Ours && is_compared && is_told
+}
+
 /// An SVG of the cases with a comparison or a floor.
 pub(crate) fn svg(figures: &[Figure]) -> String {
-    let shown = |figure: &&Figure| {
-        let other = |who| by(figures, figure, who).is_some();
-        figure.who == Who::Ours && (other(Who::Theirs) || other(Who::Floor))
-    };
-    let ours: Vec<&Figure> = figures.iter().filter(shown).collect();
+    let shown = |figure: &&Figure| is_shown(figure, figures);
+    let ours: Vec<&Figure> = in_order(figures).into_iter().filter(shown).collect();
     let (mut body, mut y) = (String::new(), 40.0);
     for figure in ours {
         let middle = y + BAR * 2.0;
@@ -36,16 +59,13 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
             figure.operation
         )
         .unwrap();
-        for (who, colour) in [
-            (Who::Theirs, "#9aa5b1"),
-            (Who::Ours, "#1f6feb"),
-            (Who::Floor, "#2da44e"),
-        ] {
+        for (who, colour) in BARS {
             if let Some(figure) = by(figures, figure, who) {
                 bar(&mut body, y, colour, millis(figure.percentile(50)));
+                y += BAR;
             }
-            y += BAR;
         }
+        y = y.max(middle + BAR / 2.0);
         y += 8.0;
     }
     let mut lines = String::new();
@@ -62,7 +82,8 @@ pub(crate) fn svg(figures: &[Figure]) -> String {
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' \
          font-family='sans-serif' font-size='11'>\n<rect width='100%' height='100%' fill='white'/>\n{lines}{body}\
-         <text x='{LEFT}' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
+         <text x='8' y='{legend}'>Medians. <tspan fill='#6e7781'>grey: the Go suite</tspan>, \
+         <tspan fill='#c9a227'>yellow: with nf_tables</tspan>, <tspan fill='#8250df'>violet: netavark</tspan>, \
          <tspan fill='#1f6feb'>blue: Linkspan</tspan>, <tspan fill='#2da44e'>green: the kernel's own part</tspan></text>\n</svg>\n"
     )
 }

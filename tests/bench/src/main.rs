@@ -9,6 +9,7 @@
     reason = "a benchmark is a program for people: it prints, and gives up where it cannot go on"
 )]
 
+mod aims;
 mod beside;
 mod cases;
 mod chain;
@@ -17,30 +18,41 @@ mod crowd;
 mod floor;
 mod host_local;
 mod measure;
+mod netavark;
+mod options;
 mod process;
 mod report;
+mod requests;
 mod scenario;
+mod spread;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aims::Measured;
+use beside::Beside;
 use cases::Place;
 use clap::Parser;
 use crowd::Throughput;
+use linkspan_harness::conf::with;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::Rtnl;
 use linkspan_plugin::Entry;
 use measure::{Effort, Figure, measure};
+use netavark::Netavark;
 use nix::unistd::mkdtemp;
+use options::Options;
 use scenario::{Scenario, Who};
 use serde_json::json;
 
 /// The plugins in this program.
 const ENTRIES: &[&Entry] = &[
+    &linkspan_bandwidth::ENTRY,
     &linkspan_bridge::ENTRY,
     &linkspan_firewall::ENTRY,
     &linkspan_host_local::ENTRY,
     &linkspan_loopback::ENTRY,
+    &linkspan_macvlan::ENTRY,
     &linkspan_portmap::ENTRY,
     &linkspan_tuning::ENTRY,
     &linkspan_veth::ENTRY,
@@ -49,55 +61,15 @@ const ENTRIES: &[&Entry] = &[
 /// The name under which this program ends at once.
 const NOTHING: &str = "nothing";
 
-/// Measures the cost of plugins, as whole processes, in namespaces of its own.
-#[derive(Debug, Parser)]
-struct Options {
-    /// Measure the plugins of this directory instead of those built into the benchmark
-    #[arg(long, value_name = "DIR")]
-    plugins: Option<PathBuf>,
-    /// Measure the plugins of this directory, too, for comparison (such as /usr/lib/cni)
-    #[arg(long, value_name = "DIR")]
-    compare: Option<PathBuf>,
-    /// Rounds per case
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    rounds: usize,
-    /// Seconds after which a case ends, with three rounds at least
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    patience: u64,
-    /// The most pods on one node, to see whether the 100th, the 1,000th and the 2,000th are as fast as the 10th
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    pods: usize,
-    /// Runtimes that attach pods at once, one number after the other
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "32,100",
-        value_delimiter = ','
-    )]
-    runtimes: Vec<usize>,
-    /// Also measure host-local with pools of up to 65,533 leases, which take a minute or two to fill
-    #[arg(long)]
-    pools: bool,
-    /// Directory for all files; the default is the directory for temporary files
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
-    /// Only the cases whose name contains this text
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    only: String,
-    /// Also write the figures as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Also draw the medians as SVG
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let name = PathBuf::from(args.next().unwrap_or_default());
     let name = name.file_name().unwrap_or_default().to_string_lossy();
     if name == NOTHING {
         return ExitCode::SUCCESS;
+    }
+    if name == floor::ASKER {
+        return floor::ask(args);
     }
     if name == process::SCALES {
         return process::weigh(args);
@@ -112,39 +84,46 @@ fn main() -> ExitCode {
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let (figures, throughput) = everything(&options, &scratch);
     std::fs::remove_dir_all(&scratch).unwrap();
+    report(options, &figures, &throughput);
+    ExitCode::SUCCESS
+}
+
+/// Tells what was measured, and keeps it where the options say.
+fn report(options: Options, figures: &[Figure], throughput: &[Throughput]) {
     let own = options.plugins.as_ref().map(|dir| dir.join("bridge"));
-    let machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
-    println!("{machine}\n\n{}", report::table(&figures));
-    for Throughput {
-        who,
-        runtimes,
-        per_second,
-    } in &throughput
-    {
-        println!(
-            "{runtimes} runtimes at once, {who}: {per_second:.0} pods attached and detached per second"
+    let size = own
+        .as_ref()
+        .map(|own| std::fs::metadata(own).unwrap().len());
+    let mut machine = report::machine(&own.unwrap_or_else(|| "/proc/self/exe".into()));
+    if figures.iter().any(|figure| figure.who == Who::Netavark) {
+        machine = with(
+            machine,
+            &json!({ "netavark": Netavark::version(&options.netavark) }),
         );
     }
+    println!("{machine}\n\n{}", report::table(figures));
+    for told in throughput {
+        println!("{told}");
+    }
+    let measured = Measured {
+        figures,
+        throughput,
+        size,
+    };
+    let aims = aims::json(measured, options.before.as_deref());
+    println!("\n{}", aims::lines(&aims));
     if let Some(file) = options.json {
-        let told = |all: &Throughput| {
-            json!({
-                "who": all.who.to_string(),
-                "runtimes": all.runtimes,
-                "podsPerSecond": all.per_second,
-            })
-        };
-        let throughput: Vec<_> = throughput.iter().map(told).collect();
         let all = json!({
             "machine": machine,
-            "throughput": throughput,
-            "figures": report::json(&figures),
+            "aims": aims,
+            "throughput": throughput.iter().map(Throughput::json).collect::<Vec<_>>(),
+            "figures": report::json(figures),
         });
         std::fs::write(file, format!("{all:#}\n")).unwrap();
     }
     if let Some(file) = options.svg {
-        std::fs::write(file, chart::svg(&figures)).unwrap();
+        std::fs::write(file, chart::svg(figures)).unwrap();
     }
-    ExitCode::SUCCESS
 }
 
 /// Sets the loopback interface up, in the thread's namespace.
@@ -160,7 +139,10 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     let links = links(scratch);
     let ours = options.plugins.as_deref().unwrap_or(&links);
     let mut suites = vec![(Who::Ours, ours)];
-    suites.extend(options.compare.as_deref().map(|dir| (Who::Theirs, dir)));
+    suites.extend(options.compare.iter().map(|peer| (peer.who, &*peer.dir)));
+    if options.compare.iter().any(|peer| peer.who == Who::Nftables) && !cases::make_path(scratch) {
+        suites.retain(|(who, _)| *who != Who::Nftables);
+    }
     let places: Vec<Place<'_>> = suites
         .iter()
         .zip(1..)
@@ -179,7 +161,7 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
         links.join(process::SCALES),
     );
     let mut figures = Vec::new();
-    for mut scenarios in groups(&places, &links, options.pools) {
+    for mut scenarios in groups(&places, &links, options) {
         scenarios.retain(|scenario| scenario.case().contains(&options.only));
         figures.extend(measure(&mut scenarios, effort, &scales));
     }
@@ -191,50 +173,57 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     let mut runtimes = options.runtimes.clone();
     runtimes.retain(|many| crowd::at_once(*many).contains(only));
     for many in runtimes {
-        for place in &places {
-            let (of_place, per_second) = crowd::parallel(place, many, 5);
-            figures.extend(of_place);
-            throughput.push(per_second);
-        }
+        let (of_all, per_second) = crowd::parallel(&places, &links, many);
+        figures.extend(of_all);
+        throughput.extend(per_second);
     }
     (figures, throughput)
 }
 
-/// Scenarios that alternate. Scenarios that would disturb others come last.
-fn groups(places: &[Place<'_>], links: &Path, large: bool) -> Vec<Vec<Box<dyn Scenario>>> {
+/// Scenarios that alternate. Scenarios that would disturb others are groups of their own.
+fn groups(places: &[Place<'_>], links: &Path, options: &Options) -> Vec<Vec<Box<dyn Scenario>>> {
+    let lacking = cases::make_master();
     let mut together: Vec<Box<dyn Scenario>> = Vec::new();
     for place in places {
-        let chains = cases::chains(place).into_iter();
-        together.extend(chains.map(|chain| -> Box<dyn Scenario> { Box::new(chain) }));
+        let chains = cases::chains(place, &lacking).into_iter();
+        together.extend(chains.map(boxed));
     }
     together.extend(floor::floors());
-    // After processes that leave the kernel nothing to clean up.
-    together.insert(3, Box::new(chain::Nothing(links.join(NOTHING))));
-    let many = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
-    let many = many.collect();
-    let mut groups = vec![together, many];
-    for place in places {
-        let crowded = cases::crowded(place).into_iter();
-        groups.extend(crowded.map(|case| -> Vec<Box<dyn Scenario>> { vec![Box::new(case)] }));
+    if let [first, _, ..] = places {
+        together.extend(Netavark::new(&options.netavark, first.scratch).map(boxed));
+    }
+    let large = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
+    let large = large.collect();
+    let linkless = together.extract_if(.., |scenario| !scenario.lives());
+    let mut linkless: Vec<_> = linkless.collect();
+    linkless.push(Box::new(chain::Nothing(links.join(NOTHING))));
+    let mut groups = vec![linkless, together, large];
+    let mut crowded: Vec<Beside> = places.iter().flat_map(cases::crowded).collect();
+    while let Some(case) = crowded.first().map(Scenario::case) {
+        let alike = crowded.extract_if(.., |scenario| scenario.case() == case);
+        groups.push(alike.map(boxed).collect());
     }
     let pools = |pools: &'static [host_local::Pool]| {
         let of = move |place: &Place<'_>| {
             host_local::scenarios(place.who, place.dir, place.scratch, pools)
         };
-        places.iter().map(of).collect::<Vec<_>>()
+        let of_default = places.iter().filter(|place| place.who != Who::Nftables);
+        of_default.map(of).collect::<Vec<_>>()
     };
     groups.extend(pools(&host_local::NODE));
-    if large {
+    if options.pools {
         groups.extend(pools(&host_local::LARGE));
-        let scratch = places.first().map(|place| place.scratch);
-        let sync = scratch.map(host_local::Sync::new);
+        let sync = places.iter().take(1);
         groups.push(
-            sync.into_iter()
-                .map(|sync| -> Box<dyn Scenario> { Box::new(sync) })
+            sync.map(|place| boxed(host_local::Sync::new(place.scratch)))
                 .collect(),
         );
     }
     groups
+}
+
+fn boxed<'a>(scenario: impl Scenario + 'a) -> Box<dyn Scenario + 'a> {
+    Box::new(scenario)
 }
 
 /// A directory with all names of this program, installed as plugins are: hard links to one copy. The linker's own file
@@ -245,7 +234,7 @@ fn links(scratch: &Path) -> PathBuf {
     let copy = scratch.join("copy");
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let plugins = ENTRIES.iter().flat_map(|entry| entry.names).copied();
-    for name in plugins.chain([NOTHING, process::SCALES]) {
+    for name in plugins.chain([NOTHING, process::SCALES, floor::ASKER]) {
         std::fs::hard_link(&copy, bin.join(name)).unwrap();
     }
     bin

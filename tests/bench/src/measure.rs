@@ -3,13 +3,29 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use linkspan_harness::dice::Dice;
 
 use crate::process::{Cost, Mode};
 use crate::scenario::{Scenario, Who};
+use crate::spread;
 
 /// Rounds of each scenario before time can end it.
 const LEAST: usize = 3;
+
+/// The operation that detaches a pod which has lived.
+pub(crate) const LIVED: &str = "DEL, lived";
+
+/// The time in which both ends of a pair have made sure of their link-local addresses and used them.
+const LIFE: Duration = Duration::from_secs(3);
+
+/// Pods of one suite that live at the same time.
+const TOGETHER: usize = 10;
+
+/// Lived pods of each scenario before time can end it.
+const LEAST_LIVED: usize = 2 * TOGETHER;
 
 /// The cost of one operation of a scenario.
 #[derive(Debug)]
@@ -48,6 +64,16 @@ impl Figure {
         }
     }
 
+    fn of(
+        scenario: &dyn Scenario,
+        operation: &'static str,
+        costs: &[Cost],
+        peak: Option<u64>,
+    ) -> Self {
+        let what = (scenario.case(), scenario.who(), scenario.base());
+        Self::new(what, operation, costs, peak.unwrap_or(0))
+    }
+
     pub(crate) fn rounds(&self) -> usize {
         self.walls.len()
     }
@@ -60,6 +86,19 @@ impl Figure {
     /// The median of the time on a processor.
     pub(crate) fn cpu(&self) -> Duration {
         percentile(&self.cpus, 50)
+    }
+
+    /// The time of each round, in milliseconds.
+    pub(crate) fn times(&self) -> Vec<f64> {
+        let millis = |wall: &Duration| wall.as_secs_f64() * 1000.0;
+        self.walls.iter().map(millis).collect()
+    }
+
+    /// Its ratio to the sum of others.
+    pub(crate) fn over(&self, others: &[&Self]) -> Option<spread::Ratio> {
+        let others: Vec<Vec<f64>> = others.iter().map(|other| other.times()).collect();
+        let others: Vec<&[f64]> = others.iter().map(Vec::as_slice).collect();
+        spread::ratio(&self.times(), &others)
     }
 }
 
@@ -77,7 +116,8 @@ pub(crate) struct Effort {
     pub(crate) patience: u64,
 }
 
-/// Alternates, so that other load of the machine affects all scenarios alike.
+/// Alternates, so that other load of the machine affects all scenarios alike. The order of each round is another one,
+/// since the kernel works on after some operations.
 pub(crate) fn measure(
     scenarios: &mut [Box<dyn Scenario>],
     effort: Effort,
@@ -99,14 +139,17 @@ pub(crate) fn measure(
         }
     }
     let mut spent = vec![Duration::ZERO; scenarios.len()];
+    let mut dice = Dice::new(1);
     for round in 0..effort.rounds {
         progress(&format!(
             "{} scenarios, round {round} of {}",
             scenarios.len(),
             effort.rounds
         ));
-        for (at, scenario) in scenarios.iter_mut().enumerate() {
-            let spent = spent.get_mut(at).unwrap();
+        for at in shuffled(scenarios.len(), &mut dice) {
+            let (Some(scenario), Some(spent)) = (scenarios.get_mut(at), spent.get_mut(at)) else {
+                continue;
+            };
             if round >= LEAST && spent.as_secs() >= effort.patience {
                 continue;
             }
@@ -122,15 +165,73 @@ pub(crate) fn measure(
     progress("");
     let figures = costs.into_iter().map(|(place, (operation, costs))| {
         let scenario = scenarios.get(place.0).unwrap();
-        let what = (scenario.case(), scenario.who(), scenario.base());
-        Figure::new(
-            what,
-            operation,
-            &costs,
-            peaks.get(&place).copied().unwrap_or(0),
-        )
+        Figure::of(&**scenario, operation, &costs, peaks.get(&place).copied())
     });
-    figures.collect()
+    let mut figures: Vec<Figure> = figures.collect();
+    figures.extend(outlived(scenarios, effort));
+    figures
+}
+
+/// The numbers below `count`, in a random order.
+fn shuffled(count: usize, dice: &mut Dice) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut order = Vec::new();
+    while let Some(at) = dice.one_of(&left).copied() {
+        left.retain(|other| *other != at);
+        order.push(at);
+    }
+    order
+}
+
+/// DEL of pods that have lived until IPv6 has used their links: most pods do, and the kernel has more to do then. The
+/// pods of one case live at the same time, whoever attached them, and are detached in turns.
+fn outlived(scenarios: &mut [Box<dyn Scenario>], effort: Effort) -> Vec<Figure> {
+    let mut cases: Vec<String> = Vec::new();
+    for scenario in scenarios.iter().filter(|scenario| scenario.lives()) {
+        if !cases.contains(&scenario.case()) {
+            cases.push(scenario.case());
+        }
+    }
+    let mut dice = Dice::new(2);
+    let mut figures = Vec::new();
+    for case in cases {
+        let mut alike: Vec<_> = scenarios.iter_mut().collect();
+        alike.retain(|scenario| scenario.lives() && scenario.case() == case);
+        let mut costs = vec![Vec::new(); alike.len()];
+        let (start, mut lived) = (Instant::now(), 0);
+        while lived < effort.rounds
+            && (lived < LEAST_LIVED || start.elapsed().as_secs() < effort.patience)
+        {
+            progress(&format!("{case}: lived pods, round {lived}"));
+            let together = u16::try_from((effort.rounds - lived).min(TOGETHER)).unwrap();
+            for scenario in &mut alike {
+                (0..together).for_each(|number| scenario.attach(number));
+            }
+            live();
+            for number in 0..together {
+                for at in shuffled(alike.len(), &mut dice) {
+                    if let (Some(scenario), Some(costs)) = (alike.get_mut(at), costs.get_mut(at)) {
+                        costs.push(scenario.detach(number));
+                    }
+                }
+            }
+            lived += usize::from(together);
+        }
+        let of = |(scenario, costs): (&&mut Box<dyn Scenario>, Vec<Cost>)| {
+            Figure::of(&***scenario, LIVED, &costs, None)
+        };
+        figures.extend(alike.iter().zip(costs).map(of));
+    }
+    progress("");
+    figures
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a life is a time, and the kernel tells no event of the last use of an address"
+)]
+fn live() {
+    sleep(LIFE);
 }
 
 /// Prints the progress, on one line of a terminal.
@@ -139,5 +240,19 @@ pub(crate) fn progress(what: &str) {
         eprint!("\r\x1b[K{what}");
     } else if !what.is_empty() && !what.contains(", round ") {
         eprintln!("{what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_has_each_scenario_once() {
+        let mut dice = Dice::new(7);
+        let mut order = shuffled(20, &mut dice);
+        assert_ne!(order, shuffled(20, &mut dice));
+        order.sort_unstable();
+        assert_eq!(order, (0..20).collect::<Vec<_>>());
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::measure::Figure;
 use crate::scenario::Who;
+use crate::spread::Ratio;
 
 /// A table's columns.
 const HEAD: [&str; 11] = [
@@ -30,40 +31,45 @@ pub(crate) fn by<'a>(all: &'a [Figure], figure: &Figure, who: Who) -> Option<&'a
     })
 }
 
-fn ratio(one: Duration, other: Duration) -> Option<f64> {
-    (!other.is_zero()).then(|| one.as_secs_f64() / other.as_secs_f64())
-}
+/// Ratios in wall time and processor time.
+type Against = (Option<Ratio>, Option<f64>);
 
-/// The factors to ours, in wall time and processor time; for ours, to the case that it grew from.
-fn against(figure: &Figure, all: &[Figure]) -> [Option<f64>; 2] {
-    let other = match (figure.who, &figure.base) {
-        (Who::Theirs, None) => by(all, figure, Who::Ours),
-        (who, Some(base)) => {
+/// The factors of a peer to ours; of others to the case that they grew from.
+fn against(figure: &Figure, all: &[Figure]) -> Against {
+    let other = match &figure.base {
+        None if figure.who.is_peer() => by(all, figure, Who::Ours),
+        None => None,
+        Some(base) => {
             let same = |other: &&Figure| {
-                (&other.case, other.operation, other.who) == (base, figure.operation, who)
+                (&other.case, other.operation, other.who) == (base, figure.operation, figure.who)
             };
             all.iter().find(same)
         }
-        _ => None,
     };
-    other.map_or([None; 2], |other| {
-        [
-            ratio(figure.percentile(50), other.percentile(50)),
-            ratio(figure.cpu(), other.cpu()),
-        ]
-    })
+    let cpu = |other: &Figure| {
+        let least = other.cpu().as_secs_f64();
+        (least > 0.0).then(|| figure.cpu().as_secs_f64() / least)
+    };
+    (
+        other.and_then(|other| figure.over(&[other])),
+        other.and_then(cpu),
+    )
 }
 
-fn over_floor(figure: &Figure, all: &[Figure]) -> Option<f64> {
+fn over_floor(figure: &Figure, all: &[Figure]) -> Option<Ratio> {
     let floor = by(all, figure, Who::Floor).filter(|_| figure.who != Who::Floor)?;
-    ratio(figure.percentile(50), floor.percentile(50))
+    figure.over(&[floor])
 }
 
-/// Each case's rows together.
-fn in_order(figures: &[Figure]) -> Vec<&Figure> {
+/// Each case's rows together, and in these each operation's.
+pub(crate) fn in_order(figures: &[Figure]) -> Vec<&Figure> {
     let first = |figure: &Figure| {
-        let mut all = figures.iter();
-        all.position(|other| (&other.case, other.operation) == (&figure.case, figure.operation))
+        let same_case = |other: &Figure| other.case == figure.case;
+        let same = |other: &Figure| same_case(other) && other.operation == figure.operation;
+        (
+            figures.iter().position(same_case),
+            figures.iter().position(same),
+        )
     };
     let mut ordered: Vec<&Figure> = figures.iter().collect();
     ordered.sort_by_key(|figure| first(figure));
@@ -75,10 +81,15 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     let number = |value: Option<f64>, digits: usize| {
         value.map_or(String::new(), |value| format!("{value:.digits$}"))
     };
+    let spread = |ratio: Option<Ratio>| {
+        ratio.map_or(String::new(), |Ratio { value, low, high }| {
+            format!("{value:.2} ({low:.2} to {high:.2})")
+        })
+    };
     let seen = |time: Duration| (!time.is_zero()).then(|| millis(time));
     let mut rows = vec![HEAD.map(str::to_owned)];
     for figure in in_order(figures) {
-        let [wall, cpu] = against(figure, figures);
+        let (wall, cpu) = against(figure, figures);
         #[expect(
             clippy::cast_precision_loss,
             reason = "a process has less than 2^52 KiB"
@@ -93,9 +104,9 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             number(seen(figure.percentile(99)), 2),
             number(seen(figure.cpu()), 2),
             number(peak, 1),
-            number(wall, 2),
+            spread(wall),
             number(cpu, 2),
-            number(over_floor(figure, figures), 2),
+            spread(over_floor(figure, figures)),
         ]);
     }
     aligned(&rows)
@@ -127,7 +138,7 @@ fn aligned(rows: &[[String; HEAD.len()]]) -> String {
     lines.concat()
 }
 
-/// The machine, and the C library that the measured plugins are linked with.
+/// The machine, and the C libraries that the measured plugins and the benchmark's own empty process are linked with.
 pub(crate) fn machine(plugin: &Path) -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
@@ -139,25 +150,36 @@ pub(crate) fn machine(plugin: &Path) -> Value {
         "processor": model.unwrap_or_default().trim_start_matches(['\t', ' ', ':']),
         "processors": info.lines().filter(|line| line.starts_with("processor")).count(),
         "libc": libc(&fs::read(plugin).unwrap_or_default()),
+        "emptyLibc": libc(&fs::read("/proc/self/exe").unwrap_or_default()),
     })
 }
 
 /// The C library that an executable has in it, which a great part of a start depends on: glibc's banner, or musl, which
 /// has none and is known by a message that it alone has. `None` where there is neither.
 fn libc(executable: &[u8]) -> Option<String> {
-    let find = |text: &[u8]| executable.windows(text.len()).position(|some| some == text);
-    let Some(at) = find(b"GNU C Library (") else {
-        return find(b"No error information").map(|_| "musl".to_owned());
-    };
-    let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
-    let banner = String::from_utf8_lossy(lines.next()?);
-    Some(banner.trim_end_matches('.').to_owned())
+    const BANNER: &[u8] = b"GNU C Library (";
+    let windows = executable.windows(BANNER.len()).enumerate();
+    let starts = windows.filter(|(_, some)| *some == BANNER);
+    // This program has the beginning of a banner, too.
+    let mut banners = starts.filter_map(|(at, _)| {
+        let mut lines = executable.get(at..)?.split(|byte| *byte < b' ');
+        let banner = String::from_utf8_lossy(lines.next()?);
+        let banner = banner.trim_end_matches('.');
+        banner.contains(" version ").then(|| banner.to_owned())
+    });
+    let musl = b"No error information";
+    let mut texts = executable.windows(musl.len());
+    let has_musl = || texts.any(|text| text == musl).then(|| "musl".to_owned());
+    banners.next().or_else(has_musl)
 }
 
 /// The figures as an array of objects.
 pub(crate) fn json(figures: &[Figure]) -> Value {
     let object = |figure: &Figure| {
-        let [wall, cpu] = against(figure, figures);
+        let (wall, cpu) = against(figure, figures);
+        let floor = over_floor(figure, figures);
+        let value = |ratio: Option<Ratio>| ratio.map(|ratio| ratio.value);
+        let spread = |ratio: Option<Ratio>| ratio.map(|ratio| [ratio.low, ratio.high]);
         json!({
             "case": figure.case,
             "operation": figure.operation,
@@ -168,10 +190,25 @@ pub(crate) fn json(figures: &[Figure]) -> Value {
             "cpuMs": millis(figure.cpu()),
             "peakKiB": figure.peak,
             "base": figure.base,
-            "wallRatio": wall,
+            "wallRatio": value(wall),
+            "wallSpread": spread(wall),
             "cpuRatio": cpu,
-            "floorRatio": over_floor(figure, figures),
+            "floorRatio": value(floor),
+            "floorSpread": spread(floor),
         })
     };
     in_order(figures).into_iter().map(object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_known_by_its_whole_banner() {
+        let banner = "GNU C Library (Debian) stable release version 2.36";
+        let executable = format!("\0GNU C Library (\0{banner}.\nCopyright");
+        assert_eq!(libc(executable.as_bytes()).as_deref(), Some(banner));
+        assert_eq!(libc(b"\0GNU C Library (\0musl"), None);
+    }
 }

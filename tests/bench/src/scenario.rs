@@ -9,9 +9,14 @@ use crate::process::{Cost, Mode};
 pub(crate) enum Who {
     /// This suite.
     Ours,
-    /// The suite for comparison.
+    /// The suite for comparison, as it is without a choice of backend.
     Theirs,
-    /// One process that is running already and sends only the necessary requests.
+    /// The same suite with its backend of nf_tables.
+    Nftables,
+    /// Podman's program for networks, which does the work of a chain in one process.
+    Netavark,
+    /// Only the necessary requests: from one process that is running already, or, with runtimes at once, from as many
+    /// processes as ours.
     Floor,
 }
 
@@ -20,8 +25,17 @@ impl fmt::Display for Who {
         f.pad(match self {
             Self::Ours => "linkspan",
             Self::Theirs => "compared",
+            Self::Nftables => "nftables",
+            Self::Netavark => "netavark",
             Self::Floor => "floor",
         })
+    }
+}
+
+impl Who {
+    /// Whether it is compared with us.
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Self::Theirs | Self::Nftables | Self::Netavark)
     }
 }
 
@@ -43,4 +57,17 @@ pub(crate) trait Scenario {
 
     /// One round, with the cost of each operation.
     fn round(&mut self, mode: &Mode) -> Vec<(&'static str, Cost)>;
+
+    /// Whether its pods can live on, with links of their own.
+    fn lives(&self) -> bool {
+        false
+    }
+
+    /// Attaches the pod of this number, which lives until [`Scenario::detach`].
+    fn attach(&mut self, _number: u16) {}
+
+    /// Detaches that pod.
+    fn detach(&mut self, _number: u16) -> Cost {
+        Cost::default()
+    }
 }

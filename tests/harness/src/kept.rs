@@ -26,3 +26,11 @@ pub fn file_is_kept(file: &str, text: &str) {
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(kept, text, "{file} differs; run the test with {WRITE}=1");
 }
+
+/// The text with `part` between the line `<!-- NAME -->` and the next `<!-- end -->`; `None` without that place.
+pub fn with_part(text: &str, name: &str, part: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name} -->\n"), "<!-- end -->\n");
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n{part}\n{end}{after}"))
+}
