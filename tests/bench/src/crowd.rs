@@ -99,7 +99,7 @@ pub(crate) fn growth(
 fn on_a_node<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     let node = || {
         Netns::isolate().unwrap();
-        crate::start_loopback();
+        crate::start_node();
         act()
     };
     thread::scope(|scope| scope.spawn(node).join().unwrap())

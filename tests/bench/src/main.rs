@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     }
     let options = Options::parse();
     Netns::isolate().unwrap();
-    start_loopback();
+    start_node();
     let scratch = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = mkdtemp(&scratch.join("linkspan-bench-XXXXXX")).unwrap();
     let (figures, throughput) = everything(&options, &scratch);
@@ -126,12 +126,14 @@ fn report(options: Options, figures: &[Figure], throughput: &[Throughput]) {
     }
 }
 
-/// Sets the loopback interface up, in the thread's namespace.
-fn start_loopback() {
+/// Makes the thread's namespace a node that is in use: its loopback interface is up, and it forwards IPv6. Then the kernel
+/// has more to do for the end of a link whose address of IPv6 has been used.
+fn start_node() {
     let lo = Rtnl::here()
         .and_then(|host| host.link_by_name("lo"))
         .unwrap();
     lo.unwrap().set_up().unwrap();
+    std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
 }
 
 /// Every case that the options request.
