@@ -266,7 +266,9 @@ pub(crate) fn chains(place: &Place<'_>, lacking: &[&str]) -> Vec<Chain> {
         (TWENTY, place.pod(9, 20, false), ATTACH),
         (THOUSAND, place.pod(10, 1000, false), ATTACH),
     ]);
-    cases.retain(|(case, ..)| is_measured(place.who, case) && !lacking.contains(case));
+    cases.retain(|(case, list, _)| {
+        is_measured(place.who, case) && !lacking.contains(case) && list.is_there()
+    });
     let chain = |(case, list, verbs): (&str, _, _)| place.chain(case, list, verbs);
     cases.into_iter().map(chain).collect()
 }

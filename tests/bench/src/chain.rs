@@ -69,12 +69,18 @@ impl List {
         list
     }
 
+    fn kinds(&self) -> impl Iterator<Item = &str> {
+        let plugins = self.plugins.iter();
+        plugins.filter_map(|plugin| plugin["type"].as_str())
+    }
+
     fn makes_links(&self) -> bool {
-        let kinds = self
-            .plugins
-            .iter()
-            .filter_map(|plugin| plugin["type"].as_str());
-        kinds.into_iter().any(|kind| MAKERS.contains(&kind))
+        self.kinds().any(|kind| MAKERS.contains(&kind))
+    }
+
+    /// Returns whether the suite has its plugins: an earlier release may have fewer.
+    pub(crate) fn is_there(&self) -> bool {
+        self.kinds().all(|kind| self.dir.join(kind).exists())
     }
 }
 
