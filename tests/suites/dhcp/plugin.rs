@@ -78,6 +78,7 @@ fn a_pool_of_one_address_serves_one_container_after_the_other() {
             pod.configure(&result);
             call.del();
             server.next(RELEASE);
+            pod.leave();
         }
         assert_eq!(server.given(), 0);
     });
@@ -251,6 +252,8 @@ fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
             .verb("STATUS");
         status.run().succeeded();
         gc(&["c1", "c2"]);
+        let release = server.next(RELEASE);
+        assert_eq!(release.source, release.client);
         assert_eq!((server.given(), segment.kept()), (2, 2));
         daemon.kill();
         let told = status.run().failed(50);
@@ -258,8 +261,6 @@ fn status_and_check_need_the_daemon_and_del_and_gc_do_not() {
         calls[0].after(&results[0]).verb("CHECK").run().failed(999);
         calls[0].clone().verb("ADD").run().failed(999);
         calls[0].del();
-        let release = server.next(RELEASE);
-        assert_eq!(release.source, release.client);
         server.next(RELEASE);
         assert_eq!((server.given(), segment.kept()), (1, 1));
         gc(&[]);

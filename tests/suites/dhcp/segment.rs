@@ -195,6 +195,13 @@ impl Container {
         addresses[0]
     }
 
+    /// Takes the interface away, as the interface plugin's DEL does. The kernel tears a namespace down only some time
+    /// after its end, and until then its interface answers for its address.
+    pub(crate) fn leave(&self) {
+        let link = self.sandbox.rtnl().link_by_name("eth0").unwrap();
+        link.unwrap().delete().unwrap();
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.sandbox
             .rtnl()
