@@ -84,7 +84,7 @@ fn proofs(out: &mut dyn Write, suite: Suite<'_>, world: &World) -> Result<()> {
     let before = world.links()?;
     let pods = attached(world)?;
     for pod in &pods {
-        say(&pod.describe(world)?)?;
+        say(&pod.describe()?)?;
     }
     say("\ntraffic, udp and tcp")?;
     for line in proof::traffic(world, &pods)? {

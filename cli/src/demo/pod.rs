@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use linkspan_netlink::netns::{Netns, NetnsId};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_protocol::json::Json;
 use linkspan_protocol::result::AddResult;
 use linkspan_protocol::wire;
@@ -59,8 +60,8 @@ impl Pod {
     }
 
     /// The result, beside the kernel's own values.
-    pub(super) fn describe(&self, world: &World) -> Result<String> {
-        let rtnl = world.rtnl_in(&self.netns)?;
+    pub(super) fn describe(&self) -> Result<String> {
+        let rtnl = Rtnl::open(&self.netns).map_err(kernel)?;
         let link = rtnl.link_by_name(IFNAME).map_err(kernel)?;
         let link = link.ok_or_else(|| refuted(format!("{} has no {IFNAME}", self.name)))?;
         let own = self

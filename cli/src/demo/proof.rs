@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use linkspan_netlink::netns::{Netns, NetnsId};
+use linkspan_netlink::rtnl::Rtnl;
 use linkspan_runtime::{Result, kernel};
 use serde_json::{Value, json};
 
@@ -157,7 +158,10 @@ fn exchange(from: &Netns, to: &Netns, ip: IpAddr) -> Result<()> {
 /// Proves that nothing of the attachments is left, in the pods, on the host or on disk.
 pub(super) fn detached(world: &World, pods: &[Pod], before: &[String]) -> Result<()> {
     for pod in pods {
-        let links = world.rtnl_in(&pod.netns)?.links().map_err(kernel)?;
+        let links = Rtnl::open(&pod.netns)
+            .map_err(kernel)?
+            .links()
+            .map_err(kernel)?;
         if let Some(link) = links.iter().find(|link| link.name != "lo") {
             return Err(refuted(format!("{} still has {}", pod.name, link.name)));
         }

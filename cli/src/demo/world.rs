@@ -62,11 +62,6 @@ impl World {
         })
     }
 
-    /// A handle that acts on a pod.
-    pub(super) fn rtnl_in(&self, netns: &Netns) -> Result<Rtnl> {
-        Rtnl::open(netns).map_err(kernel)
-    }
-
     /// The names of the host's links.
     pub(super) fn links(&self) -> Result<Vec<String>> {
         let links = self.rtnl.links().map_err(kernel)?;
