@@ -160,10 +160,10 @@ fn loopback_keeps_to_its_budget() {
         "loopback",
         |_, _| vec![conf("loopback", &json!({}))],
         &[[
-            most(3, 1, 3, 60),
-            most(1, 0, 3, 45),
+            most(3, 1, 3, 30),
+            most(1, 0, 3, 25),
             most(0, 0, 2, 20),
-            waits(most(2, 0, 3, 55)),
+            waits(most(2, 0, 3, 30)),
             most(0, 0, 1, 10),
         ]],
     );
@@ -179,10 +179,10 @@ fn dummy_keeps_to_its_budget() {
         "dummy",
         plugins,
         &[[
-            most(6, 0, 15, 170),
-            most(3, 2, 8, 95),
-            most(1, 0, 5, 70),
-            waits(most(2, 0, 8, 90)),
+            most(6, 0, 15, 125),
+            most(3, 2, 8, 60),
+            most(1, 0, 5, 50),
+            waits(most(2, 0, 8, 65)),
             most(0, 0, 9, 55),
         ]],
     );
@@ -196,10 +196,10 @@ fn child(lab: &Lab, kind: &str, over: &Value) -> Vec<Value> {
 }
 
 const CHILD: Row = [
-    most(7, 0, 17, 175),
-    most(4, 2, 8, 95),
-    most(2, 0, 5, 75),
-    waits(most(2, 0, 8, 90)),
+    most(7, 0, 17, 125),
+    most(4, 2, 8, 60),
+    most(2, 0, 5, 50),
+    waits(most(2, 0, 8, 65)),
     most(0, 0, 9, 55),
 ];
 
@@ -235,11 +235,11 @@ fn host_reach_keeps_to_its_budget() {
         &[
             CHILD,
             [
-                most(14, 2, 8, 170),
-                most(9, 3, 3, 105),
+                most(14, 2, 8, 90),
+                most(9, 3, 3, 45),
                 most(0, 0, 2, 20),
-                waits(most(10, 4, 8, 160)),
-                most(5, 5, 3, 75),
+                waits(most(10, 4, 8, 90)),
+                most(5, 5, 3, 40),
             ],
         ],
     );
@@ -259,10 +259,10 @@ fn host_device_keeps_to_its_budget() {
         "host-device",
         plugins,
         &[[
-            most(9, 1, 22, 225),
-            most(3, 2, 8, 80),
+            most(9, 1, 22, 165),
+            most(3, 2, 8, 55),
             most(0, 0, 5, 40),
-            waits(most(11, 0, 16, 230)),
+            waits(most(11, 0, 16, 135)),
             most(0, 0, 10, 60),
         ]],
     );
@@ -278,10 +278,10 @@ fn tap_keeps_to_its_budget() {
         "tap",
         plugins,
         &[[
-            most(6, 0, 18, 170),
-            most(3, 2, 8, 80),
+            most(6, 0, 18, 125),
+            most(3, 2, 8, 55),
             most(0, 0, 6, 45),
-            waits(most(2, 0, 8, 90)),
+            waits(most(2, 0, 8, 65)),
             most(0, 0, 9, 55),
         ]],
     );
@@ -313,11 +313,11 @@ fn a_netkit_pair_keeps_to_its_budget() {
         "ptp",
         plugins,
         &[[
-            most(15, 0, 24, 240),
-            most(7, 3, 10, 130),
+            most(15, 0, 24, 155),
+            most(7, 3, 10, 80),
             most(0, 0, 5, 40),
-            waits(most(16, 5, 10, 150)),
-            most(10, 7, 11, 115),
+            waits(most(16, 5, 10, 105)),
+            most(10, 7, 11, 95),
         ]],
     );
 }
@@ -351,22 +351,22 @@ fn a_pair_keeps_to_its_budget() {
         "ptp",
         plugins,
         &[[
-            most(14, 0, 24, 235),
-            most(6, 3, 10, 125),
+            most(14, 0, 24, 155),
+            most(6, 3, 10, 80),
             most(0, 0, 5, 40),
-            waits(most(15, 5, 10, 150)),
-            most(10, 7, 11, 115),
+            waits(most(15, 5, 10, 105)),
+            most(10, 7, 11, 95),
         ]],
     );
 }
 
 /// With addresses of both families, and without ports of the host.
 const BRIDGE: Row = [
-    most(17, 2, 29, 310),
-    most(11, 7, 11, 165),
-    most(2, 1, 5, 70),
-    waits(most(12, 4, 11, 165)),
-    most(11, 7, 12, 130),
+    most(17, 2, 28, 220),
+    most(11, 7, 11, 100),
+    most(2, 1, 5, 50),
+    waits(most(12, 4, 11, 120)),
+    most(11, 7, 12, 110),
 ];
 
 #[test]
@@ -410,11 +410,11 @@ fn a_guarded_port_keeps_to_its_budget_among_500() {
         "macspoofchk",
         plugins,
         &[[
-            most(20, 2, 29, 325),
-            most(14, 7, 11, 185),
-            most(3, 1, 5, 85),
-            ticks(waits(most(24, 9, 11, 200))),
-            most(16, 11, 12, 145),
+            most(20, 2, 29, 235),
+            most(14, 7, 11, 120),
+            most(3, 1, 5, 65),
+            ticks(waits(most(24, 9, 11, 155))),
+            most(16, 11, 12, 125),
         ]],
     );
 }
@@ -437,10 +437,10 @@ fn tuning_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(5, 0, 18, 165),
-                most(2, 0, 8, 85),
+                most(5, 0, 18, 130),
+                most(2, 0, 8, 60),
                 most(0, 0, 2, 20),
-                waits(most(4, 0, 7, 95)),
+                waits(most(4, 0, 7, 65)),
                 most(0, 0, 2, 15),
             ],
         ],
@@ -456,10 +456,10 @@ fn sbr_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(18, 6, 3, 150),
-                most(5, 4, 3, 70),
-                most(1, 1, 2, 50),
-                waits(most(18, 5, 3, 150)),
+                most(18, 6, 3, 65),
+                most(5, 4, 3, 35),
+                most(1, 1, 2, 25),
+                waits(most(18, 5, 3, 65)),
                 most(0, 0, 1, 10),
             ],
         ],
@@ -481,10 +481,10 @@ fn route_override_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(8, 2, 3, 90),
-                most(3, 2, 3, 60),
+                most(8, 2, 3, 45),
+                most(3, 2, 3, 30),
                 most(0, 0, 2, 20),
-                waits(most(8, 2, 3, 90)),
+                waits(most(8, 2, 3, 40)),
                 most(0, 0, 1, 10),
             ],
         ],
@@ -533,11 +533,11 @@ fn bandwidth_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(20, 1, 4, 170),
-                most(9, 1, 4, 105),
+                most(20, 1, 4, 70),
+                most(9, 1, 4, 50),
                 most(0, 0, 2, 20),
-                waits(most(12, 1, 4, 135)),
-                most(1, 1, 1, 40),
+                waits(most(12, 1, 4, 55)),
+                most(1, 1, 1, 15),
             ],
         ],
     );
@@ -614,15 +614,15 @@ fn the_pod_chain_keeps_to_its_budget() {
         pod,
         &[
             [
-                most(15, 1, 20, 250),
-                most(15, 7, 11, 170),
-                most(4, 1, 5, 85),
-                waits(most(13, 5, 10, 165)),
-                most(12, 8, 11, 130),
+                most(15, 1, 18, 170),
+                most(15, 7, 11, 115),
+                most(4, 1, 5, 65),
+                waits(most(13, 5, 10, 120)),
+                most(12, 8, 11, 110),
             ],
             [
-                most(6, 0, 4, 90),
-                most(8, 2, 3, 95),
+                most(6, 0, 4, 70),
+                most(8, 2, 3, 75),
                 most(2, 0, 1, 40),
                 ticks(waits(most(7, 0, 5, 100))),
                 most(18, 16, 3, 85),
@@ -643,8 +643,8 @@ fn firewall_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(7, 0, 3, 130),
-                most(8, 0, 3, 130),
+                most(7, 0, 3, 70),
+                most(8, 0, 3, 70),
                 most(2, 0, 3, 45),
                 ticks(waits(most(17, 8, 5, 105))),
                 most(20, 16, 3, 85),

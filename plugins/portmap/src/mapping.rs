@@ -1,5 +1,6 @@
 //! The ports to publish: ports of the host that lead to ports of the container.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -168,6 +169,7 @@ impl fmt::Display for Mapping {
 /// Checks the mappings, and merges those with one destination of which one covers the others. Code 7.
 pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
     let mut mappings: Vec<Mapping> = Vec::new();
+    let mut ports = BTreeSet::new();
     for conf in confs {
         let mapping = Mapping {
             protocol: protocol(&conf.protocol)?,
@@ -175,6 +177,11 @@ pub(crate) fn parse(confs: &[MappingConf]) -> Result<Vec<Mapping>> {
             host_port: port("host", conf.host_port)?,
             container_port: port("container", conf.container_port)?,
         };
+        // Most lists have each port once. To compare all mappings with all others would take as long as the kernel's part.
+        if ports.insert((mapping.protocol.number(), mapping.host_port)) {
+            mappings.push(mapping);
+            continue;
+        }
         let met: Vec<&Mapping> = mappings
             .iter()
             .filter(|known| known.meets(&mapping))

@@ -186,13 +186,14 @@ fn prepare(sysctls: &Sysctls, ifname: &str, has_ipv6: bool, dad: bool) -> Result
             sysctls.set_if_known(&of_interface("ipv6", name, "disable_ipv6"), "0")?;
         }
         sysctls.set(&key_v6("keep_addr_on_down"), "1")?;
+        // Without addresses of IPAM, only the link-local one would be announced, to every port of a bridge.
+        sysctls.put_if_known(&key_v6("ndisc_notify"), "1")?;
     }
     if dad {
         sysctls.put_if_known(&key_v6("enhanced_dad"), "1")?;
     }
     sysctls.put_if_known(&key_v6("accept_ra"), "0")?;
     sysctls.put_if_known(&key_v6("accept_dad"), if dad { "1" } else { "0" })?;
-    sysctls.put_if_known(&key_v6("ndisc_notify"), "1")?;
     sysctls.put_if_known(&of_interface("ipv4", ifname, "arp_notify"), "1")
 }
 

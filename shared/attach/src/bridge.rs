@@ -60,7 +60,7 @@ pub fn ensure(host: &Side, request: Request<'_>) -> Result<Link> {
         filtering.on = true;
         bridge.filter_vlans().map_err(kernel)?;
     }
-    host.sysctl(|sysctls| sysctls.refuse_router_advertisements(name))?;
+    refuse_routers(host, &bridge)?;
     if request.promiscuous {
         bridge.receive_all(true).map_err(kernel)?;
     }
@@ -265,9 +265,17 @@ fn conflicts(present: Cidr, wanted: Cidr) -> bool {
     }
 }
 
+/// Looks at the link as it was read before it writes: on a bridge that others use already nothing is left to do.
+fn refuse_routers(host: &Side, link: &Link) -> Result<()> {
+    if link.routing.accept_ra == 0 {
+        return Ok(());
+    }
+    host.sysctl(|sysctls| sysctls.refuse_router_advertisements(&link.name))
+}
+
 /// Sets a port's flags, tags it with its owner and brings it up.
 pub fn start_port(host: &Side, port: &Link, flags: PortFlags, owner: &Owner) -> Result<()> {
-    host.sysctl(|sysctls| sysctls.refuse_router_advertisements(&port.name))?;
+    refuse_routers(host, port)?;
     port.tag_port(flags, &owner.line()).map_err(kernel)?;
     port.set_up().map_err(kernel)
 }

@@ -10,6 +10,8 @@ pub struct Routing {
     pub forwards: PerFamily<bool>,
     /// `net.ipv6.conf.LINK.accept_ra`
     pub accept_ra: i32,
+    /// Whether the link has IPv6. A kernel without it has none, nor has a link with a small MTU.
+    pub has_ipv6: bool,
     /// Whether a router has sent the link an advertisement.
     pub heard_router: bool,
 }
@@ -49,6 +51,7 @@ impl Routing {
     fn read_v6(&mut self, part: &AfSpecInet6) {
         match part {
             AfSpecInet6::DevConf(conf) => {
+                self.has_ipv6 = true;
                 self.forwards.v6 = conf.forwarding != 0;
                 self.accept_ra = conf.accept_ra;
             }

@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoPortData, InfoPortKind,
+    LinkAttribute, LinkFlags, LinkInfo,
 };
 use nix::errno::Errno;
 
@@ -139,7 +140,9 @@ impl Link {
         self.rtnl.change(attempt, 0, message)
     }
 
-    /// Sets the port's flags, its alias and group 0 in one request; see [`Link::tag`].
+    /// Sets the port's flags, its alias and group 0 in one request; see [`Link::tag`]. The port gets no
+    /// link-local address, because it needs none: the kernel would keep four routes for each port instead of one, and walk
+    /// those of all ports for each new one.
     pub fn tag_port(&self, flags: PortFlags, alias: &str) -> Result<(), Error> {
         let settings = vec![
             InfoBridgePort::HairpinMode(flags.hairpin),
@@ -147,6 +150,11 @@ impl Link {
         ];
         let mut attributes = tag(alias, 0);
         attributes.push(port(settings));
+        if self.routing.has_ipv6 {
+            let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+            let families = vec![AfSpecUnspec::Inet6(vec![mode])];
+            attributes.push(LinkAttribute::AfSpecUnspec(families));
+        }
         let message = RouteNetlinkMessage::NewLink(message(self.index, attributes));
         let attempt = Attempt("set bridge port flags of", &self.name);
         self.rtnl.change(attempt, 0, message)
