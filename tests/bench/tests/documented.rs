@@ -14,10 +14,8 @@ use serde_json::Value;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The rows of README.md.
-const BRIEF: [(&str, &str); 7] = [
+const BRIEF: [(&str, &str); 5] = [
     ("loopback", "ADD"),
-    ("host-local", "ADD"),
-    ("bridge", "ADD"),
     ("pod chain", "ADD"),
     ("pod chain", "DEL, lived"),
     ("engines' chain", "ADD"),
@@ -80,9 +78,10 @@ impl Record {
         let machine = &self.0["machine"];
         let (processors, processor) = (&machine["processors"], text(machine, "processor"));
         let kernel = text(machine, "kernel").split('-').next().unwrap();
-        let banner = machine["libc"].as_str();
-        let version = banner.and_then(|banner| banner.rsplit_once("version "));
-        let libc = version.map_or(String::new(), |(_, version)| format!(", glibc {version}"));
+        let libc = machine["libc"].as_str().map_or(String::new(), |banner| {
+            let version = banner.rsplit_once("version ");
+            version.map_or(format!(", {banner}"), |(_, it)| format!(", glibc {it}"))
+        });
         format!("{processors} processors ({processor}, Linux {kernel}{libc})")
     }
 }
