@@ -179,7 +179,7 @@ fn dummy_keeps_to_its_budget() {
         "dummy",
         plugins,
         &[[
-            most(6, 0, 15, 125),
+            most(6, 0, 16, 125),
             most(3, 2, 8, 60),
             most(1, 0, 5, 50),
             waits(most(2, 0, 8, 65)),
@@ -332,7 +332,7 @@ fn host_local_keeps_to_its_budget() {
         "host-local",
         plugins,
         &[[
-            most(0, 0, 9, 65),
+            most(0, 0, 10, 65),
             most(0, 0, 6, 30),
             most(0, 0, 4, 30),
             waits(most(0, 0, 6, 40)),
@@ -503,11 +503,11 @@ fn vrf_keeps_to_its_budget() {
         &[
             BRIDGE,
             [
-                most(26, 14, 3, 230),
-                most(2, 0, 3, 60),
-                most(1, 0, 2, 45),
-                waits(most(22, 11, 3, 210)),
-                most(3, 2, 3, 60),
+                most(26, 14, 3, 90),
+                most(2, 0, 3, 25),
+                most(1, 0, 2, 25),
+                waits(most(22, 11, 3, 75)),
+                most(0, 0, 1, 10),
             ],
         ],
     );
@@ -614,7 +614,7 @@ fn the_pod_chain_keeps_to_its_budget() {
         pod,
         &[
             [
-                most(15, 1, 18, 170),
+                most(15, 1, 19, 170),
                 most(15, 7, 11, 115),
                 most(4, 1, 5, 65),
                 waits(most(13, 5, 10, 120)),
@@ -646,7 +646,7 @@ fn firewall_keeps_to_its_budget() {
                 most(7, 0, 3, 70),
                 most(8, 0, 3, 70),
                 most(2, 0, 3, 45),
-                ticks(waits(most(17, 8, 5, 105))),
+                ticks(waits(most(17, 9, 5, 105))),
                 most(20, 16, 3, 85),
             ],
         ],
