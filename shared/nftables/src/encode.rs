@@ -232,10 +232,18 @@ fn listed(
     elements: impl Iterator<Item = Vec<SetElementAttribute>>,
 ) -> SetElementMessage {
     let mut message = any_element(table, set);
-    message.attributes.push(SetElementList::Elements(
-        elements.map(ListAttribute::Element).collect(),
-    ));
+    let elements = elements.map(|attributes| whole(&attributes)).collect();
+    message.attributes.push(SetElementList::Elements(elements));
     message
+}
+
+/// An element in its final form. As attributes, it would be measured anew for each level of the message around it.
+fn whole(attributes: &[SetElementAttribute]) -> ListAttribute<SetElementAttribute> {
+    /// `NFTA_LIST_ELEM`
+    const ELEMENT: u16 = 1;
+    let mut bytes = vec![0; attributes.buffer_len()];
+    attributes.emit(&mut bytes);
+    ListAttribute::Other(DefaultNla::new(ELEMENT | NLA_F_NESTED, bytes))
 }
 
 fn key(element: &Element) -> Vec<SetElementAttribute> {
