@@ -143,7 +143,9 @@ fn udhcpd_has_its_only_address_back_each_time() {
         // Before each offer, the server looks for users of the address by ARP: for 50 ms, instead of its default of
         // two seconds.
         let _server = Foreign::start(lab, &exe, &["-f", "-a", "50", &conf], "started");
-        let _daemon = segment.daemon();
+        // It gives an address again only in the next second, so ours asks more than once.
+        let _daemon =
+            segment.daemon_of(&lab.bin(), &["-timeout", "300ms", "-resendtimeout", "50s"]);
         ten_turns(&segment);
     });
 }
