@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
@@ -12,6 +14,10 @@ use linkspan_netlink::rtnl::Rtnl;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
+use nix::errno::Errno;
+
+/// The pause before another attempt.
+const BUSY: Duration = Duration::from_millis(2);
 
 const TABLE: Table = Table {
     family: TableFamily::Inet,
@@ -184,9 +190,20 @@ impl Host {
         (host, seat.link("eth0"))
     }
 
-    fn commit(&self, batch: Batch) {
-        if let (Some(netfilter), false) = (&self.netfilter, batch.is_empty()) {
-            netfilter.commit(batch).unwrap();
+    /// Commits what `plan` makes. Like ours, it tries again while the kernel rebuilds the table of a set (`EBUSY`).
+    fn commit(&self, plan: impl Fn() -> Batch) {
+        let Some(netfilter) = &self.netfilter else {
+            return;
+        };
+        loop {
+            let batch = plan();
+            if batch.is_empty() {
+                return;
+            }
+            match netfilter.commit(batch) {
+                Err(err) if err.is(Errno::EBUSY) => thread::sleep(BUSY),
+                done => return done.unwrap(),
+            }
         }
     }
 }
@@ -223,11 +240,13 @@ impl Work {
         if dual {
             pod.add_route(&default([0_u16; 8].into(), six(1))).unwrap();
         }
-        let mut batch = Batch::default();
-        for (set, elements) in seat.elements(ports.unwrap_or_default()) {
-            batch.add(TABLE, set, &elements, true);
-        }
-        host.commit(batch);
+        host.commit(|| {
+            let mut batch = Batch::default();
+            for (set, elements) in seat.elements(ports.unwrap_or_default()) {
+                batch.add(TABLE, set, &elements, true);
+            }
+            batch
+        });
     }
 
     pub(crate) fn detach(self, host: &Host, seat: &Seat) {
@@ -236,11 +255,13 @@ impl Work {
             Self::Ptp => None,
             Self::Bridge { ports, .. } => ports,
         };
-        let mut batch = Batch::default();
-        for (set, elements) in seat.elements(ports.unwrap_or_default()) {
-            batch.expire(TABLE, set, &elements);
-        }
-        host.commit(batch);
+        host.commit(|| {
+            let mut batch = Batch::default();
+            for (set, elements) in seat.elements(ports.unwrap_or_default()) {
+                batch.expire(TABLE, set, &elements);
+            }
+            batch
+        });
         seat.link("eth0").delete().unwrap();
     }
 }
