@@ -30,7 +30,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aims::Measured;
-use beside::Beside;
 use cases::Place;
 use clap::Parser;
 use crowd::Throughput;
@@ -182,28 +181,24 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     (figures, throughput)
 }
 
-/// Scenarios that alternate. Scenarios that would disturb others are groups of their own.
+/// Scenarios that alternate: those of one case. What the kernel still does for one case would slow another one.
 fn groups(places: &[Place<'_>], links: &Path, options: &Options) -> Vec<Vec<Box<dyn Scenario>>> {
     let lacking = cases::make_master();
-    let mut together: Vec<Box<dyn Scenario>> = Vec::new();
+    let mut all: Vec<Box<dyn Scenario>> = Vec::new();
     for place in places {
         let chains = cases::chains(place, &lacking).into_iter();
-        together.extend(chains.map(boxed));
+        all.extend(chains.map(boxed));
     }
-    together.extend(floor::floors());
+    all.extend(floor::floors());
     if let [first, _, ..] = places {
-        together.extend(Netavark::new(&options.netavark, first.scratch).map(boxed));
+        all.extend(Netavark::new(&options.netavark, first.scratch).map(boxed));
     }
-    let large = together.extract_if(.., |scenario| cases::is_large(&scenario.case()));
-    let large = large.collect();
-    let linkless = together.extract_if(.., |scenario| !scenario.lives());
-    let mut linkless: Vec<_> = linkless.collect();
-    linkless.push(Box::new(chain::Nothing(links.join(NOTHING))));
-    let mut groups = vec![linkless, together, large];
-    let mut crowded: Vec<Beside> = places.iter().flat_map(cases::crowded).collect();
-    while let Some(case) = crowded.first().map(Scenario::case) {
-        let alike = crowded.extract_if(.., |scenario| scenario.case() == case);
-        groups.push(alike.map(boxed).collect());
+    all.push(Box::new(chain::Nothing(links.join(NOTHING))));
+    all.extend(places.iter().flat_map(cases::crowded).map(boxed));
+    let mut groups: Vec<Vec<Box<dyn Scenario>>> = Vec::new();
+    while let Some(case) = all.first().map(|first| first.case()) {
+        let alike = all.extract_if(.., |scenario| scenario.case() == case);
+        groups.push(alike.collect());
     }
     let pools = |pools: &'static [host_local::Pool]| {
         let of = move |place: &Place<'_>| {

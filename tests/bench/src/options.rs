@@ -50,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) patience: u64,
     /// The most pods on one node, to see whether the 100th, the 1,000th and the 2,000th are as fast as the 10th
-    #[arg(long, value_name = "N", default_value_t = 600)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) pods: usize,
     /// Runtimes that attach pods at once, one number after the other
     #[arg(

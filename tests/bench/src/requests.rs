@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::thread;
 use std::time::Duration;
 
 use linkspan_netlink::addr::AddrFlags;
@@ -11,6 +10,7 @@ use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::Rtnl;
+use linkspan_nftables::changes::Changes;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
@@ -201,7 +201,7 @@ impl Host {
                 return;
             }
             match netfilter.commit(batch) {
-                Err(err) if err.is(Errno::EBUSY) => thread::sleep(BUSY),
+                Err(err) if err.is(Errno::EBUSY) => Changes::open().unwrap().wait(BUSY).unwrap(),
                 done => return done.unwrap(),
             }
         }
