@@ -181,7 +181,7 @@ fn everything(options: &Options, scratch: &Path) -> (Vec<Figure>, Vec<Throughput
     (figures, throughput)
 }
 
-/// Scenarios that alternate: those of one case. What the kernel still does for one case would slow another one.
+/// Scenarios that alternate: those of one case. The work that the kernel has left from one case would slow another one.
 fn groups(places: &[Place<'_>], links: &Path, options: &Options) -> Vec<Vec<Box<dyn Scenario>>> {
     let lacking = cases::make_master();
     let mut all: Vec<Box<dyn Scenario>> = Vec::new();
