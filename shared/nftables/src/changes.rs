@@ -17,6 +17,16 @@ const GROUP: u32 = 7;
 /// Room for one event; the end of a longer one is not needed.
 const BUFFER: usize = 4 << 10;
 
+/// Delay after `EBUSY`. The kernel refuses an element while it rebuilds a set's table, which takes up to 40 ms. A
+/// rebuild starts when too many elements share a hash, such as those that expired under one key in the last second
+/// (`rhashtable_insert_rehash`).
+const BUSY: Duration = Duration::from_millis(2);
+
+/// Waits before the next attempt at a batch that the kernel refused with `EBUSY`.
+pub fn wait_while_busy() -> Result<(), Error> {
+    Changes::open()?.wait(BUSY)
+}
+
 /// A subscription to changes of nf_tables. Open it before the look whose outcome a change may alter.
 pub struct Changes {
     socket: Socket,

@@ -3,21 +3,17 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer, PortFlags};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
 use linkspan_netlink::rtnl::Rtnl;
-use linkspan_nftables::changes::Changes;
+use linkspan_nftables::changes::wait_while_busy;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
 use linkspan_nftables::{Batch, Netfilter};
 use nix::errno::Errno;
-
-/// The pause before another attempt.
-const BUSY: Duration = Duration::from_millis(2);
 
 const TABLE: Table = Table {
     family: TableFamily::Inet,
@@ -201,7 +197,7 @@ impl Host {
                 return;
             }
             match netfilter.commit(batch) {
-                Err(err) if err.is(Errno::EBUSY) => Changes::open().unwrap().wait(BUSY).unwrap(),
+                Err(err) if err.is(Errno::EBUSY) => wait_while_busy().unwrap(),
                 done => return done.unwrap(),
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use linkspan_netlink::error::Error;
-use linkspan_nftables::changes::Changes;
+use linkspan_nftables::changes::wait_while_busy;
 use linkspan_nftables::{Batch, Netfilter};
 use linkspan_plugin::{Result, step};
 use linkspan_protocol::error::{ErrorCode, Failure};
@@ -19,11 +19,6 @@ const ATTEMPTS: usize = 50;
 
 /// Maximum number of conflicts with other writers over keys that the plan takes or deletes.
 const TAKEN: usize = 100;
-
-/// Delay after `EBUSY`. The kernel refuses an element while it rebuilds a set's table, which takes up to 40 ms. A
-/// rebuild starts when too many elements share a hash, such as those that expired under one key in the last second
-/// (`rhashtable_insert_rehash`).
-const BUSY: Duration = Duration::from_millis(2);
 
 /// Limits for the generation check on a batch that guards itself by its values: attempts and time.
 const STRICT: usize = 10;
@@ -71,8 +66,7 @@ pub fn attempt(
         match netfilter.commit(batch) {
             Err(err) if err.is(Errno::ERESTART) => {}
             Err(err) if err.is(Errno::EBUSY) && begun.elapsed() < PATIENCE => {
-                let changes = Changes::open().map_err(kernel)?;
-                changes.wait(BUSY).map_err(kernel)?;
+                wait_while_busy().map_err(kernel)?;
             }
             done => return Ok(done),
         }
