@@ -18,15 +18,15 @@ const PIECE: usize = 1 << 20;
 /// Hears how many bytes of how many are written.
 pub type Tell<'a> = &'a mut dyn FnMut(usize, usize);
 
-/// Makes a file of this content and mode, whatever is there.
+/// Makes a file of this content and mode, whatever is there, and removes the drafts that others left beside it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    sweep(directory_of(path));
     put(path, content, mode, &mut |_, _| {})
 }
 
-/// The same for a large file, whose progress is told.
+/// The same for a large file, whose progress is told. The caller removes what others left.
 pub fn put(path: &Path, content: &[u8], mode: u32, tell: Tell<'_>) -> io::Result<()> {
     let dir = directory_of(path);
-    sweep(dir);
     loop {
         match draft(dir, content, mode, tell)?.persist(path) {
             // Another process removed the draft between our last look and the rename.
