@@ -193,16 +193,11 @@ impl Place<'_> {
     }
 }
 
-/// Returns whether a case leaves the kernel much to clean up.
-pub(crate) fn is_large(case: &str) -> bool {
-    [THOUSAND, THOUSAND_UDP].contains(&case)
-}
-
 /// Whether this suite can do the case in bearable time, and otherwise than its default does.
 fn is_measured(who: Who, case: &str) -> bool {
     match who {
         // It executes iptables several times for each port, and takes minutes.
-        Who::Theirs => !is_large(case),
+        Who::Theirs => ![THOUSAND, THOUSAND_UDP].contains(&case),
         Who::Nftables => BACKED.contains(&case),
         _ => true,
     }

@@ -184,46 +184,39 @@ fn shuffled(count: usize, dice: &mut Dice) -> Vec<usize> {
 }
 
 /// DEL of pods that have lived until IPv6 has used their links: most pods do, and the kernel has more to do then. The
-/// pods of one case live at the same time, whoever attached them, and are detached in turns.
+/// pods of all scenarios live at the same time, and are detached in turns.
 fn outlived(scenarios: &mut [Box<dyn Scenario>], effort: Effort) -> Vec<Figure> {
-    let mut cases: Vec<String> = Vec::new();
-    for scenario in scenarios.iter().filter(|scenario| scenario.lives()) {
-        if !cases.contains(&scenario.case()) {
-            cases.push(scenario.case());
-        }
+    let living = |scenario: &&mut Box<dyn Scenario>| scenario.lives();
+    let mut living: Vec<_> = scenarios.iter_mut().filter(living).collect();
+    if living.is_empty() {
+        return Vec::new();
     }
     let mut dice = Dice::new(2);
-    let mut figures = Vec::new();
-    for case in cases {
-        let mut alike: Vec<_> = scenarios.iter_mut().collect();
-        alike.retain(|scenario| scenario.lives() && scenario.case() == case);
-        let mut costs = vec![Vec::new(); alike.len()];
-        let (start, mut lived) = (Instant::now(), 0);
-        while lived < effort.rounds
-            && (lived < LEAST_LIVED || start.elapsed().as_secs() < effort.patience)
-        {
-            progress(&format!("{case}: lived pods, round {lived}"));
-            let together = u16::try_from((effort.rounds - lived).min(TOGETHER)).unwrap();
-            for scenario in &mut alike {
-                (0..together).for_each(|number| scenario.attach(number));
-            }
-            live();
-            for number in 0..together {
-                for at in shuffled(alike.len(), &mut dice) {
-                    if let (Some(scenario), Some(costs)) = (alike.get_mut(at), costs.get_mut(at)) {
-                        costs.push(scenario.detach(number));
-                    }
+    let mut costs = vec![Vec::new(); living.len()];
+    let (start, mut lived) = (Instant::now(), 0);
+    while lived < effort.rounds
+        && (lived < LEAST_LIVED || start.elapsed().as_secs() < effort.patience)
+    {
+        progress(&format!("lived pods, round {lived}"));
+        let together = u16::try_from((effort.rounds - lived).min(TOGETHER)).unwrap();
+        for scenario in &mut living {
+            (0..together).for_each(|number| scenario.attach(number));
+        }
+        live();
+        for number in 0..together {
+            for at in shuffled(living.len(), &mut dice) {
+                if let (Some(scenario), Some(costs)) = (living.get_mut(at), costs.get_mut(at)) {
+                    costs.push(scenario.detach(number));
                 }
             }
-            lived += usize::from(together);
         }
-        let of = |(scenario, costs): (&&mut Box<dyn Scenario>, Vec<Cost>)| {
-            Figure::of(&***scenario, LIVED, &costs, None)
-        };
-        figures.extend(alike.iter().zip(costs).map(of));
+        lived += usize::from(together);
     }
     progress("");
-    figures
+    let of = |(scenario, costs): (&&mut Box<dyn Scenario>, Vec<Cost>)| {
+        Figure::of(&***scenario, LIVED, &costs, None)
+    };
+    living.iter().zip(costs).map(of).collect()
 }
 
 #[expect(
