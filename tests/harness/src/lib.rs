@@ -1,7 +1,7 @@
 //! A laboratory for the suites: throw-away network namespaces, real plugin executables, real packets.
 //!
-//! Nothing here waits a fixed time, needs more than a user namespace, or mounts outside of a mount namespace of its own. Nothing
-//! is left behind: a namespace lives as long as a file descriptor of the test, a directory as long as its
+//! Nothing here waits a fixed time, needs more than a user namespace, or mounts outside of a mount namespace of its own.
+//! Nothing is left behind: a namespace lives as long as a file descriptor of the test, a directory as long as its
 //! [`lab::Lab`].
 #![expect(
     clippy::unwrap_used,

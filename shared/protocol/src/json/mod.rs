@@ -197,7 +197,8 @@ pub fn pretty(value: &impl Serialize) -> String {
     // Our wire types have string keys and write to memory: neither can fail.
     let printed = serde_json::to_string_pretty(value);
     debug_assert!(printed.is_ok(), "wire types serialize: {printed:?}");
-    // No string has a line break in JSON, so each line begins with its indentation, of two spaces a level.
+    // The formatter with four spaces needs "std" of serde_json. No string has a line break in JSON, so each line begins
+    // with its indentation, of two spaces a level.
     let mut text = String::new();
     for line in printed.unwrap_or_default().lines() {
         let indentation = line.len() - line.trim_start_matches(' ').len();
