@@ -38,6 +38,8 @@ pub struct Hit {
     pub output: Output,
     /// Whether the fault occurred: a run may make fewer calls than the one before.
     pub injected: bool,
+    /// Whether it hit the call that writes the answer to the caller.
+    pub answer_lost: bool,
     /// Whether the process had to be ended.
     pub hung: bool,
 }
@@ -120,8 +122,10 @@ impl Tracer {
             Fault::Kill => "+++ killed by SIGKILL",
             Fault::Error | Fault::Errors => "(INJECTED)",
         };
+        let hit = |line: &str| line.contains("write(1, ") && line.contains(done);
         Hit {
             injected: log.contains(done),
+            answer_lost: log.lines().any(hit),
             // The exit status of timeout(1) after the time limit.
             hung: output.status == 124,
             output,
@@ -150,11 +154,6 @@ impl Tracer {
 }
 
 impl Point {
-    /// Returns whether the call writes the answer to the caller.
-    pub fn answers(&self) -> bool {
-        self.shown.starts_with("write(1, ")
-    }
-
     /// Returns whether the call can change anything that outlives the process. Death at any other call equals death at
     /// the next one of these.
     pub fn modifies(&self) -> bool {

@@ -167,6 +167,8 @@ fn hit_everywhere(
     for &point in points {
         if trial.verb == "DEL" {
             site.call("ADD").run().succeeded();
+        } else {
+            site.untune();
         }
         let hit = tracer.hit(&site.call(trial.verb), point, trial.fault);
         let outcome = outcome(site, trial, point, (&hit, result));
@@ -221,7 +223,7 @@ fn outcome(
         _ if killed => {}
         // Where no write succeeds any more, nor does one to stderr.
         Fault::Errors if point.name == "write" => {}
-        Fault::Error if point.answers() => complains(hit)?,
+        Fault::Error if hit.answer_lost => complains(hit)?,
         Fault::Kill | Fault::Error | Fault::Errors => explains(hit)?,
     }
     match trial.recovery {

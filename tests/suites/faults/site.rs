@@ -91,6 +91,7 @@ pub(crate) struct Site<'a> {
     environment: Vec<(&'static str, String)>,
     pub(crate) of_child: bool,
     settings: Vec<PathBuf>,
+    sysctls: Vec<(PathBuf, String)>,
     before: State,
 }
 
@@ -129,6 +130,7 @@ impl<'a> Site<'a> {
         Self {
             lab,
             settings,
+            sysctls: sandbox.netns.scope(|| sysctls(&conf)).unwrap(),
             sandbox,
             _neighbour: neighbour,
             conf,
@@ -142,6 +144,14 @@ impl<'a> Site<'a> {
     pub(crate) fn call(&self, verb: &str) -> Call {
         let call = call(self.lab, POD, &self.sandbox, &self.conf).verb(verb);
         environed(call, &self.environment).env(STAND_IN_FOR, verb)
+    }
+
+    /// Gives the container's sysctls their first values: DEL leaves them to the end of the namespace, and ADD writes
+    /// only those that differ.
+    pub(crate) fn untune(&self) {
+        let write = |(path, value): &(PathBuf, String)| fs::write(path, value).unwrap();
+        let netns = &self.sandbox.netns;
+        netns.scope(|| self.sysctls.iter().for_each(write)).unwrap();
     }
 
     /// GC with only the neighbour as valid.
@@ -315,6 +325,17 @@ fn settings() -> Vec<PathBuf> {
     // Some cannot be read.
     paths.retain(|path| fs::read(path).is_ok());
     paths
+}
+
+/// The files that the configuration writes, and their values.
+fn sysctls(conf: &Value) -> Vec<(PathBuf, String)> {
+    let names = conf["sysctl"].as_object().into_iter().flatten();
+    let read = |(name, _): (&String, &Value)| {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let value = fs::read_to_string(&path).unwrap();
+        (path, value)
+    };
+    names.map(read).collect()
 }
 
 fn setting(path: &PathBuf) -> String {
