@@ -3,15 +3,15 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linkspan_netlink::netns::Netns;
 
 /// The deadline is long enough for the slowest machine; nothing waits for it while packets flow.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The number of datagrams that are sent within the deadline.
-const ATTEMPTS: u32 = 10;
+/// The wait for one datagram, before the next is sent.
+const ATTEMPT: Duration = Duration::from_secs(1);
 
 const WORD: &[u8; 5] = b"hello";
 
@@ -31,17 +31,25 @@ pub fn udp_through(
     let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0)))?;
     client.connect(address)?;
     for socket in [&client, server] {
-        socket.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
+        socket.set_read_timeout(Some(ATTEMPT))?;
     }
-    let mut echoed = Err(ErrorKind::TimedOut.into());
-    for _ in 0..ATTEMPTS {
-        echoed = echo(&client, server);
-        match &echoed {
-            Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            _ => break,
+    until_heard(DEADLINE, || echo(&client, server))
+}
+
+/// Attempts it again while it waits in vain for a packet, for `patience` in all.
+pub fn until_heard<T>(patience: Duration, attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + patience;
+    loop {
+        match attempt() {
+            Err(err) if is_passing(&err) && Instant::now() < end => {}
+            heard => return heard,
         }
     }
-    echoed
+}
+
+/// A signal to the process interrupts a read with a timeout, even if its handler restarts calls (signal(7)).
+fn is_passing(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 fn echo(client: &UdpSocket, server: &UdpSocket) -> io::Result<SocketAddr> {

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use linkspan_cli::traffic::at;
+use linkspan_cli::traffic::{at, until_heard};
 use linkspan_harness::server::once_free;
 use linkspan_harness::table::netfilter;
 use linkspan_netlink::netns::Netns;
@@ -21,8 +21,8 @@ use crate::stage::Stage;
 /// Long enough for the slowest machine; nothing waits for it when packets flow.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How often a datagram is sent within the deadline: the kernel may drop one while it resolves its neighbour.
-const ATTEMPTS: u32 = 6;
+/// The wait for one datagram, before the next is sent: the kernel may drop one while it resolves its neighbour.
+const ATTEMPT: Duration = Duration::from_millis(500);
 
 /// How often each side speaks, and is heard, in a turn.
 const ROUNDS: u8 = 3;
@@ -259,17 +259,11 @@ impl Row<'_> {
 /// Says hello until the server has heard it, and connects the server to this caller alone.
 fn hello(row: &Row<'_>, caller: &Socket, server: Socket) -> io::Result<(Socket, SockAddr)> {
     caller.connect(&row.to.into())?;
-    server.set_read_timeout(Some(DEADLINE / ATTEMPTS))?;
-    let mut heard = Err(ErrorKind::TimedOut.into());
-    for _ in 0..ATTEMPTS {
+    server.set_read_timeout(Some(ATTEMPT))?;
+    let seen = until_heard(DEADLINE, || {
         caller.send(&HELLO)?;
-        heard = server.peek_sender();
-        match &heard {
-            Err(err) if is_timeout(err) => {}
-            _ => break,
-        }
-    }
-    let seen = heard?;
+        server.peek_sender()
+    })?;
     server.connect(&seen)?;
     hear(&server, HELLO)?;
     Ok((server, seen))
