@@ -42,7 +42,8 @@ fn lose(cri: &Cri<'_>, pod: &Pod) {
         ctr(&["sandboxes", "remove", "--force", &pod.id]).succeeded();
         return;
     }
-    ctr(&["tasks", "delete", "--force", &pod.id]).succeeded();
+    // Once the task is killed, containerd may be the first to delete it.
+    ctr(&["tasks", "delete", "--force", &pod.id]);
     ctr(&["containers", "delete", &pod.id]).succeeded();
 }
 
