@@ -1,25 +1,22 @@
-//! How much a test tries: a sample in the loop that developers live in, everything in CI.
+//! How much a test tries: a small sample in the loop that developers live in, a larger one in CI, everything on request.
 
-/// Whether a test tries everything: `LINKSPAN_THOROUGH` is set.
-pub fn thorough() -> bool {
-    std::env::var_os("LINKSPAN_THOROUGH").is_some()
+/// `LINKSPAN_THOROUGH=N`: a test tries one of N things, and everything with 1.
+fn asked() -> Option<usize> {
+    let asked = std::env::var("LINKSPAN_THOROUGH").ok()?;
+    Some(asked.parse().unwrap_or(1).max(1))
 }
 
 /// How often a test repeats something: `all` times where the run is thorough, `some` times otherwise.
 pub fn times(all: usize, some: usize) -> usize {
-    if thorough() { all } else { some }
+    asked().map_or(some, |one_of| some.max(all / one_of))
 }
 
-/// Every `one_of`th of what may be tried, from the `at`th on; everything where the run is thorough.
+/// Every `one_of`th of what may be tried, from the `at`th on; more where the run is thorough.
 pub fn sample<T>(
     all: impl Iterator<Item = T>,
     at: usize,
     one_of: usize,
 ) -> impl Iterator<Item = T> {
-    let (skipped, step) = if thorough() {
-        (0, 1)
-    } else {
-        (at % one_of, one_of)
-    };
-    all.skip(skipped).step_by(step)
+    let one_of = asked().map_or(one_of, |asked| asked.min(one_of));
+    all.skip(at % one_of).step_by(one_of)
 }

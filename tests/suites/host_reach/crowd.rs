@@ -3,19 +3,19 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 
-use linkspan_harness::thorough::thorough;
+use linkspan_harness::thorough::times;
 
 use crate::stage::{Pod, of};
 
 /// So many where the run is thorough; fewer in an everyday run.
-const PODS: (u16, u16) = (197, 40);
+const PODS: (usize, usize) = (197, 40);
 const LANES: usize = 4;
 
 #[test]
 fn each_of_many_containers_needs_a_route_and_all_of_them_one_link() {
     of("macvlan", |stage| {
         let before = stage.snapshot();
-        let count = if thorough() { PODS.0 } else { PODS.1 };
+        let count = u16::try_from(times(PODS.0, PODS.1)).unwrap();
         let links = stage.lab.rtnl().links().unwrap().len();
         let next = AtomicU16::new(2);
         let lane = || -> Vec<Pod> {
