@@ -8,6 +8,7 @@ use std::time::Duration;
 use linkspan_plugin::Result;
 use linkspan_protocol::conf::RouteConf;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::family::PerFamily;
 use linkspan_protocol::result::Route;
 use serde::Deserialize;
 
@@ -109,8 +110,7 @@ pub(crate) struct Shape {
 /// The families of an attachment's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Families {
-    pub(crate) four: bool,
-    pub(crate) six: bool,
+    pub(crate) asked: PerFamily<bool>,
     /// Leaves out a family without an answer, if the other family has an address.
     pub(crate) partial: bool,
 }
@@ -284,7 +284,7 @@ fn no_gateway(suppress: &[String]) -> Result<bool> {
 }
 
 fn families(ip_family: Option<u32>, partial: bool) -> Result<Families> {
-    let (four, six) = match ip_family {
+    let (v4, v6) = match ip_family {
         None | Some(4) => (true, false),
         Some(6) => (false, true),
         Some(46 | 64) => (true, true),
@@ -295,7 +295,8 @@ fn families(ip_family: Option<u32>, partial: bool) -> Result<Families> {
             );
         }
     };
-    Ok(Families { four, six, partial })
+    let asked = PerFamily { v4, v6 };
+    Ok(Families { asked, partial })
 }
 
 /// The names of an attachment, from the plugin's input.

@@ -3,6 +3,7 @@
 use linkspan_owner::hash;
 use linkspan_plugin::Result;
 use linkspan_protocol::error::Failure;
+use linkspan_protocol::family::PerFamily;
 
 /// Maximum length of an identifier after its type; the reference truncates there, too.
 const LONGEST: usize = 254;
@@ -71,9 +72,12 @@ impl ClientId {
     }
 
     /// Refuses identifiers that interfaces with one hardware address share: a server would give all of them one
-    /// address. The identifiers of `DHCPv6`, if `six` is set, always derive from it.
-    pub(crate) fn serves_siblings(&self, six: bool) -> std::result::Result<(), String> {
-        let shared = match (self, six) {
+    /// address. The identifiers of `DHCPv6`, if it is asked, always derive from it.
+    pub(crate) fn serves_siblings(
+        &self,
+        asked: PerFamily<bool>,
+    ) -> std::result::Result<(), String> {
+        let shared = match (self, asked.v6) {
             (client, _) if client.follows_from_mac() => "ipam.clientID follows from",
             (_, true) => "the client of DHCPv6 follows from",
             _ => return Ok(()),

@@ -54,14 +54,14 @@ impl Daemon {
             }),
         };
         let four = async {
-            if !plan.families.four {
+            if !plan.families.asked.v4 {
                 return Ok(None);
             }
             let lease = self.acquire_four(client, plan.timeout, &pending).await;
             lease.map(Some)
         };
         let six = async {
-            if !plan.families.six {
+            if !plan.families.asked.v6 {
                 return Ok(None);
             }
             let requesting = |offer: Lease6| pending.set(|record| record.six = Some(offer));

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use linkspan_protocol::family::Family;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -19,22 +20,13 @@ use crate::trouble::Trouble;
 /// Interval of checks on the interface of a lease without an end.
 const LOOK: Duration = Duration::from_secs(3600);
 
-/// One of an attachment's two leases.
-#[derive(Debug, Clone, Copy)]
-enum Family {
-    Four,
-    Six,
-}
-
 /// Starts a task for each family of the record.
 pub(super) fn start(daemon: &Rc<Daemon>, record: &Rc<RefCell<Record>>) -> Vec<JoinHandle<()>> {
     let has = |family| match family {
-        Family::Four => record.borrow().four.is_some(),
-        Family::Six => record.borrow().six.is_some(),
+        Family::V4 => record.borrow().four.is_some(),
+        Family::V6 => record.borrow().six.is_some(),
     };
-    let families = [Family::Four, Family::Six]
-        .into_iter()
-        .filter(|family| has(*family));
+    let families = Family::BOTH.into_iter().filter(|family| has(*family));
     let keeper = |family| {
         let keeper = Keeper {
             daemon: Rc::clone(daemon),
@@ -57,8 +49,8 @@ impl Keeper {
     fn times(&self) -> Option<Times> {
         let record = self.record.borrow();
         match self.family {
-            Family::Four => record.four.as_ref()?.times(),
-            Family::Six => record.six.as_ref()?.times(),
+            Family::V4 => record.four.as_ref()?.times(),
+            Family::V6 => record.six.as_ref()?.times(),
         }
     }
 
@@ -97,8 +89,8 @@ impl Keeper {
     fn forget(&self) -> std::io::Result<()> {
         let mut record = self.record.borrow_mut();
         match self.family {
-            Family::Four => record.four = None,
-            Family::Six => record.six = None,
+            Family::V4 => record.four = None,
+            Family::V6 => record.six = None,
         }
         let store = &self.daemon.store;
         if record.four.is_none() && record.six.is_none() || !store.has(&record.names) {
@@ -156,7 +148,7 @@ impl Keeper {
             (record.four.clone(), record.six.clone())
         };
         match (self.family, four, six) {
-            (Family::Four, Some(lease), _) => {
+            (Family::V4, Some(lease), _) => {
                 let renewed = match client.renew(&lease, everybody, until).await {
                     // The server has forgotten the lease, so the client requests the same address anew.
                     Err(Trouble::Nak(words)) => {
@@ -172,7 +164,7 @@ impl Keeper {
                 };
                 self.record.borrow_mut().four = Some(renewed?);
             }
-            (Family::Six, _, Some(lease)) => {
+            (Family::V6, _, Some(lease)) => {
                 let renewed = six::renew(&client, &lease, everybody, until).await;
                 self.record.borrow_mut().six = Some(renewed?);
             }
@@ -195,7 +187,7 @@ impl Keeper {
         let spot = self.client().spot;
         let six = self.record.borrow().six.as_ref().map(|lease| lease.address);
         let (done, undone) = match (self.family, six) {
-            (Family::Six, Some(address)) => (
+            (Family::V6, Some(address)) => (
                 "its address is taken away",
                 blocking(move || spot.take(address)).await,
             ),

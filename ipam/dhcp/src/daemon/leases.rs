@@ -181,7 +181,7 @@ impl Daemon {
         };
         if facts.kind == "ipvlan" {
             let plan = &call.plan;
-            let serves = plan.client.serves_siblings(plan.families.six);
+            let serves = plan.client.serves_siblings(plan.families.asked);
             serves.map_err(Trouble::Call)?;
         }
         let client = Client {
