@@ -8,6 +8,7 @@ use linkspan_harness::call::Running;
 use linkspan_harness::node::{As, Node, in_node};
 use linkspan_harness::server::Server;
 use linkspan_harness::world::{HOST, WORLD, beyond};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -57,11 +58,14 @@ fn a_container_is_attached_before_it_runs_and_detached_without_its_namespace() {
         assert_eq!(leases.len(), 2);
         for lease in leases {
             let ip: IpAddr = lease.parse().unwrap();
-            let six = usize::from(ip.is_ipv6());
-            Server::of(&c1, 80, ip.is_ipv6()).answers(node.lab.host(), SocketAddr::new(ip, 80));
-            let outside = SocketAddr::new(WORLD[six].parse().unwrap(), 80);
+            let family = Family::of(ip);
+            Server::of(&c1, 80, Family::of(ip)).answers(node.lab.host(), SocketAddr::new(ip, 80));
+            let outside = SocketAddr::new(family.pick(WORLD[0], WORLD[1]).parse().unwrap(), 80);
             let seen = Server::new(&world.netns, outside).answers(&c1, outside);
-            assert_eq!(seen, HOST[six].parse::<IpAddr>().unwrap());
+            assert_eq!(
+                seen,
+                family.pick(HOST[0], HOST[1]).parse::<IpAddr>().unwrap()
+            );
         }
         node.asked();
         drop(c1);

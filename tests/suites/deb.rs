@@ -18,6 +18,7 @@ use linkspan_harness::conf::bridge;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::skip;
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -187,7 +188,7 @@ fn pods_run_from_a_root_with_nothing_but_the_package() {
                 .run()
         };
         call("add").succeeded();
-        let server = Server::of(&sandbox.netns, 80, false);
+        let server = Server::of(&sandbox.netns, 80, Family::V4);
         let gateway: IpAddr = "10.1.0.1".parse().unwrap();
         let pod: IpAddr = "10.1.0.2".parse().unwrap();
         assert_eq!(server.answers(lab.host(), (pod, 80).into()), gateway);

@@ -18,6 +18,7 @@ use linkspan_harness::skip;
 use linkspan_harness::tool::ruleset;
 use linkspan_harness::world::{HOST, WORLD, beyond};
 use linkspan_netlink::route::RouteSpec;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -100,21 +101,21 @@ impl Servers {
         for ((server, ip), here) in self.of_world.iter().zip(WORLD).zip(&self.of_pod) {
             let there = SocketAddr::new(ip.parse().unwrap(), 7000);
             server.answers(&network.pod.netns, there);
-            here.answers(&world.netns, published(there.is_ipv6()));
+            here.answers(&world.netns, published(Family::of(there.ip())));
         }
     }
 
     /// Packets from the world do not reach the pod's port.
     fn are_cut_off(&self, world: &Sandbox) {
-        for (six, server) in [false, true].into_iter().zip(&self.of_pod) {
-            server.is_spared(&world.netns, published(six));
+        for (family, server) in Family::BOTH.into_iter().zip(&self.of_pod) {
+            server.is_spared(&world.netns, published(family));
         }
     }
 }
 
 /// The pod's port as the world knows it.
-fn published(six: bool) -> SocketAddr {
-    SocketAddr::new(HOST[usize::from(six)].parse().unwrap(), 8080)
+fn published(family: Family) -> SocketAddr {
+    SocketAddr::new(HOST[family.pick(0, 1)].parse().unwrap(), 8080)
 }
 
 fn warnings(lab: &Lab, plugins: &Value) -> Vec<String> {
@@ -367,7 +368,7 @@ fn an_uplink_that_does_not_forward_is_told_and_mended() {
         assert_eq!(network.warnings(), [""; 0]);
         fs::write("/proc/sys/net/ipv4/conf/up0/forwarding", "0").unwrap();
         let servers = Servers::new(&network, &world);
-        servers.of_pod[0].is_spared(&world.netns, published(false));
+        servers.of_pod[0].is_spared(&world.netns, published(Family::V4));
         let told = network.warnings();
         assert!(told[0].contains("up0 does not forward IPv4"), "{told:#?}");
         assert_eq!(told[1..], ["  sysctl -w net.ipv4.conf.up0.forwarding=1"]);

@@ -16,6 +16,7 @@ use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -242,7 +243,7 @@ fn a_namespace_that_was_given_is_attached_and_left_bare(oci: &Oci<'_>) {
     assert_eq!(names, ["lo", "eth0", "eth1"]);
     let host: IpAddr = HOST[0].parse().unwrap();
     let _world = beyond(oci.node.lab);
-    let server = Server::of(&given.netns, 82, false);
+    let server = Server::of(&given.netns, 82, Family::V4);
     server.answers(oci.node.lab.host(), SocketAddr::new(host, 81));
     assert_eq!(oci.node.ports().len(), 5);
     oci.delete("c1");

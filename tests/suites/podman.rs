@@ -18,6 +18,7 @@ use linkspan_harness::world::beyond;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::Rtnl;
+use linkspan_protocol::family::Family;
 use serde_json::Value;
 
 const LINKSPAN: &str = env!("CARGO_BIN_EXE_linkspan");
@@ -174,7 +175,7 @@ fn addresses_of_ones_own_on_two_networks_that_come_and_go() {
         assert!(macs(&c2).contains(&[2, 0, 0, 0, 0, 9]));
         let published = || {
             let lo = "127.0.0.1:8080".parse().unwrap();
-            Server::of(&c2, 80, false).answers(podman.0.lab.host(), lo);
+            Server::of(&c2, 80, Family::V4).answers(podman.0.lab.host(), lo);
         };
         published();
         podman.reaches(&c2, "10.5.0.9");

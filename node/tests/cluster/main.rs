@@ -203,7 +203,7 @@ fn mesh(pods: &[Pod]) {
             let pairs = from.addresses.iter().zip(&to.addresses);
             for (source, ip) in pairs.filter(|(source, ip)| source != ip) {
                 traffic::flows(&from.sandbox.netns, &to.sandbox.netns, *ip);
-                let server = Server::of(&to.sandbox.netns, 4000, ip.is_ipv6());
+                let server = Server::of(&to.sandbox.netns, 4000, Family::of(*ip));
                 let seen = server.answers(&from.sandbox.netns, (*ip, 4000).into());
                 assert_eq!(seen, *source);
             }

@@ -46,7 +46,7 @@ fn pods_of_every_node_reach_each_other_with_their_own_addresses() {
         for (pod, node, router) in [(&pods[0], &nodes[0], NEAR), (&pods[4], &nodes[2], FAR)] {
             for (router, address) in router.iter().zip(&node.addresses) {
                 let router: IpAddr = router.parse().unwrap();
-                let world = Server::of(lab.host(), 4001, router.is_ipv6());
+                let world = Server::of(lab.host(), 4001, Family::of(router));
                 let seen = world.answers(&pod.sandbox.netns, (router, 4001).into());
                 assert_eq!(seen.to_string(), *address);
             }

@@ -70,11 +70,11 @@ impl Place<'_> {
         )
     }
 
-    fn ipam(&self, case: u8, six: bool) -> Value {
+    fn ipam(&self, case: u8, dual: bool) -> Value {
         let subnet = |subnet: String| json!([{ "subnet": subnet }]);
         let at = self.number * 32 + case;
         let mut ranges = vec![subnet(format!("10.{at}.0.0/16"))];
-        if six {
+        if dual {
             ranges.push(subnet(format!("fd00:{at}::/64")));
         }
         json!({ "type": "host-local", "dataDir": self.scratch, "ranges": ranges })

@@ -76,7 +76,7 @@ pub(crate) fn growth(
             list: place.pod(20, 0, false),
             most: most.min(ON_A_BRIDGE),
             floor: Work::Bridge {
-                six: false,
+                dual: false,
                 ports: Some(0),
             },
         },

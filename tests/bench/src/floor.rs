@@ -40,7 +40,7 @@ const ROUNDS: u16 = 20;
 
 /// The floors of the cases in [`crate::cases`].
 pub(crate) fn floors() -> Vec<Box<dyn Scenario>> {
-    let bridge = |six, ports| Work::Bridge { six, ports };
+    let bridge = |dual, ports| Work::Bridge { dual, ports };
     let cases = [
         ("loopback", Work::Loopback),
         ("bridge", bridge(false, None)),
@@ -171,7 +171,7 @@ pub(crate) fn ask(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let (host, work) = (
         Host::here(),
         Work::Bridge {
-            six: false,
+            dual: false,
             ports: None,
         },
     );

@@ -43,7 +43,7 @@ type Elements = Vec<(&'static Set, Vec<Element>)>;
 pub(crate) enum Work {
     Loopback,
     Ptp,
-    Bridge { six: bool, ports: Option<u16> },
+    Bridge { dual: bool, ports: Option<u16> },
 }
 
 /// A pod: its namespace, and its own names, addresses and ports by its number.
@@ -206,7 +206,7 @@ impl Host {
 
 impl Work {
     pub(crate) fn attach(self, host: &Host, seat: &Seat) {
-        let Self::Bridge { six: dual, ports } = self else {
+        let Self::Bridge { dual, ports } = self else {
             return match self {
                 Self::Loopback => seat.link("lo").set_up().unwrap(),
                 _ => attach_ptp(host, seat),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::call::Call;
@@ -120,7 +121,7 @@ impl Pod {
     }
 
     /// Its address of one family.
-    pub fn ip(&self, six: bool) -> IpAddr {
-        addresses(&self.result)[usize::from(six)]
+    pub fn ip(&self, family: Family) -> IpAddr {
+        addresses(&self.result)[family.pick(0, 1)]
     }
 }

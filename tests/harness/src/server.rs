@@ -1,11 +1,12 @@
 //! A server, and the ways to reach it.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use linkspan_cli::traffic::{at, tcp_through, udp_through};
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 
 use crate::wait;
 use crate::world::HOST;
@@ -32,8 +33,8 @@ impl Server {
     }
 
     /// A server at `port` of every address of a family.
-    pub fn of(netns: &Netns, port: u16, six: bool) -> Self {
-        let any = any(six);
+    pub fn of(netns: &Netns, port: u16, family: Family) -> Self {
+        let any = family.unspecified();
         Self::new(netns, SocketAddr::new(any, port))
     }
 
@@ -49,7 +50,7 @@ impl Server {
 
     /// Asserts that packets to `address` do not reach the server.
     pub fn is_spared(&self, from: &Netns, address: SocketAddr) {
-        let unbound = (any(address.is_ipv6()), 0);
+        let unbound = (Family::of(address.ip()).unspecified(), 0);
         let client = at(from, || UdpSocket::bind(unbound)).unwrap();
         // The kernel may already refuse an unreachable destination here.
         drop(client.send_to(STRAY, address));
@@ -98,21 +99,13 @@ fn panic_at(protocol: &str, address: SocketAddr, err: &io::Error) -> ! {
     panic!("{protocol} to {address}: {err}")
 }
 
-fn any(six: bool) -> IpAddr {
-    if six {
-        Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        Ipv4Addr::UNSPECIFIED.into()
-    }
-}
-
 /// Asserts that `host_port` leads to `port` of the pod with both protocols and in both families: from the host by its
 /// own and its loopback addresses, from `others` and from the pod itself.
 pub fn is_published(host: &Netns, others: &[&Netns], pod: &Netns, (host_port, port): (u16, u16)) {
-    for (six, lo) in [(false, "127.0.0.1"), (true, "::1")] {
-        let server = Server::of(pod, port, six);
+    for (family, lo) in Family::BOTH.into_iter().zip(["127.0.0.1", "::1"]) {
+        let server = Server::of(pod, port, family);
         let [lo, node] =
-            [lo, HOST[usize::from(six)]].map(|ip| SocketAddr::new(ip.parse().unwrap(), host_port));
+            [lo, HOST[family.pick(0, 1)]].map(|ip| SocketAddr::new(ip.parse().unwrap(), host_port));
         server.answers(host, lo);
         for from in [&[host, pod], others].concat() {
             server.answers(from, node);

@@ -11,6 +11,7 @@ use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::thorough::times;
+use linkspan_protocol::family::Family;
 
 /// So many where the run is thorough; fewer in an everyday run.
 const ROUNDS: (usize, usize) = (300, 100);
@@ -62,8 +63,8 @@ fn what_was_just_written_can_be_executed() {
 #[test]
 fn a_port_that_was_just_given_up_is_free() {
     beside_others(|lab| {
-        for six in [false, true] {
-            Server::of(lab.host(), 80, six);
+        for family in Family::BOTH {
+            Server::of(lab.host(), 80, family);
         }
     });
 }

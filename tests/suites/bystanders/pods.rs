@@ -8,6 +8,7 @@ use linkspan_harness::pod::{Pod, mapping};
 use linkspan_harness::server::Server;
 use linkspan_harness::skip;
 use linkspan_harness::world::HOST;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
@@ -139,9 +140,9 @@ impl Pods {
     }
 
     fn is_published(&self, stage: &Stage<'_>, pod: &Pod) {
-        for six in [false, true] {
-            let server = Server::of(&pod.sandbox.netns, 80, six);
-            let node = HOST[usize::from(six)].parse().unwrap();
+        for family in Family::BOTH {
+            let server = Server::of(&pod.sandbox.netns, 80, family);
+            let node = HOST[family.pick(0, 1)].parse().unwrap();
             let node = SocketAddr::new(node, self.ports[0]);
             server.answers(stage.netns("world"), node);
         }

@@ -9,6 +9,7 @@ use linkspan_harness::server::Server;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::traffic;
 use linkspan_netlink::link::{Kind, LinkSpec, Macvlan, MacvlanMode};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::wire::{Wire, eth0, of};
@@ -68,7 +69,7 @@ fn private_links_reach_the_wire_and_not_each_other() {
         });
         for ip in addresses(&results[1]) {
             traffic::flows(&wire.far.netns, &pods[1].netns, ip);
-            let server = Server::of(&pods[1].netns, 80, ip.is_ipv6());
+            let server = Server::of(&pods[1].netns, 80, Family::of(ip));
             server.is_spared(&pods[0].netns, SocketAddr::new(ip, 80));
         }
     });

@@ -14,6 +14,7 @@ use linkspan_harness::wait;
 use linkspan_harness::world::{HOST, beyond};
 use linkspan_netlink::link::{Kind, LinkSpec};
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{BRIDGE, PORTS, Pod, TCP, UDP, UDP_ECHO, udp_echo, with_containerd};
@@ -69,7 +70,7 @@ fn a_pod_is_reached_from_everywhere_also_when_containerd_was_killed() {
         let (one, two) = (cri.netns(&p1), cri.netns(&p2));
         let is_reached = || {
             for ip in cri.addresses(&p1) {
-                let server = Server::of(&one, 82, ip.is_ipv6());
+                let server = Server::of(&one, 82, Family::of(ip));
                 for from in [host, &two] {
                     server.answers(from, SocketAddr::new(ip, 82));
                     serves_http(from, SocketAddr::new(ip, 81));
@@ -121,7 +122,7 @@ fn twenty_pods_start_and_end_at_once() {
         let addresses: BTreeSet<IpAddr> = pods.iter().flat_map(|pod| cri.addresses(pod)).collect();
         assert_eq!((addresses.len(), cri.node.leases().len()), (40, 40));
         for (pod, port) in pods.iter().zip(9000..) {
-            let server = Server::of(&cri.netns(pod), 80, false);
+            let server = Server::of(&cri.netns(pod), 80, Family::V4);
             server.answers(
                 cri.node.lab.host(),
                 SocketAddr::new([127, 0, 0, 1].into(), port),

@@ -11,6 +11,7 @@ use linkspan_harness::server::Server;
 use linkspan_harness::skip;
 use linkspan_harness::world::{HOST, WORLD, beyond};
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{BRIDGE, Cri, TCP, UDP, with_containerd};
@@ -53,7 +54,7 @@ fn a_node_goes_from_the_go_plugins_to_ours_and_back_with_pods_on_it() {
         let host = cri.node.lab.host();
         let world = beyond(cri.node.lab);
         let is_reached = |pod: &Netns, port: u16| {
-            let server = Server::of(pod, 80, false);
+            let server = Server::of(pod, 80, Family::V4);
             for from in [host, &world.netns, pod] {
                 server.answers(from, SocketAddr::new(HOST[0].parse().unwrap(), port));
             }

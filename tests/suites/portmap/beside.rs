@@ -5,6 +5,7 @@ use linkspan_harness::lab::in_lab;
 use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::thorough::sample;
 use linkspan_harness::tool::{iptables_rules, nft, ruleset};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::others::{OTHERS, Other};
@@ -149,7 +150,7 @@ fn a_port_of_a_container_that_is_gone_is_free() {
             let Some(first) = other.publish(lab, "first", &three()) else {
                 continue;
             };
-            let [four, six] = [false, true].map(|six| first.ip(six).to_string());
+            let [four, six] = Family::BOTH.map(|family| first.ip(family).to_string());
             first.bridge(lab).del();
             let range = |subnet: &str, ip: &str| json!([{ "subnet": subnet, "rangeStart": ip, "rangeEnd": ip }]);
             let mut ipam = host_local(lab, &[]);
@@ -162,7 +163,10 @@ fn a_port_of_a_container_that_is_gone_is_free() {
                 &json!([mapping("tcp", 8080)]),
             );
             assert_eq!(
-                (heir.ip(false).to_string(), heir.ip(true).to_string()),
+                (
+                    heir.ip(Family::V4).to_string(),
+                    heir.ip(Family::V6).to_string()
+                ),
                 (four, six)
             );
             heir.portmap(lab).add();
@@ -240,13 +244,13 @@ fn every_backend_is_listed() {
                 continue;
             };
             let listed = lab.linkspan(&["ports", "--json"]).run().json();
-            let expected = |protocol: &str, host: (&str, u16), six: bool| {
+            let expected = |protocol: &str, host: (&str, u16), family: Family| {
                 json!({
                     "backend": other.backend(),
                     "protocol": protocol,
                     "hostIP": host.0,
                     "hostPort": host.1,
-                    "containerIP": pod.ip(six).to_string(),
+                    "containerIP": pod.ip(family).to_string(),
                     "containerPort": 80,
                     "network": other.network(),
                     "container": "pod",
@@ -259,11 +263,11 @@ fn every_backend_is_listed() {
                 })
             };
             let all = json!([
-                expected("tcp", ("", 8080), false),
-                expected("tcp", ("", 8080), true),
-                expected("udp", ("", 8080), false),
-                expected("udp", ("", 8080), true),
-                expected("tcp", ("127.0.0.1", 8081), false),
+                expected("tcp", ("", 8080), Family::V4),
+                expected("tcp", ("", 8080), Family::V6),
+                expected("udp", ("", 8080), Family::V4),
+                expected("udp", ("", 8080), Family::V6),
+                expected("tcp", ("127.0.0.1", 8081), Family::V4),
             ]);
             assert_eq!(listed, all, "{other:?}");
             let table = lab.linkspan(&["ports"]).run();
@@ -273,7 +277,7 @@ fn every_backend_is_listed() {
                 .map(|line| line.split_whitespace().collect())
                 .collect();
             assert_eq!(lines[0].last(), Some(&"BACKEND"));
-            let four = format!("{}:80", pod.ip(false));
+            let four = format!("{}:80", pod.ip(Family::V4));
             let network = match other.network() {
                 "" => "-",
                 network => network,

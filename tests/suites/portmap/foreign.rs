@@ -11,6 +11,7 @@ use linkspan_harness::snapshot::Snapshot;
 use linkspan_harness::table::elements;
 use linkspan_harness::tool::{iptables_rules, nft};
 use linkspan_harness::world::beyond;
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both, mapping};
@@ -169,7 +170,7 @@ fn rules_of_others_stay_and_come_first() {
              ip daddr 192.0.2.1 tcp dport 8081 dnat to 10.1.0.3:81\n }\n }";
         let backend = Pod::published(lab, "pod", &both(8080));
         let target = Pod::attach(lab, "target", &json!([]));
-        assert_eq!(target.ip(false).to_string(), "10.1.0.3");
+        assert_eq!(target.ip(Family::V4).to_string(), "10.1.0.3");
         if nft(&[service]).is_none() {
             return;
         }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use linkspan_harness::lab::in_lab;
 use linkspan_harness::table::elements;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, both};
@@ -37,7 +38,7 @@ fn ports_are_listed_with_their_owners_and_all_of_it_can_be_cleared() {
             "protocol": "tcp",
             "hostIP": "",
             "hostPort": 8080,
-            "containerIP": live.ip(false).to_string(),
+            "containerIP": live.ip(Family::V4).to_string(),
             "containerPort": 80,
             "network": "net",
             "container": "live",

@@ -11,6 +11,7 @@ use linkspan_harness::server::Server;
 use linkspan_harness::skip;
 use linkspan_harness::tool::{older_iptables, tool};
 use linkspan_harness::world::{HOST, beyond, set_sysctl};
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 use crate::LINKSPAN;
@@ -121,7 +122,7 @@ fn keeps_the_host_to_itself(lab: &Lab, kind: &Kind) {
 
 /// The port leads to the pod from everywhere, including 127.0.0.1.
 fn is_published(lab: &Lab, world: &Sandbox, pod: &Pod) {
-    let server = Server::of(&pod.sandbox.netns, 80, false);
+    let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
     let node = SocketAddr::new(HOST[0].parse().unwrap(), 8080);
     server.answers(&world.netns, node);
     server.answers(&pod.sandbox.netns, node);

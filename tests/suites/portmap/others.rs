@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use linkspan_harness::lab::{Lab, go_plugins};
 use linkspan_harness::skip;
 use linkspan_harness::tool::{nft, older_iptables};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::Pod;
@@ -92,16 +93,17 @@ pub(crate) fn path(lab: &Lab, legacy: bool) -> Option<String> {
 
 /// The rules of the Go suite's version 1.9 for a pod.
 fn newer_go(pod: &Pod, mappings: &Value) -> String {
-    let of = |(six, family): (bool, &str)| {
+    let of = |family: Family| {
+        let word = family.pick("ip", "ip6");
         let mut rules = Vec::new();
         for mapping in mappings.as_array().unwrap() {
             let daddr = match mapping["hostIP"].as_str() {
-                Some(one) if one.contains(':') != six => continue,
-                Some(one) if one != "0.0.0.0" => format!("{family} daddr {one} "),
+                Some(one) if one.contains(':') != (family == Family::V6) => continue,
+                Some(one) if one != "0.0.0.0" => format!("{word} daddr {one} "),
                 _ => String::new(),
             };
             let (protocol, port) = (mapping["protocol"].as_str().unwrap(), &mapping["hostPort"]);
-            let to = SocketAddr::new(pod.ip(six), 80);
+            let to = SocketAddr::new(pod.ip(family), 80);
             let id = &pod.id;
             rules.push(format!(
                 "{daddr}{protocol} dport {port} dnat to {to} comment \"{id}\""
@@ -109,7 +111,7 @@ fn newer_go(pod: &Pod, mappings: &Value) -> String {
         }
         let rules = rules.join("\n");
         format!(
-            "table {family} cni_hostport {{
+            "table {word} cni_hostport {{
                 chain hostip_hostports {{
                 }}
                 chain hostports {{
@@ -118,5 +120,5 @@ fn newer_go(pod: &Pod, mappings: &Value) -> String {
             }}"
         )
     };
-    [(false, "ip"), (true, "ip6")].map(of).join("\n")
+    Family::BOTH.map(of).join("\n")
 }

@@ -8,6 +8,7 @@ use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, both, mapping};
@@ -190,7 +191,7 @@ fn a_port_of_one_container_leads_to_the_network_that_came_first() {
             for pod in [&first, &second] {
                 pod.portmap(lab).check(&pod.result);
             }
-            let server = Server::of(&first.sandbox.netns, 80, false);
+            let server = Server::of(&first.sandbox.netns, 80, Family::V4);
             server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
         }
         // Ports that the first one lacks belong to the second.
@@ -234,7 +235,7 @@ fn an_address_that_moves_to_another_container_takes_its_masquerade_along() {
         // Its lease is removed, as by an operator who cleans up after a crash.
         std::fs::remove_dir_all(lab.leases()).unwrap();
         let heir = Pod::attach_to(lab, "heir", bridge(lab, &over), &json!([]));
-        assert_eq!(heir.ip(false), gone.ip(false));
+        assert_eq!(heir.ip(Family::V4), gone.ip(Family::V4));
         heir.bridge(lab).check(&heir.result);
         gone.bridge(lab).netns("").del();
         heir.bridge(lab).check(&heir.result);
@@ -252,7 +253,7 @@ fn an_address_that_moves_to_another_container_can_publish_again() {
         let old = Pod::published(lab, "old", &both(8080));
         std::fs::remove_dir_all(lab.leases()).unwrap();
         let heir = Pod::published(lab, "heir", &both(8081));
-        assert_eq!(heir.ip(false), old.ip(false));
+        assert_eq!(heir.ip(Family::V4), old.ip(Family::V4));
         heir.portmap(lab).check(&heir.result);
         old.portmap(lab).del();
         heir.portmap(lab).check(&heir.result);

@@ -7,6 +7,7 @@ use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
 use linkspan_harness::world::{HOST, WORLD, add_address, another_node, beyond};
 use linkspan_netlink::route::RouteSpec;
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both};
@@ -21,15 +22,15 @@ fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
         let world = beyond(lab);
         let pod = Pod::published(lab, "pod", &both(8080));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
-        for six in [false, true] {
-            let server = Server::of(&pod.sandbox.netns, 80, six);
-            let node = ip(HOST[usize::from(six)]);
-            let gateway = ip(["10.1.0.1", "fd00:1::1"][usize::from(six)]);
-            let lo = ip(["127.0.0.1", "::1"][usize::from(six)]);
+        for family in Family::BOTH {
+            let server = Server::of(&pod.sandbox.netns, 80, family);
+            let node = ip(HOST[family.pick(0, 1)]);
+            let gateway = ip(family.pick("10.1.0.1", "fd00:1::1"));
+            let lo = ip(family.pick("127.0.0.1", "::1"));
             let at_port = |ip| SocketAddr::new(ip, 8080);
             // The server sees the world's own address.
             let seen = server.answers(&world.netns, at_port(node));
-            assert_eq!(seen, ip(WORLD[usize::from(six)]));
+            assert_eq!(seen, ip(WORLD[family.pick(0, 1)]));
             // The host, by every address of its own.
             for address in [node, gateway, lo] {
                 server.answers(lab.host(), at_port(address));
@@ -42,7 +43,7 @@ fn a_published_port_is_reached_from_everywhere_at_every_address_of_the_host() {
                 }
             }
         }
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         server.answers(lab.host(), "127.0.0.2:8080".parse().unwrap());
         pod.detach(lab);
         server.is_spared(&world.netns, SocketAddr::new(ip(HOST[0]), 8080));
@@ -57,14 +58,14 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
         let other = another_node(lab, &world);
         let pod = Pod::published(lab, "pod", &both(8080));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
-        for six in [false, true] {
-            let server = Server::of(&pod.sandbox.netns, 80, six);
+        for family in Family::BOTH {
+            let server = Server::of(&pod.sandbox.netns, 80, family);
             let spared = [
                 // Another node, a pod, an address in the world, and one without an owner.
-                ["198.51.100.2", "2001:db8:1::2"][usize::from(six)],
-                &neighbour.ip(six).to_string(),
-                WORLD[usize::from(six)],
-                ["203.0.113.1", "2001:db8:ff::1"][usize::from(six)],
+                family.pick("198.51.100.2", "2001:db8:1::2"),
+                &neighbour.ip(family).to_string(),
+                WORLD[family.pick(0, 1)],
+                family.pick("203.0.113.1", "2001:db8:ff::1"),
             ];
             for address in spared {
                 let address = SocketAddr::new(ip(address), 8080);
@@ -73,7 +74,7 @@ fn only_traffic_to_the_hosts_own_addresses_is_taken() {
                 }
             }
             // The other node's own service is reached through this host.
-            let theirs = ip(["198.51.100.2", "2001:db8:1::2"][usize::from(six)]);
+            let theirs = ip(family.pick("198.51.100.2", "2001:db8:1::2"));
             let theirs = SocketAddr::new(theirs, 8080);
             Server::new(&other.netns, theirs).answers(&world.netns, theirs);
         }
@@ -100,12 +101,12 @@ fn a_port_on_one_address_is_published_there_alone() {
                 .into_iter()
                 .enumerate()
         {
-            let six = index == 1;
+            let family = Family::BOTH[index];
             let pod = Pod::published(lab, &format!("pod{index}"), &on(here));
             let second = Pod::published(lab, &format!("second{index}"), &on(elsewhere));
             let servers = [
-                Server::of(&pod.sandbox.netns, 80, six),
-                Server::of(&second.sandbox.netns, 80, six),
+                Server::of(&pod.sandbox.netns, 80, family),
+                Server::of(&second.sandbox.netns, 80, family),
             ];
             for (server, address) in servers.iter().zip([here, elsewhere]) {
                 server.answers(&world.netns, SocketAddr::new(ip(address), 8080));
@@ -118,7 +119,7 @@ fn a_port_on_one_address_is_published_there_alone() {
         }
         // An address that the host lacks publishes nothing (CVE-2025-67499).
         let pod = Pod::published(lab, "far", &on("203.0.113.1"));
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         for from in [&world.netns, lab.host()] {
             server.is_spared(from, "203.0.113.1:8080".parse().unwrap());
             server.is_spared(from, "192.0.2.1:8080".parse().unwrap());
@@ -126,7 +127,7 @@ fn a_port_on_one_address_is_published_there_alone() {
         pod.detach(lab);
         // A loopback address is for the host alone.
         let pod = Pod::published(lab, "lo", &on("127.0.0.1"));
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
         server.is_spared(lab.host(), "127.0.0.2:8080".parse().unwrap());
         server.is_spared(&world.netns, "192.0.2.1:8080".parse().unwrap());
@@ -177,15 +178,15 @@ fn the_world_sees_the_host_and_the_neighbours_see_the_pod() {
         let world = beyond(lab);
         let pod = Pod::attach(lab, "pod", &json!([]));
         let neighbour = Pod::attach(lab, "neighbour", &json!([]));
-        for six in [false, true] {
-            let at = usize::from(six);
+        for family in Family::BOTH {
+            let at = family.pick(0, 1);
             let out = SocketAddr::new(ip(WORLD[at]), 7000);
             let seen = Server::new(&world.netns, out).answers(&pod.sandbox.netns, out);
             assert_eq!(seen, ip(HOST[at]));
-            let near = SocketAddr::new(neighbour.ip(six), 7000);
+            let near = SocketAddr::new(neighbour.ip(family), 7000);
             let seen =
                 Server::new(&neighbour.sandbox.netns, near).answers(&pod.sandbox.netns, near);
-            assert_eq!(seen, pod.ip(six));
+            assert_eq!(seen, pod.ip(family));
         }
         // Without masquerade the world has no route back.
         pod.bridge(lab).check(&pod.result);
@@ -204,7 +205,7 @@ fn masquerade_of_everybody_and_no_translation_at_all() {
     in_lab(LINKSPAN, |lab| {
         let world = beyond(lab);
         let pod = Pod::attach(lab, "pod", &both(8080));
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         let node = SocketAddr::new(ip(HOST[0]), 8080);
         let everybody = pod.portmap_with(lab, &json!({ "masqAll": true }));
         everybody.add();

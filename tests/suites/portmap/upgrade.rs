@@ -11,6 +11,7 @@ use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::table::{elements, everything, netfilter};
 use linkspan_harness::world::{HOST, WORLD, beyond};
 use linkspan_nftables::look::Question;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, at, both, claims, former, mapping};
@@ -115,7 +116,7 @@ impl Node {
 
     /// The container leaves no state, and its port does not answer.
     fn is_rid_of(lab: &Lab, (pod, port): (&Pod, u16)) {
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         for address in [HOST[0], "127.0.0.1", "10.1.0.1"] {
             server.is_spared(lab.host(), SocketAddr::new(address.parse().unwrap(), port));
         }

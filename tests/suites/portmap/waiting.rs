@@ -8,6 +8,7 @@ use linkspan_harness::lab::{Lab, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::elements;
 use linkspan_harness::wait;
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 use crate::{LINKSPAN, Pod, both};
@@ -47,7 +48,7 @@ fn is_subscribed(lab: &Lab) -> bool {
 }
 
 fn answers(lab: &Lab, pod: &Pod) {
-    let server = Server::of(&pod.sandbox.netns, 80, false);
+    let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
     for address in ["127.0.0.1:8080", "10.1.0.1:8080"] {
         server.answers(lab.host(), address.parse::<SocketAddr>().unwrap());
     }

@@ -13,6 +13,7 @@ use linkspan_harness::wait;
 use linkspan_nftables::Batch;
 use linkspan_nftables::datum::{Datum, Fields};
 use linkspan_nftables::ruleset::{Element, Set, Table, TableFamily};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, Pod, at, both, claims, count, mapping, traced};
@@ -192,7 +193,7 @@ fn a_shared_claim_outlives_each_of_its_owners() {
 fn a_port_is_closed_when_del_returns_and_its_elements_expire_where_they_can() {
     in_lab(LINKSPAN, |lab| {
         let pod = Pod::published(lab, "pod", &both(8080));
-        let server = Server::of(&pod.sandbox.netns, 80, false);
+        let server = Server::of(&pod.sandbox.netns, 80, Family::V4);
         server.answers(lab.host(), "127.0.0.1:8080".parse().unwrap());
         let del = pod.portmap(lab).verb("DEL");
         let told = traced(lab, del.clone());

@@ -15,6 +15,7 @@ use linkspan_harness::table::{elements, netfilter, shared};
 use linkspan_harness::world::{HOST, WORLD, add_address, beyond};
 use linkspan_netlink::addr::AddrFlags;
 use linkspan_netlink::link::{Kind, LinkSpec};
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, count, traced};
@@ -55,8 +56,8 @@ impl<'a> Attached<'a> {
         self.call().check(&self.result);
     }
 
-    fn ip(&self, six: bool) -> IpAddr {
-        addresses(&self.result)[usize::from(six)]
+    fn ip(&self, family: Family) -> IpAddr {
+        addresses(&self.result)[family.pick(0, 1)]
     }
 
     /// The source that the world sees at `address`. No route back is needed.
@@ -171,17 +172,17 @@ fn two_networks_of_one_subnet_on_two_bridges_do_not_meet() {
         let plain = Attached::new(lab, "pod", &on_bridge(lab, &over));
         let over = json!({ "name": "third", "bridge": "br2" });
         let third = Attached::new(lab, "pod", &on_bridge(lab, &over));
-        for six in [false, true] {
-            let at = usize::from(six);
-            assert_eq!(masqueraded.ip(six), plain.ip(six));
+        for family in Family::BOTH {
+            let at = family.pick(0, 1);
+            assert_eq!(masqueraded.ip(family), plain.ip(family));
             assert_eq!(masqueraded.is_seen_by(&world, WORLD[at]), ip(HOST[at]));
             assert_eq!(third.is_seen_by(&world, WORLD[at]), ip(HOST[at]));
-            assert_eq!(plain.is_seen_by(&world, WORLD[at]), plain.ip(six));
+            assert_eq!(plain.is_seen_by(&world, WORLD[at]), plain.ip(family));
         }
         // GC of one leaves the other's.
         collect(lab, &third.conf, &[]);
-        for six in [false, true] {
-            let at = usize::from(six);
+        for family in Family::BOTH {
+            let at = family.pick(0, 1);
             assert_eq!(masqueraded.is_seen_by(&world, WORLD[at]), ip(HOST[at]));
         }
         masqueraded.check();
@@ -195,10 +196,10 @@ fn two_networks_of_one_subnet_on_pairs_do_not_meet() {
         let masqueraded = Attached::new(lab, "pod", &on_pairs(lab, "one", 1));
         let over = json!({ "ipMasq": false });
         let plain = Attached::new(lab, "pod", &with(on_pairs(lab, "two", 2), &over));
-        for six in [false, true] {
-            let at = usize::from(six);
+        for family in Family::BOTH {
+            let at = family.pick(0, 1);
             assert_eq!(masqueraded.is_seen_by(&world, WORLD[at]), ip(HOST[at]));
-            assert_eq!(plain.is_seen_by(&world, WORLD[at]), plain.ip(six));
+            assert_eq!(plain.is_seen_by(&world, WORLD[at]), plain.ip(family));
         }
         masqueraded.check();
         plain.check();
@@ -226,9 +227,9 @@ fn excepted_destinations_see_the_container_and_the_rest_sees_the_host() {
                     continue;
                 }
                 let pod = Attached::new(lab, "pod", &with(conf.clone(), &over));
-                for six in [false, true] {
-                    let at = usize::from(six);
-                    assert_eq!(pod.is_seen_by(&world, WORLD[at]), pod.ip(six), "{over}");
+                for family in Family::BOTH {
+                    let at = family.pick(0, 1);
+                    assert_eq!(pod.is_seen_by(&world, WORLD[at]), pod.ip(family), "{over}");
                     assert_eq!(
                         pod.is_seen_by(&world, ELSEWHERE[at]),
                         ip(HOST[at]),

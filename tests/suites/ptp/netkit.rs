@@ -20,6 +20,7 @@ use linkspan_harness::{skip, traffic};
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Netkit, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_protocol::addr::MacAddr;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::{LINKSPAN, NETKIT, VETH, conf, each, of};
@@ -198,10 +199,10 @@ fn the_plugins_behind_it_work_with_either_kind() {
         chain.check(&result);
         let [_, container] = ends(lab, &sandbox, &result);
         assert_eq!((container.mac, container.mtu), ([2, 0, 0, 0, 0, 7], 1400));
-        for six in [false, true] {
-            let index = usize::from(six);
+        for family in Family::BOTH {
+            let index = family.pick(0, 1);
             let published = SocketAddr::new(HOST[index].parse().unwrap(), 8080);
-            let server = Server::of(&sandbox.netns, 80, six);
+            let server = Server::of(&sandbox.netns, 80, family);
             let seen = server.answers(&world.netns, published);
             assert_eq!(seen, WORLD[index].parse::<IpAddr>().unwrap());
             server.answers(lab.host(), published);

@@ -12,6 +12,7 @@ use linkspan_harness::forks;
 use linkspan_harness::lab::{Lab, PLUGINS, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::thorough::times;
+use linkspan_protocol::family::Family;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -316,7 +317,7 @@ fn a_network_is_installed_for_its_owner_alone() {
         };
         let result = call("add").json();
         let ip = addresses(&result)[0];
-        Server::of(&sandbox.netns, 80, false).answers(lab.host(), (ip, 80).into());
+        Server::of(&sandbox.netns, 80, Family::V4).answers(lab.host(), (ip, 80).into());
         call("del").succeeded();
     });
 }

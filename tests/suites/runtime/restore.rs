@@ -7,6 +7,7 @@ use linkspan_harness::lab::{Lab, Sandbox, in_lab};
 use linkspan_harness::server::Server;
 use linkspan_harness::table::{elements, everything, netfilter, shared};
 use linkspan_nftables::Batch;
+use linkspan_protocol::family::Family;
 use serde_json::json;
 
 use crate::{LINKSPAN, linkspan, net_dir};
@@ -79,7 +80,7 @@ fn ports_and_masquerade_of_the_living_come_back_and_once_is_enough() {
         assert_eq!((elements(lab), shared(lab)), (living_own, zones));
         for (sandbox, id, port) in [(&living, "living", 8080), (&second, "second", 8081)] {
             check(lab, sandbox, id, port).run().succeeded();
-            let server = Server::of(&sandbox.netns, 80, false);
+            let server = Server::of(&sandbox.netns, 80, Family::V4);
             let published = format!("127.0.0.1:{port}").parse().unwrap();
             server.answers(lab.host(), published);
         }

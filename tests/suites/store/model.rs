@@ -7,6 +7,7 @@ use linkspan_harness::dice::Dice;
 use linkspan_harness::thorough::times;
 use linkspan_host_local::ENTRY;
 use linkspan_protocol::env::Env;
+use linkspan_protocol::family::Family;
 use serde_json::{Value, json};
 
 use crate::pool::Pool;
@@ -99,9 +100,17 @@ impl Model {
     }
 }
 
-fn ip(six: bool, set: u64, offset: u64) -> IpAddr {
+fn family(dice: &mut Dice) -> Family {
+    if dice.below(2) == 0 {
+        Family::V6
+    } else {
+        Family::V4
+    }
+}
+
+fn ip(family: Family, set: u64, offset: u64) -> IpAddr {
     let offset = u8::try_from(offset).unwrap();
-    if six {
+    if family == Family::V6 {
         Ipv6Addr::new(
             0xfd00,
             0,
@@ -119,13 +128,13 @@ fn ip(six: bool, set: u64, offset: u64) -> IpAddr {
 }
 
 /// A range out of sixteen addresses at `base`, in the model's form and in the configuration's.
-fn range(dice: &mut Dice, six: bool, set: u64, base: u64) -> (ModelRange, Value) {
-    let at = |offset| ip(six, set, base + offset);
-    let last = if six { 15 } else { 14 };
+fn range(dice: &mut Dice, family: Family, set: u64, base: u64) -> (ModelRange, Value) {
+    let at = |offset| ip(family, set, base + offset);
+    let last = family.pick(14, 15);
     let (start, end) = (1 + dice.below(4), last - dice.below(4));
     let gateway = at(dice.below(16));
     let excluded: Vec<_> = (0..dice.below(4)).map(|_| at(dice.below(16))).collect();
-    let prefix = if six { 124 } else { 28 };
+    let prefix = family.pick(28, 124);
     let conf = json!({
         "subnet": format!("{}/{prefix}", at(0)),
         "rangeStart": at(start),
@@ -173,9 +182,9 @@ fn scenario(seed: u64) {
     let mut model = Model::default();
     let mut sets = Vec::new();
     for set in 0..=dice.below(2) {
-        let six = dice.below(2) == 0;
+        let family = family(&mut dice);
         let ranges = 0..=dice.below(3);
-        let ranges = ranges.map(|n| range(&mut dice, six, set, n * 16));
+        let ranges = ranges.map(|n| range(&mut dice, family, set, n * 16));
         let (ranges, confs): (Vec<_>, Vec<_>) = ranges.collect::<Vec<_>>().into_iter().unzip();
         model.sets.push(ranges);
         model.last.push(None);
@@ -196,7 +205,7 @@ fn scenario(seed: u64) {
             }
             10..=12 => {
                 let ips: Vec<_> = (0..=dice.below(2))
-                    .map(|_| ip(dice.below(2) == 0, dice.below(2), dice.below(64)))
+                    .map(|_| ip(family(&mut dice), dice.below(2), dice.below(64)))
                     .collect();
                 let conf = pool.conf(&json!({ "runtimeConfig": { "ips": ips } }));
                 assert_eq!(
