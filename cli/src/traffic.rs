@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use linkspan_netlink::netns::Netns;
+use linkspan_protocol::family::Family;
 
 /// The deadline is long enough for the slowest machine; nothing waits for it while packets flow.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -28,7 +29,9 @@ pub fn udp_through(
     server: &UdpSocket,
     address: SocketAddr,
 ) -> io::Result<SocketAddr> {
-    let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0)))?;
+    let client = at(from, || {
+        UdpSocket::bind((Family::of(address.ip()).unspecified(), 0))
+    })?;
     client.connect(address)?;
     for socket in [&client, server] {
         socket.set_read_timeout(Some(ATTEMPT))?;
@@ -95,14 +98,6 @@ pub fn connect(from: &Netns, address: SocketAddr) -> io::Result<TcpStream> {
 /// Makes a socket in a namespace.
 pub fn at<T>(netns: &Netns, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     netns.scope(make).map_err(io::Error::other)?
-}
-
-/// `0.0.0.0` or `::`
-pub fn unspecified(like: IpAddr) -> IpAddr {
-    match like {
-        IpAddr::V4(_) => IpAddr::from([0u8; 4]),
-        IpAddr::V6(_) => IpAddr::from([0u8; 16]),
-    }
 }
 
 fn expect_word(buffer: [u8; WORD.len()]) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use linkspan_netlink::netns::{Netns, NetnsId};
 use linkspan_netlink::rtnl::Rtnl;
+use linkspan_protocol::family::Family;
 use linkspan_runtime::{Result, kernel};
 use serde_json::{Value, json};
 
@@ -73,7 +74,7 @@ pub(super) fn ports(world: &World, pods: &[Pod; 2]) -> Result<Vec<String>> {
     let [pod, neighbour] = pods;
     let mut lines = Vec::new();
     for (host, loopback) in addresses(HOST).zip(addresses(["127.0.0.1", "::1"])) {
-        let any = traffic::unspecified(host);
+        let any = Family::of(host).unspecified();
         let server = Server::new(&pod.netns, SocketAddr::new(any, CONTAINER_PORT))?;
         for (name, from, ip) in [
             ("world", &world.outside, host),

@@ -8,6 +8,7 @@ use linkspan_cli::outside;
 use linkspan_netlink::link::{Kind, Link, LinkSpec, Peer};
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::route::RouteSpec;
+use linkspan_protocol::family::Family;
 
 pub use linkspan_cli::outside::{HOST, WORLD};
 
@@ -78,7 +79,7 @@ pub fn lead(from: &Sandbox, link: &str, gateways: &[&str]) {
     let link = from.rtnl().link_by_name(link).unwrap().unwrap();
     for gateway in gateways {
         let gateway: IpAddr = gateway.parse().unwrap();
-        let everywhere = linkspan_cli::traffic::unspecified(gateway);
+        let everywhere = Family::of(gateway).unspecified();
         link.add_route(&RouteSpec {
             gw: Some(gateway),
             ..RouteSpec::to(everywhere, 0)

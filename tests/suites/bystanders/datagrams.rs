@@ -6,11 +6,12 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use linkspan_cli::traffic::{at, unspecified};
+use linkspan_cli::traffic::at;
 use linkspan_harness::server::once_free;
 use linkspan_netlink::link::Link;
 use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::Rtnl;
+use linkspan_protocol::family::Family;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 
 use crate::Kind;
@@ -92,7 +93,7 @@ impl<'a> End<'a> {
 fn heard(speaker: &End<'_>, listener: &End<'_>) -> io::Result<IpAddr> {
     let (to, link) = (listener.address, listener.link.index);
     let hearing = listener.socket()?;
-    let any = SocketAddr::new(unspecified(to.ip()), to.port());
+    let any = SocketAddr::new(Family::of(to.ip()).unspecified(), to.port());
     once_free(|| hearing.bind(&any.into()))?;
     match to.ip() {
         IpAddr::V4(group) if group.is_multicast() => {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use linkspan_cli::traffic::{at, connect, unspecified};
+use linkspan_cli::traffic::{at, connect};
 use linkspan_harness::server::{Server, is_published};
 use linkspan_harness::skip;
 use linkspan_harness::wait;
@@ -44,7 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asserts that a datagram comes back from `address`.
 fn echoes(from: &Netns, address: SocketAddr) {
-    let client = at(from, || UdpSocket::bind((unspecified(address.ip()), 0))).unwrap();
+    let client = at(from, || {
+        UdpSocket::bind((Family::of(address.ip()).unspecified(), 0))
+    })
+    .unwrap();
     client.connect(address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut buffer = [0; 4];
