@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use linkspan_netlink::link::{Kind, LinkSpec, Netkit, Vlan};
+use linkspan_netlink::netns::Netns;
 use linkspan_netlink::rtnl::Rtnl;
+use nix::errno::Errno;
 
 use crate::lab::{is_nested, own_name};
 use crate::said::say;
@@ -92,6 +94,17 @@ pub fn can_attach(rtnl: &Rtnl, plugin: &str) -> bool {
         "tap" => has_tap(),
         "vrf" => has_kind(rtnl, &Kind::Vrf { table: 1 }),
         _ => true,
+    }
+}
+
+/// A namespace outside of a laboratory; `None`, with a line, if this user may not create one.
+pub fn namespace() -> Option<Netns> {
+    match Netns::create() {
+        Err(err) if err.is(Errno::EPERM) => {
+            tell("needs root, or `unshare -rn`");
+            None
+        }
+        made => Some(made.unwrap()),
     }
 }
 

@@ -29,17 +29,9 @@ use nix::errno::Errno;
 
 /// A namespace and a handle on it; `None` if this user may not create one.
 fn namespace() -> Option<(Netns, Rtnl)> {
-    match Netns::create() {
-        Err(err) if err.is(Errno::EPERM) => {
-            skip::tell("needs root, or `unshare -rn`");
-            None
-        }
-        made => {
-            let netns = made.unwrap();
-            let rtnl = Rtnl::open(&netns).unwrap();
-            Some((netns, rtnl))
-        }
-    }
+    let netns = skip::namespace()?;
+    let rtnl = Rtnl::open(&netns).unwrap();
+    Some((netns, rtnl))
 }
 
 fn ip(text: &str) -> IpAddr {

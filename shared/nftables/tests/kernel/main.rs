@@ -37,17 +37,9 @@ const LISTS: usize = 300;
 
 /// A connection to a new namespace; `None` if this user may not create one.
 fn netfilter() -> Option<(Netns, Netfilter)> {
-    match Netns::create() {
-        Err(err) if err.is(Errno::EPERM) => {
-            skip::tell("needs root, or `unshare -rn`");
-            None
-        }
-        made => {
-            let netns = made.unwrap();
-            let netfilter = netns.scope(Netfilter::open).unwrap().unwrap();
-            Some((netns, netfilter))
-        }
-    }
+    let netns = skip::namespace()?;
+    let netfilter = netns.scope(Netfilter::open).unwrap().unwrap();
+    Some((netns, netfilter))
 }
 
 fn ip(last: u16) -> IpAddr {
