@@ -72,7 +72,7 @@ impl ClientId {
     }
 
     /// Refuses identifiers that interfaces with one hardware address share: a server would give all of them one
-    /// address. The identifiers of `DHCPv6`, if it is asked, always derive from it.
+    /// address. The identifiers of `DHCPv6`, where IPv6 is asked for, always derive from it.
     pub(crate) fn serves_siblings(
         &self,
         asked: PerFamily<bool>,

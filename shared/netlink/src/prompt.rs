@@ -9,7 +9,7 @@ use bytes::BufMut;
 use nix::libc::MSG_DONTWAIT;
 use rtnetlink::sys::{AsyncSocket, Socket, SocketAddr};
 
-/// The socket. It reads one datagram in each turn: a second read would only tell that there is no other.
+/// The socket. It reads one datagram in each turn. A second read would only find that no other waits.
 pub(crate) struct Prompt {
     socket: Socket,
     turn: Cell<Turn>,

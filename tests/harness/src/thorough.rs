@@ -6,7 +6,7 @@ fn asked() -> Option<usize> {
     Some(asked.parse().unwrap_or(1).max(1))
 }
 
-/// How often a test repeats something: `all` times where the run is thorough, `some` times otherwise.
+/// How often a test repeats something: `some` times, and more, up to `all`, where the run is thorough.
 pub fn times(all: usize, some: usize) -> usize {
     asked().map_or(some, |one_of| some.max(all / one_of))
 }

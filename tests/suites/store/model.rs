@@ -101,11 +101,7 @@ impl Model {
 }
 
 fn family(dice: &mut Dice) -> Family {
-    if dice.below(2) == 0 {
-        Family::V6
-    } else {
-        Family::V4
-    }
+    *dice.one_of(&Family::BOTH).unwrap()
 }
 
 fn ip(family: Family, set: u64, offset: u64) -> IpAddr {
